@@ -1,0 +1,3 @@
+"""Log anomaly detection with meta-learning across systems, in JAX."""
+
+__version__ = '0.1.0'

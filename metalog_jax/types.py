@@ -1,0 +1,85 @@
+"""Every shared record, and the letters that shapes are written in.
+
+B sessions in a batch, L events in a session, D embedding, H hidden, V event
+templates, T tasks, K inner steps, S sessions of a system, N events or lines.
+
+Everywhere: label 1 is an anomaly, 0 is normal, -1 is unlabelled or erased;
+a higher score is more anomalous; event 0 of every system is the unknown event.
+This module imports numpy alone, so that host code never pulls in jax.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any  # a numpy or jax array
+UNKNOWN = 0  # the event id of a line that no template describes
+UNKNOWN_TEMPLATE = '<unknown>'
+
+
+class Sessions(NamedTuple):
+  """Sessions of one system, ragged: session i is events[offsets[i]:offsets[i+1]]."""
+
+  ids: np.ndarray          # [S] object, str
+  times: np.ndarray        # [S] float64 seconds since the epoch of the first line; nan if unknown
+  events: np.ndarray       # [N] int32 event ids
+  offsets: np.ndarray      # [S + 1] int64
+  labels: np.ndarray       # [S] int8: 1 anomalous, 0 normal, -1 unlabelled
+  first_lines: np.ndarray  # [S] int64, 1-based over all input files in order; 0 if unknown
+  last_lines: np.ndarray   # [S] int64
+
+  @property
+  def num(self) -> int:
+    return len(self.offsets) - 1
+
+  @property
+  def lengths(self) -> np.ndarray:  # [S] int64
+    return np.diff(self.offsets)
+
+
+class System(NamedTuple):
+  """A prepared system: its templates, its sessions, and where they came from."""
+
+  name: str
+  templates: tuple[str, ...]  # V texts; templates[UNKNOWN] is UNKNOWN_TEMPLATE
+  counts: np.ndarray          # [V] int64 lines of each template
+  sessions: Sessions
+  manifest: dict[str, Any]
+
+
+class Dataset(NamedTuple):
+  """Sessions as a detector sees them: with event vectors, labels maybe erased."""
+
+  name: str
+  sessions: Sessions
+  vectors: np.ndarray  # [V, D] float32; row UNKNOWN is the mean event
+
+
+class Transfer(NamedTuple):
+  """All a detector may train on."""
+
+  sources: tuple[Dataset, ...]
+  target: Dataset | None  # None: zero-shot
+
+
+class Batch(NamedTuple):
+  """Distinct sessions of ONE system, longest first, cut into segments.
+
+  Segment k holds the next L_k events of the first (longest) R_k rows, so that
+  R_0 = B >= R_1 >= ... and padding is neither stored nor computed. A padded
+  [B, L] batch is the case of one segment. The shapes are the static layout:
+  jit specializes on them and needs no other argument.
+  """
+
+  vectors: Array              # [V, D] the system's event table
+  events: tuple[Array, ...]   # K segments, [R_k, L_k] int32
+  lengths: Array              # [B] int32 >= 0; 0 marks a row that only pads
+  labels: Array               # [B] float32 in [0, 1]
+  weights: Array              # [B] float32: how many sessions the row stands for, times class weight
+
+
+class Task(NamedTuple):
+  """What one meta-gradient is taken on; any pytrees that the loss understands."""
+
+  support: Any
+  query: Any

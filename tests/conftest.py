@@ -1,0 +1,15 @@
+"""What every test shares: where the real logs are."""
+
+import os
+import pathlib
+
+import pytest
+
+
+@pytest.fixture(scope='session')
+def data() -> pathlib.Path:
+  """The folder of real logs; the test is skipped where there is none."""
+  root = os.environ.get('METALOG_DATA')
+  if not root:
+    pytest.skip('set METALOG_DATA to the folder of real logs to run this test')
+  return pathlib.Path(root)
