@@ -36,6 +36,15 @@ class Sessions(NamedTuple):
   def lengths(self) -> np.ndarray:  # [S] int64
     return np.diff(self.offsets)
 
+  def take(self, index: np.ndarray) -> 'Sessions':
+    """The sessions `index` [n], in that order."""
+    lengths = self.lengths[index]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    places = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], lengths)
+    return Sessions(
+      self.ids[index], self.times[index], self.events[places], offsets,
+      self.labels[index], self.first_lines[index], self.last_lines[index])
+
 
 class System(NamedTuple):
   """A prepared system: its templates, its sessions, and where they came from."""

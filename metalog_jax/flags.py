@@ -1,0 +1,70 @@
+"""Frozen dataclasses <-> dotted absl flags.
+
+`define('metalog', Config())` makes one flag a field (`--metalog.inner_lr`),
+nested dataclasses included; `read('metalog', base)` returns `base` with the
+fields that were given on the command line or in a flagfile. A preset is just
+another `base`, so explicit flags win over it wherever they stand.
+"""
+
+import dataclasses
+import typing
+from typing import Any
+
+from absl import flags
+
+
+def field(default: Any, help: str) -> Any:
+  """A dataclass field whose help text becomes that of its flag."""
+  return dataclasses.field(default=default, metadata={'help': help})
+
+
+def define(prefix: str, config: Any, flag_values=flags.FLAGS) -> None:
+  """Defines one flag for each field of the frozen dataclass `config`."""
+  hints = typing.get_type_hints(type(config))
+  for f in dataclasses.fields(config):
+    name, default = f'{prefix}.{f.name}', getattr(config, f.name)
+    text, kind = f.metadata.get('help', ''), hints[f.name]
+    if dataclasses.is_dataclass(default):
+      define(name, default, flag_values)
+    elif typing.get_origin(kind) is typing.Literal:
+      choices = list(typing.get_args(kind))
+      flags.DEFINE_enum(name, default, choices, text, flag_values)
+    elif kind is bool:
+      flags.DEFINE_bool(name, default, text, flag_values)
+    elif kind is int:
+      flags.DEFINE_integer(name, default, text, flag_values=flag_values)
+    elif kind is float:
+      flags.DEFINE_float(name, default, text, flag_values=flag_values)
+    elif kind is str:
+      flags.DEFINE_string(name, default, text, flag_values)
+    else:
+      raise TypeError(f'{name}: no flag can hold a {kind}')
+
+
+def read(prefix: str, base: Any, flag_values=flags.FLAGS) -> Any:
+  """Returns `base` with every field replaced whose flag was given."""
+  changes = {}
+  for f in dataclasses.fields(base):
+    name, value = f'{prefix}.{f.name}', getattr(base, f.name)
+    if dataclasses.is_dataclass(value):
+      changes[f.name] = read(name, value, flag_values)
+    elif flag_values[name].present:
+      changes[f.name] = flag_values[name].value
+  return dataclasses.replace(base, **changes)
+
+
+def restore(base: Any, saved: dict[str, Any]) -> Any:
+  """Rebuilds a config from its `dataclasses.asdict` (a run's config.json).
+
+  Raises:
+    ValueError: `saved` has a field that `base` has not.
+  """
+  names = {f.name for f in dataclasses.fields(base)}
+  if surplus := sorted(set(saved) - names):
+    raise ValueError(f'config.json has unknown settings {surplus} for '
+                     f'{type(base).__module__}; was it written by another version?')
+  changes = {
+    name: restore(getattr(base, name), value) if isinstance(value, dict) else value
+    for name, value in saved.items()
+  }
+  return dataclasses.replace(base, **changes)
