@@ -1,0 +1,187 @@
+"""Frozen templates: a masked line in, an event id out, for every line there is.
+
+Event ids are rows of `Templates.texts`; 0 is the unknown event. An id is looked
+for in four steps, and the first that answers wins:
+  exact    the lines of the training part that the next steps would place elsewhere
+  match    a template all of whose tokens agree; a wildcard agrees with anything
+  nearest  the template that Drain would have added the line to
+  unknown  none
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import polars as pl
+from drain3 import drain as drain_lib
+
+from metalog_jax import types
+from metalog_jax.logs import masksets
+
+HOW = ('exact', 'match', 'nearest', 'unknown')
+EXACT, MATCH, NEAREST, NONE = range(4)
+_FORMAT = 1
+_MEMO = 1 << 18  # answers remembered; bounds the memory of a stream
+
+
+def make_core(maskset: masksets.MaskSet, evict: bool = False) -> drain_lib.Drain:
+  """An empty Drain with the settings of `maskset`; `evict` obeys max_clusters."""
+  return drain_lib.Drain(
+    sim_th=maskset.sim_th,
+    depth=maskset.depth,
+    max_children=maskset.max_children,
+    max_clusters=maskset.max_clusters if evict else None,
+    extra_delimiters=maskset.delimiters,
+    profiler=None,
+    param_str=maskset.wildcard,
+    parametrize_numeric_tokens=maskset.numeric_tokens,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Templates:
+  """Templates of one system, as fitted; see `freeze` for how to make them."""
+
+  maskset: masksets.MaskSet
+  texts: tuple[str, ...]  # [V], texts[0] is UNKNOWN_TEMPLATE
+  exceptions: Mapping[str, int]  # masked line (tokens, one space between) -> event id
+
+  def __post_init__(self):
+    object.__setattr__(self, '_memo', {})
+
+  @functools.cached_property
+  def hash(self) -> str:
+    """Content hash of the settings and templates: equal for equal parsers."""
+    return _hash(dataclasses.asdict(self.maskset), self.texts)
+
+  @functools.cached_property
+  def names(self) -> tuple[str, ...]:
+    """[V] a name for every template that depends on its text alone."""
+    return tuple(_hash(text)[:16] for text in self.texts)
+
+  @functools.cached_property
+  def _core(self) -> drain_lib.Drain:
+    core = make_core(self.maskset)
+    for event, text in enumerate(self.texts[1:], start=1):
+      cluster = drain_lib.LogCluster(text.split(' ') if text else [], event)
+      core.id_to_cluster[event] = cluster
+      core.add_seq_to_prefix_tree(core.root_node, cluster)
+    return core
+
+  def assign(self, masked: pl.Series | Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Gives every masked line its event.
+
+    Args:
+      masked: N lines from `masking.mask` with this object's `maskset`.
+
+    Returns:
+      Event ids [N] int32, and how each was found [N] int8, an index of `HOW`;
+      `numpy.bincount(how, minlength=4)` counts them.
+    """
+    masked = pl.Series('masked', masked, dtype=pl.String)
+    texts, codes = encode(masked)
+    found = np.array([self._remembered(t) for t in texts], np.int32).reshape(-1, 2)
+    return found[codes, 0], found[codes, 1].astype(np.int8)
+
+  def _remembered(self, text: str) -> tuple[int, int]:
+    answer = self._memo.get(text)
+    if answer is None:
+      if len(self._memo) >= _MEMO:
+        self._memo.clear()
+      tokens = self._core.get_content_as_tokens(text)
+      exact = self.exceptions.get(' '.join(tokens))
+      answer = (exact, EXACT) if exact is not None else self.search(tokens)
+      self._memo[text] = answer
+    return answer
+
+  def search(self, tokens: list[str]) -> tuple[int, int]:
+    """The event of a tokenized masked line and how it was found, but for `exact`."""
+    core = self._core
+    near = core.tree_search(core.root_node, tokens, core.sim_th, False)
+    if near is not None and self._agrees(near, tokens):
+      return near.cluster_id, MATCH
+    same = core.match(' '.join(tokens), full_search_strategy='fallback')
+    if same is not None:
+      return same.cluster_id, MATCH
+    return (types.UNKNOWN, NONE) if near is None else (near.cluster_id, NEAREST)
+
+  def _agrees(self, cluster: drain_lib.LogCluster, tokens: list[str]) -> bool:
+    wildcard = self.maskset.wildcard
+    pairs = zip(cluster.log_template_tokens, tokens, strict=True)
+    return all(want in (wildcard, token) for want, token in pairs)
+
+  def save(self, path: str | os.PathLike) -> None:
+    """Writes JSON, atomically; the same bytes for the same templates."""
+    content = {
+      'format': _FORMAT,
+      'hash': self.hash,
+      'settings': dataclasses.asdict(self.maskset),
+      'templates': self.texts,
+      'exceptions': dict(sorted(self.exceptions.items())),
+    }
+    path = pathlib.Path(path)
+    with tempfile.NamedTemporaryFile('w', dir=path.parent, delete=False) as file:
+      json.dump(content, file, indent=1)
+    os.replace(file.name, path)
+
+  @classmethod
+  def load(cls, path: str | os.PathLike) -> 'Templates':
+    """Reads what `save` wrote.
+
+    Raises:
+      ValueError: not such a file, or changed since it was written.
+    """
+    try:
+      content = json.loads(pathlib.Path(path).read_text())
+      settings = content['settings']
+      settings['rules'] = tuple(tuple(rule) for rule in settings['rules'])
+      settings['delimiters'] = tuple(settings['delimiters'])
+      maskset = masksets.MaskSet(**settings)
+      templates = cls(maskset, tuple(content['templates']), content['exceptions'])
+      written = content['hash']
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+      raise ValueError(f'{path}: not a template file ({error!r})') from error
+    if templates.hash != written:
+      raise ValueError(f'{path}: templates differ from their hash; mine them again')
+    return templates
+
+
+def freeze(
+  maskset: masksets.MaskSet, own: Mapping[str, str], counts: Mapping[str, int]
+) -> Templates:
+  """Makes templates from what mining found.
+
+  Args:
+    maskset: the settings they were mined with.
+    own: masked line (normalized) -> text of its template; '' -> its template is ''.
+    counts: masked line (normalized) -> how often it occurs.
+  """
+  totals: dict[str, int] = {}
+  for line, text in own.items():
+    totals[text] = totals.get(text, 0) + counts[line]
+  texts = sorted(totals, key=lambda text: (-totals[text], text))
+  event_of = {text: event for event, text in enumerate(texts, start=1)}
+  templates = Templates(maskset, (types.UNKNOWN_TEMPLATE, *texts), {})
+  exceptions = {
+    line: event_of[text]
+    for line, text in own.items()
+    if templates.search(line.split(' ') if line else [])[0] != event_of[text]
+  }
+  return dataclasses.replace(templates, exceptions=exceptions)
+
+
+def encode(masked: pl.Series) -> tuple[list[str], np.ndarray]:
+  """Distinct texts in order of appearance, and each line's index into them [N]."""
+  distinct = masked.unique(maintain_order=True)
+  codes = masked.cast(pl.Enum(distinct)).to_physical().to_numpy()
+  return distinct.to_list(), codes
+
+
+def _hash(*content) -> str:
+  return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
