@@ -1,0 +1,200 @@
+"""Which sessions of a system are trained on, and which are tested.
+
+Every kind gives disjoint parts: training normals, training anomalies, test, and
+what neither side may use. Budgets count the system's labelled sessions: '24' is
+24 of them, '30%' is that share of ALL normals (or all anomalies), rounded up.
+"""
+
+import decimal
+import fractions
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metalog_jax import types
+from metalog_jax.logs import sessions as sessions_lib
+
+KINDS = ('chronological', 'tail', 'random')
+
+
+class Split(NamedTuple):
+  """Indices into a system's sessions, each in ascending order."""
+
+  train_normals: np.ndarray  # [.] int64
+  train_anomalies: np.ndarray  # [.] int64
+  test: np.ndarray  # [.] int64
+  dropped: np.ndarray  # [.] int64 left over in the pool, or without a label
+  audit: dict[str, Any]  # what JSON can hold
+
+
+def budget(text: str | int, total: int) -> int:
+  """A count ('24') or a percentage ('30%') of `total`, rounded up.
+
+  >>> budget('24', 1000), budget('0.1%', 2374), budget('0%', 10)
+  (24, 3, 0)
+  """
+  text = str(text).strip()
+  try:
+    if text.endswith('%'):
+      share = fractions.Fraction(decimal.Decimal(text[:-1])) / 100
+      if not 0 <= share <= 1:
+        raise ValueError
+      return math.ceil(share * total)
+    number = int(text)
+    if number < 0:
+      raise ValueError
+    return number
+  except (ValueError, decimal.InvalidOperation, OverflowError):
+    raise ValueError(
+      f"'{text}' is no budget: give a count (24) or a share (30%)"
+    ) from None
+
+
+def split(
+  system: types.System,
+  kind: str,
+  normals: str | int,
+  anomalies: str | int,
+  seed: int,
+  tail: str = '60%',
+) -> Split:
+  """Splits a system's sessions.
+
+  Args:
+    kind: 'chronological': sessions in order of time (file order where no time is
+      known); the pool is the shortest prefix that holds the normals' budget, the
+      anomalies are drawn from the pool's, the test is all that follows.
+      'tail': the released MetaLog's cut, with exact budgets: the last `tail`
+      share in file order is the test, and training sessions are drawn from what
+      precedes it. 'random': both are drawn from everything, the test is the rest.
+    normals: budget of training normals. For 'chronological' it may be 'fit': all
+      normals that end before the line up to which templates were fitted.
+    anomalies: budget of training anomalies.
+    seed: of everything that is drawn.
+
+  Raises:
+    ValueError: a budget asks for more than there is; it says how many there are.
+  """
+  if kind not in KINDS:
+    raise ValueError(f'--split={kind}: choose one of {", ".join(KINDS)}')
+  labels = np.asarray(system.sessions.labels)
+  if normals == 'fit' and kind != 'chronological':
+    raise ValueError(f'--target_normals=fit needs --split=chronological, not {kind}')
+  num_normals = None if normals == 'fit' else budget(normals, int((labels == 0).sum()))
+  num_anomalies = budget(anomalies, int((labels == 1).sum()))
+  rng = np.random.default_rng(seed)
+  if kind == 'chronological':
+    order = time_order(system.sessions)
+    if num_normals is None:
+      pool, rest = _cut_at_line(system, order)
+      num_normals = int((labels[pool] == 0).sum())
+    else:
+      pool, rest = _cut_at_budget(system.name, labels, order, num_normals)
+  elif kind == 'tail':
+    cut = labels.size - budget(tail, labels.size)
+    pool, rest = np.arange(cut), np.arange(cut, labels.size)
+  else:
+    pool, rest = np.arange(labels.size), np.zeros(0, np.int64)
+  chosen_normals = _draw(rng, pool, labels, 0, num_normals, system.name, kind)
+  chosen_anomalies = _draw(rng, pool, labels, 1, num_anomalies, system.name, kind)
+  train = np.concatenate([chosen_normals, chosen_anomalies])
+  if kind == 'random':
+    rest = np.setdiff1d(pool, train)
+  test = np.sort(rest[labels[rest] >= 0])
+  dropped = np.setdiff1d(np.arange(labels.size), np.concatenate([train, test]))
+  parts = Split(chosen_normals, chosen_anomalies, test, dropped, {})
+  settings = {
+    'kind': kind,
+    'normals': str(normals),
+    'anomalies': str(anomalies),
+    'seed': seed,
+  }
+  if kind == 'tail':
+    settings['tail'] = tail
+  return parts._replace(audit={**settings, **audit(system, parts)})
+
+
+def time_order(sessions: types.Sessions) -> np.ndarray:
+  """Session indices in order of time; a session without one follows its forerunner."""
+  times = np.asarray(sessions.times, np.float64)
+  known = ~np.isnan(times)
+  last = np.maximum.accumulate(np.where(known, np.arange(times.size), -1))
+  filled = np.where(last >= 0, times[last], -np.inf)
+  return np.argsort(filled, kind='stable')
+
+
+def _cut_at_budget(name, labels, order, num_normals):
+  """The shortest prefix of `order` with the budgeted normals, and what follows."""
+  found = np.cumsum(labels[order] == 0)
+  if num_normals and (not found.size or found[-1] < num_normals):
+    have = int(found[-1]) if found.size else 0
+    raise ValueError(
+      f'system {name} has {have} normal sessions, fewer than the {num_normals} asked '
+      'for: lower --target_normals'
+    )
+  cut = int(np.searchsorted(found, num_normals)) + 1 if num_normals else 0
+  return order[:cut], order[cut:]
+
+
+def _cut_at_line(system, order):
+  """Sessions that end at the templates' last line at most; those that start later."""
+  cut = system.manifest.get('fit', {}).get('last_line')
+  if not cut:
+    raise ValueError(f'system {system.name} was prepared without --fit=SHARE')
+  first, last = system.sessions.first_lines[order], system.sessions.last_lines[order]
+  return order[last <= cut], order[first > cut]
+
+
+def _draw(rng, pool, labels, label, number, name, kind):
+  candidates = np.sort(pool[labels[pool] == label])
+  if number > candidates.size:
+    noun, flag = (
+      ('anomalous', '--target_anomalies') if label else ('normal', '--target_normals')
+    )
+    where = 'the training pool of ' if kind != 'random' else ''
+    more = ', or raise --target_normals' if label and kind == 'chronological' else ''
+    raise ValueError(
+      f'{where}system {name} has {candidates.size} {noun} sessions, fewer than the '
+      f'{number} asked for: lower {flag}{more}'
+    )
+  if number == candidates.size:
+    return candidates
+  return np.sort(rng.choice(candidates, number, replace=False))
+
+
+def audit(system: types.System, parts: Split) -> dict[str, Any]:
+  """Counts that show what the split is, and whether anything leaks."""
+  sessions = system.sessions
+  train = np.sort(np.concatenate([parts.train_normals, parts.train_anomalies]))
+  hashes = sessions_lib.hashes(sessions)
+  seen = np.isin(hashes[parts.test], hashes[train])
+  report = {
+    'train': _part(sessions, hashes, train),
+    'test': _part(sessions, hashes, parts.test),
+    'dropped': _part(sessions, hashes, parts.dropped),
+    'test_sessions_seen_in_training': int(seen.sum()),
+    'distinct_test_sequences_unseen': len(np.unique(hashes[parts.test][~seen])),
+  }
+  starts = sessions.first_lines[parts.test]
+  if starts.size and starts.min() > 0:
+    after = sessions.last_lines[train] > starts.min()
+    report['straddling_train_sessions'] = int(after.sum())
+  if 'shared_lines' in system.manifest:
+    report['lines_in_several_sessions'] = system.manifest['shared_lines']
+  return report
+
+
+def _part(sessions, hashes, index) -> dict[str, Any]:
+  labels, times = sessions.labels[index], sessions.times[index]
+  times = times[~np.isnan(times)]
+  part = {
+    'sessions': len(index),
+    'normal': int((labels == 0).sum()),
+    'anomalous': int((labels == 1).sum()),
+    'unlabelled': int((labels < 0).sum()),
+    'distinct_sequences': len(np.unique(hashes[index])),
+  }
+  if times.size:
+    part['first_time'], part['last_time'] = float(times.min()), float(times.max())
+  return part

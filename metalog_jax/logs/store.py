@@ -1,0 +1,259 @@
+"""A system on disk: `templates.parquet`, `sessions.parquet`, `manifest.json`.
+
+Any of pandas, polars and duckdb reads the two tables as they are. A folder is
+written beside its place and moved there when it is whole, so that an
+interrupted write leaves the old folder as it was. Equal content gives equal
+bytes: what varies from run to run (timings) is in the manifest alone.
+"""
+
+import collections.abc
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from metalog_jax import types
+from metalog_jax.logs import sessions as sessions_lib
+
+MANIFEST = 'manifest.json'
+SESSIONS = 'sessions.parquet'
+TEMPLATES = 'templates.parquet'
+FILES = (MANIFEST, SESSIONS, TEMPLATES)
+ROW_GROUP = 1 << 20  # events a row group holds, so that a stream stays small
+
+
+def save(system: types.System, folder: str | os.PathLike) -> pathlib.Path:
+  """Writes a whole system; counts missing from its manifest are filled in."""
+  with writer(folder) as out:
+    out.write(to_arrow(system.sessions))
+    out.finish(system.name, system.templates, system.counts, system.manifest)
+  return pathlib.Path(folder)
+
+
+def load(folder: str | os.PathLike) -> types.System:
+  """Reads a whole system.
+
+  Raises:
+    ValueError: the folder is no System folder, or one of its files is damaged.
+  """
+  manifest = read_manifest(folder)
+  table = _read(folder, TEMPLATES, pq.read_table)
+  templates = tuple(table['template'].to_pylist())
+  sessions = from_arrow(_read(folder, SESSIONS, pq.read_table))
+  if len(sessions.events) and sessions.events.max() >= len(templates):
+    raise ValueError(
+      f'{folder}: {SESSIONS} names event {sessions.events.max()} but {TEMPLATES} has '
+      f'{len(templates)} rows; prepare the folder again'
+    )
+  counts = table['count'].to_numpy()
+  return types.System(manifest['system'], templates, counts, sessions, manifest)
+
+
+def stream(
+  folder: str | os.PathLike, rows: int, lines: bool = False
+) -> collections.abc.Iterator:
+  """Yields the sessions in order, at most `rows` at a time, in bounded memory.
+
+  With `lines`, yields pairs (sessions, [N] int64 line number of every event),
+  which a folder holds when it was prepared with `keep_lines`.
+  """
+  read_manifest(folder)
+  with _read(folder, SESSIONS, pq.ParquetFile) as file:
+    if lines and 'lines' not in file.schema_arrow.names:
+      raise ValueError(f'{folder}: {SESSIONS} has no line numbers of its events')
+    for batch in file.iter_batches(batch_size=rows):
+      table = pa.table(batch)
+      part = from_arrow(table)
+      yield (part, _flat(table['lines'], np.int64)) if lines else part
+
+
+def read_manifest(folder: str | os.PathLike) -> dict:
+  """Raises ValueError where `folder` holds no readable manifest."""
+  path = pathlib.Path(folder) / MANIFEST
+  try:
+    manifest = json.loads(path.read_text('utf-8'))
+    manifest['system'], manifest['template_hash']
+  except FileNotFoundError:
+    raise ValueError(
+      f'{folder} is not a System folder: it has no {MANIFEST}; make one with '
+      'experiments.prepare'
+    ) from None
+  except (ValueError, KeyError, TypeError) as error:
+    raise ValueError(f'{path} is damaged: {error}; prepare the folder again') from None
+  return manifest
+
+
+def _read(folder, name, function):
+  path = pathlib.Path(folder) / name
+  try:
+    return function(path)
+  except FileNotFoundError:
+    raise ValueError(f'{folder} is not a System folder: it has no {name}') from None
+  except pa.ArrowInvalid as error:
+    reason = str(error).splitlines()[0]
+    raise ValueError(f'{path} is damaged: {reason}; prepare the folder again') from None
+
+
+def _flat(column: pa.ChunkedArray, dtype) -> np.ndarray:
+  """The values of a list column, one after the other."""
+  chunks = [chunk.flatten().to_numpy() for chunk in column.chunks]
+  return np.concatenate([np.zeros(0, dtype), *chunks]).astype(dtype, copy=False)
+
+
+def to_arrow(sessions: types.Sessions, lines: np.ndarray | None = None) -> pa.Table:
+  """Sessions as the table that is stored; `lines` are [N] line numbers of events."""
+
+  def ragged(values, kind):
+    offsets = pa.array(sessions.offsets.astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.array(values, kind))
+
+  labels = np.asarray(sessions.labels, np.int8)
+  columns = {
+    'session_id': pa.array(sessions.ids, pa.string()),
+    'time': pa.array(np.asarray(sessions.times, np.float64), from_pandas=True),
+    'events': ragged(sessions.events, pa.int32()),
+    'label': pa.array(labels, pa.int8(), mask=labels < 0),
+    'first_line': pa.array(sessions.first_lines, pa.int64()),
+    'last_line': pa.array(sessions.last_lines, pa.int64()),
+  }
+  if lines is not None:
+    columns['lines'] = ragged(lines, pa.int64())
+  return pa.table(columns)
+
+
+def from_arrow(table: pa.Table) -> types.Sessions:
+  lengths = pc.list_value_length(table['events']).to_numpy()
+  offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+  return types.Sessions(
+    ids=np.array(table['session_id'].to_pylist(), object),
+    times=pc.fill_null(table['time'], np.nan).to_numpy(),
+    events=_flat(table['events'], np.int32),
+    offsets=offsets,
+    labels=pc.fill_null(table['label'], -1).to_numpy().astype(np.int8),
+    first_lines=table['first_line'].to_numpy(),
+    last_lines=table['last_line'].to_numpy(),
+  )
+
+
+class Writer:
+  """Takes session tables one after the other and counts what goes by."""
+
+  def __init__(self, folder: pathlib.Path):
+    self.folder = folder
+    self._file = None
+    self._pending: list[pa.Table] = []
+    self._num_pending = 0
+    self._hashes = [np.zeros(0, np.uint64)]
+    self.totals = collections.Counter()
+
+  def write(self, table: pa.Table) -> None:
+    """Appends sessions (the columns of `to_arrow`), in order."""
+    part = from_arrow(table.select(list(_COLUMNS)))
+    self._hashes.append(sessions_lib.hashes(part))
+    self.totals.update(
+      sessions=part.num,
+      events=len(part.events),
+      anomalies=int((part.labels == 1).sum()),
+      unlabelled=int((part.labels < 0).sum()),
+    )
+    self._pending.append(table)
+    self._num_pending += len(part.events)
+    if self._num_pending >= ROW_GROUP:
+      self._flush()
+
+  def _flush(self):
+    table = pa.concat_tables(self._pending).combine_chunks()
+    if self._file is None:
+      path = self.folder / SESSIONS
+      self._file = pq.ParquetWriter(path, table.schema, compression='zstd')
+    self._file.write_table(table, row_group_size=max(1, len(table)))
+    self._pending, self._num_pending = [], 0
+
+  def finish(self, name: str, templates, counts, manifest: dict) -> dict:
+    """Writes the templates and, last, the manifest, which is returned."""
+    if self._pending:
+      self._flush()
+    if self._file is None:
+      raise ValueError(f'system {name} has no session to write')
+    self._file.close()
+    table = pa.table(
+      {
+        'event_id': pa.array(np.arange(len(templates)), pa.int32()),
+        'template': pa.array(list(templates), pa.string()),
+        'count': pa.array(np.asarray(counts), pa.int64()),
+      }
+    )
+    pq.write_table(table, self.folder / TEMPLATES, compression='zstd')
+    distinct = len(np.unique(np.concatenate(self._hashes)))
+    counted = {'system': name, 'templates': len(templates), **self.totals}
+    counted['distinct_sequences'] = distinct
+    manifest = {'template_hash': text_hash(templates), **manifest, **counted}
+    text = json.dumps(manifest, indent=1, allow_nan=False, ensure_ascii=False)
+    (self.folder / MANIFEST).write_text(text + '\n', 'utf-8')
+    return manifest
+
+  def close(self):
+    if self._file is not None:
+      self._file.close()
+
+
+_COLUMNS = ('session_id', 'time', 'events', 'label', 'first_line', 'last_line')
+
+
+def text_hash(templates) -> str:
+  """A hash of the template texts alone, for systems that were not mined."""
+  return hashlib.sha256('\n'.join(templates).encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def writer(folder: str | os.PathLike) -> collections.abc.Iterator[Writer]:
+  """A Writer whose folder takes its place when the block ends without an error.
+
+  Raises:
+    ValueError: `folder` exists and is something else than a System folder.
+  """
+  folder = pathlib.Path(os.path.abspath(folder))
+  if folder.exists() and not is_replaceable(folder):
+    raise ValueError(f'{folder} exists and is not a System folder; give another --out')
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  temporary = tempfile.mkdtemp(prefix=f'.{folder.name}.', dir=folder.parent)
+  temporary = pathlib.Path(temporary)
+  temporary.chmod(0o755)
+  out = Writer(temporary)
+  try:
+    yield out
+    out.close()
+    _replace(temporary, folder)
+  finally:
+    out.close()
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_replaceable(folder: pathlib.Path) -> bool:
+  """Whether nothing but a System folder (or nothing at all) would be lost."""
+  if not folder.is_dir():
+    return False
+  return (folder / MANIFEST).exists() or not any(folder.iterdir())
+
+
+def _replace(new: pathlib.Path, folder: pathlib.Path) -> None:
+  """Moves `new` to `folder`; the old folder is kept until the new one is there."""
+  if not folder.exists():
+    os.rename(new, folder)
+    return
+  old = tempfile.mkdtemp(prefix=f'.{folder.name}.old.', dir=folder.parent)
+  os.rename(folder, old)
+  try:
+    os.rename(new, folder)
+  except OSError:
+    os.rename(old, folder)
+    raise
+  shutil.rmtree(old, ignore_errors=True)
