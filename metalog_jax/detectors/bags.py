@@ -1,0 +1,60 @@
+"""Sessions as bags of events: how often each event is in them, order forgotten.
+
+Sessions repeat heavily, and more so as bags, so what is computed on bags is
+computed once for each different one.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from metalog_jax import types
+
+_CHUNK = 4096  # rows of dense [rows, D] work at a time
+
+
+class Bags(NamedTuple):
+  """The different bags among sessions."""
+
+  counts: 'scipy.sparse.csr_matrix'  # [U, V] float64  # noqa: F821
+  inverse: np.ndarray  # [S] which of the U bags a session has
+
+
+def bags(sessions: types.Sessions, num_events: int) -> Bags:
+  """Count the events of each session and find the different bags."""
+  from scipy import sparse
+
+  every = sparse.csr_matrix(
+    (np.ones(len(sessions.events)), sessions.events, sessions.offsets),
+    shape=(sessions.num, num_events),
+  )
+  every.sum_duplicates()
+  seen: dict[bytes, int] = {}
+  inverse = np.fromiter(
+    (seen.setdefault(key, len(seen)) for key in row_keys(every)), np.int64, sessions.num
+  )
+  _, first = np.unique(inverse, return_index=True)
+  return Bags(every[first], inverse)
+
+
+def row_keys(counts):
+  """Per row, bytes that are equal only for equal rows (indices must be sorted)."""
+  edges = counts.indptr.tolist()
+  for a, b in zip(edges, edges[1:], strict=False):
+    yield counts.indices[a:b].tobytes() + counts.data[a:b].tobytes()
+
+
+def mean_and_max(counts, vectors: np.ndarray) -> np.ndarray:
+  """[U, 2 D]: mean and coordinate-wise maximum of the event vectors of each bag.
+
+  Zero for a session without events.
+  """
+  lengths = np.asarray(counts.sum(axis=1)).ravel()
+  means = (counts @ vectors) / np.maximum(lengths, 1)[:, None]
+  maxima = np.zeros_like(means)
+  filled = np.flatnonzero(lengths)
+  for start in range(0, len(filled), _CHUNK):
+    rows = filled[start : start + _CHUNK]
+    part = counts[rows]
+    maxima[rows] = np.maximum.reduceat(vectors[part.indices], part.indptr[:-1])
+  return np.concatenate([means, maxima], axis=1)
