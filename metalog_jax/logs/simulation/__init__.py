@@ -1,0 +1,1 @@
+"""SIMULATED systems: their vocabularies and grammars. All text is invented."""

@@ -1,0 +1,172 @@
+"""A simulated block store: one session is the life of one block."""
+
+from metalog_jax.logs.simulation.grammar import (
+  Fault,
+  Grammar,
+  maybe,
+  mixed,
+  pick,
+  seq,
+  times,
+)
+
+STEPS = {
+  'allocate': 'store.Master: allocated {id} for client {ip}',
+  'lease': 'store.Master: write lease {num} granted to the writer of {id}',
+  'receive': 'store.Keeper: receiving {id} from {ip} into volume {num}',
+  'packet': 'store.Stream: packet {num} of {id} with {num} bytes acknowledged by {ip}',
+  'buffer': 'store.Stream: buffered {num} bytes of {id}',
+  'flush': 'store.Stream: {id} flushed to disk',
+  'checksum': 'store.Scrub: checksum of {id} verified',
+  'replica': 'store.Master: replica map updated: {ip} holds {id} of length {num}',
+  'close': 'store.Stream: writer closed {id} after {num} packets',
+  'commit': 'store.Master: {id} complete and committed',
+  'read': 'store.Keeper: served {id} to reader {ip} in {num} ms',
+  'report': 'store.Master: block report {num} lists {id}',
+  'index': 'store.Keeper: {id} added to the index',
+  'scan': 'store.Scrub: periodic scan visited {id} on volume {num}',
+  'balance': 'store.Master: balancer moved {id} from {ip} to {ip}',
+  'rename': 'store.Master: file of {id} renamed by owner {num}',
+  'archive': 'store.Keeper: {id} copied to archive tier {num}',
+  'pin': 'store.Keeper: hot cache pinned {id} in memory',
+  'snapshot': 'store.Master: snapshot {num} now references {id}',
+  'compress': 'store.Stream: {id} compressed from {num} to {num} bytes',
+  'encrypt': 'store.Stream: key {hex} used to encrypt {id}',
+  'policy': 'store.Master: placement policy {num} applied for {id} in the new zone',
+  'metrics': 'store.Keeper: metrics of {id} exported to collector {ip}',
+  'tag': 'store.Master: tag {num} attached to {id} by user request',
+  'prefetch': 'store.Keeper: prefetch window of {num} bytes set on {id}',
+  'attempt': 'store.Stream: retry {num} of sending {id}',
+  'repeat': 'store.Keeper: attempt {num} at writing {id} to {ip}',
+}
+
+FAULTS = (
+  Fault(
+    'link',
+    'store.Stream: lost connection to {ip} while sending {id}',
+    'store.Stream: connection restored, sending of {id} resumed',
+  ),
+  Fault(
+    'link',
+    'store.Keeper: {id} replica at {ip} unreachable',
+    'store.Keeper: replica {ip} reachable again for {id}',
+  ),
+  Fault(
+    'silence',
+    'store.Stream: timeout after {num} ms, no response for {id}',
+    'store.Stream: response for {id} received after all',
+  ),
+  Fault(
+    'silence',
+    'store.Master: keeper {ip} not responding about {id}',
+    'store.Master: {id} keeper {ip} responding normally again',
+    since=0.3,
+  ),
+  Fault(
+    'space',
+    'store.Keeper: volume {num} full, no space for {id}',
+    'store.Keeper: enough space available for {id} on volume {num}',
+  ),
+  Fault(
+    'space',
+    'store.Stream: memory exhausted by {id}',
+    'store.Stream: {id} memory released and free',
+  ),
+  Fault(
+    'damage',
+    'store.Scrub: checksum mismatch, {id} data corrupt',
+    'store.Scrub: {id} data corrected and valid',
+  ),
+  Fault(
+    'damage',
+    'store.Scrub: bad sector {num} damaged {id}',
+    'store.Scrub: {id} repaired, sector {num} remapped successfully',
+    since=0.25,
+  ),
+  Fault(
+    'access',
+    'store.Master: permission to {id} denied, token rejected',
+    'store.Master: token accepted, permission to {id} granted',
+  ),
+  Fault(
+    'access',
+    'store.Keeper: {ip} refused authorization of {id}',
+    'store.Keeper: authorization of {id} approved by {ip}',
+  ),
+  Fault(
+    'crash',
+    'store.Keeper: keeper process crashed with {id} open',
+    'store.Keeper: {id} recovered by restarted process',
+  ),
+  Fault(
+    'crash',
+    'store.Stream: mirror write of {id} failed with error {num}',
+    'store.Stream: mirror write succeeded for {id}',
+  ),
+  Fault(
+    'stall',
+    'store.Stream: pipeline of {id} stalled',
+    'store.Stream: {id} pipeline running again',
+  ),
+  Fault(
+    'stall',
+    'store.Stream: writer blocked, {id} waiting on lock {num}',
+    'store.Stream: lock {num} released, writer of {id} continues',
+    since=0.4,
+  ),
+  Fault(
+    'strain',
+    'store.Keeper: disk under {id} overheated to {num} degrees',
+    'store.Keeper: disk temperature normal under {id}',
+  ),
+  Fault(
+    'strain',
+    'store.Stream: transfer of {id} degraded, link too slow',
+    'store.Stream: {id} transfer healthy at full speed',
+  ),
+)
+
+GRAMMAR = Grammar(
+  name='blockstore',
+  steps=STEPS,
+  opening=seq('allocate', 'lease', times(2, 3, 'receive')),
+  work=seq(
+    mixed(
+      times(2, 6, pick('packet', 'packet', 'buffer')),
+      maybe(0.5, 'flush'),
+      maybe(0.3, 'report'),
+      maybe(0.3, 'scan'),
+      maybe(0.06, 'rename'),
+      maybe(0.08, 'archive', since=0.2),
+      maybe(0.08, 'pin', since=0.3),
+      maybe(0.08, 'compress', since=0.4),
+      maybe(0.08, 'encrypt', since=0.5),
+      maybe(0.08, 'policy', since=0.6),
+      maybe(0.08, 'metrics', since=0.7),
+      maybe(0.08, 'prefetch', since=0.8),
+      maybe(0.15, times(1, 2, 'balance')),
+      maybe(0.1, times(1, 3, 'snapshot'), since=0.35),
+      maybe(0.1, times(1, 2, 'tag'), since=0.55),
+      maybe(0.3, times(1, 3, pick('attempt', 'repeat'))),
+    ),
+    'checksum',
+    times(1, 3, 'replica'),
+    maybe(0.4, 'index'),
+  ),
+  closing=seq('close', 'commit', maybe(0.4, times(1, 2, 'read'))),
+  faults=FAULTS,
+  attempts=('attempt', 'repeat'),
+  fatal=(
+    'store.Stream: fatal error, write of {id} aborted',
+    'store.Master: giving up on {id}, all replicas dead',
+    'store.Scrub: {id} destroyed beyond repair, data loss',
+    'store.Keeper: panic, unrecoverable failure of volume {num} holding {id}',
+    'store.Master: security violation, illegal access to {id} from {ip}',
+  ),
+  odd=(
+    'store.Master: generation stamp {num} of {id} is younger than the journal',
+    'store.Keeper: {id} appears under two parents {hex} and {hex}',
+  ),
+  mandatory=('checksum', 'lease'),
+  ordered=('checksum', 'close'),
+)

@@ -1,0 +1,143 @@
+"""Draws one session: its messages, and what is wrong with it.
+
+A healthy session may suffer faults as long as the last word on each is that it
+was regained. The kind `unrecovered` holds the same messages, equally often, in
+another order: the last word is that it was lost. So neither the messages nor
+their counts tell the two apart; their meaning and order do.
+"""
+
+from typing import NamedTuple
+
+from metalog_jax.logs.simulation import grammar as grammars
+
+HEALTHY = 'healthy'
+
+# kind -> (share of the anomalies, does its meaning carry over to other systems?)
+KINDS = {
+  'unrecovered': (0.70, True),  # a fault that comes, or comes back, and stays
+  'fatal': (0.10, True),  # an error event that says so in plain words
+  'retries': (0.08, True),  # repeated steps: attempts without end
+  'incomplete': (0.06, True),  # missing steps: the session never finishes
+  'skipped': (0.02, False),  # a missing step that only this system must take
+  'misordered': (0.02, False),  # two steps the wrong way round
+  'odd': (0.02, False),  # an unseen event in words that no other system uses
+}
+FAULTY = 0.5  # share of the healthy sessions that suffer a passing fault
+SECOND = 0.25  # of these (and of the unrecovered ones), with another one before
+
+
+class Plan(NamedTuple):
+  """A session before it has a time: which messages, and the one to alert on."""
+
+  messages: list[str]  # names in `lexicon(grammar)`
+  alert: int  # position of the message at which the anomaly shows; -1 if none
+  kind: str
+
+
+def lexicon(grammar: grammars.Grammar) -> dict[str, str]:
+  """Every message of a system by name: steps, lost.N, regained.N, fatal.N, odd.N."""
+  words = dict(grammar.steps)
+  for number, fault in enumerate(grammar.faults):
+    words[f'lost.{number}'] = fault.lost
+    words[f'regained.{number}'] = fault.regained
+  for role in ('fatal', 'odd'):
+    for number, message in enumerate(getattr(grammar, role)):
+      words[f'{role}.{number}'] = message
+  return words
+
+
+def session(
+  grammar: grammars.Grammar, draw: grammars.Draw, age: float, anomalous: bool
+) -> Plan:
+  """Draws a session at an age of the system between 0 and 1."""
+  kind = _kind(draw) if anomalous else HEALTHY
+  opening = grammar.opening(draw, age)
+  work = grammar.work(draw, age)
+  closing = grammar.closing(draw, age)
+  if kind == 'unrecovered' or draw() < FAULTY:
+    work = _suffer(grammar, work, draw, age, kind == 'unrecovered')
+  messages = opening + work + closing
+  if kind in _SPOIL:
+    return Plan(*_SPOIL[kind](grammar, draw, opening, work, closing), kind)
+  return Plan(messages, len(messages) - 1 if anomalous else -1, kind)
+
+
+def _kind(draw) -> str:
+  mark = draw()
+  for kind, (share, _) in KINDS.items():
+    mark -= share
+    if mark < 0:
+      return kind
+  return 'unrecovered'
+
+
+def _suffer(grammar, work, draw, age, stays):
+  """Puts faults into the work; the last one stays, or all of them pass."""
+  known = [n for n, fault in enumerate(grammar.faults) if fault.since <= age]
+  numbers = grammars.shuffled(known, draw)[: 1 + (draw() < SECOND)]
+  places = len(work) + 1
+  episode = []
+  for last, number in enumerate(numbers, 1 - len(numbers)):
+    episode += _episode(number, draw, stays and last == 0)
+  spots = sorted(int(draw() * places) for _ in episode)
+  merged, done = [], 0
+  for spot, name in zip(spots, episode):
+    merged += work[done:spot] + [name]
+    done = spot
+  return merged + work[done:]
+
+
+def _episode(number, draw, stays):
+  """Once or twice lost, once or twice regained; the last word decides."""
+  lost, regained = f'lost.{number}', f'regained.{number}'
+  news = [lost] * (1 + (draw() < 0.5)) + [regained] * (1 + (draw() < 0.3))
+  end = lost if stays else regained
+  news.remove(end)
+  return grammars.shuffled(news, draw) + [end]
+
+
+def _with_event(names):
+  def spoil(grammar, draw, opening, work, closing):
+    choices = names(grammar)
+    at = len(opening) + int(draw() * (len(work) + 1))
+    messages = opening + work + closing
+    return messages[:at] + [choices[int(draw() * len(choices))]] + messages[at:], at
+
+  return spoil
+
+
+def _retries(grammar, draw, opening, work, closing):
+  name = grammar.attempts[int(draw() * len(grammar.attempts))]
+  at = len(opening) + int(draw() * (len(work) + 1))
+  messages = opening + work + closing
+  count = 6 + int(draw() * 4)
+  return messages[:at] + [name] * count + messages[at:], at + count - 1
+
+
+def _incomplete(grammar, draw, opening, work, closing):
+  keep = 1 + int(draw() * len(work))
+  return opening + work[:keep], len(opening) + keep - 1
+
+
+def _skipped(grammar, draw, opening, work, closing):
+  name = grammar.mandatory[int(draw() * len(grammar.mandatory))]
+  messages = [one for one in opening + work + closing if one != name]
+  return messages, len(messages) - 1
+
+
+def _misordered(grammar, draw, opening, work, closing):
+  first, second = grammar.ordered
+  messages = opening + work + closing
+  one, two = messages.index(first), messages.index(second)
+  messages[one], messages[two] = second, first
+  return messages, two
+
+
+_SPOIL = {
+  'fatal': _with_event(lambda g: [f'fatal.{n}' for n in range(len(g.fatal))]),
+  'odd': _with_event(lambda g: [f'odd.{n}' for n in range(len(g.odd))]),
+  'retries': _retries,
+  'incomplete': _incomplete,
+  'skipped': _skipped,
+  'misordered': _misordered,
+}

@@ -1,0 +1,170 @@
+"""A simulated supercomputer: one session is one job on one compute node."""
+
+from metalog_jax.logs.simulation.grammar import (
+  Fault,
+  Grammar,
+  maybe,
+  mixed,
+  pick,
+  seq,
+  times,
+)
+
+STEPS = {
+  'boot': 'KERNEL: node booted with image {hex}',
+  'personality': 'KERNEL: personality loaded, rank {num} of {num}',
+  'assign': 'APP: job {num} assigned to this node',
+  'load': 'APP: loading program of job {num} from {ip}',
+  'start': 'APP: job {num} started by user {num}',
+  'barrier': 'KERNEL: barrier {num} entered',
+  'exchange': 'TORUS: exchanged {num} packets with neighbor {num}',
+  'reduce': 'TORUS: tree reduction over {num} ranks took {num} cycles',
+  'compute': 'APP: iteration {num} computed',
+  'output': 'APP: wrote {num} bytes of results to file server {ip}',
+  'checkpoint': 'APP: checkpoint {num} saved',
+  'sync': 'KERNEL: all ranks synchronized at step {num}',
+  'end': 'APP: job {num} finished, exit code {num}',
+  'clean': 'KERNEL: node memory cleaned',
+  'idle': 'KERNEL: node returned to the idle pool',
+  'poll': 'MONITOR: environment poll {num}',
+  'voltage': 'MONITOR: voltage rail {num} reads {num} millivolts',
+  'clock': 'KERNEL: clock adjusted by {num} nanoseconds',
+  'signal': 'APP: user signal {num} delivered to the program',
+  'trace': 'KERNEL: trace buffer {hex} rotated',
+  'profile': 'APP: profiling sample {num} collected on core {num}',
+  'schedule': 'MONITOR: new polling schedule {num} loaded for midplane',
+  'firmware': 'KERNEL: firmware level {num} announced',
+  'affinity': 'KERNEL: thread {num} bound to core {num}',
+  'energy': 'MONITOR: energy counter {num} joules reported to accounting',
+  'map': 'TORUS: routing map {hex} distributed by the service node',
+  'debugger': 'APP: debugger attached to rank {num} by owner',
+  'prefetch': 'KERNEL: prefetch depth {num} chosen',
+  'retry': 'TORUS: packet resent to neighbor {num}, retry {num}',
+  'attempt': 'APP: open attempt {num} on {ip}',
+}
+
+FAULTS = (
+  Fault(
+    'link', 'TORUS: link to neighbor {num} lost', 'TORUS: neighbor {num} reconnected'
+  ),
+  Fault(
+    'link',
+    'APP: disconnected from file server {ip}',
+    'APP: file server connection {ip} restored',
+    since=0.3,
+  ),
+  Fault(
+    'silence',
+    'APP: no response from control daemon, timeout {num}',
+    'APP: control daemon response received',
+  ),
+  Fault(
+    'silence',
+    'TORUS: neighbor {num} not responding',
+    'TORUS: hearing normally from neighbor {num} again',
+  ),
+  Fault(
+    'space',
+    'KERNEL: heap memory exhausted at {hex}',
+    'KERNEL: free heap available',
+  ),
+  Fault(
+    'space',
+    'APP: scratch directory full',
+    'APP: space freed in scratch area {num}',
+    since=0.35,
+  ),
+  Fault(
+    'damage',
+    'KERNEL: parity error, corrupt line at address {hex}',
+    'KERNEL: parity corrected at {hex}',
+  ),
+  Fault(
+    'damage',
+    'TORUS: bad packet from {num}, checksum mismatch',
+    'TORUS: valid packet replaced the bad one',
+  ),
+  Fault(
+    'access',
+    'APP: input file access denied',
+    'APP: input access granted for user {num}',
+  ),
+  Fault(
+    'access',
+    'APP: credentials of user {num} rejected by {ip}',
+    'APP: user {num} credentials accepted',
+    since=0.4,
+  ),
+  Fault(
+    'crash',
+    'KERNEL: daemon crashed with signal {num}',
+    'KERNEL: restarted daemon {num} is up',
+  ),
+  Fault(
+    'crash',
+    'APP: remote write failed',
+    'APP: remote write to {ip} succeeded',
+  ),
+  Fault('stall', 'APP: program stalled in barrier {num}', 'APP: program resumed'),
+  Fault(
+    'stall',
+    'KERNEL: thread {num} blocked on a lock held elsewhere',
+    'KERNEL: thread {num} continues, lock released',
+  ),
+  Fault(
+    'strain',
+    'MONITOR: processor overheated, {num} degrees',
+    'MONITOR: processor temperature back to normal',
+  ),
+  Fault(
+    'strain',
+    'MONITOR: fan {num} speed degraded',
+    'MONITOR: fan healthy at speed {num}',
+  ),
+)
+
+GRAMMAR = Grammar(
+  name='supercomputer',
+  steps=STEPS,
+  opening=seq('boot', maybe(0.5, 'personality'), 'assign', 'load', 'start'),
+  work=seq(
+    mixed(
+      times(1, 4, 'compute'),
+      times(0, 2, 'exchange'),
+      times(0, 2, pick('barrier', 'reduce')),
+      maybe(0.5, 'poll'),
+      maybe(0.3, 'voltage'),
+      maybe(0.2, 'clock'),
+      maybe(0.06, 'debugger'),
+      maybe(0.08, 'signal', since=0.2),
+      maybe(0.08, 'trace', since=0.3),
+      maybe(0.08, 'profile', since=0.35),
+      maybe(0.08, 'schedule', since=0.45),
+      maybe(0.08, 'firmware', since=0.5),
+      maybe(0.08, 'affinity', since=0.6),
+      maybe(0.08, 'energy', since=0.7),
+      maybe(0.08, 'prefetch', since=0.8),
+      maybe(0.1, times(1, 3, 'map'), since=0.4),
+      maybe(0.3, times(1, 3, pick('retry', 'attempt'))),
+    ),
+    'sync',
+    maybe(0.5, 'checkpoint'),
+    times(0, 2, 'output'),
+  ),
+  closing=seq('end', 'clean', maybe(0.6, 'idle')),
+  faults=FAULTS,
+  attempts=('retry', 'attempt'),
+  fatal=(
+    'KERNEL: panic, fatal error at {hex}',
+    'APP: job {num} aborted',
+    'TORUS: unrecoverable failure of all links, node dead',
+    'KERNEL: memory destroyed beyond repair by error {num}',
+    'APP: security violation, illegal access from {ip}',
+  ),
+  odd=(
+    'MONITOR: coolant salinity at {num} parts',
+    'KERNEL: leap of {num} ticks across epoch {num}',
+  ),
+  mandatory=('assign', 'sync'),
+  ordered=('sync', 'end'),
+)
