@@ -1,1 +1,20 @@
+"""Meta-learning with exact meta-gradients, for any `loss_fn(params, batch)`."""
 
+from metalog_jax.meta.inner import MetaConfig, adapt
+from metalog_jax.meta.outer import (
+  State,
+  init_state,
+  make_meta_step,
+  meta_grad,
+  meta_loss,
+)
+
+__all__ = [
+  'MetaConfig',
+  'State',
+  'adapt',
+  'init_state',
+  'make_meta_step',
+  'meta_grad',
+  'meta_loss',
+]

@@ -1,0 +1,109 @@
+"""The outer loop: one objective for MAML and MetaLog, and the step that lowers it.
+
+    L_S(θ) · support_weight + L_Q(adapt(θ, S)) · query_weight
+
+MAML is (0, 1); MetaLog is (1, β).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from metalog_jax import types
+from metalog_jax.meta import inner
+
+Loss = Callable[[Any, Any], jax.Array]
+
+
+class Optimizer(Protocol):
+  """What of an `optax.GradientTransformation` is needed."""
+
+  init: Callable
+  update: Callable
+
+
+class State(NamedTuple):
+  """All that a meta-step reads and writes."""
+
+  params: Any
+  optimizer: Any
+  step: jax.Array  # [] int32, meta-steps taken
+
+
+def meta_loss(
+  loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig
+) -> jax.Array:
+  """The meta-objective of one task.
+
+  With `config.support_per_step`, the support's loss is the mean over its slices,
+  all at the initial parameters (MetaLog, eq. 3).
+
+  Args:
+    loss_fn: (params, batch) -> scalar.
+    params: any pytree.
+    task: support and query, whatever `loss_fn` understands; see `inner.adapt`.
+    config: see `inner.MetaConfig`.
+
+  References:
+    Zhang et al, MetaLog, ICSE 2024, eq. 2 and 3. Finn et al, MAML, ICML 2017.
+  """
+  return _objective(loss_fn, params, task, config)[0]
+
+
+def meta_grad(
+  loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig
+) -> tuple[jax.Array, Any]:
+  """The meta-objective of one task and its gradient in `params`."""
+  value, grads = jax.value_and_grad(meta_loss, argnums=1)(loss_fn, params, task, config)
+  return value, grads
+
+
+def init_state(params: Any, optimizer: Optimizer) -> State:
+  """The state before the first meta-step. Copies, since steps donate their state."""
+  params = jax.tree.map(jnp.array, params)
+  return State(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+
+
+def make_meta_step(
+  loss_fn: Loss, optimizer: Optimizer, config: inner.MetaConfig
+) -> Callable[[State, types.Task], tuple[State, dict[str, jax.Array]]]:
+  """Makes the compiled step(state, tasks) -> (state, metrics).
+
+  `tasks` is a Task whose leaves carry a leading axis T; the meta-gradient is the
+  mean over it. The state given is donated: do not use it again. `metrics` has the
+  means over tasks of `loss` (the meta-objective), `support_loss` (0 where its weight
+  is 0) and `query_loss`, all before the update.
+  """
+
+  def objective(params, task):
+    return _objective(loss_fn, params, task, config)
+
+  def over_tasks(params, tasks):
+    if jax.tree.leaves(tasks)[0].shape[0] == 1:
+      return objective(params, jax.tree.map(lambda x: x[0], tasks))
+    results = jax.vmap(objective, in_axes=(None, 0))(params, tasks)
+    return jax.tree.map(lambda x: x.mean(0), results)
+
+  def step(state, tasks):
+    (_, metrics), grads = jax.value_and_grad(over_tasks, has_aux=True)(
+      state.params, tasks
+    )
+    updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
+    params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), state.params, updates)
+    return State(params, optimizer_state, state.step + 1), metrics
+
+  return jax.jit(step, donate_argnums=0)
+
+
+def _objective(loss_fn, params, task, config):
+  """The meta-objective, and its parts by name."""
+  support = jnp.zeros(())
+  if config.support_weight and config.support_per_step:
+    support = jax.vmap(loss_fn, in_axes=(None, 0))(params, task.support).mean()
+  elif config.support_weight:
+    support = loss_fn(params, task.support)
+  query = loss_fn(inner.adapt(loss_fn, params, task.support, config), task.query)
+  loss = config.support_weight * support + config.query_weight * query
+  return loss, {'loss': loss, 'support_loss': support, 'query_loss': query}

@@ -1,0 +1,137 @@
+"""Attention pooling: from the states of a session to one vector.
+
+Both kinds reduce to ONE weight per event: context = sum_j weight_j h_j. That is
+cheaper than forming the attended sequence, and it is what a report can show.
+"""
+
+import math
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from metalog_jax import types
+from metalog_jax.nets import init, staircase
+
+Array = types.Array
+Pooling = Literal['sum', 'mean', 'log_sum']
+
+
+def _softmax(scores: Array, mask: Array) -> Array:
+  """Softmax over the last axis where `mask`; finite even where nothing is left."""
+  scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min / 2)
+  return jax.nn.softmax(scores, axis=-1)
+
+
+def _pool(bands: list[tuple[Array, Array]], batch: types.Batch):
+  """Sums states [n, L, H] by weights [n, L] of every band; weights by segments."""
+  context = [jnp.einsum('nl,nlh->nh', weights, states) for states, weights in bands]
+  weights = staircase.to_segments([weights for _, weights in bands], batch)
+  return jnp.concatenate(context), weights
+
+
+def self_attention(
+  w_q: Array,
+  w_k: Array,
+  states: tuple[Array, ...],
+  batch: types.Batch,
+  pooling: Pooling = 'sum',
+  scale: bool = False,
+) -> tuple[Array, tuple[Array, ...]]:
+  """MetaLog's attention over a session's states A: Sum_t(softmax(Q Kᵀ) A)_t.
+
+  Q = A W_qᵀ and K = A W_kᵀ. The sum over positions is taken first, on the
+  attention matrix: an event's weight is its column sum, and the [L, L] x [L, H]
+  product is never formed.
+
+  Args:
+    w_q: [H, H].
+    w_k: [H, H].
+    states: by segments, [R_k, L_k, H].
+    batch: the batch that the states are of.
+    pooling: 'sum' as published; 'mean' divides by the number of events, so that
+      long sessions do not drown the head; 'log_sum' is asinh(sum), which grows
+      with the logarithm of the number of events.
+    scale: divide the scores by sqrt(H). The paper does not.
+
+  Returns:
+    The context [B, H], and the weight of every event by segments [R_k, L_k].
+
+  References:
+    Zhang et al, MetaLog, ICSE 2024, eq. 4 (which also defines V and leaves it
+    unused).
+  """
+  bands = []
+  factor = 1 / math.sqrt(w_q.shape[0]) if scale else 1
+  for a, mask in zip(*map(staircase.to_bands, (states, staircase.masks(batch)))):
+    scores = jnp.einsum('nth,nlh->ntl', factor * (a @ w_q.T), a @ w_k.T)
+    matrix = _softmax(scores, mask[:, None])
+    weights = jnp.einsum('nt,ntl->nl', mask.astype(a.dtype), matrix)
+    if pooling == 'mean':
+      weights /= jnp.maximum(mask.sum(1, keepdims=True), 1).astype(a.dtype)
+    bands.append((a, weights))
+  context, weights = _pool(bands, batch)
+  return jnp.arcsinh(context) if pooling == 'log_sum' else context, weights
+
+
+def guide_attention(
+  guide: Array,
+  weight: Array,
+  bias: Array,
+  states: tuple[Array, ...],
+  batch: types.Batch,
+) -> tuple[Array, tuple[Array, ...]]:
+  """The released MetaLog's attention: additive, asked by one learned guide g.
+
+  s_t = tanh(w₁·g + w₂·h_t + b), weights = softmax(s). As |s| <= 1, no event
+  weighs more than e² times another.
+
+  Args:
+    guide: [H].
+    weight: [2H], w₁ and w₂.
+    bias: [].
+    states: by segments, [R_k, L_k, H].
+    batch: the batch that the states are of.
+
+  Returns:
+    The context [B, H], and the weight of every event by segments [R_k, L_k].
+  """
+  bands = []
+  w_guide, w_state = jnp.split(weight, 2)
+  for a, mask in zip(*map(staircase.to_bands, (states, staircase.masks(batch)))):
+    scores = jnp.tanh(w_guide @ guide + a @ w_state + bias)
+    bands.append((a, _softmax(scores, mask) * mask))
+  return _pool(bands, batch)
+
+
+class SelfAttention(nn.Module):
+  """Declares the parameters of `self_attention`."""
+
+  pooling: Pooling = 'sum'
+  scale: bool = False
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, states: tuple[Array, ...], batch: types.Batch):
+    size = states[0].shape[-1]
+    w_q = self.param('w_q', init.uniform(size), (size, size))
+    w_k = self.param('w_k', init.uniform(size), (size, size))
+    w_q, w_k = init.cast((w_q, w_k), self.dtype)
+    return self_attention(w_q, w_k, states, batch, self.pooling, self.scale)
+
+
+class GuideAttention(nn.Module):
+  """Declares the parameters of `guide_attention`."""
+
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, states: tuple[Array, ...], batch: types.Batch):
+    size = states[0].shape[-1]
+    guide = self.param('guide', nn.initializers.normal(1.0), (size,))
+    # Xavier's bound for a [1, 2H] matrix.
+    weight = self.param('weight', init.uniform(2 * size + 1, math.sqrt(6)), (2 * size,))
+    bias = self.param('bias', nn.initializers.zeros, ())
+    params = init.cast((guide, weight, bias), self.dtype)
+    return guide_attention(*params, states, batch)

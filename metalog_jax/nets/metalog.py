@@ -1,0 +1,112 @@
+"""MetaLog's network: GRU, attention, two logits."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from metalog_jax import types
+from metalog_jax.nets import attention, gru, init, staircase
+
+Array = types.Array
+Pooling = attention.Pooling
+
+
+class Network(nn.Module):
+  """Logits of a batch of sessions: [B, 2], normal and anomalous.
+
+  The defaults are the paper's form; `RELEASED` is the released code's.
+
+  Attributes:
+    hidden: H, the size of the state of one direction.
+    layers: layers of the GRU.
+    bidirectional: whether each layer also reads from the end.
+    attention: 'self' (the paper's eq. 4) or 'guide' (the released code).
+    pooling: of self-attention, see `attention.self_attention`.
+    scale: whether self-attention divides its scores by sqrt(H).
+    counts: C > 0 adds C soft counts to the context, see `soft_counts`.
+    head: 'tanh_logit' bounds the logits to (-1, 1) as the paper does; 'linear'
+      starts with orthonormal rows and has a bias, as in the released code.
+    dtype: what to compute in; by default the type of the parameters. Logits come
+      back as float32 at least.
+  """
+
+  hidden: int = 100
+  layers: int = 2
+  bidirectional: bool = False
+  attention: Literal['self', 'guide'] = 'self'
+  pooling: Pooling = 'sum'
+  scale: bool = False
+  counts: int = 0
+  head: Literal['tanh_logit', 'linear'] = 'tanh_logit'
+  dtype: Any = None
+
+  def __call__(self, batch: types.Batch) -> Array:
+    return self.attend(batch)[0]
+
+  @nn.compact
+  def attend(self, batch: types.Batch) -> tuple[Array, tuple[Array, ...]]:
+    """Logits [B, 2], and the attention weight of every event by segments."""
+    batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
+    states = gru.Gru(
+      self.hidden, self.layers, self.bidirectional, self.dtype, name='gru'
+    )(batch)
+    if self.attention == 'self':
+      attend = attention.SelfAttention(
+        self.pooling, self.scale, self.dtype, name='attention'
+      )
+    else:
+      attend = attention.GuideAttention(self.dtype, name='attention')
+    context, weights = attend(states, batch)
+    if self.counts:
+      counts = Linear(self.counts, dtype=self.dtype, name='counts')(batch.vectors)
+      context = jnp.concatenate([context, soft_counts(counts, batch)], -1)
+    if self.head == 'linear':
+      logits = Linear(2, init.orthonormal_rows, self.dtype, name='head')(context)
+    else:
+      logits = Linear(2, bias=False, dtype=self.dtype, name='head')(context)
+      logits = jnp.tanh(logits)
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), weights
+
+
+RELEASED = Network(bidirectional=True, attention='guide', head='linear')
+
+
+def soft_counts(logits: Array, batch: types.Batch) -> Array:
+  """log(1 + how often), for C learned kinds of events: log1p(Σ_t sigmoid(f(e_t))).
+
+  Lets counts of events reach the decision without saturating, whatever the length.
+
+  Args:
+    logits: [V, C], how far each event is of each kind.
+    batch: whose events to count.
+
+  Returns:
+    [B, C].
+  """
+  kinds = jax.nn.sigmoid(logits)
+  total = jnp.zeros((batch.lengths.shape[0], kinds.shape[-1]), kinds.dtype)
+  for events, mask in zip(batch.events, staircase.masks(batch), strict=True):
+    sums = jnp.einsum('rl,rlc->rc', mask.astype(kinds.dtype), kinds[events])
+    total = total.at[: events.shape[0]].add(sums)
+  return jnp.log1p(total)
+
+
+class Linear(nn.Module):
+  """x Wᵀ + b, in PyTorch's layout: `weight` [features, inputs], `bias` [features]."""
+
+  features: int
+  weight_init: Any = None
+  dtype: Any = None
+  bias: bool = True
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    shape = (self.features, x.shape[-1])
+    weight = self.param('weight', self.weight_init or init.uniform(shape[1]), shape)
+    y = x @ init.cast(weight, self.dtype).T
+    if self.bias:
+      bias = self.param('bias', nn.initializers.zeros, shape[:1])
+      y += init.cast(bias, self.dtype)
+    return y
