@@ -27,6 +27,7 @@ def bags(sessions: types.Sessions, num_events: int) -> Bags:
   every = sparse.csr_matrix(
     (np.ones(len(sessions.events)), sessions.events, sessions.offsets),
     shape=(sessions.num, num_events),
+    copy=True,  # summing works in place, and the events are not ours
   )
   every.sum_duplicates()
   seen: dict[bytes, int] = {}
