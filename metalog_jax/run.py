@@ -1,7 +1,6 @@
 """The one training loop: every detector, any budget, resumable bit for bit."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import signal
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from metalog_jax import checkpoints, flags
+from metalog_jax import checkpoints, metrics_file, types
 from metalog_jax.detectors import base
 
 FLUSH = 10  # steps between looks at the metrics: reading them waits for the device
@@ -25,24 +24,25 @@ FLUSH = 10  # steps between looks at the metrics: reading them waits for the dev
 class Options:
   """How the loop runs; nothing here changes what is computed, but validate_every."""
 
-  validate_every: int = flags.field(10, 'meta-steps between validations')
-  checkpoint_every: int = flags.field(50, 'meta-steps between checkpoints')
+  validate_every: int = 10    # meta-steps between validations
+  checkpoint_every: int = 50  # meta-steps between checkpoints
 
 
 class Progress(NamedTuple):
   """All that a checkpoint holds; a resumed run needs nothing else."""
 
   state: Any
-  best_state: Any      # of the best validation; the newest where nothing is validated
-  best_value: Any      # [] float32, higher is better
-  best_step: Any       # [] int32
-  step: Any            # [] int32 meta-steps done
+  best_state: Any  # of the best validation; the newest where nothing is validated
+  best_value: Any  # [] float32, higher is better
+  best_step: Any   # [] int32
+  step: Any        # [] int32 meta-steps done
 
 
 class Fitted(NamedTuple):
   """What training leaves."""
 
   state: Any           # the best by validation
+  last: Any            # after the last step
   steps: int
   best_step: int
   finished: bool       # False: stopped by a signal, to be resumed
@@ -71,110 +71,108 @@ class Stop:
       signal.signal(number, handler)
 
 
-class MetricsFile:
-  """metrics.jsonl; lines of steps that a resumed run will do again are dropped."""
-
-  def __init__(self, path: pathlib.Path, step: int, mirror: Callable | None = None):
-    kept = []
-    if path.exists():
-      for line in path.read_text().splitlines():
-        try:  # the last line may be cut in the middle by a kill
-          if json.loads(line)['step'] <= step:
-            kept.append(line + '\n')
-        except (ValueError, KeyError):
-          break
-    temporary = path.with_name(path.name + '.tmp')
-    temporary.write_text(''.join(kept))
-    os.replace(temporary, path)
-    self._file = path.open('a')
-    self._mirror = mirror
-
-  def write(self, step: int, values: dict[str, Any]) -> None:
-    record = {'step': step} | {name: float(value) for name, value in values.items()}
-    self._file.write(json.dumps(record) + '\n')
-    self._file.flush()
-    if self._mirror:
-      self._mirror(step, record)
-
-  def close(self) -> None:
-    self._file.close()
+def use_compilation_cache() -> None:
+  """Keeps compiled programs in the user's cache folder: a second run starts at once."""
+  root = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  folder = os.environ.get('JAX_COMPILATION_CACHE_DIR') or (
+    pathlib.Path(root) / 'metalog_jax' / f'jax-{jax.__version__}')
+  jax.config.update('jax_compilation_cache_dir', str(folder))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 
-def fit(detector: base.Detector, transfer: Any, validate: Callable | None, seed: int,
-        workdir: pathlib.Path, options: Options = Options(),  # noqa: B008 (frozen)
+def fit(detector: base.Detector, transfer: types.Transfer, validate: Callable | None,
+        seed: int, workdir: pathlib.Path, options: Options,
         mirror: Callable | None = None) -> Fitted:
-  """Trains `detector`, from its last checkpoint in `workdir` if there is one.
+  """Trains `detector`, going on from the last checkpoint in `workdir` if there is one.
 
   Args:
-    validate: state -> {'valid_value': higher is better, ...}; None: keep the last.
+    validate: state -> {'valid_value': higher is better, ...}; None keeps the last.
     mirror: gets (step, metrics) of every line of metrics.jsonl, e.g. TensorBoard.
   """
   state = detector.init(jax.random.key(seed), transfer)
-  progress = Progress(state, state, jnp.float32(-jnp.inf), jnp.int32(0), jnp.int32(0))
+  zero = jnp.zeros((), jnp.int32)
   saved = checkpoints.Checkpoints(workdir / 'checkpoints')
+  progress = Progress(state, state, jnp.float32(-jnp.inf), zero, zero)
   progress = saved.restore(progress) or progress
-  stream = detector.batches(transfer, seed) if detector.batches else None
-  metrics = MetricsFile(workdir / 'metrics.jsonl', int(progress.step), mirror)
-  with Stop() as stop:
-    try:
-      return _loop(detector, stream, progress, validate, options, saved, metrics, stop)
-    finally:
-      metrics.close()
-      saved.close()
+  metrics = metrics_file.MetricsFile(workdir / 'metrics.jsonl', int(progress.step), mirror)
+  loop = _Loop(detector, detector.batches and detector.batches(transfer, seed), validate,
+               options, saved, metrics, progress)
+  try:
+    with Stop() as stop:
+      return loop.run(stop)
+  finally:
+    metrics.close()
+    saved.close()
 
 
-def _loop(detector, stream, progress, validate, options, saved, metrics, stop) -> Fitted:
-  # Donation lets the device reuse the state's memory; best_state must be a copy.
-  step_fn = jax.jit(detector.step, donate_argnums=0) if stream else None
-  total = stream.num_steps if stream else 0
-  state, best = jax.tree.map(jnp.copy, (progress.state, progress.best_state))
-  best_value, best_step = float(progress.best_value), int(progress.best_step)
-  step, pending, times = int(progress.step), [], []
-  validated = best_step == step  # a resumed run stops where the first one did
+class _Loop:
+  """Steps, validations and checkpoints, in that order, until the budget is spent."""
 
-  def snapshot() -> None:
-    saved.save(step, Progress(state, best, jnp.float32(best_value),
-                              jnp.int32(best_step), jnp.int32(step)))
+  def __init__(self, detector, stream, validate, options, saved, metrics, progress):
+    self._step_fn, self._stream, self._validate = detector.step, stream, validate
+    self._options, self._saved, self._metrics = options, saved, metrics
+    self._total = stream.num_steps if stream else 0
+    self._patience = detector.patience * options.validate_every if validate else 0
+    # A step gives its state's memory away, so that the best needs memory of its own.
+    self._state, self._best = jax.tree.map(
+      jnp.copy, (progress.state, progress.best_state))
+    self._best_value, self._best_step = progress.best_value, int(progress.best_step)
+    self._step = self._saved_step = int(progress.step)
+    self._pending: list[tuple[int, dict]] = []
+    self._times: list[float] = []
 
-  def flush() -> None:
-    for number, values in pending:
-      metrics.write(number, values)
-    pending.clear()
+  def run(self, stop: Stop) -> Fitted:
+    with tqdm(total=self._total, initial=self._step, unit='step', disable=None,
+              desc='training') as bar:
+      while not self._is_over() and not stop.requested:
+        self._advance()
+        if self._validate and self._is_due(self._options.validate_every):
+          self._look()
+        if self._is_due(self._options.checkpoint_every):
+          self._save()
+        bar.update()
+    self._save()
+    usual = float(np.median(self._times)) if self._times else 0.
+    compiling = sum(t - usual for t in self._times if t > 10 * usual + .5)
+    best = self._best if self._validate else self._state
+    return Fitted(best, self._state, self._step, self._best_step, self._is_over(),
+                  compiling, sum(self._times) - compiling)
 
-  def is_over() -> bool:
-    patience = detector.patience * options.validate_every
-    return step >= total or bool(validate and patience and step - best_step >= patience)
+  def _is_over(self) -> bool:
+    stale = self._step - self._best_step
+    return self._step >= self._total or bool(self._patience and stale >= self._patience)
 
-  bar = tqdm(total=total, initial=step, unit='step', disable=None, desc='training')
-  while not is_over() and not stop.requested:
+  def _is_due(self, every: int) -> bool:
+    return self._step % every == 0 or self._step == self._total
+
+  def _advance(self) -> None:
     start = time.perf_counter()
-    state, values = step_fn(state, stream.draw(step))
-    step += 1
-    pending.append((step, values))
-    if step % FLUSH == 0 or step == 1:
-      jax.block_until_ready(state)
-      flush()
-    times.append(time.perf_counter() - start)
-    if validate and (step % options.validate_every == 0 or step == total):
-      jax.block_until_ready(state)
-      flush()
-      found = validate(state)
-      metrics.write(step, found)
-      if found['valid_value'] > best_value:
-        best, best_step = jax.tree.map(jnp.copy, state), step
-        best_value = float(np.float32(found['valid_value']))
-    elif not validate:
-      best_step = step
-    if step % options.checkpoint_every == 0 and not is_over():
-      flush()
-      snapshot()
-    bar.update()
-  flush()
-  bar.close()
-  del validated
-  if step > int(progress.step):
-    snapshot()
-  typical = float(np.median(times)) if times else 0.
-  compile_seconds = sum(t - typical for t in times if t > 10 * typical + .5)
-  return Fitted(best if validate else state, step, best_step, is_over(),
-                compile_seconds, sum(times) - compile_seconds)
+    batch = jax.device_put(self._stream.draw(self._step))
+    self._state, values = self._step_fn(self._state, batch)
+    self._step += 1
+    self._pending.append((self._step, values))
+    if self._step % FLUSH == 0:
+      self._flush()
+    self._times.append(time.perf_counter() - start)
+
+  def _look(self) -> None:
+    self._flush()
+    found = self._validate(self._state)
+    self._metrics.write(self._step, found)
+    if found['valid_value'] > self._best_value:
+      self._best = jax.tree.map(jnp.copy, self._state)
+      self._best_value, self._best_step = np.float32(found['valid_value']), self._step
+
+  def _flush(self) -> None:
+    for step, values in self._pending:
+      self._metrics.write(step, values)
+    self._pending.clear()
+
+  def _save(self) -> None:
+    self._flush()
+    if self._step > self._saved_step:
+      self._saved.save(self._step, Progress(
+        self._state, self._best, jnp.float32(self._best_value),
+        jnp.int32(self._best_step), jnp.int32(self._step)))
+      self._saved_step = self._step

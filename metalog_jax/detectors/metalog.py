@@ -13,17 +13,11 @@ Differs from the released code:
 import dataclasses
 from typing import Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from metalog_jax import flags, types
 from metalog_jax.detectors import base, batches, pools
 from metalog_jax.embeddings import gcse
-from metalog_jax.meta import inner, outer
-from metalog_jax.nets import losses
-from metalog_jax.nets import metalog as nets
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
 
@@ -82,6 +76,14 @@ PRESETS = {
 
 def make(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
+  import jax  # here, so that flags can be read without waiting for jax
+  import jax.numpy as jnp
+  import optax
+
+  from metalog_jax.meta import inner, outer
+  from metalog_jax.nets import losses
+  from metalog_jax.nets import metalog as nets
+
   net = nets.Network(
     hidden=config.hidden, layers=config.layers, bidirectional=config.bidirectional,
     attention=config.attention, pooling=config.pooling, scale=config.scale,
@@ -94,21 +96,21 @@ def make(config: Config) -> base.Detector:
     gradient=config.gradient, support_weight=config.source_weight,
     query_weight=config.target_weight, support_per_step=True)
 
-  def loss(params: dict, batch: types.Batch) -> jax.Array:
+  def loss(params, batch):
     logits = net.apply({'params': params}, batch)
     return losses.cross_entropy(logits, batch.labels, batch.weights)
 
-  def init(key: jax.Array, transfer: types.Transfer) -> outer.State:
+  def init(key, transfer):
     dim = transfer.sources[0].vectors.shape[1]
     example = types.Batch(
       jnp.zeros((1, dim)), (jnp.zeros((1, 1), jnp.int32),), jnp.ones(1, jnp.int32),
       jnp.zeros(1), jnp.ones(1))
     return outer.init_state(net.init(key, example)['params'], optimizer)
 
-  def score(state: outer.State, batch: types.Batch) -> jax.Array:
+  def score(state, batch):
     return jax.nn.softmax(net.apply({'params': state.params}, batch))[:, 1]
 
-  def explain(state: outer.State, batch: types.Batch) -> jax.Array:
+  def explain(state, batch):
     return net.apply({'params': state.params}, batch, method='attend')[1][0]
 
   return base.Detector(
@@ -146,9 +148,8 @@ def stream(config: Config, transfer: types.Transfer, seed: int) -> base.Stream:
     rng = np.random.default_rng([seed, 1, step // per_epoch])
     chosen = rng.choice(len(support), config.inner_steps,
                         replace=len(support) < config.inner_steps)
-    task = types.Task(
-      support=sampler.stacked([support[i] for i in chosen], step, support_layouts),
-      query=jax.tree.map(lambda x: x[0], sampler.stacked([query], step, query_layouts)))
-    return jax.tree.map(lambda x: x[None], task)  # one task a step
+    parts = sampler.batches([support[i] for i in chosen], step, support_layouts)
+    (target,) = sampler.batches([query], step, query_layouts)
+    return pools.stack([types.Task(pools.stack(parts), target)])  # one task a step
 
   return base.Stream(config.steps or config.epochs * per_epoch, draw)

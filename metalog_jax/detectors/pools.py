@@ -4,9 +4,8 @@ Nothing here remembers what was drawn before: a run that resumes at step n draws
 what the uninterrupted run would have drawn.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from metalog_jax import types
@@ -76,9 +75,9 @@ class Sampler(NamedTuple):
     return [batches.fit_layout(samples, self.batch, longest),
             batches.roomy(self.batch, longest)]
 
-  def stacked(self, pools: list[Pool], step: int, layouts: list[batches.Layout]
-              ) -> types.Batch:
-    """One batch of each pool, of one shape, stacked on a leading axis."""
+  def batches(self, pools: list[Pool], step: int, layouts: list[batches.Layout]
+              ) -> list[types.Batch]:
+    """Batch `step` of each pool, all of one shape."""
     draws = [self.draw(pool, step) for pool in pools]
     width = max(len(pool.vectors) for pool in pools)
 
@@ -88,8 +87,14 @@ class Sampler(NamedTuple):
       return None if any(batch is None for batch in made) else made
 
     made = next(filter(None, map(build, layouts)))
-    made = [batch._replace(vectors=_pad_rows(batch.vectors, width)) for batch in made]
-    return jax.tree.map(lambda *x: np.stack(x), *made)
+    return [batch._replace(vectors=_pad_rows(batch.vectors, width)) for batch in made]
+
+
+def stack(trees: list[Any]) -> Any:
+  """Stacks equal pytrees on a new leading axis."""
+  import jax
+
+  return jax.tree.map(lambda *x: np.stack(x), *trees)
 
 
 def _cycle(members: np.ndarray, num: int, step: int, key: list[int]) -> np.ndarray:

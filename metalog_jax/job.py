@@ -1,0 +1,177 @@
+"""One run: from System folders to a run folder. What `experiments.train` does."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import time
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import metalog_jax
+from metalog_jax import run, transfer, types
+from metalog_jax.detectors import base, floors, registry
+from metalog_jax.evaluation import metrics, scoring, thresholds
+from metalog_jax.logs import store
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """All settings of a run; config.json is this."""
+
+  detector: str
+  preset: str
+  method: Any                # the detector's Config
+  data: transfer.Options
+  loop: run.Options = run.Options()
+  alert_rate: float = 0.     # > 0: the threshold that alerts on this share of sessions
+  kind: Literal['run'] = 'run'
+
+
+def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | None:
+  """Runs `job` in `workdir`, or goes on with it there.
+
+  Returns:
+    The result (result.json), or None if a signal stopped the training.
+
+  Raises:
+    ValueError: the folder holds a run with other settings, or the data are unfit.
+  """
+  run.use_compilation_cache()
+  workdir.mkdir(parents=True, exist_ok=True)
+  _claim(workdir, job)
+  if (workdir / 'result.json').exists():
+    say(f'{workdir} is finished already')
+    return json.loads((workdir / 'result.json').read_text())
+  module = registry.get(job.detector)
+  detector = module.make(job.method)
+  problem = transfer.make(job.data, job.method.embedding, module.NEEDS)
+  for name, coverage in problem.coverage.items():
+    say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
+  scorer = scoring.Scorer(detector)
+  fitted = run.fit(detector, problem.train, scoring.validator(scorer, problem.valid),
+                   job.data.seed, workdir, job.loop, mirror)
+  if not fitted.finished:
+    say(f'stopped by a signal after step {fitted.steps}; the same command goes on')
+    return None
+  return _finish(job, problem, scorer, fitted, workdir)
+
+
+def _finish(job, problem, scorer, fitted, workdir) -> dict:
+  start_time = time.perf_counter()
+  scores = {name: scorer.scores(fitted.state, data)
+            for name, data in problem.tests.items()}
+  seconds = time.perf_counter() - start_time
+  found = {name: _threshold(job, scorer, fitted.state, problem, scores[name])
+           for name in scores}
+  result = _result(job, problem, fitted, scores, found, seconds)
+  _write_scores(workdir / 'scores.parquet', problem.tests, scores)
+  explained = {}
+  for name, data in problem.tests.items():
+    templates = store.load(_folder(job, name)).templates
+    explained[name] = scoring.explain(
+      scorer, fitted.state, data, templates, scores[name], found[name][0])
+  _write_json(workdir / 'explained.json', explained)
+  _write_json(workdir / 'environment.json', environment())
+  _write_json(workdir / 'result.json', result)
+  return result
+
+
+def _threshold(job: Job, scorer, state, problem, scores) -> tuple[float, str]:
+  """(threshold, where it comes from); no test label is ever looked at."""
+  if job.alert_rate:
+    return thresholds.alert_rate(scores, job.alert_rate), 'alert_rate'
+  return 0.5, 'fixed'
+
+
+def _result(job, problem, fitted, scores, found, seconds) -> dict:
+  labelled, data = problem.labelled, job.data
+  num = sum(len(s) for s in scores.values())
+  seen = {'source': _classes(labelled.sources),
+          'target': _classes([labelled.target] if labelled.target else [])}
+  trained = labelled.target and labelled.target.sessions.take(
+    np.flatnonzero(labelled.target.sessions.labels >= 0))
+  tests = {}
+  for name, test in problem.tests.items():
+    mine = trained if _folder(job, name) == data.target else None
+    tests[name] = metrics.by_kind(test.sessions, scores[name], found[name][0], mine)
+    tests[name]['threshold_from'] = found[name][1]
+    target = labelled.target if mine is not None else None
+    tests[name]['floors'] = {
+      floor: metrics.by_kind(test.sessions, s, threshold, mine)
+      for floor, (s, threshold) in
+      floors.scores(target, test, labelled.sources).items()}
+  return {
+    'detector': job.detector, 'preset': job.preset,
+    'order': getattr(job.method, 'order', None), 'seed': data.seed,
+    'source': [pathlib.Path(s).name for s in data.source],
+    'target': pathlib.Path(data.target).name or None,
+    'labels_seen': seen, 'test': tests, 'steps': fitted.steps,
+    'best_step': fitted.best_step, 'split': data.split,
+    'simulated': problem.simulated, 'audit': problem.audit,
+    'coverage': problem.coverage, 'fit': problem.fit,
+    'seconds': {'prepare': problem.prepare_seconds, 'compile': fitted.compile_seconds,
+                'train': fitted.seconds, 'test': seconds},
+    'test_ms_per_session': 1e3 * seconds / max(num, 1)}
+
+
+def _classes(datasets) -> dict[str, int]:
+  labels = np.concatenate([d.sessions.labels for d in datasets] or [np.zeros(0)])
+  return {'normal': int(np.sum(labels == 0)), 'anomalous': int(np.sum(labels == 1))}
+
+
+def _folder(job: Job, name: str) -> str:
+  """The System folder of the test set `name`."""
+  if name == 'rest':
+    return job.data.target
+  return next(t for t in job.data.test if pathlib.Path(t).name == name)
+
+
+def _claim(workdir: pathlib.Path, job: Job) -> None:
+  """Writes config.json, or checks that the one there is this job's."""
+  path, mine = workdir / 'config.json', json.loads(json.dumps(dataclasses.asdict(job)))
+  if not path.exists():
+    _write_json(path, mine)
+    return
+  theirs = json.loads(path.read_text())
+  changed = sorted(k for k in {**mine, **theirs} if mine.get(k) != theirs.get(k))
+  if changed:
+    raise ValueError(
+      f'{workdir} holds a run with other settings ({", ".join(changed)}): give another '
+      '--workdir, or --overwrite')
+
+
+def environment() -> dict[str, Any]:
+  """Versions, devices and the commit that a run was made with."""
+  names = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'orbax-checkpoint', 'drain3',
+           'gensim', 'scikit-learn')
+  versions = {name: importlib.metadata.version(name) for name in names}
+  git = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True,
+                       cwd=pathlib.Path(__file__).parent)
+  return {'metalog_jax': metalog_jax.__version__, 'python': platform.python_version(),
+          'versions': versions, 'devices': [str(d) for d in jax.devices()],
+          'machine': platform.machine(), 'commit': git.stdout.strip() or None}
+
+
+def _write_scores(path: pathlib.Path, tests: dict[str, types.Dataset], scores) -> None:
+  columns = {
+    'system': np.concatenate([[n] * len(s) for n, s in scores.items()]),
+    'session_id': np.concatenate([tests[n].sessions.ids for n in scores]).astype(str),
+    'label': np.concatenate([tests[n].sessions.labels for n in scores]),
+    'score': np.concatenate(list(scores.values()))}
+  temporary = path.with_name(path.name + '.tmp')
+  pq.write_table(pa.table({k: pa.array(v.tolist()) for k, v in columns.items()}), temporary)
+  os.replace(temporary, path)
+
+
+def _write_json(path: pathlib.Path, value: Any) -> None:
+  temporary = path.with_name(path.name + '.tmp')
+  temporary.write_text(json.dumps(value, indent=1) + '\n')
+  os.replace(temporary, path)
