@@ -59,3 +59,24 @@ def mean_and_max(counts, vectors: np.ndarray) -> np.ndarray:
     part = counts[rows]
     maxima[rows] = np.maximum.reduceat(vectors[part.indices], part.indptr[:-1])
   return np.concatenate([means, maxima], axis=1)
+
+
+def distances(rows, others, leave_out=False):
+  """[U] Euclidean distance in log(1 + count) to the nearest of the others.
+
+  With `leave_out`, the others are the rows, and none is its own neighbour; 0 where
+  there is no other.
+  """
+  from sklearn import neighbors
+
+  rows, others = rows.log1p(), others.log1p()
+  if leave_out and others.shape[0] < 2:
+    return np.zeros(rows.shape[0])
+  search = neighbors.NearestNeighbors(n_neighbors=1 + leave_out, algorithm='brute')
+  nearest = search.fit(others).kneighbors(rows, return_distance=False)
+  if leave_out:
+    is_self = nearest[:, 0] == np.arange(len(nearest))
+    nearest = np.where(is_self, nearest[:, 1], nearest[:, 0])
+  # Again and exactly: the search rounds, and equal bags must be at distance 0.
+  apart = rows - others[nearest.ravel()]
+  return np.sqrt(np.asarray(apart.multiply(apart).sum(axis=1)).ravel())

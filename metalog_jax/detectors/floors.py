@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import bags
+from metalog_jax.detectors import bags, spe
 
 Scores = tuple[np.ndarray, float]  # [S] float64, threshold: anomalous if above
 
-_SPREAD_KEPT = 0.95  # share of the spectrum that PCA calls normal
-_C_ALPHA = 3.2905  # normal deviate at 0.05 %
 _NORMALS_QUIET = 0.99  # share of the labelled normals under one_class_knn's threshold
 
 
@@ -68,10 +66,9 @@ def scores(
         results[name] = floor.fit_score(own, asked.counts)
   others = [labelled for source in sources if (labelled := _labelled(source))]
   features = bags.mean_and_max(asked.counts, test.vectors)
-  for name, parts in _logistic_fits(own, others):
-    if any(part.normals.any() for part in parts):
-      if any(part.anomalies.any() for part in parts):
-        results[name] = _logistic(parts, features)
+  for name, parts in _logistic_fits(own, others).items():
+    if all(any(kind.any() for kind in kinds) for kinds in _kinds(parts)):
+      results[name] = _logistic(parts, features)
   return {
     name: (np.asarray(value, np.float64)[asked.inverse], float(threshold))
     for name, (value, threshold) in results.items()
@@ -92,17 +89,21 @@ def _labelled(data: types.Dataset) -> Labelled | None:
 
 
 def _logistic_fits(own, others):
+  """name -> the labelled systems that a logistic regression is fitted on."""
   if own is None:
-    return [('lr_vectors', others)]
-  return [('lr_vectors', [own])] + [('lr_vectors_pooled', [own, *others])] * bool(
-    others
-  )
+    return {'lr_vectors': others}
+  pooled = {'lr_vectors_pooled': [own, *others]} if others else {}
+  return {'lr_vectors': [own], **pooled}
+
+
+def _kinds(parts):
+  return [part.normals for part in parts], [part.anomalies for part in parts]
 
 
 def _new_event(labelled, test):
   """How many different events no labelled normal session has."""
   known = np.asarray(labelled.normal.sum(axis=0)).ravel() > 0
-  return (test > 0) @ ~known, 0.5
+  return test.sign() @ ~known, 0.5
 
 
 def _new_counts(labelled, test):
@@ -115,13 +116,13 @@ def _known_anomalous_event(labelled, test):
   """How many different events labelled anomalies have and normals have not."""
   alert = np.asarray(labelled.anomalous.sum(axis=0)).ravel() > 0
   alert &= np.asarray(labelled.normal.sum(axis=0)).ravel() == 0
-  return (test > 0) @ alert, 0.5
+  return test.sign() @ alert, 0.5
 
 
 def _knn_counts(labelled, test):
   """Distance to the nearest normal as a share of it and that to an anomaly."""
-  normal = _distances(test, labelled.normal)
-  anomaly = _distances(test, labelled.anomalous)
+  normal = bags.distances(test, labelled.normal)
+  anomaly = bags.distances(test, labelled.anomalous)
   both = normal + anomaly
   return np.divide(normal, both, out=np.full(len(both), 0.5), where=both > 0), 0.5
 
@@ -132,93 +133,43 @@ def _one_class_knn_counts(labelled, test):
   Each labelled normal is judged by the others (a bag that two of them have is at
   distance 0); 99 % of them lie at or below the threshold.
   """
-  own = _distances(labelled.normal, labelled.normal, leave_out=True)
+  own = bags.distances(labelled.normal, labelled.normal, leave_out=True)
   times = labelled.normals[labelled.normals > 0]
   own = np.where(times > 1, 0.0, own)
   threshold = np.quantile(own, _NORMALS_QUIET, weights=times, method='inverted_cdf')
-  return _distances(test, labelled.normal), threshold
-
-
-def _distances(rows, others, leave_out=False):
-  """[U] Euclidean distance in log(1 + count) to the nearest of the others.
-
-  With `leave_out`, the others are the rows, and none is its own neighbour; 0 where
-  there is no other.
-  """
-  from sklearn import neighbors
-
-  rows, others = rows.log1p(), others.log1p()
-  if leave_out and others.shape[0] < 2:
-    return np.zeros(rows.shape[0])
-  search = neighbors.NearestNeighbors(n_neighbors=1 + leave_out, algorithm='brute')
-  nearest = search.fit(others).kneighbors(rows, return_distance=False)
-  if leave_out:
-    is_self = nearest[:, 0] == np.arange(len(nearest))
-    nearest = np.where(is_self, nearest[:, 1], nearest[:, 0])
-  # Again and exactly: the search rounds, and equal bags must be at distance 0.
-  apart = rows - others[nearest.ravel()]
-  return np.sqrt(np.asarray(apart.multiply(apart).sum(axis=1)).ravel())
+  return bags.distances(test, labelled.normal), threshold
 
 
 def _tree_counts(labelled, test):
   """A decision tree on counts, both classes weighing the same."""
   from sklearn import tree
 
-  which, labels, weights = _rows(labelled)
+  which, labels, times = _rows(labelled)
   model = tree.DecisionTreeClassifier(random_state=0)
+  weights = _balanced(labels, times)
   model.fit(labelled.counts[which], labels, sample_weight=weights)
   return model.predict_proba(test)[:, 1], 0.5
 
 
 def _rows(labelled):
-  """Rows of `counts`, their labels, and weights that balance the two classes."""
+  """Rows of `counts`, their labels, how many sessions each stands for."""
   normals, anomalies = labelled.normals > 0, labelled.anomalies > 0
   which = np.concatenate([np.flatnonzero(normals), np.flatnonzero(anomalies)])
   labels = np.repeat([0, 1], [normals.sum(), anomalies.sum()])
-  times = [labelled.normals[normals], labelled.anomalies[anomalies]]
-  total = sum(part.sum() for part in times)
-  weights = np.concatenate([part * total / (2 * max(part.sum(), 1)) for part in times])
-  return which, labels, weights
+  times = np.concatenate([labelled.normals[normals], labelled.anomalies[anomalies]])
+  return which, labels, times
+
+
+def _balanced(labels, times):
+  """Weights under which both classes weigh the same, summing to all sessions."""
+  total = np.bincount(labels, times, 2)[labels]
+  return times * times.sum() / (2 * total)
 
 
 def _pca_counts(labelled, test):
-  """Squared prediction error outside the normal subspace of TF-IDF counts.
-
-  idf_j = ln(n / n_j) over n normal sessions, C = X'X / n of the centred X = count
-  idf, P = I - U U' for the leading eigenvectors U that keep 95 % of the spectrum:
-  SPE = |P x|^2, anomalous above the Q statistic (Jackson and Mudholkar 1979):
-  Q = φ1 [c √(2 φ2 h0²) / φ1 + 1 + φ2 h0 (h0 - 1) / φ1²]^(1 / h0),
-  φ_i = Σ λ_j^i of the rest, h0 = 1 - 2 φ1 φ3 / (3 φ2²).
-
-  References:
-    Xu et al, Detecting large-scale system problems by mining console logs, SOSP
-    2009; the counts of an event that no normal has weigh ln(n / 1e-8), as in the
-    public re-implementation loglizer.
-  """
-  share = labelled.normals[labelled.normals > 0] / labelled.normals.sum()
-  normal = labelled.normal
-  idf = -np.log((normal > 0).T @ share + 1e-8 / labelled.normals.sum())
-  mean = idf * (normal.T @ share)
-  scaled = normal.multiply(idf).tocsr()
-  cov = (scaled.T @ scaled.multiply(share[:, None])).toarray() - np.outer(mean, mean)
-  spectrum, basis = np.linalg.eigh(cov)
-  spectrum, basis = np.maximum(spectrum[::-1], 0), basis[:, ::-1]
-  kept = np.searchsorted(np.cumsum(spectrum), _SPREAD_KEPT * spectrum.sum()) + 1
-  centred = test.multiply(idf).toarray() - mean
-  error = centred - centred @ basis[:, :kept] @ basis[:, :kept].T
-  return (error**2).sum(axis=1), _q_statistic(spectrum[kept:])
-
-
-def _q_statistic(rest):
-  phi1, phi2, phi3 = (float((rest**power).sum()) for power in (1, 2, 3))
-  if phi1 <= 1e-12:
-    return 1e-9  # normals fill their subspace: what lies outside is rounding, or new
-  h0 = 1 - 2 * phi1 * phi3 / (3 * phi2**2)
-  root = _C_ALPHA * np.sqrt(2 * phi2 * h0**2) / phi1 + 1
-  root += phi2 * h0 * (h0 - 1) / phi1**2
-  if h0 <= 0 or root <= 0:  # outside the approximation: the sum's own normal one
-    return phi1 + _C_ALPHA * np.sqrt(2 * phi2)
-  return phi1 * root ** (1 / h0)
+  """Squared prediction error outside the normal sessions' principal subspace."""
+  times = labelled.normals[labelled.normals > 0]
+  return spe.fit_score(labelled.normal, times, test)
 
 
 def _logistic(parts, features):
@@ -226,20 +177,22 @@ def _logistic(parts, features):
   from sklearn import linear_model, pipeline, preprocessing
 
   rows = [_rows(part) for part in parts]
+  inputs = np.concatenate(
+    [
+      bags.mean_and_max(part.counts, part.vectors)[which]
+      for part, (which, _, _) in zip(parts, rows, strict=True)
+    ]
+  )
+  labels = np.concatenate([label for _, label, _ in rows])
+  times = np.concatenate([time for _, _, time in rows])
   model = pipeline.make_pipeline(
     preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=1000)
   )
-  weights = np.concatenate([weight for _, _, weight in rows])
   model.fit(
-    np.concatenate(
-      [
-        bags.mean_and_max(part.counts, part.vectors)[which]
-        for part, (which, _, _) in zip(parts, rows, strict=True)
-      ]
-    ),
-    np.concatenate([label for _, label, _ in rows]),
-    standardscaler__sample_weight=weights,
-    logisticregression__sample_weight=weights,
+    inputs,
+    labels,
+    standardscaler__sample_weight=times,
+    logisticregression__sample_weight=_balanced(labels, times),
   )
   return model.predict_proba(features)[:, 1], 0.5
 
