@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import metalog_jax
-from metalog_jax import run, transfer, types
+from metalog_jax import model, run, transfer, types
 from metalog_jax.detectors import base, floors, registry
 from metalog_jax.evaluation import metrics, scoring, thresholds
 from metalog_jax.logs import store
@@ -79,6 +79,10 @@ def _finish(job, problem, scorer, fitted, workdir) -> dict:
     explained[name] = scoring.explain(
       scorer, fitted.state, data, templates, scores[name], found[name][0])
   _write_json(workdir / 'explained.json', explained)
+  if job.data.target:
+    texts = store.load(job.data.target).templates
+    model.save(workdir, pathlib.Path(job.data.target), texts,
+               problem.labelled.target.vectors)
   _write_json(workdir / 'environment.json', environment())
   _write_json(workdir / 'result.json', result)
   return result

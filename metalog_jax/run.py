@@ -81,6 +81,12 @@ def use_compilation_cache() -> None:
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 
+def start(state: Any) -> Progress:
+  """Progress before the first step."""
+  zero = jnp.zeros((), jnp.int32)
+  return Progress(state, state, jnp.float32(-jnp.inf), zero, zero)
+
+
 def fit(detector: base.Detector, transfer: types.Transfer, validate: Callable | None,
         seed: int, workdir: pathlib.Path, options: Options,
         mirror: Callable | None = None) -> Fitted:
@@ -91,10 +97,8 @@ def fit(detector: base.Detector, transfer: types.Transfer, validate: Callable | 
     mirror: gets (step, metrics) of every line of metrics.jsonl, e.g. TensorBoard.
   """
   state = detector.init(jax.random.key(seed), transfer)
-  zero = jnp.zeros((), jnp.int32)
   saved = checkpoints.Checkpoints(workdir / 'checkpoints')
-  progress = Progress(state, state, jnp.float32(-jnp.inf), zero, zero)
-  progress = saved.restore(progress) or progress
+  progress = saved.restore(start(state)) or start(state)
   metrics = metrics_file.MetricsFile(workdir / 'metrics.jsonl', int(progress.step), mirror)
   loop = _Loop(detector, detector.batches and detector.batches(transfer, seed), validate,
                options, saved, metrics, progress)
@@ -120,9 +124,11 @@ class _Loop:
     self._best_value, self._best_step = progress.best_value, int(progress.best_step)
     self._step = self._saved_step = int(progress.step)
     self._pending: list[tuple[int, dict]] = []
-    self._times: list[float] = []
+    self._compiled: dict[Any, Callable] = {}
+    self._compile_seconds = 0.
 
   def run(self, stop: Stop) -> Fitted:
+    start = time.perf_counter()
     with tqdm(total=self._total, initial=self._step, unit='step', disable=None,
               desc='training') as bar:
       while not self._is_over() and not stop.requested:
@@ -133,11 +139,11 @@ class _Loop:
           self._save()
         bar.update()
     self._save()
-    usual = float(np.median(self._times)) if self._times else 0.
-    compiling = sum(t - usual for t in self._times if t > 10 * usual + .5)
+    jax.block_until_ready(self._state)
+    seconds = time.perf_counter() - start - self._compile_seconds
     best = self._best if self._validate else self._state
     return Fitted(best, self._state, self._step, self._best_step, self._is_over(),
-                  compiling, sum(self._times) - compiling)
+                  self._compile_seconds, seconds)
 
   def _is_over(self) -> bool:
     stale = self._step - self._best_step
@@ -147,14 +153,22 @@ class _Loop:
     return self._step % every == 0 or self._step == self._total
 
   def _advance(self) -> None:
-    start = time.perf_counter()
     batch = jax.device_put(self._stream.draw(self._step))
-    self._state, values = self._step_fn(self._state, batch)
+    self._state, values = self._program(batch)(self._state, batch)
     self._step += 1
     self._pending.append((self._step, values))
     if self._step % FLUSH == 0:
       self._flush()
-    self._times.append(time.perf_counter() - start)
+
+  def _program(self, batch: Any) -> Callable:
+    """The step compiled for the shapes of `batch`, once."""
+    shapes = jax.tree.map(jnp.shape, batch)
+    if shapes not in self._compiled:
+      start = time.perf_counter()
+      step = jax.jit(self._step_fn, donate_argnums=0)
+      self._compiled[shapes] = step.lower(self._state, batch).compile()
+      self._compile_seconds += time.perf_counter() - start
+    return self._compiled[shapes]
 
   def _look(self) -> None:
     self._flush()

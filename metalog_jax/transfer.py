@@ -84,7 +84,7 @@ def make(options: Options, embedding: gcse.Embedding, needs: frozenset[str]) -> 
     fit={'idf': options.fit,
          'templates': {pathlib.Path(f).name: s.manifest.get('fit', 'all')
                        for f, s in systems.items()}},
-    prepare_seconds=sum(m.get('seconds', {}).get('total', 0.) for m in manifests))
+    prepare_seconds=sum(m.get('seconds', {}).get('prepare', 0.) for m in manifests))
 
 
 def hold_out(transfer: types.Transfer, share: float, seed: int

@@ -1,0 +1,57 @@
+r"""Judges raw logs with a trained model: one JSON line per session.
+
+  python -m experiments.detect --model=runs/demo --logs=new.log --out=verdicts.jsonl
+  zcat new.log.gz | python -m experiments.detect --model=runs/demo --logs=- --out=-
+
+Lines are read as the target system's were when the model was trained.
+"""
+
+import contextlib
+import os
+import pathlib
+import sys
+
+from absl import flags
+
+from experiments import main as program
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string('model', None, 'a finished run folder of experiments.train')
+flags.DEFINE_list('logs', None, "log files in order, compressed or not; - is stdin")
+flags.DEFINE_string('out', '-', 'file for the verdicts; - is standard output')
+flags.DEFINE_float('threshold', None, "scores above it are anomalous; default: the run's")
+flags.DEFINE_string('format', None, 'named-group regex, in place of the one in training')
+flags.DEFINE_string('max_bad_lines', None, 'share or number of unreadable lines allowed')
+flags.DEFINE_integer('workers', 1, 'processes that parse', 1)
+flags.mark_flags_as_required(['model', 'logs'])
+
+
+def main() -> None:
+  """Loads the model, judges the logs, says how many were anomalous."""
+  from metalog_jax import detect, model, run  # jax: not for --help
+
+  run.use_compilation_cache()
+  loaded = model.load(pathlib.Path(FLAGS.model))
+  changes = {name: FLAGS[name].value for name in ('format', 'max_bad_lines')
+             if FLAGS[name].value is not None}
+  with _output(FLAGS.out) as file:
+    summary = detect.detect(
+      loaded, tuple(FLAGS.logs), lambda line: print(line, file=file), FLAGS.threshold,
+      changes, FLAGS.workers)
+  print(summary, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _output(path: str):
+  """Standard output, or a file that appears when it is whole."""
+  if path == '-':
+    yield sys.stdout
+    return
+  temporary = f'{path}.tmp'
+  with open(temporary, 'w', encoding='utf-8') as file:
+    yield file
+  os.replace(temporary, path)
+
+
+if __name__ == '__main__':
+  program.run(main)
