@@ -2,15 +2,16 @@
 
 The result equals drain3's own `LogMasker` on every line. The work is done by
 the regular expressions of polars (Rust, no back-tracking); a line on which the
-two engines could disagree (anything but printable ASCII and tabs) is masked by
-Python's `re` instead.
+two engines could disagree is masked by Python's `re` instead.
 """
 
 import concurrent.futures
 import functools
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from metalog_jax.logs import masksets
@@ -25,8 +26,16 @@ _HALVES = {
   masksets.LEFT: r'(?-u:\b{start-half})',
   masksets.RIGHT: r'(?-u:\b{end-half})',
 }
+_OUTSIDE = re.compile(r'\(\?[^:-]|\\[dDwWbB1-9](?!\{)')
 _UNPORTABLE = r'[^\t -~]'
 _SLICE = 1 << 15  # lines given to a thread at a time
+
+
+class Program(NamedTuple):
+  """A mask set for polars: `rules` run on text with '_' swapped."""
+
+  rules: tuple[tuple[str, str], ...]  # (pattern, replacement)
+  literals: tuple[str, ...]  # texts that a rule must follow
 
 
 def mask(contents: pl.Series | Sequence[str], maskset: MaskSet) -> pl.Series:
@@ -39,7 +48,7 @@ def mask(contents: pl.Series | Sequence[str], maskset: MaskSet) -> pl.Series:
   Returns:
     The N masked texts, in the same order.
   """
-  contents = pl.Series('content', contents, dtype=pl.String)
+  contents = pl.Series('content', contents, dtype=pl.String).fill_null('')
   slices = [contents.slice(i, _SLICE) for i in range(0, len(contents), _SLICE)]
   one = functools.partial(_mask_slice, maskset=maskset)
   workers = min(pl.thread_pool_size(), len(slices))
@@ -59,34 +68,53 @@ def mask_line(content: str, maskset: MaskSet) -> str:
 
 
 def _mask_slice(contents: pl.Series, maskset: MaskSet) -> pl.Series:
+  program = compile_rules(maskset)
+  if program is None:
+    lines = [mask_line(content, maskset) for content in contents]
+    return pl.Series(contents.name, lines, dtype=pl.String)
   masked = contents.str.replace_all('_', _UNDERSCORE, literal=True)
-  for pattern, replacement in compile_rules(maskset):
+  for pattern, replacement in program.rules:
     masked = masked.str.replace_all(pattern, replacement)
   masked = masked.str.replace_all(_UNDERSCORE, '_', literal=True)
-  odd = contents.str.contains(_UNPORTABLE).arg_true()
+  odd = _disputed(contents, program)
   if len(odd):
     masked = masked.scatter(odd, [mask_line(c, maskset) for c in contents.gather(odd)])
   return masked
 
 
-@functools.lru_cache
-def compile_rules(maskset: MaskSet) -> tuple[tuple[str, str], ...]:
-  """The rules as (pattern, replacement) for Rust, on text with '_' swapped.
+def _disputed(contents: pl.Series, program: Program) -> pl.Series:
+  """Indices of the lines that the engines could mask differently.
 
-  Raises:
-    ValueError: a pattern is outside the dialect of `masksets`.
+  Those are lines with anything but printable ASCII and tabs, and lines that hold
+  a literal twice: a match may then begin inside what Rust has already consumed.
   """
-  rules = []
+  odd = pl.repeat(False, len(contents), eager=True)
+  characters = np.frombuffer(contents.str.join('')[0].encode(), np.uint8)
+  if len(characters) and (characters.min() < 32 or characters.max() > 126):
+    odd = contents.str.contains(_UNPORTABLE)
+  for literal in program.literals:
+    odd = odd | (contents.str.count_matches(literal, literal=True) > 1)
+  return odd.arg_true()
+
+
+@functools.lru_cache
+def compile_rules(maskset: MaskSet) -> Program | None:
+  """Translates the rules; None where one is outside the dialect of `masksets`."""
+  rules, literals = [], []
   for pattern, name in maskset.rules:
     replacement = f'{maskset.prefix}{name}{maskset.suffix}'.replace('$', '$$')
-    after = re.match(r'\(\?<=([^()\[\]\\]+)\)', pattern)
+    after = re.match(r'\(\?<=([A-Za-z0-9 ,:="]+)\)', pattern)
     translated = pattern
     if after:
-      translated = f'({after[1]}){pattern[after.end() :]}'
+      literal = after[1]
+      if any(literal.startswith(literal[i:]) for i in range(1, len(literal))):
+        return None  # it can overlap itself
+      literals.append(literal)
+      translated = f'({literal})(?:{pattern[after.end() :]})'
       replacement = '${1}' + replacement
     for python, rust in _HALVES.items():
       translated = translated.replace(python, rust)
-    if re.search(r'\(\?[<=!]|\\[dDwW1-9]', translated) or re.search(pattern, ''):
-      raise ValueError(f'mask {name}: {pattern!r} is outside the dialect of masksets')
+    if _OUTSIDE.search(translated) or re.search(pattern, ''):
+      return None
     rules.append((translated.replace('_', _UNDERSCORE), replacement))
-  return tuple(rules)
+  return Program(tuple(rules), tuple(literals))

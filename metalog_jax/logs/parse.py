@@ -9,12 +9,16 @@ References:
   He et al, Drain: An online log parsing approach with fixed depth tree, ICWS 2017.
 """
 
-from collections.abc import Mapping
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from metalog_jax.logs import masksets, templates
+
+_CROWD = 500  # templates of one length: more, and a word that varies is not masked
 
 
 class Distinct:
@@ -56,22 +60,113 @@ class Distinct:
 
 
 def mine(counts: Mapping[str, int], maskset: masksets.MaskSet) -> templates.Templates:
-  """Mines templates in canonical order: count descending, then text.
+  """Mines templates in canonical order: by number of tokens, count, then text.
 
-  Drain's first level is the number of tokens, so this equals mining every number
-  of tokens by itself. `max_clusters` is not obeyed: it bounds the memory of an
-  online miner, and evicting would leave lines without a template.
+  Lines of different lengths never meet in Drain, so each length is mined alone;
+  one that would get more than 500 templates is mined again, allowing one more
+  token to differ, until it does not: some word of it varies and no mask knows it.
+  `max_clusters` is not obeyed: it bounds the memory of an online miner, and
+  evicting would leave lines without a template.
 
   Args:
     counts: masked line -> how often it occurs.
     maskset: the settings, and the masks that were applied.
   """
+  lines = _normalize(counts, maskset)
+  order = sorted(lines, key=lambda line: (len(line.split()), -lines[line], line))
+  own: dict[str, str] = {}
+  sizes: dict[str, int] = {}
+  for length, group in itertools.groupby(order, key=lambda line: len(line.split())):
+    for line, text in _mine_length(list(group), length, maskset).items():
+      own[line] = text
+      sizes[text] = sizes.get(text, 0) + lines[line]
+  return templates.freeze(maskset, sizes, own)
+
+
+def _normalize(counts: Mapping[str, int], maskset: masksets.MaskSet) -> dict[str, int]:
+  """Lines as Drain splits them, one space between tokens."""
   core = templates.make_core(maskset)
   lines: dict[str, int] = {}
   for text, count in counts.items():
     line = ' '.join(core.get_content_as_tokens(text))
     lines[line] = lines.get(line, 0) + count
-  order = sorted(lines, key=lambda line: (-lines[line], line))
-  clusters = {line: core.add_log_message(line)[0] for line in order}
-  own = {line: cluster.get_template() for line, cluster in clusters.items()}
-  return templates.freeze(maskset, own, lines)
+  return lines
+
+
+def _mine_length(
+  lines: Sequence[str], length: int, maskset: masksets.MaskSet
+) -> dict[str, str]:
+  """Line -> the text of its template, for lines of one length."""
+  for different in range(length + 1):
+    sim_th = min(maskset.sim_th, (length - different) / max(length, 1))
+    core = templates.make_core(dataclasses.replace(maskset, sim_th=sim_th))
+    clusters = {}
+    for line in lines:
+      clusters[line] = core.add_log_message(line)[0]
+      if len(core.clusters) > _CROWD and sim_th > 0:
+        break
+    else:
+      break
+  return {line: cluster.get_template() for line, cluster in clusters.items()}
+
+
+class Arrival:
+  """Online Drain in the order of the lines, each with its cluster at that moment.
+
+  The clusters equal those of drain3's `TemplateMiner.add_log_message`. Most lines
+  skip Drain: an answer that changed nothing stays true until some template of
+  that length changes, or one is evicted (`max_clusters`).
+  """
+
+  def __init__(self, maskset: masksets.MaskSet):
+    self._maskset = maskset
+    self._core = templates.make_core(maskset, evict=True)
+    self._distinct = Distinct()
+    self._texts: list[str] = []
+    self._lengths: list[int] = []  # of each text, in tokens
+    self._true: dict[int, dict] = {}  # length -> code -> cluster
+
+  def add(self, masked: pl.Series) -> np.ndarray:
+    """Feeds a chunk and returns the cluster id of every line, [n] int64, from 1."""
+    codes = self._distinct.add(masked)
+    for text in itertools.islice(self._distinct.texts, len(self._texts), None):
+      self._texts.append(text)
+      self._lengths.append(len(self._core.get_content_as_tokens(text)))
+    clusters = self._core.id_to_cluster
+    ids = np.empty(len(codes), np.int64)
+    for line, code in enumerate(codes.tolist()):
+      cluster = self._true.setdefault(self._lengths[code], {}).get(code)
+      if cluster is None:
+        cluster = self._ask(code)
+      else:
+        cluster.size += 1
+        clusters[cluster.cluster_id]  # the least recently used goes first
+      ids[line] = cluster.cluster_id
+    return ids
+
+  def _ask(self, code: int):
+    core = self._core
+    full = core.max_clusters and len(core.id_to_cluster) >= core.max_clusters
+    cluster, change = core.add_log_message(self._texts[code])
+    if change == 'none':
+      self._true[self._lengths[code]][code] = cluster
+    elif change == 'cluster_created' and full:
+      self._true = {}
+    else:
+      self._true[self._lengths[code]] = {}
+    return cluster
+
+  def freeze(self) -> templates.Templates:
+    """The templates as they now are; lines seen so far get what drain3 matches.
+
+    A line whose template was evicted is assigned like a line never seen.
+    """
+    own, sizes = {}, {}
+    for cluster in self._core.clusters:
+      text = cluster.get_template()
+      sizes[text] = sizes.get(text, 0) + cluster.size
+    for line in _normalize(self._distinct.counts, self._maskset):
+      cluster = self._core.match(line, full_search_strategy='fallback')
+      if cluster is not None:
+        own[line] = cluster.get_template()
+    return templates.freeze(self._maskset, sizes, own)

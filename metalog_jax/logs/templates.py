@@ -52,9 +52,6 @@ class Templates:
   texts: tuple[str, ...]  # [V], texts[0] is UNKNOWN_TEMPLATE
   exceptions: Mapping[str, int]  # masked line (tokens, one space between) -> event id
 
-  def __post_init__(self):
-    object.__setattr__(self, '_memo', {})
-
   @functools.cached_property
   def hash(self) -> str:
     """Content hash of the settings and templates: equal for equal parsers."""
@@ -64,6 +61,10 @@ class Templates:
   def names(self) -> tuple[str, ...]:
     """[V] a name for every template that depends on its text alone."""
     return tuple(_hash(text)[:16] for text in self.texts)
+
+  @functools.cached_property
+  def _memo(self) -> dict[str, tuple[int, int]]:
+    return {}
 
   @functools.cached_property
   def _core(self) -> drain_lib.Drain:
@@ -153,25 +154,22 @@ class Templates:
 
 
 def freeze(
-  maskset: masksets.MaskSet, own: Mapping[str, str], counts: Mapping[str, int]
+  maskset: masksets.MaskSet, sizes: Mapping[str, int], own: Mapping[str, str]
 ) -> Templates:
-  """Makes templates from what mining found.
+  """Makes templates from what mining found; the most frequent is event 1.
 
   Args:
     maskset: the settings they were mined with.
-    own: masked line (normalized) -> text of its template; '' -> its template is ''.
-    counts: masked line (normalized) -> how often it occurs.
+    sizes: text of a template -> number of its lines.
+    own: masked line, one space between tokens -> text of its template.
   """
-  totals: dict[str, int] = {}
-  for line, text in own.items():
-    totals[text] = totals.get(text, 0) + counts[line]
-  texts = sorted(totals, key=lambda text: (-totals[text], text))
+  texts = sorted(sizes, key=lambda text: (-sizes[text], text))
   event_of = {text: event for event, text in enumerate(texts, start=1)}
   templates = Templates(maskset, (types.UNKNOWN_TEMPLATE, *texts), {})
   exceptions = {
     line: event_of[text]
     for line, text in own.items()
-    if templates.search(line.split(' ') if line else [])[0] != event_of[text]
+    if templates.search(line.split())[0] != event_of[text]
   }
   return dataclasses.replace(templates, exceptions=exceptions)
 
