@@ -1,8 +1,246 @@
-"""Lines to sessions."""
+"""Events to sessions: by what they belong to, whole or cut into windows.
+
+Events wait on disk, parted by a hash of what they belong to, so that one part at
+a time is grouped; then the parts are merged in order of first appearance. The
+result does not depend on how many parts there are, or who groups them.
+"""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 
 from metalog_jax import types
+from metalog_jax.logs import readers
+
+PARTS = 32
+WHOLE = 'all'  # the name of the whole log, where it is not parted
+BLOCK = 1 << 20  # events merged at a time
+_UNITS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+  """How the events of one entity are cut into sessions.
+
+  Windows do not overlap, and none spans the line up to which templates were
+  fitted: who sees what is decided before windows are cut.
+  """
+
+  lines: int = 0  # events a window; 0 for no such windows
+  seconds: float = 0.0  # length of a window, from the entity's first event on
+  at_line: int = 0  # windows end here; 0 for nowhere
+  max_events: int = 0  # kept of a session; 0 for all
+  keep_lines: bool = False  # whether the line number of every event is kept
+  text: str = '0'  # as the user gave it
+
+  @classmethod
+  def parse(cls, window: str, **others) -> 'Cut':
+    """From '120' (lines), '90s', '10m', '6h', '1d' (time), or '0' (whole)."""
+    match = re.fullmatch(r'(\d+)|(\d+(?:\.\d+)?)([smhd])', str(window).strip())
+    if not match:
+      raise ValueError(f'--window={window}: give lines (120) or a time (90s, 10m, 6h)')
+    if match[1]:
+      return cls(lines=int(match[1]), text=window, **others)
+    return cls(seconds=float(match[2]) * _UNITS[match[3]], text=window, **others)
+
+  @property
+  def windows(self) -> bool:
+    return bool(self.lines or self.seconds)
+
+
+class Spill:
+  """Events on disk, until all of them are known.
+
+  Args:
+    folder: where the parts go; made here.
+    whole: all events are one entity; parts then are runs of consecutive events.
+  """
+
+  def __init__(self, folder: pathlib.Path, whole: bool = False, parts: int = PARTS):
+    folder.mkdir()
+    self.folder = folder
+    self.whole = whole
+    self.parts = parts
+    self.num_orphans = 0  # lines that belong to nothing
+    self.num_shared = 0  # lines that belong to several
+    self._files: dict[int, tuple] = {}
+    self._count = 0
+
+  def add(self, lines: readers.Lines, codes: np.ndarray) -> None:
+    """Appends the events of some lines, [n] codes; lines come in order."""
+    number = len(lines.number)
+    owner = np.arange(number) if self.whole else lines.owner
+    times = np.bincount(owner, minlength=number)
+    self.num_orphans += int((times == 0).sum())
+    self.num_shared += int((times > 1).sum())
+    entity = (
+      pl.Series([WHOLE]).new_from_index(0, number) if self.whole else lines.entity
+    )
+    columns = {
+      'entity': entity,
+      'number': lines.number[owner],
+      'nth': (np.arange(owner.size) - np.searchsorted(owner, owner)).astype(np.int32),
+      'code': codes[owner],
+      'time': pl.Series(lines.time[owner]).fill_nan(None),
+      'label': lines.label[owner],
+    }
+    events = pl.DataFrame(columns)
+    if self.whole:
+      self._write(self._count // (4 * BLOCK), events)
+      self._count += len(events)
+      return
+    part = (events['entity'].hash() % self.parts).cast(pl.Int32)
+    parted = events.with_columns(part.alias('part')).partition_by(
+      'part', as_dict=True, include_key=False, maintain_order=True
+    )
+    for (part,), rows in parted.items():
+      self._write(part, rows)
+
+  def _write(self, part: int, events: pl.DataFrame) -> None:
+    table = to_arrow(events)
+    if part not in self._files:
+      sink = pa.OSFile(str(self.folder / f'{part:05}.events'), 'wb')
+      self._files[part] = sink, pa.ipc.new_stream(sink, table.schema)
+    self._files[part][1].write_table(table)
+
+  def report(self) -> dict[str, int]:
+    """What a manifest says of the lines."""
+    return {
+      'lines_without_session': self.num_orphans,
+      'shared_lines': self.num_shared,
+    }
+
+  def close(self) -> list[pathlib.Path]:
+    """Ends writing; the files of the parts, in order."""
+    for sink, writer in self._files.values():
+      writer.close()
+      sink.close()
+    return [self.folder / f'{part:05}.events' for part in sorted(self._files)]
+
+
+def group_part(path: pathlib.Path, table: np.ndarray | None, cut: Cut) -> pathlib.Path:
+  """Groups one part; the file of its sessions, in order of first appearance.
+
+  Args:
+    table: event ids by code; None where codes are event ids already.
+  """
+  return _store(group(_load(path), table, cut), path)
+
+
+def group_whole(
+  paths: Sequence[pathlib.Path], table: np.ndarray | None, cut: Cut
+) -> Iterator[pathlib.Path]:
+  """Groups parts that are one stream of events: windows run on from part to part."""
+  rest, base, start = None, 0, None
+  for i, path in enumerate(paths):
+    events = _load(path) if rest is None else pl.concat([rest, _load(path)])
+    start = events['time'].drop_nulls().first() if start is None else start
+    sessions = group(events, table, cut, base, start)
+    rest = None
+    if i + 1 < len(paths):
+      last = sessions['first_line'].max()
+      rest = events.filter(pl.col('number') >= last)
+      sessions = sessions.filter(pl.col('first_line') < last)
+    base += len(sessions)
+    yield _store(sessions, path)
+
+
+def _load(path: pathlib.Path) -> pl.DataFrame:
+  with pa.OSFile(str(path)) as source:
+    events = pl.from_arrow(pa.ipc.open_stream(source).read_all())
+  path.unlink()
+  return events
+
+
+def _store(sessions: pl.DataFrame, path: pathlib.Path) -> pathlib.Path:
+  path = path.with_suffix('.sessions')
+  table = to_arrow(sessions)
+  with pa.OSFile(str(path), 'wb') as sink, pa.ipc.new_file(sink, table.schema) as file:
+    file.write_table(table)
+  return path
+
+
+def to_arrow(frame: pl.DataFrame) -> pa.Table:
+  """Without the views that Parquet and older readers do not know."""
+  return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def group(
+  events: pl.DataFrame,
+  table: np.ndarray | None,
+  cut: Cut,
+  base: int = 0,
+  start: float | None = None,
+) -> pl.DataFrame:
+  """Groups events, in order of lines, into sessions in order of first appearance.
+
+  Args:
+    base: the number of the first window.
+    start: when the first window begins; by default each entity's first time.
+  """
+  if table is not None:
+    events = events.with_columns(code=table[events['code'].to_numpy()])
+  keys = ['entity']
+  if cut.windows:
+    side = pl.col('number') > cut.at_line if cut.at_line else pl.lit(False)
+    events = events.with_columns(side=side)
+    events = events.with_columns(window=_window(cut, start))
+    keys += ['side', 'window']
+  columns = {
+    'time': pl.col('time').drop_nulls().first(),
+    'events': pl.col('code').cast(pl.Int32),
+    'label': pl.col('label').max(),
+    'first_line': pl.col('number').first(),
+    'last_line': pl.col('number').last(),
+    'nth': pl.col('nth').first(),
+  }
+  if cut.keep_lines:
+    columns['lines'] = pl.col('number')
+  sessions = events.group_by(keys, maintain_order=True).agg(**columns)
+  name = pl.col('entity')
+  if cut.windows:
+    index = pl.int_range(pl.len()).over('entity') + base
+    name = pl.concat_str(name, pl.lit('#'), index)
+  sessions = sessions.with_columns(
+    session_id=name, length=pl.col('events').list.len().cast(pl.Int64)
+  )
+  if cut.max_events:
+    lists = [name for name in ('events', 'lines') if name in columns]
+    sessions = sessions.with_columns(pl.col(lists).list.head(cut.max_events))
+  return sessions.drop(keys[1:]).sort('first_line', 'nth', maintain_order=True)
+
+
+def _window(cut: Cut, start: float | None) -> pl.Expr:
+  """The window every event falls in, within its entity and side."""
+  if cut.lines:
+    return pl.int_range(pl.len()).over('entity', 'side') // cut.lines
+  # An event whose clock runs back belongs to the window that is open.
+  time = pl.col('time').forward_fill().backward_fill().cum_max().over('entity')
+  begin = pl.lit(start) if start is not None else time.first().over('entity')
+  return ((time - begin) / cut.seconds).floor().cast(pl.Int64)
+
+
+def merge(paths: Sequence[pathlib.Path]) -> Iterator[pl.DataFrame]:
+  """Merges sorted parts into blocks, in order of first appearance."""
+  parts = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
+  starts = [part['first_line'].to_numpy() for part in parts]
+  every = np.concatenate(starts)
+  lengths = np.concatenate([part['length'].to_numpy() for part in parts])
+  order = np.argsort(every, kind='stable')
+  block = np.cumsum(lengths[order]) // BLOCK
+  ends = every[order][np.flatnonzero(np.diff(block, append=-1))]
+  begin = [0] * len(parts)
+  for end in np.unique(ends):
+    until = [int(np.searchsorted(start, end, 'right')) for start in starts]
+    rows = [part[a:b] for part, a, b in zip(parts, begin, until)]
+    begin = until
+    block = pl.from_arrow(pa.concat_tables(rows))
+    yield block.sort('first_line', 'nth', maintain_order=True)
 
 
 def hashes(sessions: types.Sessions) -> np.ndarray:
@@ -18,5 +256,6 @@ def hashes(sessions: types.Sessions) -> np.ndarray:
   for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
     mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
   mixed ^= mixed >> np.uint64(31)
-  total = np.concatenate([[0], np.cumsum(mixed, dtype=np.uint64)]).astype(np.uint64)
+  total = np.zeros(len(mixed) + 1, np.uint64)
+  np.cumsum(mixed, out=total[1:])
   return total[sessions.offsets[1:]] - total[sessions.offsets[:-1]]

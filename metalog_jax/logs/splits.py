@@ -5,14 +5,12 @@ what neither side may use. Budgets count the system's labelled sessions: '24' is
 24 of them, '30%' is that share of ALL normals (or all anomalies), rounded up.
 """
 
-import decimal
-import fractions
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from metalog_jax import types
+from metalog_jax.logs import budgets
 from metalog_jax.logs import sessions as sessions_lib
 
 KINDS = ('chronological', 'tail', 'random')
@@ -34,21 +32,7 @@ def budget(text: str | int, total: int) -> int:
   >>> budget('24', 1000), budget('0.1%', 2374), budget('0%', 10)
   (24, 3, 0)
   """
-  text = str(text).strip()
-  try:
-    if text.endswith('%'):
-      share = fractions.Fraction(decimal.Decimal(text[:-1])) / 100
-      if not 0 <= share <= 1:
-        raise ValueError
-      return math.ceil(share * total)
-    number = int(text)
-    if number < 0:
-      raise ValueError
-    return number
-  except (ValueError, decimal.InvalidOperation, OverflowError):
-    raise ValueError(
-      f"'{text}' is no budget: give a count (24) or a share (30%)"
-    ) from None
+  return budgets.at_least(text, total)
 
 
 def split(

@@ -14,6 +14,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,7 @@ from metalog_jax.logs import sessions as sessions_lib
 MANIFEST = 'manifest.json'
 SESSIONS = 'sessions.parquet'
 TEMPLATES = 'templates.parquet'
-FILES = (MANIFEST, SESSIONS, TEMPLATES)
+COLUMNS = ('session_id', 'time', 'events', 'label', 'first_line', 'last_line')
 ROW_GROUP = 1 << 20  # events a row group holds, so that a stream stays small
 
 
@@ -143,6 +144,15 @@ def from_arrow(table: pa.Table) -> types.Sessions:
   )
 
 
+class Made(NamedTuple):
+  """What a folder holds beside its sessions."""
+
+  texts: tuple[str, ...]  # [V] templates
+  counts: np.ndarray  # [V] int64
+  manifest: dict[str, Any]
+  seconds: dict[str, float]  # of each stage
+
+
 class Writer:
   """Takes session tables one after the other and counts what goes by."""
 
@@ -156,7 +166,7 @@ class Writer:
 
   def write(self, table: pa.Table) -> None:
     """Appends sessions (the columns of `to_arrow`), in order."""
-    part = from_arrow(table.select(list(_COLUMNS)))
+    part = from_arrow(table.select(list(COLUMNS)))
     self._hashes.append(sessions_lib.hashes(part))
     self.totals.update(
       sessions=part.num,
@@ -205,9 +215,6 @@ class Writer:
       self._file.close()
 
 
-_COLUMNS = ('session_id', 'time', 'events', 'label', 'first_line', 'last_line')
-
-
 def text_hash(templates) -> str:
   """A hash of the template texts alone, for systems that were not mined."""
   return hashlib.sha256('\n'.join(templates).encode()).hexdigest()[:16]
@@ -223,8 +230,11 @@ def writer(folder: str | os.PathLike) -> collections.abc.Iterator[Writer]:
   folder = pathlib.Path(os.path.abspath(folder))
   if folder.exists() and not is_replaceable(folder):
     raise ValueError(f'{folder} exists and is not a System folder; give another --out')
-  folder.parent.mkdir(parents=True, exist_ok=True)
-  temporary = tempfile.mkdtemp(prefix=f'.{folder.name}.', dir=folder.parent)
+  try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = tempfile.mkdtemp(prefix=f'.{folder.name}.', dir=folder.parent)
+  except OSError as error:
+    raise OSError(f'cannot write {folder}: {error.strerror}; change --out') from error
   temporary = pathlib.Path(temporary)
   temporary.chmod(0o755)
   out = Writer(temporary)

@@ -1,0 +1,38 @@
+"""Amounts as users write them: a count ('24') or a percentage ('30%')."""
+
+import decimal
+import fractions
+import math
+
+
+def parse(text: str | int) -> int | fractions.Fraction:
+  """An int for a count, an exact Fraction in [0, 1] for a percentage.
+
+  Raises:
+    ValueError: neither of them.
+  """
+  text = str(text).strip()
+  try:
+    if text.endswith('%'):
+      amount = fractions.Fraction(decimal.Decimal(text[:-1])) / 100
+      bad = not 0 <= amount <= 1
+    else:
+      amount = int(text)
+      bad = amount < 0
+  except (ValueError, decimal.InvalidOperation, OverflowError):
+    bad = True
+  if bad:
+    raise ValueError(f"'{text}' is neither a count (24) nor a share (30%)")
+  return amount
+
+
+def at_least(text: str | int, total: int) -> int:
+  """The amount of `total`, shares rounded up."""
+  amount = parse(text)
+  return amount if isinstance(amount, int) else math.ceil(amount * total)
+
+
+def at_most(text: str | int, total: int) -> int:
+  """The amount of `total`, shares rounded down."""
+  amount = parse(text)
+  return amount if isinstance(amount, int) else math.floor(amount * total)

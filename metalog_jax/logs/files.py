@@ -1,0 +1,200 @@
+"""Files as chunks of whole lines: decompressed, hashed and numbered on the way.
+
+Nothing here knows what a line means. Memory is bounded by the chunk, whatever
+the files hold: a line without an end is cut, and dropped by the reader.
+"""
+
+import bz2
+import glob
+import hashlib
+import lzma
+import os
+import pathlib
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import zstandard
+
+CHUNK = 8 << 20  # bytes
+MAX_LINE = 1 << 20  # bytes of a line that are kept
+_BLOCK = 1 << 16  # bytes read at once
+_DECOMPRESSORS = {
+  '.gz': lambda: zlib.decompressobj(wbits=31),
+  '.bz2': bz2.BZ2Decompressor,
+  '.xz': lzma.LZMADecompressor,
+  '.zst': lambda: zstandard.ZstdDecompressor().decompressobj(),
+}
+_DAMAGE = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, ValueError)
+
+
+class Chunk(NamedTuple):
+  """Some whole lines of one file."""
+
+  data: bytes
+  path: str
+  number: int  # of its first line, from 1 over all inputs
+  line: int  # of its first line, from 1 in its file
+  header: bytes  # the first line of a structured file, else empty
+
+
+class Input(NamedTuple):
+  """What a file turned out to be; a manifest lists them."""
+
+  path: str
+  sha256: str
+  bytes: int
+  lines: int
+
+
+def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
+  """Files, patterns and folders to files: a folder gives its logs, sorted.
+
+  Raises:
+    ValueError: a path that does not exist, or a folder without a log.
+  """
+  found = []
+  for path in paths:
+    here = pathlib.Path(path)
+    if path == '-' or here.is_file() or here.is_fifo() or here.is_char_device():
+      found.append(path)
+      continue
+    if here.is_dir():
+      inside = [p for p in here.rglob('*') if p.is_file() and _is_log(p.name)]
+    else:
+      inside = [pathlib.Path(p) for p in glob.glob(path, recursive=True)]
+    skip = [p for p in leave_out if p and os.path.exists(p)]
+    inside = [p for p in inside if not any(os.path.samefile(p, s) for s in skip)]
+    if not inside:
+      what = 'holds no *.log file' if here.is_dir() else 'does not exist'
+      raise ValueError(f'{path} {what}: check --logs')
+    found += sorted(map(str, inside))
+  return found
+
+
+def _is_log(name: str) -> bool:
+  return not name.startswith('.') and ('.log' in name or is_structured(name))
+
+
+def is_structured(path: str) -> bool:
+  """Whether the name is that of a loghub `*_structured.csv` file."""
+  stem, suffix = os.path.splitext(path)
+  name = stem if suffix in _DECOMPRESSORS else path
+  return name.endswith('_structured.csv')
+
+
+def read_blocks(path: str, seen: Callable[[bytes], Any] = len) -> Iterator[bytes]:
+  """Yields the decompressed content; `seen` is given the bytes as they are stored.
+
+  Raises:
+    ValueError: compressed data that are cut short or damaged.
+  """
+  make = _DECOMPRESSORS.get(os.path.splitext(path)[1])
+  raw = sys.stdin.buffer if path == '-' else open(path, 'rb')
+  with raw:
+    engine = make() if make else None
+    while block := raw.read(_BLOCK):
+      seen(block)
+      if not engine:
+        yield block
+        continue
+      try:
+        engine = yield from _decompress(engine, block, make)
+      except _DAMAGE as error:
+        raise ValueError(f'{path}: damaged compressed data: {error}') from None
+    if engine and not engine.eof:
+      raise ValueError(f'{path}: compressed data end too early: the file was cut short')
+
+
+def _decompress(engine, block, make):
+  """Yields what `block` holds; files may be several compressed streams in a row."""
+  while block:
+    if engine.eof:
+      block = block.lstrip(b'\0')  # padding between streams
+      engine = make() if block else engine
+      if not block:
+        break
+    yield engine.decompress(block)
+    block = engine.unused_data if engine.eof else b''
+  return engine
+
+
+def read_text(path: str) -> tuple[str, Input]:
+  """A whole small file; bytes that are not UTF-8 are escaped."""
+  sha, stored = hashlib.sha256(), []
+
+  def seen(block):
+    sha.update(block)
+    stored.append(len(block))
+
+  data = b''.join(read_blocks(path, seen)).removeprefix(b'\xef\xbb\xbf')
+  lines = data.count(b'\n') + (not data.endswith(b'\n'))
+  source = Input(path, sha.hexdigest(), sum(stored), lines)
+  return data.decode('utf-8', 'backslashreplace'), source
+
+
+def read_chunks(
+  paths: Sequence[str],
+  done: Callable[[Input], Any],
+  chunk_bytes: int = CHUNK,
+  progress: Callable[[int], Any] = bool,
+) -> Iterator[Chunk]:
+  """Yields all lines of all files in order; `done` is given every finished file.
+
+  Args:
+    progress: called with the number of stored bytes read since the last call.
+
+  Raises:
+    ValueError: damaged data, a file that is not text, or no line in any file.
+  """
+  total = 0
+  for path in paths:
+    sha, size, lines = hashlib.sha256(), 0, 0
+
+    def seen(block, sha=sha):
+      nonlocal size
+      sha.update(block)
+      size += len(block)
+      progress(len(block))
+
+    header = b''
+    for data in _whole_lines(path, read_blocks(path, seen), chunk_bytes):
+      count = data.count(b'\n')
+      if is_structured(path) and not lines:
+        header = data[: data.index(b'\n') + 1]
+      yield Chunk(data, path, total + 1, lines + 1, header)
+      lines += count
+      total += count
+    done(Input(path, sha.hexdigest(), size, lines))
+  if not total:
+    raise ValueError(f'{", ".join(paths)}: no line to read, the input is empty')
+
+
+def _whole_lines(path, blocks, chunk_bytes) -> Iterator[bytes]:
+  """Joins and cuts blocks at line ends; the last line always gets its end."""
+  parts, size = [], 0
+  first = True
+  for block in blocks:
+    if first:
+      first, block = False, _check_start(path, block)
+    parts.append(block)
+    size += len(block)
+    if size < chunk_bytes:
+      continue
+    data = b''.join(parts)
+    end = data.rfind(b'\n') + 1
+    if end:
+      yield data[:end]
+    rest = data[end:]
+    parts = [rest if len(rest) <= MAX_LINE else rest[: MAX_LINE + 1]]
+    size = 0 if len(rest) > MAX_LINE else len(rest)
+  rest = b''.join(parts)
+  if rest:
+    yield rest if rest.endswith(b'\n') else rest + b'\n'
+
+
+def _check_start(path, block):
+  if block[:2] in (b'\xff\xfe', b'\xfe\xff'):
+    raise ValueError(f'{path} is UTF-16: convert it first (iconv -f UTF-16 -t UTF-8)')
+  return block.removeprefix(b'\xef\xbb\xbf')

@@ -1,0 +1,185 @@
+"""Log formats, declared: what a line looks like and where its session and time are.
+
+A format is a regular expression whose named groups bear the names of loghub's
+columns in small letters, so that a loghub `*_structured.csv` file is the same
+table by another way.
+"""
+
+import dataclasses
+import re
+
+import polars as pl
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+  """Where a session's name is: a column, or what a pattern finds in a column."""
+
+  column: str  # a group of the format, or `path`, the name of the input file
+  pattern: str = ''  # its first group, or the whole match
+  many: bool = False  # every match counts: a line may belong to several sessions
+  prefix: str = ''  # put before what was found
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+  """One format; `experiments.prepare --system` chooses among `FORMATS`."""
+
+  name: str
+  line: str  # regex with named groups; `content` is the message
+  entities: tuple[tuple[str, tuple[Key, ...]], ...] = ()
+  # what lines may be grouped by, the default first; the first Key that finds wins
+  columns: bool = False  # the groups are the line's columns, single spaces between
+  head: str = ''  # regex taken off the front of `content`
+  time: tuple[str, ...] = ()  # groups joined by a space
+  time_format: str = ''  # as strptime's; '' reads numbers (epoch) and ISO 8601
+  label: str = ''  # the group that holds the line's label
+  alert: bool = False  # of that group, '-' is normal and anything else an alert
+  window: str = '0'  # default --window
+  continues: bool = False  # a line that does not fit continues the record above it
+
+  def keys(self, group: str) -> tuple[Key, ...]:
+    """Raises ValueError where lines cannot be grouped so."""
+    for name, keys in self.entities:
+      if group in ('', name):
+        return keys
+    if group in ('', 'none'):
+      return ()
+    names = [name for name, _ in self.entities] + ['none']
+    raise ValueError(f'--group={group}: {self.name} has {", ".join(names)}')
+
+
+_UUID = r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+_REQUEST = Key('addr', r'req-[0-9a-f-]+')
+_NODE = (('node', (Key('node'),)),)
+
+HDFS = Format(
+  'hdfs',
+  line=r'^(?P<date>\d{6}) (?P<time>\d{6}) (?P<pid>\d+) (?P<level>[A-Z]+) '
+  r'(?P<component>[^\s:]+:) (?P<content>.*)$',
+  columns=True,
+  entities=(('block', (Key('content', r'blk_-?\d+', many=True),)),),
+  time=('date', 'time'),
+  time_format='%y%m%d %H%M%S',
+)
+
+BGL = Format(
+  'bgl',
+  line=r'^(?P<label>\S+) (?P<timestamp>\d+) (?P<date>\S+) (?P<node>\S+) (?P<time>\S+) '
+  r'(?P<noderepeat>\S+) (?P<type>\S+) (?P<component>\S+) (?P<level>\S+)'
+  r' (?P<content>.*)$',
+  columns=True,
+  entities=_NODE,
+  time=('timestamp',),
+  label='label',
+  alert=True,
+  window='120',
+)
+
+THUNDERBIRD = Format(
+  'thunderbird',
+  line=r'^(?P<label>\S+) (?P<timestamp>\d+) (?P<date>\S+) (?P<user>\S+) (?P<month>\S+) '
+  r'(?P<day>\S+) (?P<time>\S+) (?P<location>\S+) (?P<content>.*)$',
+  columns=True,
+  head=r'^[^\s:\[]+(?:\[[^\]\s]*\])?:(?: |$)',
+  entities=(('node', (Key('user'),)),),
+  time=('timestamp',),
+  label='label',
+  alert=True,
+  window='120',
+)
+
+OPENSTACK = Format(
+  'openstack',
+  line=r'^(?:(?P<logrecord>\S+) )??(?:(?P<date>\d{4}-\d\d-\d\d) (?P<time>[\d:.,]+) )?'
+  r'\s*(?:(?P<pid>\d+) )?(?P<level>[A-Z]{4,8}) (?P<component>[a-z][\w.]+) '
+  r'(?:\[(?P<addr>[^\]]*)\] )?(?P<content>.*)$',
+  entities=(
+    ('instance', (Key('content', rf'instance:? ({_UUID})'), _REQUEST)),
+    ('request', (_REQUEST,)),
+  ),
+  time=('date', 'time'),
+  continues=True,
+)
+
+_APPLICATION = r'(?:application|container|appattempt)_(\d+_\d+)'
+HADOOP = Format(
+  'hadoop',
+  line=r'^(?P<date>\d{4}-\d\d-\d\d) (?P<time>\d\d:\d\d:\d\d,\d{3}) (?P<level>[A-Z]+) '
+  r'\[(?P<process>.*?)\] (?P<component>[^\s:]+): (?P<content>.*)$',
+  entities=(
+    (
+      'application',
+      tuple(Key(c, _APPLICATION, prefix='application_') for c in ('path', 'content')),
+    ),
+    ('container', tuple(Key(c, r'container_[\d_]+\d') for c in ('path', 'content'))),
+  ),
+  time=('date', 'time'),
+  time_format='%Y-%m-%d %H:%M:%S,%f',
+  continues=True,
+)
+
+FORMATS = {
+  'hdfs': HDFS,
+  'bgl': BGL,
+  'thunderbird': THUNDERBIRD,
+  'spirit': dataclasses.replace(THUNDERBIRD, name='spirit'),
+  'openstack': OPENSTACK,
+  'hadoop': HADOOP,
+}
+SYSTEMS = (*FORMATS, 'custom', 'jsonl')
+
+
+def custom(pattern: str, time_format: str = '') -> Format:
+  """A format from a user's regex.
+
+  Groups: `content` is required; `session` or `node` name the session; `time` (or
+  `timestamp`, and `date` before it) is the time; `label` is the line's label.
+
+  Raises:
+    ValueError: the pattern is no regex or has no group `content`.
+  """
+  try:
+    groups = set(re.compile(pattern).groupindex)
+  except re.error as error:
+    raise ValueError(f'--format={pattern}: not a regular expression: {error}') from None
+  if 'content' not in groups:
+    raise ValueError(
+      f'--format={pattern}: name the group of the message, (?P<content>...)'
+    )
+  time = [name for name in ('date', 'time', 'timestamp') if name in groups]
+  return Format(
+    'custom',
+    line=pattern,
+    entities=tuple((n, (Key(n),)) for n in ('session', 'node') if n in groups),
+    time=tuple(time[:2]),
+    time_format=time_format,
+    label='label' if 'label' in groups else '',
+    window='0' if 'session' in groups else '120',
+  )
+
+
+def seconds(text: pl.Series, time_format: str = '') -> pl.Series:
+  """Times as float64 seconds since the epoch, read as UTC; null where unreadable."""
+  if time_format:
+    # Python writes fractions '.%f' and ',%f'; polars has '%.f' and ',%3f'.
+    ours = time_format.replace('.%f', '%.f').replace(',%f', ',%3f')
+    parsed = text.str.to_datetime(ours, strict=False, time_unit='us', ambiguous='null')
+    return parsed.dt.epoch('us') / 1e6
+  number = text.cast(pl.Float64, strict=False)
+  if number.null_count() < len(number):
+    scale = 10.0 ** (3 * (number.abs().log10() / 3 - 10 / 3).floor().clip(0, 3))
+    return number / scale
+  plain = text.str.replace(',', '.', literal=True).str.replace('T', ' ', literal=True)
+  plain = plain.str.strip_suffix('Z')
+  parsed = plain.str.to_datetime('%Y-%m-%d %H:%M:%S%.f', strict=False, time_unit='us')
+  return parsed.dt.epoch('us') / 1e6
+
+
+def guess(lines: list[str]) -> list[str]:
+  """The systems whose format most of these lines fit."""
+  fits = {
+    name: sum(bool(re.search(f.line, line)) for line in lines)
+    for name, f in FORMATS.items()
+  }
+  return [name for name, count in fits.items() if count > len(lines) / 2]

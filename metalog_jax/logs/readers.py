@@ -1,0 +1,246 @@
+"""Lines of a file as columns: what the message is, and whose, when and how labelled.
+
+A chunk is parsed column by column; what does not fit is counted by reason. Bytes
+that are not UTF-8 are kept as backslash escapes.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from metalog_jax.logs import bad_lines, files, formats, labels
+
+TOO_LONG = f'longer than {files.MAX_LINE:,} bytes'
+BINARY = 'binary: holds a NUL byte'
+COLUMNS = 'has not the columns of the header'
+LABEL = 'has a label that is neither normal nor anomalous'
+_TEXT, _INDEX, _FITS = '__text', '__index', '__fits'
+
+
+class Lines(NamedTuple):
+  """The n lines of a chunk that fit, and what became of the others."""
+
+  number: np.ndarray  # [n] int64, from 1 over all inputs in order
+  content: pl.Series  # [n] str: the message
+  owner: np.ndarray  # [m] int64 index of a line; a line may belong to several
+  entity: pl.Series  # [m] str: what that line belongs to
+  time: np.ndarray  # [n] float64 seconds since the epoch; nan if unknown
+  label: np.ndarray  # [n] int8: 1 anomalous, 0 normal, -1 unknown
+  num_lines: int  # of the chunk
+  skipped: dict[str, int]  # lines that are neither events nor bad, by reason
+  bad: bad_lines.Found
+  escaped: int  # lines with bytes that are not UTF-8
+
+
+def read(
+  paths: Sequence[str],
+  format: formats.Format,
+  bad: bad_lines.BadLines,
+  group: str = '',
+  chunk_bytes: int = files.CHUNK,
+) -> Iterator[Lines]:
+  """Yields all lines of some files in order, in one process.
+
+  Raises:
+    ValueError: unreadable input, or more bad lines than `bad` allows.
+  """
+  for chunk in files.read_chunks(paths, len, chunk_bytes):
+    lines = parse(chunk, format, group)
+    bad.add(chunk.path, lines, format.continues)
+    yield lines
+  bad.check()
+
+
+def parse(chunk: files.Chunk, format: formats.Format, group: str = '') -> Lines:
+  """Parses a chunk; depends on nothing but its arguments."""
+  text, escaped = split(chunk.data)
+  sieve = _Sieve(text, chunk.line)
+  if chunk.header and chunk.line == 1:
+    sieve.drop(pl.int_range(pl.len()) == 0, 'header', bad=False)
+  sieve.drop(pl.col(_TEXT).str.strip_chars() == '', 'blank', bad=False)
+  sieve.drop(pl.col(_TEXT).str.len_bytes() > files.MAX_LINE, TOO_LONG)
+  if b'\0' in chunk.data:
+    sieve.drop(pl.col(_TEXT).str.contains('\0', literal=True), BINARY)
+  if chunk.header:
+    sieve.add(_structured(sieve.frame[_TEXT], chunk.header))
+    sieve.drop(~pl.col(_FITS), COLUMNS)
+  else:
+    sieve.add(_columns(sieve.frame[_TEXT], format))
+    if format.continues and sieve.frame[_FITS].any():
+      below = pl.int_range(pl.len()) > pl.col(_FITS).arg_max()
+      sieve.drop(~pl.col(_FITS) & below, 'continuation', bad=False)
+    sieve.drop(~pl.col(_FITS), bad_lines.NO_FIT)
+  label, strange = _labels(sieve.frame, format)
+  if strange.any():
+    sieve.drop(strange, LABEL)
+    label = label[~strange.to_numpy()]
+  owner, names = _owners(sieve.frame, chunk.path, format.keys(group))
+  return Lines(
+    number=sieve.frame[_INDEX].to_numpy() + chunk.number,
+    content=sieve.frame['content'],
+    owner=owner,
+    entity=names,
+    time=_times(sieve.frame, format),
+    label=label,
+    num_lines=len(text),
+    skipped=sieve.skipped,
+    bad=sieve.found,
+    escaped=escaped,
+  )
+
+
+class _Sieve:
+  """Lines and their columns, from which what does not fit is taken out."""
+
+  def __init__(self, text: pl.Series, first_line: int):
+    self.frame = pl.DataFrame({_TEXT: text, _INDEX: np.arange(len(text))})
+    self.skipped: dict[str, int] = {}
+    self.found = bad_lines.Found(first_line)
+
+  def add(self, columns: pl.DataFrame) -> None:
+    self.frame = self.frame.hstack(columns)
+
+  def drop(self, which: pl.Expr | pl.Series, reason: str, bad: bool = True) -> None:
+    out = self.frame.select(which).to_series() if isinstance(which, pl.Expr) else which
+    if not out.any():
+      return
+    lines = self.frame.filter(out)
+    if bad:
+      self.found.add(reason, lines[_INDEX].to_numpy(), lines[_TEXT])
+    else:
+      self.skipped[reason] = len(lines)
+    self.frame = self.frame.filter(~out)
+
+
+def split(data: bytes) -> tuple[pl.Series, int]:
+  """Whole lines as strings without their ends, and how many hold escaped bytes."""
+  escaped = 0
+  try:
+    data.decode('utf-8')
+  except UnicodeDecodeError:
+    escaped = sum(map(_is_undecodable, data.split(b'\n')))
+    data = data.decode('utf-8', 'backslashreplace').encode()
+  ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord('\n')) + 1
+  offsets = pa.py_buffer(np.concatenate([[0], ends]).astype(np.int64))
+  lines = pa.LargeStringArray.from_buffers(len(ends), offsets, pa.py_buffer(data))
+  return pl.Series('line', lines).str.strip_chars_end('\r\n'), escaped
+
+
+def _is_undecodable(line: bytes) -> bool:
+  try:
+    line.decode('utf-8')
+  except UnicodeDecodeError:
+    return True
+  return False
+
+
+def _columns(text: pl.Series, format: formats.Format) -> pl.DataFrame:
+  """The groups of the format for every line, and whether it fits."""
+  names = list(re.compile(format.line).groupindex)
+  if format.columns:
+    table = text.str.splitn(' ', len(names)).struct.unnest()
+    table.columns = names
+    fits = text.str.contains(format.line)
+  else:
+    try:
+      table = text.str.extract_groups(format.line).struct.unnest()
+    except pl.exceptions.ComputeError:  # look-arounds and back-references
+      table = _search(text, format.line)
+    fits = table['content'].is_not_null()
+  if format.head:
+    content = table['content'].str.replace(format.head, '')
+    table = table.with_columns(content=content)
+  return table.with_columns(fits.alias(_FITS))
+
+
+def _search(text: pl.Series, pattern: str) -> pl.DataFrame:
+  compiled = re.compile(pattern)
+  nothing = dict.fromkeys(compiled.groupindex)
+  rows = [m.groupdict() if (m := compiled.search(t)) else nothing for t in text]
+  return pl.DataFrame(rows, schema=dict.fromkeys(nothing, pl.String))
+
+
+def _structured(text: pl.Series, header: bytes) -> pl.DataFrame:
+  """The columns of loghub's CSV, in small letters, and which rows have them."""
+  names = next(csv.reader([header.decode('utf-8', 'backslashreplace').strip()]))
+  names = [name.lower() for name in names]
+  try:
+    body = '\n'.join([','.join(names), *text]).encode()
+    table = pl.read_csv(io.BytesIO(body), infer_schema=False).fill_null('')
+  except pl.exceptions.ComputeError:
+    table = None
+  if table is not None and len(table) == len(text):
+    return table.with_columns(pl.lit(True).alias(_FITS))
+  rows = [_csv_row(line) for line in text]
+  fits = [len(row) == len(names) for row in rows]
+  rows = [row if fit else [''] * len(names) for row, fit in zip(rows, fits)]
+  table = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient='row')
+  return table.with_columns(pl.Series(_FITS, fits, dtype=pl.Boolean))
+
+
+def _csv_row(line: str) -> list[str]:
+  try:
+    return next(csv.reader([line], strict=True), [])
+  except csv.Error:
+    return []
+
+
+def _owners(
+  columns: pl.DataFrame, path: str, keys: Sequence[formats.Key]
+) -> tuple[np.ndarray, pl.Series]:
+  """Pairs (line, what it belongs to), in order of lines and then of appearance."""
+  if any(key.many for key in keys):
+    (key,) = keys
+    return _all_matches(columns[key.column], key.pattern)
+  name = pl.Series([None] * len(columns), dtype=pl.String)
+  for key in keys:
+    if key.column == 'path':
+      found = re.search(key.pattern, path)
+      value = found and found[found.re.groups]
+      values = pl.Series([value] * len(columns), dtype=pl.String)
+    elif key.column in columns.columns:
+      values = columns[key.column]
+      if key.pattern:
+        values = values.str.extract(key.pattern, re.compile(key.pattern).groups)
+    else:
+      continue
+    name = pl.select(pl.coalesce(name, key.prefix + values)).to_series()
+  has = name.is_not_null() & (name != '')
+  return has.arg_true().to_numpy().astype(np.int64), name.filter(has)
+
+
+def _all_matches(values: pl.Series, pattern: str) -> tuple[np.ndarray, pl.Series]:
+  found = values.str.extract_all(pattern)
+  several = found.list.len() > 1
+  if several.any():
+    unique = found.list.unique(maintain_order=True)
+    found = pl.select(pl.when(several).then(unique).otherwise(found)).to_series()
+  number = found.list.len().to_numpy()
+  owner = np.repeat(np.arange(len(values)), number)
+  return owner, found.explode().drop_nulls()
+
+
+def _times(columns: pl.DataFrame, format: formats.Format) -> np.ndarray:
+  if not format.time or not set(format.time) <= set(columns.columns):
+    return np.full(len(columns), np.nan)
+  text = columns.select(pl.concat_str(format.time, separator=' ')).to_series()
+  return formats.seconds(text, format.time_format).fill_null(np.nan).to_numpy()
+
+
+def _labels(
+  columns: pl.DataFrame, format: formats.Format
+) -> tuple[np.ndarray, pl.Series]:
+  """Each line's label, and whether it is none that we know."""
+  if format.label not in columns.columns:
+    none = pl.repeat(False, len(columns), dtype=pl.Boolean, eager=True)
+    return np.full(len(columns), -1, np.int8), none
+  if format.alert:
+    alert = columns[format.label] != '-'
+    return alert.to_numpy().astype(np.int8), pl.zeros_like(alert)
+  return labels.values(columns[format.label])

@@ -1,0 +1,177 @@
+"""Raw logs, or session files, to a System folder: what `experiments.prepare` does."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import metalog_jax
+from metalog_jax.logs import (
+  budgets,
+  files,
+  formats,
+  jsonl,
+  masking,
+  parallel,
+  raw,
+  sessions,
+  store,
+  templates,
+)
+
+MINING = ('canonical', 'arrival')
+PARSERS = ('default', 'paper')
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What determines the content of a System folder; kept in its manifest."""
+
+  system: str
+  logs: tuple[str, ...] = ()  # files, folders, patterns; '-' is standard input
+  labels: str = ''
+  sessions: tuple[str, ...] = ()  # of --system=jsonl
+  templates: str = ''  # of --system=jsonl: event_id,template
+  format: str = ''  # of --system=custom
+  time_format: str = ''  # likewise
+  group: str = ''  # what lines are grouped by; '': the format's own choice
+  window: str = ''  # '': the format's own choice
+  max_events: int = 0
+  mining: str = 'canonical'
+  parser: str = 'default'
+  fit: str = 'all'
+  max_bad_lines: str = '5%'
+  keep_lines: bool = False
+
+  def __post_init__(self):
+    """Raises ValueError for what can be seen to be wrong without reading a log."""
+    _choose('system', self.system, formats.SYSTEMS)
+    _choose('mining', self.mining, MINING)
+    _choose('parser', self.parser, PARSERS)
+    needed = 'sessions' if self.system == 'jsonl' else 'logs'
+    if not getattr(self, needed):
+      raise ValueError(f'--system={self.system} needs --{needed}=PATH')
+    if self.system == 'custom' and not self.format:
+      raise ValueError('--system=custom needs --format=REGEX')
+    if self.max_events < 0:
+      raise ValueError(f'--max_events={self.max_events}: give 0 (all) or more')
+    for amount in {self.max_bad_lines, self.fit} - {'all'}:
+      budgets.parse(amount)
+
+
+def _choose(flag: str, value: str, choices: Iterable[str]) -> None:
+  if value not in choices:
+    raise ValueError(f'--{flag}={value}: choose one of {", ".join(choices)}')
+
+
+def prepare(
+  options: Options,
+  out: str | os.PathLike,
+  frozen: templates.Templates | None = None,
+  workers: int = 1,
+  progress: Callable[[int], Any] = bool,
+) -> dict[str, Any]:
+  """Makes the System folder `out`; returns its manifest.
+
+  Args:
+    options: what to read, and how.
+    out: the folder; an old one is replaced when the new one is whole.
+    frozen: templates to assign raw lines to, instead of mining.
+    workers: processes; any number gives the same folder.
+    progress: called with numbers of stored bytes that were read.
+
+  Raises:
+    ValueError: bad options or inputs; the message says what to change.
+    OSError: what the disk says.
+  """
+  start = time.monotonic()
+  with store.writer(out) as writer, parallel.Pool(workers) as pool:
+    if options.system == 'jsonl':
+      made = jsonl.prepare(options, writer, progress)
+    else:
+      made = raw.prepare(make_plan(options, frozen), writer, pool, progress)
+    manifest = {**made.manifest, 'options': _as_json(options)}
+    used = [item['sha256'] for item in made.manifest['inputs']]
+    manifest['fingerprint'] = _fingerprint(options, frozen, used)
+    seconds = time.monotonic() - start
+    manifest['seconds'] = {**made.seconds, 'prepare': round(seconds, 3)}
+    manifest['lines_per_second'] = round(manifest['lines'] / seconds)
+    return writer.finish(options.system, made.texts, made.counts, manifest)
+
+
+def make_plan(options: Options, frozen: templates.Templates | None) -> raw.Plan:
+  """Resolves what the options leave to the format."""
+  if options.system == 'custom':
+    format = formats.custom(options.format, options.time_format)
+  else:
+    format = formats.FORMATS[options.system]
+  cut = sessions.Cut.parse(
+    options.window or format.window,
+    max_events=options.max_events,
+    keep_lines=options.keep_lines,
+  )
+  if not format.keys(options.group) and not cut.windows:
+    raise ValueError(
+      f'--system={options.system} --group={options.group or "none"} has no sessions '
+      'by name: give --window in lines (120) or time (10m)'
+    )
+  return raw.Plan(
+    format=format,
+    group=options.group,
+    cut=cut,
+    paths=tuple(files.expand(options.logs, [options.labels])),
+    labels=options.labels,
+    maskset=_maskset(options, frozen),
+    frozen=frozen,
+    mining=options.mining,
+    fit='all' if frozen else options.fit,
+    max_bad_lines=options.max_bad_lines,
+  )
+
+
+def _maskset(options, frozen):
+  return frozen.maskset if frozen else masking.presets[options.system][options.parser]
+
+
+def up_to_date(
+  options: Options, out: str | os.PathLike, frozen: templates.Templates | None = None
+) -> dict[str, Any] | None:
+  """The manifest of `out` where preparing again would make the same, else None."""
+  try:
+    manifest = store.read_manifest(out)
+  except (ValueError, OSError):
+    return None
+  if manifest.get('options') != _as_json(options) or '-' in options.logs:
+    return None
+  hashes = []
+  for item in manifest['inputs']:
+    path = pathlib.Path(item['path'])
+    if not path.is_file() or path.stat().st_size != item['bytes']:
+      return None
+    with open(path, 'rb') as file:
+      hashes.append(hashlib.file_digest(file, 'sha256').hexdigest())
+  if options.system != 'jsonl':
+    paths = make_plan(options, frozen).paths
+    if list(paths) != [item['path'] for item in manifest['inputs'][: len(paths)]]:
+      return None  # files came or went
+  same = _fingerprint(options, frozen, hashes) == manifest.get('fingerprint')
+  return manifest if same else None
+
+
+def _as_json(options: Options) -> dict[str, Any]:
+  return json.loads(json.dumps(dataclasses.asdict(options)))
+
+
+def _fingerprint(options, frozen, hashes) -> str:
+  """Equal when the same program would make the same folder."""
+  content = {'version': metalog_jax.__version__, 'options': _as_json(options)}
+  content['inputs'] = hashes
+  if frozen:
+    content['templates'] = frozen.hash
+  elif options.system != 'jsonl':
+    content['masks'] = dataclasses.asdict(_maskset(options, frozen))
+  return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
