@@ -11,7 +11,8 @@ References:
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -121,39 +122,39 @@ class Arrival:
   def __init__(self, maskset: masksets.MaskSet):
     self._maskset = maskset
     self._core = templates.make_core(maskset, evict=True)
-    self._distinct = Distinct()
-    self._texts: list[str] = []
-    self._lengths: list[int] = []  # of each text, in tokens
-    self._true: dict[int, dict] = {}  # length -> code -> cluster
+    self._seen: set[str] = set()
+    self._true: dict[str, Any] = {}  # line -> cluster
+    self._by_length: dict[int, list[str]] = {}  # the lines of `_true`
 
-  def add(self, masked: pl.Series) -> np.ndarray:
-    """Feeds a chunk and returns the cluster id of every line, [n] int64, from 1."""
-    codes = self._distinct.add(masked)
-    for text in itertools.islice(self._distinct.texts, len(self._texts), None):
-      self._texts.append(text)
-      self._lengths.append(len(self._core.get_content_as_tokens(text)))
-    clusters = self._core.id_to_cluster
-    ids = np.empty(len(codes), np.int64)
-    for line, code in enumerate(codes.tolist()):
-      cluster = self._true.setdefault(self._lengths[code], {}).get(code)
+  def add(self, masked: Iterable[str]) -> np.ndarray:
+    """Feeds some lines and returns the cluster id of each, [n] int64, from 1."""
+    true, core, ids = self._true, self._core, []
+    for line in masked:
+      cluster = true.get(line)
       if cluster is None:
-        cluster = self._ask(code)
+        cluster = self._ask(line)
       else:
         cluster.size += 1
-        clusters[cluster.cluster_id]  # the least recently used goes first
-      ids[line] = cluster.cluster_id
-    return ids
+        if core.max_clusters:
+          core.id_to_cluster[cluster.cluster_id]  # it was used: others go first
+      ids.append(cluster.cluster_id)
+    return np.array(ids, np.int64)
 
-  def _ask(self, code: int):
+  def _ask(self, line: str):
     core = self._core
-    full = core.max_clusters and len(core.id_to_cluster) >= core.max_clusters
-    cluster, change = core.add_log_message(self._texts[code])
+    self._seen.add(line)
+    full = core.max_clusters and len(core.clusters) >= core.max_clusters
+    cluster, change = core.add_log_message(line)
+    length = len(cluster.log_template_tokens)
     if change == 'none':
-      self._true[self._lengths[code]][code] = cluster
+      self._true[line] = cluster
+      self._by_length.setdefault(length, []).append(line)
     elif change == 'cluster_created' and full:
-      self._true = {}
+      self._true.clear()
+      self._by_length.clear()
     else:
-      self._true[self._lengths[code]] = {}
+      for stale in self._by_length.pop(length, ()):
+        del self._true[stale]
     return cluster
 
   def freeze(self) -> templates.Templates:
@@ -165,8 +166,18 @@ class Arrival:
     for cluster in self._core.clusters:
       text = cluster.get_template()
       sizes[text] = sizes.get(text, 0) + cluster.size
-    for line in _normalize(self._distinct.counts, self._maskset):
+    for line in _normalize(dict.fromkeys(self._seen, 1), self._maskset):
       cluster = self._core.match(line, full_search_strategy='fallback')
       if cluster is not None:
         own[line] = cluster.get_template()
     return templates.freeze(self._maskset, sizes, own)
+
+
+def mine_arrival(
+  lines: Iterable[str], maskset: masksets.MaskSet
+) -> templates.Templates:
+  """Mines the masked lines in the order they come in."""
+  miner, lines = Arrival(maskset), iter(lines)
+  while batch := list(itertools.islice(lines, 1 << 16)):
+    miner.add(batch)
+  return miner.freeze()
