@@ -3,6 +3,7 @@
 0 done, 1 failed with one clear message on stderr, 2 wrong flags.
 """
 
+import functools
 import pathlib
 import sys
 from collections.abc import Callable
@@ -13,21 +14,23 @@ FLAGS = flags.FLAGS
 flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 
-def run(main: Callable[[], None]) -> None:
-  """Parses the flags and calls `main`, which takes no argument."""
-  app.run(lambda argv: _call(main), flags_parser=_parse)
+def run(main: Callable[..., None], with_arguments: bool = False) -> None:
+  """Parses the flags and calls `main()`; `main(list)` if it is to get arguments."""
+  parse = functools.partial(_parse, with_arguments)
+  call = lambda argv: _call(lambda: main(argv[1:]) if with_arguments else main())
+  app.run(call, flags_parser=parse)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(with_arguments: bool, argv: list[str]) -> list[str]:
   try:
     rest = FLAGS(argv)[1:]
   except flags.Error as error:
     _fail(f'{error}\nPass --help to see the flags.', 2)
   except SystemExit:  # --help was asked for, and answered
     sys.exit(0)
-  if rest:
+  if rest and not with_arguments:
     _fail(f'{rest[0]} is not a flag: every argument starts with --', 2)
-  return argv[:1]
+  return argv[:1] + rest
 
 
 def _call(main: Callable[[], None]) -> None:

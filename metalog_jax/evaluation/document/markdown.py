@@ -1,0 +1,106 @@
+"""Blocks as Markdown: figures beside the file, tables that GitHub shows.
+
+Text from data is escaped so that it stays text; templates stand in code blocks
+whose fence is longer than any fence inside.
+"""
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from metalog_jax.evaluation.document import blocks, clean
+
+_SPECIAL = re.compile(r'([\\`*_\[\]<>|#])')
+
+
+def render(content: Sequence[Any], images: Collection[str]) -> str:
+  """The document; only figures named in `images` are shown."""
+  return _blocks(content, images).rstrip() + '\n'
+
+
+def escape(text: Any) -> str:
+  return _SPECIAL.sub(r'\\\1', clean.text(str(text))).replace('&', '&amp;')
+
+
+def _blocks(content: Sequence[Any], images: Collection[str]) -> str:
+  return '\n\n'.join(_RENDER[type(block)](block, images) for block in content)
+
+
+def _title(block: blocks.Title, images) -> str:
+  warning = f'\n\n**{escape(block.warning)}**' if block.warning else ''
+  return f'# {escape(block.text)}\n\n{escape(block.subtitle)}{warning}'
+
+
+def _heading(block: blocks.Heading, images) -> str:
+  return f'{"#" * block.level} {escape(block.text)}'
+
+
+def _text(block: blocks.Text, images) -> str:
+  return escape(block.text)
+
+
+def _tiles(block: blocks.Tiles, images) -> str:
+  return '\n'.join(
+    f'- {escape(tile.label)}: **{escape(tile.value)}**'
+    + (f' ({escape(tile.note)})' if tile.note else '')
+    for tile in block.tiles
+  )
+
+
+def table(block: blocks.Table) -> str:
+  """A table alone, as for a README; groups become part of the column names."""
+  groups = [text for text, columns in block.groups for _ in range(columns)]
+  groups = groups or [''] * len(block.head)
+  head = [f'{g} {text}'.strip() for g, text in zip(groups, block.head, strict=True)]
+  rule = ['---' if i < block.words else '--:' for i in range(len(head))]
+  rows = [[escape(cell) for cell in row] for row in (head, *block.rows)]
+  rows.insert(1, rule)
+  return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+
+
+def _table(block: blocks.Table, images) -> str:
+  return table(block) + (f'\n\n{escape(block.caption)}' if block.caption else '')
+
+
+def _figures(block: blocks.Figures, images) -> str:
+  return '\n\n'.join(
+    f'![{escape(figure.caption)}](figures/{figure.name}.png)'
+    for figure in block.figures
+    if figure.name in images
+  )
+
+
+def _session(block: blocks.Session, images) -> str:
+  lines = [_event(row) for row in block.rows]
+  longest = max(
+    (len(run) for line in lines for run in re.findall('`+', line)), default=0
+  )
+  fence = '`' * max(3, longest + 1)
+  head = f'**{escape(block.title)}**: {escape(block.facts)}'
+  return '\n'.join([head, '', f'{fence}text', *lines, fence])
+
+
+def _event(row: blocks.Row | blocks.Gap) -> str:
+  share = '' if math.isnan(row.weight) else f'{100 * row.weight:.1f} %'
+  if isinstance(row, blocks.Gap):
+    return f'{share:>7}  … {row.events:,} more events …'
+  times = f'  × {row.repeats:,}' if row.repeats > 1 else ''
+  line = f'  (line {row.line:,})' if row.line else ''
+  return f'{share:>7}  {clean.text(row.template)}{times}{line}'
+
+
+def _fold(block: blocks.Fold, images) -> str:
+  return f'### {escape(block.title)}\n\n{_blocks(block.blocks, images)}'
+
+
+_RENDER = {
+  blocks.Title: _title,
+  blocks.Heading: _heading,
+  blocks.Text: _text,
+  blocks.Tiles: _tiles,
+  blocks.Table: _table,
+  blocks.Figures: _figures,
+  blocks.Session: _session,
+  blocks.Fold: _fold,
+}

@@ -1,0 +1,107 @@
+"""The report of one run, or of several beside each other.
+
+Enters: run folders. Leaves: report.html (one file, figures inside), report.md,
+results.csv and figures/*.png. Without matplotlib (the extra `plots`) everything
+but the figures is written, and the report says what to install.
+"""
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import logging
+
+from metalog_jax.evaluation import comparison, folder, groups, results, sections, tables
+from metalog_jax.evaluation.document import blocks, canvas, markdown, page
+
+Path = str | os.PathLike
+
+
+def write(run_folders: Sequence[Path], out: Path) -> pathlib.Path:
+  """Write the report of finished runs.
+
+  Args:
+    run_folders: one folder gives its full report, several a comparison.
+    out: folder for report.html, report.md, results.csv and figures/.
+
+  Returns:
+    The path of report.html.
+
+  Raises:
+    ValueError: a folder is not that of a finished run.
+  """
+  out = pathlib.Path(out)
+  runs = _read(run_folders)
+  content = sections.of_run(runs[0]) if len(runs) == 1 else comparison.of_runs(runs)
+  images, missing = _draw(content)
+  if missing:
+    content = _without_figures(content)
+    content.insert(1, blocks.Text(f'No figures here: {missing}'))
+  (out / 'figures' if images else out).mkdir(parents=True, exist_ok=True)
+  for name, (light, _) in images.items():
+    _write(out / 'figures' / f'{name}.png', light)
+  _write(out / 'results.csv', _csv(runs).encode())
+  _write(out / 'report.md', markdown.render(content, images).encode())
+  _write(out / 'report.html', page.render(content, images).encode())
+  return out / 'report.html'
+
+
+def table(result: dict[str, Any]) -> str:
+  """The summary of one result.json for a terminal, as `train` prints it."""
+  return tables.console(result)
+
+
+def text(run_folders: Sequence[Path], form: str, kinds=results.KINDS) -> str:
+  """A table of runs as text: `markdown` for a README, `csv`, or `console`."""
+  runs = _read(run_folders)
+  if form == 'csv':
+    return _csv(runs)
+  if form == 'console':
+    return '\n\n'.join(tables.console(run.result) for run in runs) + '\n'
+  table = comparison.table(groups.find(runs), kinds)
+  return markdown.render([table], ())
+
+
+def _read(run_folders: Sequence[Path]) -> list[folder.Run]:
+  if isinstance(run_folders, str | os.PathLike):
+    run_folders = [run_folders]
+  if not run_folders:
+    raise ValueError('no run folders: name at least one with --runs')
+  return [folder.read(path) for path in run_folders]
+
+
+def _csv(runs: Sequence[folder.Run]) -> str:
+  return tables.as_csv([row for r in runs for row in tables.csv_rows(r.name, r.result)])
+
+
+def _draw(content: Sequence[Any]) -> tuple[page.Images, str]:
+  """Every figure in both themes; or nothing, and what to install."""
+  try:
+    canvas.check()
+  except canvas.PlotsMissing as error:
+    logging.warning('%s', error)
+    return {}, str(error)
+  figures = [f for b in content if isinstance(b, blocks.Figures) for f in b.figures]
+  return {
+    f.name: (canvas.png(f.draw, f.size), canvas.png(f.draw, f.size, dark=True))
+    for f in figures
+  }, ''
+
+
+def _without_figures(content: Sequence[Any]) -> list[Any]:
+  """Drop figures, and headings that have nothing else below them."""
+  kept: list[Any] = []
+  for block in content:
+    if not isinstance(block, blocks.Figures):
+      kept.append(block)
+    elif isinstance(kept[-1], blocks.Heading):
+      kept.pop()
+  return kept
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+  """Write all or nothing."""
+  temporary = path.with_name(path.name + '.tmp')
+  temporary.write_bytes(content)
+  os.replace(temporary, path)
