@@ -161,9 +161,9 @@ def _rows(labelled):
 
 
 def _balanced(labels, times):
-  """Weights under which both classes weigh the same, summing to all sessions."""
+  """Weights summing to 1 under which both classes weigh the same."""
   total = np.bincount(labels, times, 2)[labels]
-  return times * times.sum() / (2 * total)
+  return times / total / len(np.unique(labels))
 
 
 def _pca_counts(labelled, test):
@@ -173,26 +173,28 @@ def _pca_counts(labelled, test):
 
 
 def _logistic(parts, features):
-  """Balanced logistic regression on standardized mean and max event vectors."""
+  """Logistic regression on standardized mean and max event vectors.
+
+  Every system weighs the same, and so do both classes within a system.
+  """
   from sklearn import linear_model, pipeline, preprocessing
 
   rows = [_rows(part) for part in parts]
-  inputs = np.concatenate(
-    [
-      bags.mean_and_max(part.counts, part.vectors)[which]
-      for part, (which, _, _) in zip(parts, rows, strict=True)
-    ]
-  )
   labels = np.concatenate([label for _, label, _ in rows])
   times = np.concatenate([time for _, _, time in rows])
+  balanced = np.concatenate([_balanced(label, time) for _, label, time in rows])
+  inputs = [
+    bags.mean_and_max(part.counts, part.vectors)[which]
+    for part, (which, _, _) in zip(parts, rows, strict=True)
+  ]
   model = pipeline.make_pipeline(
     preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=1000)
   )
   model.fit(
-    inputs,
+    np.concatenate(inputs),
     labels,
     standardscaler__sample_weight=times,
-    logisticregression__sample_weight=_balanced(labels, times),
+    logisticregression__sample_weight=balanced * times.sum() / len(parts),
   )
   return model.predict_proba(features)[:, 1], 0.5
 
