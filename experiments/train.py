@@ -88,4 +88,5 @@ def _mirror(workdir: pathlib.Path):
 if __name__ == '__main__':
   for name, module in registry.DETECTORS.items():
     config_flags.define(name, module.Config())
+  flags.adopt_module_key_flags(config_flags)
   program.run(main)
