@@ -1,0 +1,60 @@
+"""Rooms import downwards only, and host rooms never import jax."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+LEVELS = [
+  ['types'], ['flags'], ['logs'], ['embeddings'], ['nets'], ['meta'], ['detectors'],
+  ['evaluation'], ['metrics_file', 'checkpoints', 'transfer'], ['run'], ['model'],
+  ['job', 'detect'], ['experiments'],
+]
+LEVEL = {room: i for i, rooms in enumerate(LEVELS) for room in rooms}
+HOST = ('logs', 'embeddings')
+FILES = sorted(ROOT.glob('metalog_jax/**/*.py')) + sorted(ROOT.glob('experiments/**/*.py'))
+
+
+def room_of(path: pathlib.Path) -> str:
+  parts = path.relative_to(ROOT).with_suffix('').parts
+  return 'experiments' if parts[0] == 'experiments' else parts[1]
+
+
+def imported(path: pathlib.Path) -> set[str]:
+  """Every dotted name that the file imports, functions' imports included."""
+  names = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      names |= {f'{node.module}.{alias.name}' for alias in node.names}
+  return names
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down(path):
+  room = room_of(path)
+  if room == '__init__':
+    return
+  for name in imported(path):
+    parts = name.split('.')
+    if parts[0] == 'experiments':
+      assert room == 'experiments', f'{path} imports {name}'
+    elif parts[0] == 'metalog_jax' and parts[1:]:
+      assert LEVEL[parts[1]] <= LEVEL[room], f'{path} imports {name} from above'
+
+
+@pytest.mark.parametrize('path', [p for p in FILES if room_of(p) in HOST],
+                         ids=lambda p: str(p.relative_to(ROOT)))
+def test_host_rooms_have_no_jax(path):
+  assert not {name.split('.')[0] for name in imported(path)} & {'jax', 'flax', 'optax'}
+
+
+def test_detectors_do_not_import_each_other():
+  """What two methods share has a file of its own."""
+  methods = {'metalog', 'floors'}
+  for path in (ROOT / 'metalog_jax/detectors').glob('*.py'):
+    if path.stem in methods:
+      others = methods - {path.stem}
+      assert not {n.rsplit('.')[-1] for n in imported(path)} & others
