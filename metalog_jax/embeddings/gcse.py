@@ -92,6 +92,11 @@ def embed(
     style = config.variant
     needed = {w for texts in systems for t in texts[1:] for w in words.words(t, style)}
     loaded = word_vectors.load(config.vectors, needed)
+    if needed and not len(loaded) and config.oov != 'hash':
+      raise ValueError(
+        f'{config.vectors}: none of the {len(needed)} words of the templates has a '
+        'vector there (--vectors)'
+      )
   fitted = [
     [text for text, kept in zip(texts, mask, strict=True) if kept]
     for texts, mask in zip(systems, masks, strict=True)

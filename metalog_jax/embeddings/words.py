@@ -5,12 +5,12 @@ word vectors of their own. `paper` has one word a token; `reference`, the
 released code's way, weighs tokens and averages the words inside each.
 """
 
+import itertools
 import re
 from typing import Literal
 
 Style = Literal['paper', 'reference']
 
-_LETTERS = re.compile(r'[^\W\d_]+')
 _REFERENCE_SPLIT = re.compile(r'[,!:=\[\]()$\s./#|\\]+')
 # Over classes: d digit, l lower case, C all else (capitals, symbols), '-' a break.
 _REFERENCE_WORDS = re.compile(r'C+(?=Cl)|C?l+|C+|d')
@@ -69,7 +69,8 @@ def sub_words(token: str) -> list[str]:
 
 def _named_tokens(template, style):
   if style == 'paper':
-    found = [w for run in _LETTERS.findall(template) for w in camel_words(run)]
+    runs = itertools.groupby(template, str.isalpha)
+    found = [w for letters, run in runs if letters for w in camel_words(''.join(run))]
     return [(word, (word,)) for word in found]
   found = [t for t in _REFERENCE_SPLIT.split(template) if t and t[0] not in '_-']
   return [(token, tuple(sub_words(token))) for token in found]

