@@ -1,11 +1,20 @@
 """Lines to events: masked lines get codes while they are read, events at the end."""
 
 import pathlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from metalog_jax.logs import files, formats, masking, parse, readers, templates
+from metalog_jax.logs import (
+  budgets,
+  files,
+  formats,
+  masking,
+  parse,
+  readers,
+  templates,
+)
 
 _SLICE = 1 << 22  # lines looked at together in the second pass
 
@@ -37,6 +46,7 @@ class Result(NamedTuple):
   table: np.ndarray | None  # event ids by code; None: codes are event ids
   counts: np.ndarray  # [V] int64 lines of each template
   how: np.ndarray  # [4] int64 lines by how their event was found: templates.HOW
+  last_line: int  # up to which templates were fitted
 
 
 class Frozen:
@@ -55,9 +65,9 @@ class Frozen:
     np.add.at(self._how, how, lines)
     return events[part.codes]
 
-  def finish(self, last_line: int) -> Result:
-    del last_line
-    return Result(self._templates, None, self._counts, self._how)
+  def finish(self, num_lines: int) -> Result:
+    del num_lines
+    return Result(self._templates, None, self._counts, self._how, 0)
 
 
 class Mining:
@@ -66,17 +76,19 @@ class Mining:
   Args:
     maskset: the settings.
     mining: 'canonical' or 'arrival'.
-    partly: whether only the lines up to some line are mined.
+    fit: 'all', or how many lines, from the first on, are mined: '30%' or '5000'.
     folder: where the order of the lines is kept, if it matters.
   """
 
   def __init__(
-    self, maskset: masking.MaskSet, mining: str, partly: bool, folder: pathlib.Path
+    self, maskset: masking.MaskSet, mining: str, fit: str, folder: pathlib.Path
   ):
-    self._maskset, self._mining, self._partly = maskset, mining, partly
+    self._maskset, self._mining, self._fit = maskset, mining, fit
     self._distinct = parse.Distinct()
-    self._order = folder / 'order.i32'  # the code of every line, -1 for no event
-    self._file = open(self._order, 'wb') if partly or mining == 'arrival' else None
+    self._path = folder / 'codes'  # of every line, -1 for no event
+    self._file = None
+    if fit != 'all' or mining == 'arrival':
+      self._file = open(self._path, 'wb')
 
   def codes(self, part: Part) -> np.ndarray:
     """The lines' codes over all chunks, [n] int32."""
@@ -87,40 +99,41 @@ class Mining:
       every.tofile(self._file)
     return codes
 
-  def finish(self, last_line: int) -> Result:
-    """Mines the lines up to `last_line`, and gives every line its event."""
+  def finish(self, num_lines: int) -> Result:
+    """Mines the lines that are to be fitted on, and gives every line its event."""
+    last = num_lines if self._fit == 'all' else budgets.at_least(self._fit, num_lines)
     if self._file:
       self._file.close()
     texts, counts = self._distinct.texts, self._distinct.counts
     if self._mining == 'arrival':
-      ordered = (texts[code] for code in self._codes_until(last_line))
+      slices = self._slices(last)
+      ordered = (texts[code] for codes in slices for code in codes.tolist())
       mined = parse.mine_arrival(ordered, self._maskset)
     else:
-      if self._partly:
-        fitted = np.zeros(len(texts), np.int64)
-        for codes in self._slices(last_line):
-          fitted += np.bincount(codes, minlength=len(texts))
-        counts = {text: n for text, n in zip(texts, fitted.tolist()) if n}
-      mined = parse.mine(counts, self._maskset)
+      mined = parse.mine(self._fitted(counts, last), self._maskset)
     table, how = mined.assign(texts)
-    lines = np.array(list(self._distinct.counts.values()), np.int64)
-    result = Result(
-      mined, table, np.zeros(len(mined.texts), np.int64), np.zeros(4, np.int64)
-    )
-    np.add.at(result.counts, table, lines)
-    np.add.at(result.how, how, lines)
-    return result
+    lines = np.fromiter(counts.values(), np.int64, len(counts))
+    per_event = np.zeros(len(mined.texts), np.int64)
+    per_how = np.zeros(len(templates.HOW), np.int64)
+    np.add.at(per_event, table, lines)
+    np.add.at(per_how, how, lines)
+    return Result(mined, table, per_event, per_how, last)
 
-  def _slices(self, last_line: int):
-    """The codes of the lines up to `last_line`, some at a time."""
-    with open(self._order, 'rb') as file:
-      while last_line > 0:
-        codes = np.fromfile(file, np.int32, min(last_line, _SLICE))
+  def _fitted(self, counts: dict[str, int], last: int) -> dict[str, int]:
+    """How often each masked line occurs up to line `last`."""
+    if self._fit == 'all':
+      return counts
+    fitted = np.zeros(len(counts), np.int64)
+    for codes in self._slices(last):
+      fitted += np.bincount(codes, minlength=len(counts))
+    return {text: n for text, n in zip(counts, fitted.tolist()) if n}
+
+  def _slices(self, last: int) -> Iterator[np.ndarray]:
+    """The codes of the lines up to `last`, some at a time."""
+    with open(self._path, 'rb') as file:
+      while last > 0:
+        codes = np.fromfile(file, np.int32, min(last, _SLICE))
         if not codes.size:
           return
-        last_line -= codes.size
+        last -= codes.size
         yield codes[codes >= 0]
-
-  def _codes_until(self, last_line: int):
-    for codes in self._slices(last_line):
-      yield from codes.tolist()

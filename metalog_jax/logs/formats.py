@@ -67,7 +67,7 @@ BGL = Format(
   'bgl',
   line=r'^(?P<label>\S+) (?P<timestamp>\d+) (?P<date>\S+) (?P<node>\S+) (?P<time>\S+) '
   r'(?P<noderepeat>\S+) (?P<type>\S+) (?P<component>\S+) (?P<level>\S+)'
-  r' (?P<content>.*)$',
+  r'(?: (?P<content>.*))?$',
   columns=True,
   entities=_NODE,
   time=('timestamp',),
@@ -102,7 +102,7 @@ OPENSTACK = Format(
   continues=True,
 )
 
-_APPLICATION = r'(?:application|container|appattempt)_(\d+_\d+)'
+_APPLICATION = r'(?:application|appattempt|attempt|container|job|task)_(\d+_\d+)'
 HADOOP = Format(
   'hadoop',
   line=r'^(?P<date>\d{4}-\d\d-\d\d) (?P<time>\d\d:\d\d:\d\d,\d{3}) (?P<level>[A-Z]+) '
@@ -167,13 +167,13 @@ def seconds(text: pl.Series, time_format: str = '') -> pl.Series:
     parsed = text.str.to_datetime(ours, strict=False, time_unit='us', ambiguous='null')
     return parsed.dt.epoch('us') / 1e6
   number = text.cast(pl.Float64, strict=False)
-  if number.null_count() < len(number):
-    scale = 10.0 ** (3 * (number.abs().log10() / 3 - 10 / 3).floor().clip(0, 3))
-    return number / scale
+  # 10 digits are seconds, 13 milliseconds, 16 micro-, 19 nanoseconds.
+  thousands = ((number.abs().log10() - 8) / 3).floor().clip(0, 3)
   plain = text.str.replace(',', '.', literal=True).str.replace('T', ' ', literal=True)
   plain = plain.str.strip_suffix('Z')
   parsed = plain.str.to_datetime('%Y-%m-%d %H:%M:%S%.f', strict=False, time_unit='us')
-  return parsed.dt.epoch('us') / 1e6
+  written = parsed.dt.epoch('us') / 1e6
+  return pl.select(pl.coalesce(number / 1000.0**thousands, written)).to_series()
 
 
 def guess(lines: list[str]) -> list[str]:

@@ -109,14 +109,14 @@ class Audit:
     self._used = np.zeros(len(labels.table) if labels else 0, bool)
     self.missing = 0
 
-  def of(self, ids: pl.Series) -> np.ndarray:
-    """The label of every id, [n] int8; -1 where there is none."""
+  def of(self, ids: pl.Series, otherwise: pl.Series) -> np.ndarray:
+    """The label of every id, [n] int8; where it is not listed, `otherwise`."""
     table = self.labels.table.with_row_index('row')
     found = ids.to_frame('id').join(table, on='id', how='left', maintain_order='left')
-    rows = found['row'].drop_nulls().to_numpy()
-    self._used[rows] = True
-    self.missing += found['label'].null_count()
-    return found['label'].fill_null(-1).to_numpy()
+    self._used[found['row'].drop_nulls().to_numpy()] = True
+    label = pl.select(pl.coalesce(found['label'], otherwise)).to_series()
+    self.missing += int((label < 0).sum())
+    return label.to_numpy()
 
   def report(self) -> dict[str, Any]:
     """What a manifest says of the labels.

@@ -3,14 +3,19 @@
 import collections
 import concurrent.futures
 import contextlib
+import itertools
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+FEW = 8  # inputs that are done sooner than processes have started
+
 
 class Pool:
-  """Maps in this process for one worker, else in `workers` others.
+  """Maps in this process, or in `workers` others where there is much to do.
 
   Results come in the order of the inputs, and few inputs are held at a time.
   """
@@ -19,12 +24,23 @@ class Pool:
     self.workers = workers
     self._executor = None
 
-  def map(self, function: Callable[..., Any], inputs: Iterable) -> Iterator[Any]:
-    if self.workers <= 1:
+  def map(
+    self, function: Callable[..., Any], inputs: Iterable, few: int = FEW
+  ) -> Iterator[Any]:
+    """Yields function(input); `few` inputs are not worth starting processes.
+
+    Raises:
+      OSError: a process died; ValueError and others as `function` raises them.
+    """
+    inputs = iter(inputs)
+    if self.workers > 1 and self._executor is None:
+      first = list(itertools.islice(inputs, few))
+      if len(first) == few:
+        self._executor = _make_executor(self.workers)
+      inputs = itertools.chain(first, inputs)
+    if self._executor is None:
       yield from map(function, inputs)
       return
-    if self._executor is None:
-      self._executor = _make_executor(self.workers)
     waiting = collections.deque()
     try:
       for item in inputs:
@@ -33,6 +49,8 @@ class Pool:
           yield waiting.popleft().result()
       while waiting:
         yield waiting.popleft().result()
+    except concurrent.futures.process.BrokenProcessPool:
+      raise OSError('a worker process died, of memory maybe: lower --workers') from None
     finally:
       for future in waiting:
         future.cancel()
@@ -52,14 +70,25 @@ def _make_executor(workers: int) -> concurrent.futures.Executor:
   # Fresh processes: forking one that runs polars' threads may lock up for ever.
   context = multiprocessing.get_context('spawn')
   with _environment(POLARS_MAX_THREADS='1'):
-    executor = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context)
+    executor = concurrent.futures.ProcessPoolExecutor(workers, context, _begin)
     for _ in range(workers):
       executor.submit(int)
   return executor
 
 
+def _begin() -> None:
+  """A worker leaves the keyboard to its parent, and ends with it however it ends."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+  multiprocessing.parent_process().join()
+  os._exit(1)
+
+
 @contextlib.contextmanager
-def _environment(**values: str):
+def _environment(**values: str) -> Iterator[None]:
   """Sets variables for the processes that start meanwhile."""
   before = {name: os.environ.get(name) for name in values}
   os.environ.update(values)

@@ -17,7 +17,6 @@ import polars as pl
 
 from metalog_jax.logs import (
   bad_lines,
-  budgets,
   events,
   files,
   formats,
@@ -25,6 +24,7 @@ from metalog_jax.logs import (
   masking,
   parallel,
   sessions,
+  spill,
   store,
   templates,
 )
@@ -51,87 +51,96 @@ def prepare(
   plan: Plan, writer: store.Writer, pool: parallel.Pool, progress: Callable[[int], Any]
 ) -> store.Made:
   """Writes the sessions of `plan`, and the templates as detect wants them."""
-  watch = Stopwatch()
-  audit = labels.Audit(labels.read(plan.labels) if plan.labels else None)
-  spill = sessions.Spill(writer.folder / 'spill', not plan.format.keys(plan.group))
-  bad = bad_lines.BadLines(plan.max_bad_lines, plan.format.name)
-  collector = _collector(plan, spill.folder)
-  inputs = _read(plan, pool, progress, spill, bad, collector)
-  watch.lap('read')
-  last = bad.num_lines
-  if plan.fit != 'all':
-    last = budgets.at_least(plan.fit, last)
-  found = collector.finish(last)
-  watch.lap('mine')
-  cut = dataclasses.replace(plan.cut, at_line=last if plan.fit != 'all' else 0)
-  parts = _group(spill, found.table, cut, pool)
-  watch.lap('group')
-  for block in sessions.merge(parts):
-    writer.write(_labelled(block, audit))
-  shutil.rmtree(spill.folder)
-  found.templates.save(writer.folder / TEMPLATES)
-  watch.lap('write')
-  manifest = {
-    **bad.report(),
-    **spill.report(),
-    'mining': 'frozen' if plan.frozen else plan.mining,
-    'template_hash': found.templates.hash,
-    'assignment': dict(zip(templates.HOW, found.how.tolist(), strict=True)),
-    'fit': {'share': plan.fit, 'last_line': last},
-    'window': plan.cut.text,
-    'labels': audit.report(),
-    'inputs': [item._asdict() for item in (*inputs, *audit.inputs)],
-  }
-  return store.Made(found.templates.texts, found.counts, manifest, watch.laps)
-
-
-def _collector(plan, folder):
-  if plan.frozen:
-    return events.Frozen(plan.frozen)
-  return events.Mining(plan.maskset, plan.mining, plan.fit != 'all', folder)
-
-
-def _read(plan, pool, progress, spill, bad, collector) -> list[files.Input]:
-  """The first pass, over all lines."""
-  inputs: list[files.Input] = []
-  chunks = files.read_chunks(plan.paths, inputs.append, progress=progress)
-  read = functools.partial(
-    events.read, format=plan.format, group=plan.group, maskset=plan.maskset
+  seconds = {}
+  job = _Job(plan, writer, pool)
+  for name, stage in (
+    ('read', functools.partial(job.read, progress)),
+    ('mine', job.mine),
+    ('group', job.group),
+    ('write', job.write),
+  ):
+    start = time.monotonic()
+    stage()
+    seconds[name] = round(time.monotonic() - start, 3)
+  return store.Made(
+    job.found.templates.texts, job.found.counts, job.manifest(), seconds
   )
-  for part in pool.map(read, chunks):
-    bad.add(part.path, part.lines, plan.format.continues)
-    spill.add(part.lines, collector.codes(part))
-  bad.check()
-  return inputs
 
 
-def _group(spill, table, cut, pool):
-  """The second pass, over the events of one part at a time."""
-  paths = spill.close()
-  if spill.whole:
-    return list(sessions.group_whole(paths, table, cut))
-  group = functools.partial(sessions.group_part, table=table, cut=cut)
-  return list(pool.map(group, paths))
+class _Job:
+  """The stages, one after the other."""
 
+  def __init__(self, plan: Plan, writer: store.Writer, pool: parallel.Pool):
+    self.plan, self.writer, self.pool = plan, writer, pool
+    self.audit = labels.Audit(labels.read(plan.labels) if plan.labels else None)
+    self.bad = bad_lines.BadLines(plan.max_bad_lines, plan.format.name)
+    whole = not plan.format.keys(plan.group)
+    self.spill = spill.Spill(writer.folder / 'spill', whole)
+    self.inputs: list[files.Input] = []
+    self.truncated = 0
 
-def _labelled(block: pl.DataFrame, audit: labels.Audit):
-  """Sessions as they are stored, with labels from the file where there is one."""
-  if audit.labels:
-    block = block.with_columns(label=audit.of(block['entity']))
-  label = pl.when(pl.col('label') >= 0).then('label').cast(pl.Int8)
-  extra = ['lines'] if 'lines' in block.columns else []
-  block = block.with_columns(label=label)
-  return sessions.to_arrow(block.select(*store.COLUMNS, *extra))
+  def read(self, progress: Callable[[int], Any]) -> None:
+    """The first pass: over all lines, in order."""
+    plan, bad = self.plan, self.bad
+    self.collector = (
+      events.Frozen(plan.frozen)
+      if plan.frozen
+      else events.Mining(plan.maskset, plan.mining, plan.fit, self.spill.folder)
+    )
+    function = functools.partial(
+      events.read, format=plan.format, group=plan.group, maskset=plan.maskset
+    )
+    chunks = files.read_chunks(plan.paths, self.inputs.append, progress=progress)
+    for part in self.pool.map(function, chunks):
+      bad.add(part.path, part.lines, plan.format.continues)
+      self.spill.add(part.lines, self.collector.codes(part))
+    bad.check()
+    if not self.spill.num_events:
+      raise ValueError(
+        f'{bad.num_lines:,} lines were read, but none names what it belongs to: check '
+        '--system and --group'
+      )
 
+  def mine(self) -> None:
+    """Templates, and the event of every masked line."""
+    self.found = self.collector.finish(self.bad.num_lines)
 
-class Stopwatch:
-  """Seconds of each stage."""
+  def group(self) -> None:
+    """The second pass: over the events, one part at a time."""
+    at_line = self.found.last_line if self.plan.fit != 'all' else 0
+    cut = dataclasses.replace(self.plan.cut, at_line=at_line)
+    paths = self.spill.close()
+    if self.spill.whole:
+      self.parts = list(sessions.group_whole(paths, self.found.table, cut))
+    else:
+      group = functools.partial(sessions.group_part, table=self.found.table, cut=cut)
+      self.parts = list(self.pool.map(group, paths, few=len(paths) + 1))
 
-  def __init__(self):
-    self.laps: dict[str, float] = {}
-    self._last = time.monotonic()
+  def write(self) -> None:
+    """Sessions in order of first appearance, with their labels."""
+    for block in sessions.merge(self.parts):
+      if self.plan.cut.max_events:
+        self.truncated += int((block['length'] > self.plan.cut.max_events).sum())
+      label = block['label']
+      if self.audit.labels:
+        label = self.audit.of(block['entity'], label)
+      known = pl.when(pl.col('label') >= 0).then(pl.col('label'))
+      block = block.with_columns(label=label).with_columns(label=known)
+      self.writer.write(sessions.to_arrow(block.select(store.columns(block.columns))))
+    shutil.rmtree(self.spill.folder)
+    self.found.templates.save(self.writer.folder / TEMPLATES)
 
-  def lap(self, name: str) -> None:
-    now = time.monotonic()
-    self.laps[name] = round(now - self._last, 3)
-    self._last = now
+  def manifest(self) -> dict[str, Any]:
+    found = self.found
+    return {
+      **self.bad.report(),
+      **self.spill.report(),
+      'mining': 'frozen' if self.plan.frozen else self.plan.mining,
+      'template_hash': found.templates.hash,
+      'assignment': dict(zip(templates.HOW, found.how.tolist(), strict=True)),
+      'fit': {'share': self.plan.fit, 'last_line': found.last_line},
+      'window': self.plan.cut.text,
+      'truncated_sessions': self.truncated,
+      'labels': self.audit.report(),
+      'inputs': [item._asdict() for item in (*self.inputs, *self.audit.inputs)],
+    }

@@ -69,6 +69,8 @@ def parse(chunk: files.Chunk, format: formats.Format, group: str = '') -> Lines:
     sieve.drop(pl.col(_TEXT).str.contains('\0', literal=True), BINARY)
   if chunk.header:
     sieve.add(_structured(sieve.frame[_TEXT], chunk.header))
+    if 'content' not in sieve.frame.columns:
+      raise ValueError(f'{chunk.path}: its header has no column Content')
     sieve.drop(~pl.col(_FITS), COLUMNS)
   else:
     sieve.add(_columns(sieve.frame[_TEXT], format))
@@ -146,6 +148,7 @@ def _columns(text: pl.Series, format: formats.Format) -> pl.DataFrame:
   if format.columns:
     table = text.str.splitn(' ', len(names)).struct.unnest()
     table.columns = names
+    table = table.with_columns(pl.col('content').fill_null(''))
     fits = text.str.contains(format.line)
   else:
     try:
@@ -195,23 +198,24 @@ def _owners(
   columns: pl.DataFrame, path: str, keys: Sequence[formats.Key]
 ) -> tuple[np.ndarray, pl.Series]:
   """Pairs (line, what it belongs to), in order of lines and then of appearance."""
-  if any(key.many for key in keys):
-    (key,) = keys
-    return _all_matches(columns[key.column], key.pattern)
-  name = pl.Series([None] * len(columns), dtype=pl.String)
+  names = []
   for key in keys:
+    if key.many:
+      return _all_matches(columns[key.column], key.pattern)
     if key.column == 'path':
       found = re.search(key.pattern, path)
-      value = found and found[found.re.groups]
-      values = pl.Series([value] * len(columns), dtype=pl.String)
+      value = key.prefix + found[found.re.groups] if found else None
+      names.append(pl.lit(value, dtype=pl.String))
     elif key.column in columns.columns:
-      values = columns[key.column]
+      value = pl.col(key.column)
       if key.pattern:
-        values = values.str.extract(key.pattern, re.compile(key.pattern).groups)
-    else:
-      continue
-    name = pl.select(pl.coalesce(name, key.prefix + values)).to_series()
-  has = name.is_not_null() & (name != '')
+        value = value.str.extract(key.pattern, re.compile(key.pattern).groups)
+      names.append(key.prefix + value)
+  if keys and not names:
+    wanted = ' or '.join(key.column for key in keys)
+    raise ValueError(f'{path}: no column {wanted} to group lines by: check --group')
+  name = columns.select(name=pl.coalesce(*names, pl.lit(None, pl.String))).to_series()
+  has = name.fill_null('') != ''
   return has.arg_true().to_numpy().astype(np.int64), name.filter(has)
 
 
@@ -237,10 +241,10 @@ def _labels(
   columns: pl.DataFrame, format: formats.Format
 ) -> tuple[np.ndarray, pl.Series]:
   """Each line's label, and whether it is none that we know."""
+  every = len(columns)
   if format.label not in columns.columns:
-    none = pl.repeat(False, len(columns), dtype=pl.Boolean, eager=True)
-    return np.full(len(columns), -1, np.int8), none
+    return np.full(every, -1, np.int8), pl.Series(np.zeros(every, bool))
   if format.alert:
-    alert = columns[format.label] != '-'
-    return alert.to_numpy().astype(np.int8), pl.zeros_like(alert)
+    alert = (columns[format.label] != '-').to_numpy()
+    return alert.astype(np.int8), pl.Series(np.zeros(every, bool))
   return labels.values(columns[format.label])

@@ -1,8 +1,8 @@
 """Events to sessions: by what they belong to, whole or cut into windows.
 
-Events wait on disk, parted by a hash of what they belong to, so that one part at
-a time is grouped; then the parts are merged in order of first appearance. The
-result does not depend on how many parts there are, or who groups them.
+One part of the events (`spill`) is grouped at a time, in any process; then the
+parts are merged in order of first appearance. The result does not depend on how
+many parts there are.
 """
 
 import dataclasses
@@ -15,10 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from metalog_jax import types
-from metalog_jax.logs import readers
 
-PARTS = 32
-WHOLE = 'all'  # the name of the whole log, where it is not parted
 BLOCK = 1 << 20  # events merged at a time
 _UNITS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400}
 
@@ -51,76 +48,6 @@ class Cut:
   @property
   def windows(self) -> bool:
     return bool(self.lines or self.seconds)
-
-
-class Spill:
-  """Events on disk, until all of them are known.
-
-  Args:
-    folder: where the parts go; made here.
-    whole: all events are one entity; parts then are runs of consecutive events.
-  """
-
-  def __init__(self, folder: pathlib.Path, whole: bool = False, parts: int = PARTS):
-    folder.mkdir()
-    self.folder = folder
-    self.whole = whole
-    self.parts = parts
-    self.num_orphans = 0  # lines that belong to nothing
-    self.num_shared = 0  # lines that belong to several
-    self._files: dict[int, tuple] = {}
-    self._count = 0
-
-  def add(self, lines: readers.Lines, codes: np.ndarray) -> None:
-    """Appends the events of some lines, [n] codes; lines come in order."""
-    number = len(lines.number)
-    owner = np.arange(number) if self.whole else lines.owner
-    times = np.bincount(owner, minlength=number)
-    self.num_orphans += int((times == 0).sum())
-    self.num_shared += int((times > 1).sum())
-    entity = (
-      pl.Series([WHOLE]).new_from_index(0, number) if self.whole else lines.entity
-    )
-    columns = {
-      'entity': entity,
-      'number': lines.number[owner],
-      'nth': (np.arange(owner.size) - np.searchsorted(owner, owner)).astype(np.int32),
-      'code': codes[owner],
-      'time': pl.Series(lines.time[owner]).fill_nan(None),
-      'label': lines.label[owner],
-    }
-    events = pl.DataFrame(columns)
-    if self.whole:
-      self._write(self._count // (4 * BLOCK), events)
-      self._count += len(events)
-      return
-    part = (events['entity'].hash() % self.parts).cast(pl.Int32)
-    parted = events.with_columns(part.alias('part')).partition_by(
-      'part', as_dict=True, include_key=False, maintain_order=True
-    )
-    for (part,), rows in parted.items():
-      self._write(part, rows)
-
-  def _write(self, part: int, events: pl.DataFrame) -> None:
-    table = to_arrow(events)
-    if part not in self._files:
-      sink = pa.OSFile(str(self.folder / f'{part:05}.events'), 'wb')
-      self._files[part] = sink, pa.ipc.new_stream(sink, table.schema)
-    self._files[part][1].write_table(table)
-
-  def report(self) -> dict[str, int]:
-    """What a manifest says of the lines."""
-    return {
-      'lines_without_session': self.num_orphans,
-      'shared_lines': self.num_shared,
-    }
-
-  def close(self) -> list[pathlib.Path]:
-    """Ends writing; the files of the parts, in order."""
-    for sink, writer in self._files.values():
-      writer.close()
-      sink.close()
-    return [self.folder / f'{part:05}.events' for part in sorted(self._files)]
 
 
 def group_part(path: pathlib.Path, table: np.ndarray | None, cut: Cut) -> pathlib.Path:
@@ -166,7 +93,7 @@ def _store(sessions: pl.DataFrame, path: pathlib.Path) -> pathlib.Path:
 
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:
-  """Without the views that Parquet and older readers do not know."""
+  """With types that every reader knows."""
   return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 

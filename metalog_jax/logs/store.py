@@ -6,14 +6,13 @@ interrupted write leaves the old folder as it was. Equal content gives equal
 bytes: what varies from run to run (timings) is in the manifest alone.
 """
 
-import collections.abc
+import collections
 import contextlib
 import hashlib
 import json
 import os
 import pathlib
-import shutil
-import tempfile
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metalog_jax import types
+from metalog_jax.logs import folders
 from metalog_jax.logs import sessions as sessions_lib
 
 MANIFEST = 'manifest.json'
@@ -29,6 +29,11 @@ SESSIONS = 'sessions.parquet'
 TEMPLATES = 'templates.parquet'
 COLUMNS = ('session_id', 'time', 'events', 'label', 'first_line', 'last_line')
 ROW_GROUP = 1 << 20  # events a row group holds, so that a stream stays small
+
+
+def columns(present: Sequence[str]) -> list[str]:
+  """The columns to store, of those that are present."""
+  return [name for name in (*COLUMNS, 'lines') if name in present]
 
 
 def save(system: types.System, folder: str | os.PathLike) -> pathlib.Path:
@@ -58,9 +63,7 @@ def load(folder: str | os.PathLike) -> types.System:
   return types.System(manifest['system'], templates, counts, sessions, manifest)
 
 
-def stream(
-  folder: str | os.PathLike, rows: int, lines: bool = False
-) -> collections.abc.Iterator:
+def stream(folder: str | os.PathLike, rows: int, lines: bool = False) -> Iterator:
   """Yields the sessions in order, at most `rows` at a time, in bounded memory.
 
   With `lines`, yields pairs (sessions, [N] int64 line number of every event),
@@ -116,12 +119,11 @@ def to_arrow(sessions: types.Sessions, lines: np.ndarray | None = None) -> pa.Ta
     offsets = pa.array(sessions.offsets.astype(np.int32))
     return pa.ListArray.from_arrays(offsets, pa.array(values, kind))
 
-  labels = np.asarray(sessions.labels, np.int8)
   columns = {
     'session_id': pa.array(sessions.ids, pa.string()),
     'time': pa.array(np.asarray(sessions.times, np.float64), from_pandas=True),
     'events': ragged(sessions.events, pa.int32()),
-    'label': pa.array(labels, pa.int8(), mask=labels < 0),
+    'label': pa.array(sessions.labels, pa.int8(), mask=sessions.labels < 0),
     'first_line': pa.array(sessions.first_lines, pa.int64()),
     'last_line': pa.array(sessions.last_lines, pa.int64()),
   }
@@ -166,7 +168,7 @@ class Writer:
 
   def write(self, table: pa.Table) -> None:
     """Appends sessions (the columns of `to_arrow`), in order."""
-    part = from_arrow(table.select(list(COLUMNS)))
+    part = from_arrow(table)
     self._hashes.append(sessions_lib.hashes(part))
     self.totals.update(
       sessions=part.num,
@@ -221,49 +223,32 @@ def text_hash(templates) -> str:
 
 
 @contextlib.contextmanager
-def writer(folder: str | os.PathLike) -> collections.abc.Iterator[Writer]:
+def writer(folder: str | os.PathLike) -> Iterator[Writer]:
   """A Writer whose folder takes its place when the block ends without an error.
 
   Raises:
-    ValueError: `folder` exists and is something else than a System folder.
+    ValueError: `folder` exists and is something else than a System folder, or
+      another process is writing it.
   """
-  folder = pathlib.Path(os.path.abspath(folder))
-  if folder.exists() and not is_replaceable(folder):
+  folder = pathlib.Path(folder)
+  if folder.exists() and not (folder / MANIFEST).exists() and not is_empty(folder):
     raise ValueError(f'{folder} exists and is not a System folder; give another --out')
-  try:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=f'.{folder.name}.', dir=folder.parent)
-  except OSError as error:
-    raise OSError(f'cannot write {folder}: {error.strerror}; change --out') from error
-  temporary = pathlib.Path(temporary)
-  temporary.chmod(0o755)
-  out = Writer(temporary)
-  try:
-    yield out
-    out.close()
-    _replace(temporary, folder)
-  finally:
-    out.close()
-    shutil.rmtree(temporary, ignore_errors=True)
+  with folders.replacing(folder) as partial:
+    out = Writer(partial)
+    try:
+      yield out
+    finally:
+      out.close()
 
 
-def is_replaceable(folder: pathlib.Path) -> bool:
-  """Whether nothing but a System folder (or nothing at all) would be lost."""
-  if not folder.is_dir():
-    return False
-  return (folder / MANIFEST).exists() or not any(folder.iterdir())
+def is_empty(folder: pathlib.Path) -> bool:
+  return folder.is_dir() and not any(folder.iterdir())
 
 
-def _replace(new: pathlib.Path, folder: pathlib.Path) -> None:
-  """Moves `new` to `folder`; the old folder is kept until the new one is there."""
-  if not folder.exists():
-    os.rename(new, folder)
-    return
-  old = tempfile.mkdtemp(prefix=f'.{folder.name}.old.', dir=folder.parent)
-  os.rename(folder, old)
-  try:
-    os.rename(new, folder)
-  except OSError:
-    os.rename(old, folder)
-    raise
-  shutil.rmtree(old, ignore_errors=True)
+def locate(manifest: dict[str, Any], number: int) -> tuple[str, int]:
+  """The file and the line in it (from 1) of a line number of the sessions."""
+  for item in manifest['inputs']:
+    if number <= item['lines']:
+      return item['path'], number
+    number -= item['lines']
+  raise ValueError(f'no input has a line {number} lines after its end')
