@@ -69,14 +69,15 @@ def fit_layout(samples: list[np.ndarray], rows: int, steps: int) -> Layout:
     samples: lengths of the rows of some batches; each of them will fit.
     rows: the most rows that a batch may have; steps: the most events.
   """
-  edges = sorted({edge for edge in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-                  if edge < steps} | {steps})
+  steps = -(-steps // 8) * 8
+  edges = [edge for edge in (8, 16, 24, 32, 64, 128) if edge < steps] + [steps]
   longest = np.zeros(steps + 1, np.int64)  # rows longer than t, over all samples
   for lengths in samples:
     longer = np.array([np.sum(lengths > t) for t in range(steps + 1)])
     longest = np.maximum(longest, longer)
   longest[0] = max(longest[0], max((len(lengths) for lengths in samples), default=1))
-  room = np.minimum(-(-np.ceil(longest * 1.1).astype(int) // 4) * 4, rows)
+  # Round numbers, so that runs on like data share compiled programs.
+  room = np.minimum(-(-np.ceil(longest * 1.1).astype(int) // 8) * 8, rows)
 
   def layout(cuts: tuple[int, ...]) -> Layout:
     starts, ends = (0, *cuts), (*cuts, steps)
