@@ -39,12 +39,12 @@ def read(path: str | os.PathLike, wanted: frozenset[str] | None = None):
   while len(head) < _HEAD and (block := next(blocks, b'')):
     head += block
   _refuse(path, head)
-  header = _header(head.partition(b'\n')[0])
-  blocks = itertools.chain([head], blocks)
-  if header and any(byte < 9 for byte in head[:_HEAD]):
-    rows = _binary(path, blocks, *header)
+  first, _, body = head.partition(b'\n')
+  header = _header(first)
+  if header and any(byte < 9 for byte in body[:_HEAD]):
+    rows = _binary(path, itertools.chain([body], blocks), *header)
   else:
-    rows = _text(path, blocks, header)
+    rows = _text(path, itertools.chain([head], blocks), header)
   found: dict[str, np.ndarray] = {}
   for number, (word, parse) in enumerate(rows):
     if number == 0:
@@ -132,8 +132,6 @@ def _binary(path, blocks, count, dim) -> Iterator:
   size, total, data = 4 * dim, 0, b''
   for block in blocks:
     data, start = data + block, 0
-    if not total:
-      start = data.index(b'\n') + 1  # in the first block: the header is in the head
     while (space := data.find(b' ', start)) >= 0 and space + 1 + size <= len(data):
       total += 1
       where = f'{path}, vector {total}'
@@ -142,7 +140,7 @@ def _binary(path, blocks, count, dim) -> Iterator:
       word = data[start:space].lstrip(b'\n').decode('utf-8', 'replace')
       start = space + 1 + size
       yield word, _floats(where, data[space + 1 : start])
-    data = data[start:] if total else data
+    data = data[start:]
   if total != count or data.strip(b'\n'):
     raise ValueError(f'{path}: {total} whole vectors where its first line says {count}')
 

@@ -68,11 +68,11 @@ def test_word2vec(tmp_path, binary):
 
 
 def test_binary_records_that_straddle_blocks_and_end_in_line_ends(tmp_path):
-  words = [f'w{i}' for i in range(3000)]
-  table = np.random.default_rng(1).standard_normal((3000, 17)).astype('<f4')
-  for end in (b'', b'\n'):
+  for num, dim, end in ((3000, 17, b''), (3000, 17, b'\n'), (9, 30_000, b'')):
+    words = [f'w{i}' for i in range(num)]
+    table = np.random.default_rng(1).standard_normal((num, dim)).astype('<f4')
     rows = [w.encode() + b' ' + v.tobytes() + end for w, v in zip(words, table)]
-    path = saved(tmp_path, 'big.bin', b'3000 17\n' + b''.join(rows))
+    path = saved(tmp_path, 'big.bin', f'{num} {dim}\n'.encode() + b''.join(rows))
     loaded = vectors.load(path)
     assert loaded.index_to_key == words
     np.testing.assert_array_equal(loaded.vectors, table)
