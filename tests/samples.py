@@ -1,4 +1,4 @@
-"""Messages of the real logs, and drain3 with our settings as their judge."""
+"""Masked lines of any kind, the real logs' messages, and drain3 as their judge."""
 
 import csv
 import gzip
@@ -8,8 +8,19 @@ import pathlib
 import polars as pl
 from drain3 import masking as drain3_masking
 from drain3 import template_miner, template_miner_config
+from hypothesis import strategies as st
 
-from metalog_jax.logs import bad_lines, formats, masking, readers
+from metalog_jax.logs import bad_lines, formats, masking, masksets, readers
+
+WORDS = st.sampled_from('a b c d <NUM> e7 x9 <*>'.split())
+MASKED = st.lists(st.lists(WORDS, max_size=5).map(' '.join), min_size=1, max_size=40)
+SETTINGS = st.builds(
+  masksets.MaskSet,
+  rules=st.just(()),
+  sim_th=st.sampled_from([0.1, 0.4, 0.5, 0.7, 0.87, 1.0]),
+  depth=st.integers(3, 6),
+  max_children=st.sampled_from([2, 3, 100]),
+)
 
 LOGHUB = {
   'hdfs': 'HDFS',

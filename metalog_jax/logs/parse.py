@@ -126,6 +126,11 @@ class Arrival:
     self._true: dict[str, Any] = {}  # line -> cluster
     self._by_length: dict[int, list[str]] = {}  # the lines of `_true`
 
+  @property
+  def clusters(self) -> list[Any]:
+    """drain3's clusters as they now are."""
+    return list(self._core.clusters)
+
   def add(self, masked: Iterable[str]) -> np.ndarray:
     """Feeds some lines and returns the cluster id of each, [n] int64, from 1."""
     true, core, ids = self._true, self._core, []
@@ -163,7 +168,7 @@ class Arrival:
     A line whose template was evicted is assigned like a line never seen.
     """
     own, sizes = {}, {}
-    for cluster in self._core.clusters:
+    for cluster in self.clusters:
       text = cluster.get_template()
       sizes[text] = sizes.get(text, 0) + cluster.size
     for line in _normalize(dict.fromkeys(self._seen, 1), self._maskset):
