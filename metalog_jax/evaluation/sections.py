@@ -110,8 +110,8 @@ def _sessions(run: folder.Run, test: str) -> list[Any]:
     return []
   legend = (
     'Events in order; runs of equal events are folded, the middle of long sessions is'
-    ' cut but for its heaviest events. Shading and per cent: the share of the'
-    " detector's attention."
+    ' cut but for its heaviest events. Per cent: the share of'
+    " the detector's attention; the darkest event is the heaviest of its session."
   )
   content = [blocks.Heading(_of('Sessions', run, test)), blocks.Text(legend)]
   for text, group in (('Most anomalous', top), ('Worst judged', worst)):
@@ -125,7 +125,7 @@ def _sessions(run: folder.Run, test: str) -> list[Any]:
 def _session(session: dict[str, Any], is_open: bool) -> blocks.Session:
   label = {1: 'anomalous', 0: 'normal'}.get(session.get('label'), 'unlabelled')
   facts = [f'labelled {label}' if label != 'unlabelled' else label]
-  facts.append(f'score {results.number(session["score"])}')
+  facts.append(f'score {session["score"]:.6g}')
   if session.get('why') != 'most anomalous':
     facts.insert(0, session['why'])
   if session.get('first_line'):
@@ -145,7 +145,7 @@ def _data(result: results.Result) -> list[Any]:
     content.append(blocks.Table(head, counts))
   for key, text in _AUDITS.items():
     if result.get(key):
-      content += [blocks.Heading(text, 3), facts.table(facts.readable(result[key]))]
+      content += [blocks.Heading(text, 3), *facts.readable(result[key])]
   return content
 
 

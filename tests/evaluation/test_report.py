@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from metalog_jax.evaluation import folder, groups, report, results, tables
+from metalog_jax.evaluation import facts, folder, groups, report, results, tables
 from metalog_jax.evaluation.document import blocks, canvas, clean
 
 VOID = {'meta', 'source', 'img', 'br', 'wbr'}
@@ -263,6 +263,23 @@ def test_a_run_with_only_its_result_is_reported(make_run, tmp_path):
   report.write(path, path)
   assert '50.0 %' in (path / 'report.html').read_text()
   assert report.table(json.loads((path / 'result.json').read_text()))
+
+
+def test_long_counts_take_one_row_but_settings_are_never_cut():
+  value = {'words': {f'w{i}': i for i in range(40)}, 'a_b': [1.5, {'c': None}], 'd': {}}
+  (table,) = facts.readable(value)
+  rows = dict(table.rows)
+  assert rows['words'].startswith('w0 0, w1 1,') and rows['words'].endswith('40 in all')
+  assert rows['a b[0]'] == '1.5' and rows['a b[1], c'] == '–' and rows['d'] == 'none'
+  assert dict(facts.flat(value))['words.w39'] == '39'
+
+
+def test_parts_with_the_same_keys_stand_side_by_side():
+  parts = {'train': {'a_b': 1, 'c': {}}, 'test': {'a_b': 2000, 'c': {'x': 3}}, 'k': 'z'}
+  rest, table = facts.readable(parts)
+  assert rest.rows == [('k', 'z')]
+  assert table.head == ['', 'train', 'test']
+  assert table.rows == [['a b', '1', '2,000'], ['c', '', 'x 3']]
 
 
 def test_zero_shot_and_unlabelled_tests_are_reported(make_run):

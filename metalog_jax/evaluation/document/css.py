@@ -58,7 +58,7 @@ td.beats { color: var(--beats); font-weight: 600; padding-right: 0; }
 td.beats sup { display: inline-block; width: .7rem; font-size: .6rem; line-height: 0;
   text-align: center; }
 .figures { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(21rem, 100%), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); }
 figure { margin: 0; max-width: 34rem; }
 figure img { width: 100%; height: auto; display: block; }
 @media (prefers-color-scheme: light) { figure img { background: #fff; } }

@@ -27,7 +27,7 @@ def fold(events: list[dict[str, Any]]) -> list[blocks.Row]:
 
 
 def cut(
-  rows: list[blocks.Row], ends: int = 8, heavy: int = 5
+  rows: list[blocks.Row], ends: int = 8, heavy: int = 8
 ) -> list[blocks.Row | blocks.Gap]:
   """Keep both ends and the heaviest rows; say how much each gap holds.
 
