@@ -73,6 +73,7 @@ def test_no_line_of_the_samples_differs(data, maskset):
 def test_no_line_of_the_raw_logs_differs(data, system, parser):
   name = 'custom-default' if parser == 'custom' else f'{system}-{parser}'
   lines, masker = samples.raw(data, system), samples.miner(PRESETS[name]).masker
+  lines = lines.gather_every(10 if parser == 'custom' else 1)
   expected = pl.Series([masker.mask(line) for line in lines])
   assert (masking.mask(lines, PRESETS[name]) == expected).all()
 

@@ -33,6 +33,14 @@ def test_any_lines_and_settings(lines, maskset, limit, chunk):
   assert_same(lines * 2, dataclasses.replace(maskset, max_clusters=limit), chunk)
 
 
+def test_a_line_moves_to_a_template_that_came_later_and_is_nearer():
+  lines = ['a b c d e', 'a b x y z', *['a b c d e'] * 3, 'p q c d e', 'a b c d e']
+  maskset = masking.MaskSet((), sim_th=0.4)
+  assert_same(lines, maskset)
+  ids = parse.Arrival(maskset).add(lines)
+  assert ids.tolist() == [1, 1, 1, 1, 1, 2, 2]
+
+
 @pytest.mark.parametrize('parser', ['default', 'paper'])
 @pytest.mark.parametrize('system', samples.LOGHUB)
 def test_loghub_samples(data, system, parser):
