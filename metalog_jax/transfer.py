@@ -77,7 +77,8 @@ def make(options: Options, embedding: gcse.Embedding, needs: frozenset[str]) -> 
   manifests = [system.manifest for system in systems.values()]
   return Problem(
     train, valid, labelled, tests,
-    audit=dict(split.audit) if split else {},
+    audit=(dict(split.audit) if split else {}) | {'bad_lines': {
+      pathlib.Path(f).name: s.manifest.get('bad_lines', 0) for f, s in systems.items()}},
     coverage={pathlib.Path(f).name: table.coverage._asdict() for f, table in tables.items()},
     simulated=[pathlib.Path(f).name for f, s in systems.items()
                if s.manifest.get('simulated')],

@@ -87,7 +87,7 @@ def explain(scorer: Scorer, state, data: types.Dataset, templates: tuple[str, ..
   labels = data.sessions.labels
   order = np.argsort(-scores, kind='stable')
   wrong = np.where(labels == 1, threshold - scores, scores - threshold)
-  wrong = np.where((labels >= 0) & ((scores >= threshold) != (labels == 1)), wrong, -1.)
+  wrong = np.where((labels >= 0) & ((scores > threshold) != (labels == 1)), wrong, -1.)
   worst = [i for i in np.argsort(-wrong, kind='stable')[:SHOWN] if wrong[i] >= 0]
   chosen = [(i, 'most anomalous') for i in _different(data, order)]
   chosen += [(i, 'missed' if labels[i] == 1 else 'false alarm') for i in worst]
