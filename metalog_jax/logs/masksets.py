@@ -130,7 +130,7 @@ _HDFS = (
   (_list('blk_-?[0-9]+', ' '), 'BLOCK'),
   (_list(_ADDRESS, ',? '), 'IP'),
   ('(?:/[A-Za-z0-9_.+-]+){2,}', 'PATH'),
-  (_INTEGER, 'NUM'),
+  (_word('[-+]?(?:0[xX][0-9a-fA-F]+|[0-9]+)'), 'NUM'),
 )
 _BGL = (
   (_PATH, 'PATH'),
