@@ -144,6 +144,9 @@ def test_by_kind_by_hand():
   assert found['unseen']['sessions'] == 2 and found['unseen']['precision'] == 1
   alone = metrics.by_kind(sessions, scores, 0.5)
   assert alone['unseen'] == alone['distinct']
+  weighted = metrics.by_kind(sessions, scores, 0.5, weights=[3, 3, 1, 1, 1])
+  assert weighted['all']['precision'] == pytest.approx(2 / 8)
+  assert weighted['distinct'] == alone['distinct']
 
 
 def test_natural_rate():

@@ -24,9 +24,11 @@ def test_best_f1_is_the_best_of_all_thresholds(rows):
 
 def test_best_f1_lies_halfway_in_the_gap():
   assert thresholds.best_f1([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9]) == pytest.approx(0.4)
-  # cutting below 0.2 or below 0.6 gives the same F1: the wider gap is taken
-  labels, scores = [1, 0, 1], [0.1, 0.2, 0.6]
-  assert thresholds.best_f1(labels, scores) < 0.1
+  # one hit without a false alarm is as good as two hits with two
+  widest = thresholds.best_f1([0, 1, 0, 0, 1], [0.0, 0.5, 0.7, 0.8, 0.9])
+  assert widest == pytest.approx(0.25)
+  widest = thresholds.best_f1([0, 1, 0, 0, 1], [0.4, 0.5, 0.7, 0.75, 0.9])
+  assert widest == pytest.approx(0.825)
   # unlabelled scores are no neighbours
   assert thresholds.best_f1([0, -1, 1], [0.0, 0.5, 1.0]) == pytest.approx(0.5)
 
