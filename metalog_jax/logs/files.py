@@ -10,6 +10,7 @@ import hashlib
 import lzma
 import os
 import pathlib
+import signal
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ import zstandard
 
 CHUNK = 8 << 20  # bytes
 MAX_LINE = 1 << 20  # bytes of a line that are kept
-_BLOCK = 1 << 16  # bytes read at once
+BLOCK = 1 << 16  # bytes read at once
 _DECOMPRESSORS = {
   '.gz': lambda: zlib.decompressobj(wbits=31),
   '.bz2': bz2.BZ2Decompressor,
@@ -84,17 +85,23 @@ def is_structured(path: str) -> bool:
   return name.endswith('_structured.csv')
 
 
-def read_blocks(path: str, seen: Callable[[bytes], Any] = len) -> Iterator[bytes]:
+def read_blocks(
+  path: str, seen: Callable[[bytes], Any] = len, size: int = BLOCK
+) -> Iterator[bytes]:
   """Yields the decompressed content; `seen` is given the bytes as they are stored.
 
   Raises:
     ValueError: compressed data that are cut short or damaged.
   """
   make = _DECOMPRESSORS.get(os.path.splitext(path)[1])
-  raw = sys.stdin.buffer if path == '-' else open(path, 'rb')
+  if path == '-':
+    raw = sys.stdin.buffer
+    signal.siginterrupt(signal.SIGINT, True)  # else polars makes Ctrl-C wait for input
+  else:
+    raw = open(path, 'rb')
   with raw:
     engine = make() if make else None
-    while block := raw.read(_BLOCK):
+    while block := raw.read(size):
       seen(block)
       if not engine:
         yield block
@@ -137,18 +144,20 @@ def read_text(path: str) -> tuple[str, Input]:
 def read_chunks(
   paths: Sequence[str],
   done: Callable[[Input], Any],
-  chunk_bytes: int = CHUNK,
+  chunk_bytes: int = 0,
   progress: Callable[[int], Any] = bool,
 ) -> Iterator[Chunk]:
   """Yields all lines of all files in order; `done` is given every finished file.
 
   Args:
+    chunk_bytes: about the size of a chunk; 0 for CHUNK.
     progress: called with the number of stored bytes read since the last call.
 
   Raises:
     ValueError: damaged data, a file that is not text, or no line in any file.
   """
   total = 0
+  chunk_bytes = chunk_bytes or CHUNK
   for path in paths:
     sha, size, lines = hashlib.sha256(), 0, 0
 
@@ -159,7 +168,8 @@ def read_chunks(
       progress(len(block))
 
     header = b''
-    for data in _whole_lines(path, read_blocks(path, seen), chunk_bytes):
+    blocks = read_blocks(path, seen, min(BLOCK, chunk_bytes))
+    for data in _whole_lines(path, blocks, chunk_bytes):
       count = data.count(b'\n')
       if is_structured(path) and not lines:
         header = data[: data.index(b'\n') + 1]

@@ -1,6 +1,7 @@
 """Folders that are there whole or not at all."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -30,6 +31,10 @@ def replacing(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     try:
       yield partial
       _replace(partial, folder)
+    except OSError as error:
+      if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise
+      raise OSError(f'cannot write {folder}: no space left there') from error
     finally:
       shutil.rmtree(partial, ignore_errors=True)
 

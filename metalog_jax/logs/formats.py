@@ -65,9 +65,9 @@ HDFS = Format(
 
 BGL = Format(
   'bgl',
-  line=r'^(?P<label>\S+) (?P<timestamp>\d+) (?P<date>\S+) (?P<node>\S+) (?P<time>\S+) '
-  r'(?P<noderepeat>\S+) (?P<type>\S+) (?P<component>\S+) (?P<level>\S+)'
-  r'(?: (?P<content>.*))?$',
+  line=r'^(?P<label>\S+) (?P<timestamp>\d+) (?P<date>\d{4}\.\d\d\.\d\d) (?P<node>\S+) '
+  r'(?P<time>\d{4}-\d\d-\d\d-\S+) (?P<noderepeat>\S+) (?P<type>\S+) (?P<component>\S+) '
+  r'(?P<level>\S+)(?: (?P<content>.*))?$',
   columns=True,
   entities=_NODE,
   time=('timestamp',),
@@ -78,8 +78,9 @@ BGL = Format(
 
 THUNDERBIRD = Format(
   'thunderbird',
-  line=r'^(?P<label>\S+) (?P<timestamp>\d+) (?P<date>\S+) (?P<user>\S+) (?P<month>\S+) '
-  r'(?P<day>\S+) (?P<time>\S+) (?P<location>\S+) (?P<content>.*)$',
+  line=r'^(?P<label>\S+) (?P<timestamp>\d+) (?P<date>\d{4}\.\d\d\.\d\d) (?P<user>\S+) '
+  r'(?P<month>[A-Z][a-z]{2}) (?P<day>\d{1,2}) (?P<time>\d\d:\d\d:\d\d) '
+  r'(?P<location>\S+)(?: (?P<content>.*))?$',
   columns=True,
   head=r'^[^\s:\[]+(?:\[[^\]\s]*\])?:(?: |$)',
   entities=(('node', (Key('user'),)),),

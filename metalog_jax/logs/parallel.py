@@ -25,14 +25,14 @@ class Pool:
     self._executor = None
 
   def map(
-    self, function: Callable[..., Any], inputs: Iterable, few: int = FEW
+    self, function: Callable[..., Any], inputs: Iterable, few: int = 0
   ) -> Iterator[Any]:
-    """Yields function(input); `few` inputs are not worth starting processes.
+    """Yields function(input); fewer than `few` inputs are done here.
 
     Raises:
       OSError: a process died; ValueError and others as `function` raises them.
     """
-    inputs = iter(inputs)
+    inputs, few = iter(inputs), few or FEW
     if self.workers > 1 and self._executor is None:
       first = list(itertools.islice(inputs, few))
       if len(first) == few:

@@ -43,7 +43,7 @@ def read(
   format: formats.Format,
   bad: bad_lines.BadLines,
   group: str = '',
-  chunk_bytes: int = files.CHUNK,
+  chunk_bytes: int = 0,
 ) -> Iterator[Lines]:
   """Yields all lines of some files in order, in one process.
 
@@ -171,15 +171,15 @@ def _search(text: pl.Series, pattern: str) -> pl.DataFrame:
 
 def _structured(text: pl.Series, header: bytes) -> pl.DataFrame:
   """The columns of loghub's CSV, in small letters, and which rows have them."""
-  names = next(csv.reader([header.decode('utf-8', 'backslashreplace').strip()]))
-  names = [name.lower() for name in names]
+  names = _csv_row(header.decode('utf-8', 'backslashreplace').strip().lower())
   try:
     body = '\n'.join([','.join(names), *text]).encode()
-    table = pl.read_csv(io.BytesIO(body), infer_schema=False).fill_null('')
+    table = pl.read_csv(io.BytesIO(body), infer_schema=False)
+    whole = len(table) == len(text) and not table[names[-1]].has_nulls()
   except pl.exceptions.ComputeError:
-    table = None
-  if table is not None and len(table) == len(text):
-    return table.with_columns(pl.lit(True).alias(_FITS))
+    whole = False
+  if whole:
+    return table.fill_null('').with_columns(pl.lit(True).alias(_FITS))
   rows = [_csv_row(line) for line in text]
   fits = [len(row) == len(names) for row in rows]
   rows = [row if fit else [''] * len(names) for row, fit in zip(rows, fits)]
@@ -188,6 +188,7 @@ def _structured(text: pl.Series, header: bytes) -> pl.DataFrame:
 
 
 def _csv_row(line: str) -> list[str]:
+  """The fields of a line; none where it is no CSV."""
   try:
     return next(csv.reader([line], strict=True), [])
   except csv.Error:

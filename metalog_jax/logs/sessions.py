@@ -14,8 +14,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from metalog_jax import types
-
 BLOCK = 1 << 20  # events merged at a time
 _UNITS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400}
 
@@ -170,19 +168,18 @@ def merge(paths: Sequence[pathlib.Path]) -> Iterator[pl.DataFrame]:
     yield block.sort('first_line', 'nth', maintain_order=True)
 
 
-def hashes(sessions: types.Sessions) -> np.ndarray:
-  """A 64-bit hash of every event sequence, [S] uint64: equal sequences, equal hash.
+def hashes(events: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+  """A 64-bit hash of every ragged sequence, [S] uint64: equal ones are equal.
 
-  The sum over positions of a mixed (event, position), as in splitmix64.
+  The sum over positions of (event, position), mixed as in splitmix64.
   """
-  lengths = sessions.lengths
-  starts = np.repeat(sessions.offsets[:-1], lengths)
-  position = np.arange(len(sessions.events), dtype=np.int64) - starts
+  starts = np.repeat(offsets[:-1], np.diff(offsets))
+  position = np.arange(len(events), dtype=np.int64) - starts
   mixed = position.astype(np.uint64) << np.uint64(32)
-  mixed += sessions.events.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+  mixed += events.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
   for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
     mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
   mixed ^= mixed >> np.uint64(31)
   total = np.zeros(len(mixed) + 1, np.uint64)
   np.cumsum(mixed, out=total[1:])
-  return total[sessions.offsets[1:]] - total[sessions.offsets[:-1]]
+  return total[offsets[1:]] - total[offsets[:-1]]

@@ -151,7 +151,7 @@ def audit(system: types.System, parts: Split) -> dict[str, Any]:
   """Counts that show what the split is, and whether anything leaks."""
   sessions = system.sessions
   train = np.sort(np.concatenate([parts.train_normals, parts.train_anomalies]))
-  hashes = sessions_lib.hashes(sessions)
+  hashes = sessions_lib.hashes(sessions.events, sessions.offsets)
   seen = np.isin(hashes[parts.test], hashes[train])
   report = {
     'train': _part(sessions, hashes, train),

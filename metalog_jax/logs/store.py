@@ -76,7 +76,7 @@ def stream(folder: str | os.PathLike, rows: int, lines: bool = False) -> Iterato
     for batch in file.iter_batches(batch_size=rows):
       table = pa.table(batch)
       part = from_arrow(table)
-      yield (part, _flat(table['lines'], np.int64)) if lines else part
+      yield (part, _ragged(table['lines'], np.int64)[0]) if lines else part
 
 
 def read_manifest(folder: str | os.PathLike) -> dict:
@@ -106,10 +106,13 @@ def _read(folder, name, function):
     raise ValueError(f'{path} is damaged: {reason}; prepare the folder again') from None
 
 
-def _flat(column: pa.ChunkedArray, dtype) -> np.ndarray:
-  """The values of a list column, one after the other."""
+def _ragged(column: pa.ChunkedArray, dtype=np.int32) -> tuple[np.ndarray, np.ndarray]:
+  """The values of a list column one after the other, and [S + 1] offsets."""
   chunks = [chunk.flatten().to_numpy() for chunk in column.chunks]
-  return np.concatenate([np.zeros(0, dtype), *chunks]).astype(dtype, copy=False)
+  values = np.concatenate([np.zeros(0, dtype), *chunks]).astype(dtype, copy=False)
+  offsets = np.zeros(len(column) + 1, np.int64)
+  np.cumsum(pc.list_value_length(column).to_numpy(), out=offsets[1:])
+  return values, offsets
 
 
 def to_arrow(sessions: types.Sessions, lines: np.ndarray | None = None) -> pa.Table:
@@ -133,12 +136,11 @@ def to_arrow(sessions: types.Sessions, lines: np.ndarray | None = None) -> pa.Ta
 
 
 def from_arrow(table: pa.Table) -> types.Sessions:
-  lengths = pc.list_value_length(table['events']).to_numpy()
-  offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+  events, offsets = _ragged(table['events'])
   return types.Sessions(
     ids=np.array(table['session_id'].to_pylist(), object),
     times=pc.fill_null(table['time'], np.nan).to_numpy(),
-    events=_flat(table['events'], np.int32),
+    events=events,
     offsets=offsets,
     labels=pc.fill_null(table['label'], -1).to_numpy().astype(np.int8),
     first_lines=table['first_line'].to_numpy(),
@@ -168,16 +170,17 @@ class Writer:
 
   def write(self, table: pa.Table) -> None:
     """Appends sessions (the columns of `to_arrow`), in order."""
-    part = from_arrow(table)
-    self._hashes.append(sessions_lib.hashes(part))
+    events, offsets = _ragged(table['events'])
+    labels = table['label'].to_numpy()  # nan for none
+    self._hashes.append(sessions_lib.hashes(events, offsets))
     self.totals.update(
-      sessions=part.num,
-      events=len(part.events),
-      anomalies=int((part.labels == 1).sum()),
-      unlabelled=int((part.labels < 0).sum()),
+      sessions=len(table),
+      events=len(events),
+      anomalies=int((labels == 1).sum()),
+      unlabelled=table['label'].null_count,
     )
     self._pending.append(table)
-    self._num_pending += len(part.events)
+    self._num_pending += len(events)
     if self._num_pending >= ROW_GROUP:
       self._flush()
 
@@ -191,10 +194,10 @@ class Writer:
 
   def finish(self, name: str, templates, counts, manifest: dict) -> dict:
     """Writes the templates and, last, the manifest, which is returned."""
+    if not self.totals['sessions']:
+      raise ValueError(f'system {name} has no session to write')
     if self._pending:
       self._flush()
-    if self._file is None:
-      raise ValueError(f'system {name} has no session to write')
     self._file.close()
     table = pa.table(
       {

@@ -52,15 +52,24 @@ class Options:
     _choose('system', self.system, formats.SYSTEMS)
     _choose('mining', self.mining, MINING)
     _choose('parser', self.parser, PARSERS)
-    needed = 'sessions' if self.system == 'jsonl' else 'logs'
-    if not getattr(self, needed):
-      raise ValueError(f'--system={self.system} needs --{needed}=PATH')
-    if self.system == 'custom' and not self.format:
-      raise ValueError('--system=custom needs --format=REGEX')
+    belongs = {'sessions': 'jsonl', 'templates': 'jsonl', 'format': 'custom',
+               'time_format': 'custom'}  # fmt: skip
+    for name, system in belongs.items():
+      if getattr(self, name) and self.system != system:
+        raise ValueError(f'--{name} is for --system={system}, not {self.system}')
+    for name in ('logs', 'labels', 'group', 'window') if self.system == 'jsonl' else ():
+      if getattr(self, name):
+        raise ValueError(f'--{name} is not for --system=jsonl, whose sessions are made')
+    needed = {'jsonl': ('sessions',), 'custom': ('logs', 'format')}
+    for name in needed.get(self.system, ('logs',)):
+      if not getattr(self, name):
+        what = 'REGEX' if name == 'format' else 'PATH'
+        raise ValueError(f'--system={self.system} needs --{name}={what}')
     if self.max_events < 0:
       raise ValueError(f'--max_events={self.max_events}: give 0 (all) or more')
-    for amount in {self.max_bad_lines, self.fit} - {'all'}:
-      budgets.parse(amount)
+    budgets.parse(self.max_bad_lines)
+    if self.fit != 'all' and not budgets.parse(self.fit):
+      raise ValueError(f'--fit={self.fit} leaves no line to fit templates on')
 
 
 def _choose(flag: str, value: str, choices: Iterable[str]) -> None:

@@ -1,0 +1,124 @@
+"""The program: exit codes, messages, and what a full disk or a Ctrl-C leaves behind."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from metalog_jax.logs import store
+
+HEAD = '081109 203518 143 INFO dfs.X: '
+LOG = ''.join(f'{HEAD}Received block blk_{i % 50}\n' for i in range(400))
+
+
+def prepare(*flags, **kwargs):
+  command = [sys.executable, '-m', 'experiments.prepare', *map(str, flags)]
+  return subprocess.run(command, capture_output=True, text=True, **kwargs)
+
+
+@pytest.fixture
+def flags(tmp_path):
+  (tmp_path / 'x.log').write_text(LOG)
+  return f'--system=hdfs --logs={tmp_path}/x.log --out={tmp_path}/out'.split()
+
+
+def test_done_and_up_to_date(tmp_path, flags):
+  done = prepare(*flags)
+  assert done.returncode == 0 and not done.stderr
+  assert 'hdfs: 400 lines, 0 bad; 1 templates' in done.stdout
+  again = prepare(*flags)
+  assert again.returncode == 0
+  assert again.stdout.startswith(f'{tmp_path}/out is up to date\n')
+  assert again.stdout.splitlines()[1:] == done.stdout.splitlines()
+  stamp = (tmp_path / 'out' / store.MANIFEST).stat().st_mtime_ns
+  assert 'up to date' not in prepare(*flags, '--force').stdout
+  assert (tmp_path / 'out' / store.MANIFEST).stat().st_mtime_ns > stamp
+
+
+def test_help_is_quick_and_needs_no_jax():
+  start = time.monotonic()
+  shown = prepare('--help', env={**os.environ, 'PYTHONPROFILEIMPORTTIME': '1'})
+  assert shown.returncode == 0 and '--max_bad_lines' in shown.stdout
+  imported = re.findall(r'\| +(\w+)$', shown.stderr, re.MULTILINE)
+  assert 'polars' in imported and not {'jax', 'flax', 'gensim'} & set(imported)
+  assert time.monotonic() - start < 10  # 3 s are promised; tests share machines
+
+
+def test_failed(flags, tmp_path):
+  (tmp_path / 'x.log').write_text('')
+  failed = prepare(*flags)
+  assert failed.returncode == 1 and not failed.stdout
+  assert failed.stderr == (
+    f'prepare: {tmp_path}/x.log: no line to read, the input is empty\n'
+  )
+  assert 'Traceback' in prepare(*flags, '--debug').stderr
+
+
+@pytest.mark.parametrize(
+  'wrong', [['--system=hdsf'], ['--windows=3'], ['--max_events=x'], ['x.log'],
+            ['--fit']]
+)  # fmt: skip
+def test_wrong_flags(flags, wrong):
+  failed = prepare(*flags, *wrong)
+  assert failed.returncode == 2 and 'Traceback' not in failed.stderr
+
+
+def test_required_flags():
+  failed = prepare('--system=hdfs')
+  assert failed.returncode == 2 and '--out' in failed.stderr
+
+
+def test_standard_input(tmp_path, flags):
+  piped = '--system=hdfs', '--logs=-', f'--out={tmp_path}/piped'
+  for _ in range(2):  # what was piped is never known to be the same again
+    done = prepare(*piped, input=LOG)
+    assert done.returncode == 0 and 'up to date' not in done.stdout
+  prepare(*flags)
+  read = [(tmp_path / n / store.SESSIONS).read_bytes() for n in ('piped', 'out')]
+  assert read[0] == read[1]
+
+
+@pytest.mark.parametrize('most', [0, 500, 1500])
+def test_full_disk(tmp_path, flags, most):
+  """The kernel refuses to let files grow; the old folder stays whole."""
+  prepare(*flags)
+  before = {p.name: p.read_bytes() for p in (tmp_path / 'out').iterdir()}
+  limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+  failed = prepare(*flags, '--force', '--workers=1', preexec_fn=limit)
+  assert failed.returncode == 1, failed.stderr
+  assert failed.stderr.startswith('prepare: ') and failed.stderr.count('\n') == 1
+  assert {p.name: p.read_bytes() for p in (tmp_path / 'out').iterdir()} == before
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['out', 'x.log']
+
+
+def test_interrupted(tmp_path, flags):
+  """Ctrl-C while lines still come in."""
+  flags[1] = '--logs=-'
+  command = [sys.executable, '-m', 'experiments.prepare', *flags]
+  pipes = dict(stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+  listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+  with subprocess.Popen(command, **pipes, preexec_fn=listen) as process:
+    process.stdin.write(LOG)
+    process.stdin.flush()
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob('.out.partial/spill')) and time.monotonic() < deadline:
+      time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert process.stderr.read() == 'prepare: interrupted\n'
+  assert [p.name for p in tmp_path.iterdir()] == ['x.log']
+
+
+def test_progress_without_a_terminal(tmp_path, capsys):
+  from experiments import prepare as program
+
+  (tmp_path / 'x.log').write_bytes(b'x' * 4_000_000)
+  with program.Progress([tmp_path / 'x.log'], every=0) as progress:
+    progress(1_000_000)
+    progress(2_000_000)
+  assert capsys.readouterr().err == 'read 1 of 4 MB\nread 3 of 4 MB\n'

@@ -1,0 +1,69 @@
+"""Files of labels, and what is said of those that are wrong."""
+
+import polars as pl
+import pytest
+
+from metalog_jax.logs import labels
+
+
+def read(tmp_path, text):
+  path = tmp_path / 'labels.csv'
+  path.write_bytes(text.encode() if isinstance(text, str) else text)
+  found = labels.read(str(path))
+  return dict(found.table.iter_rows()), found
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    'BlockId,Label\nb1,Normal\nb2,Anomaly\n',
+    'b1,0\nb2,1',
+    '\ufeffid\tlabel\r\nb1\tnormal\r\n\r\nb2\tANOMALOUS\r\n',
+    'b1 0\nb2 1\nb1 0\n',
+  ],
+)
+def test_two_columns(tmp_path, text):
+  found, whole = read(tmp_path, text)
+  assert found == {'b1': 0, 'b2': 1}
+  assert whole.duplicates == (3 if text.endswith('b1 0\n') else 2) - 2
+
+
+def test_hadoop_list(tmp_path):
+  text = (
+    '### WordCount\nNormal:\n+ application_1_01\n\nMachine down:\n+ application_1_02\n'
+    '### PageRank\nNormal:\n+ application_1_03\nDisk full:\n+ application_1_04\n'
+  )
+  assert read(tmp_path, text)[0] == {
+    'application_1_01': 0, 'application_1_02': 1,
+    'application_1_03': 0, 'application_1_04': 1,
+  }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  'text, message',
+  [
+    ('b1,0\nb2,1\nb1,1\n', r'labels.csv:3: b1 has another label than in line 1'),
+    ('b1,0\nb2,maybe\n', r"labels.csv:2: 'b2,maybe' is not an id and a label"),
+    ('b1,0,x\n', r'labels.csv:1: .* is not an id and a label'),
+    ('id,label\n', r'labels.csv holds no label'),
+    ('', r'labels.csv holds no label'),
+    ('081109 203518 INFO dfs: x\n', r'labels.csv:1: .* is not an id'),
+  ],
+)
+def test_wrong(tmp_path, text, message):
+  with pytest.raises(ValueError, match=message):
+    read(tmp_path, text)
+
+
+def test_audit(tmp_path):
+  audit = labels.Audit(read(tmp_path, 'a,0\nb,1\nc,1\nc,1\n')[1])
+  got = audit.of(pl.Series(['b', 'x', 'a', 'y']), pl.Series([-1, -1, 1, 1]))
+  assert got.tolist() == [1, -1, 0, 1]
+  report = audit.report()
+  assert report['unknown_ids'] == 1 and report['first_unknown_ids'] == ['c']
+  assert report['sessions_without_label'] == 1
+  assert report['duplicates'] == 1 and report['labels'] == 3
+  strangers = labels.Audit(audit.labels)
+  strangers.of(pl.Series(['z']), pl.Series([-1]))
+  with pytest.raises(ValueError, match=r'none of its 3 ids \(a, \.\.\.\) is a session'):
+    strangers.report()
