@@ -18,7 +18,7 @@ _NORMALS_QUIET = 0.99  # share of the labelled normals under one_class_knn's thr
 
 
 class Labelled(NamedTuple):
-  """Labelled sessions as different bags; one bag may have both labels."""
+  """Labelled sessions as different bags; a bag may have both labels or none."""
 
   counts: Any  # [U, V] sparse
   normals: np.ndarray  # [U] how many normal sessions have this bag
@@ -84,8 +84,7 @@ def _labelled(data: types.Dataset) -> Labelled | None:
   num = found.counts.shape[0]
   normals = np.bincount(found.inverse[labels == 0], minlength=num)
   anomalies = np.bincount(found.inverse[labels == 1], minlength=num)
-  kept = normals + anomalies > 0
-  return Labelled(found.counts[kept], normals[kept], anomalies[kept], data.vectors)
+  return Labelled(found.counts, normals, anomalies, data.vectors)
 
 
 def _logistic_fits(own, others):

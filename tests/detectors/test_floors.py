@@ -55,6 +55,15 @@ def test_new_events_are_counted_not_flagged():
   assert found['new_event'][0].tolist() == [1, 2, 1]
 
 
+def test_normals_judge_each_other_as_often_as_they_occur():
+  rows = [[1]] * 199 + [[1, 2]]
+  found = floors.scores(dataset(rows, [0] * 200), TEST)
+  assert found['one_class_knn_counts'][1] == 0  # one in 200 may be alone
+  found = floors.scores(dataset(rows[150:], [0] * 50), TEST)
+  assert found['one_class_knn_counts'][1] == pytest.approx(np.log(2))
+  assert floors.scores(dataset([[1]], [0]), TEST)['one_class_knn_counts'][1] == 0
+
+
 def test_hidden_and_test_labels_are_not_read():
   found = floors.scores(TRAIN, TEST)
   kept = dataset(NORMAL + ANOMALOUS, [0, 0, 0, 0, 1, 1])
@@ -191,6 +200,15 @@ def test_distances_agree_with_brute_force(left, right):
   expected = own.min(1) if len(x) > 1 else np.zeros(1)
   alone = bags.distances(a.counts, a.counts, leave_out=True)
   np.testing.assert_allclose(alone, expected, atol=1e-9)
+
+
+def test_distances_between_long_sessions_are_exact():
+  rows = [[1] * (30_000 + i) + [2] * 500 for i in range(40)]
+  counts = bags.bags(builders.sessions(rows), 8).counts
+  assert not bags.distances(counts, counts).any()
+  expected = np.log1p(30_001 + np.arange(39)) - np.log1p(30_000 + np.arange(39))
+  alone = bags.distances(counts, counts, leave_out=True)
+  np.testing.assert_allclose(alone[:-1], expected, rtol=1e-5)
 
 
 @hypothesis.given(st.lists(st.lists(st.integers(0, 7), max_size=6), max_size=12))
