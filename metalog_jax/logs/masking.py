@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 
 from metalog_jax.logs import masksets
@@ -26,15 +25,17 @@ _HALVES = {
   masksets.LEFT: r'(?-u:\b{start-half})',
   masksets.RIGHT: r'(?-u:\b{end-half})',
 }
-_OUTSIDE = re.compile(r'\(\?[^:-]|\\[dDwWbB1-9](?!\{)')
-_UNPORTABLE = r'[^\t -~]'
-_SLICE = 1 << 15  # lines given to a thread at a time
+_OUTSIDE = re.compile(
+  r'\(\?[^:-]|\\[dDwWsSbBZ1-9](?!\{)'  # groups and escapes
+  r'|[+*?}]\+|\{,|&&|--|~~|\[[^\]\\]*\['  # repetitions and sets
+)
+_SLICE = 1 << 14  # lines given to a thread at a time
 
 
 class Program(NamedTuple):
-  """A mask set for polars: `rules` run on text with '_' swapped."""
+  """A mask set for polars."""
 
-  rules: tuple[tuple[str, str], ...]  # (pattern, replacement)
+  masked: pl.Expr  # of the column `content`
   literals: tuple[str, ...]  # texts that a rule must follow
 
 
@@ -72,10 +73,7 @@ def _mask_slice(contents: pl.Series, maskset: MaskSet) -> pl.Series:
   if program is None:
     lines = [mask_line(content, maskset) for content in contents]
     return pl.Series(contents.name, lines, dtype=pl.String)
-  masked = contents.str.replace_all('_', _UNDERSCORE, literal=True)
-  for pattern, replacement in program.rules:
-    masked = masked.str.replace_all(pattern, replacement)
-  masked = masked.str.replace_all(_UNDERSCORE, '_', literal=True)
+  masked = contents.to_frame().select(program.masked).to_series()
   odd = _disputed(contents, program)
   if len(odd):
     masked = masked.scatter(odd, [mask_line(c, maskset) for c in contents.gather(odd)])
@@ -85,13 +83,11 @@ def _mask_slice(contents: pl.Series, maskset: MaskSet) -> pl.Series:
 def _disputed(contents: pl.Series, program: Program) -> pl.Series:
   """Indices of the lines that the engines could mask differently.
 
-  Those are lines with anything but printable ASCII and tabs, and lines that hold
-  a literal twice: a match may then begin inside what Rust has already consumed.
+  Python's `$` also stands before a last newline, and our stand-in for '_' may be
+  taken. In a line that holds a literal twice, a match may begin inside of what
+  Rust has already consumed.
   """
-  odd = pl.repeat(False, len(contents), eager=True)
-  characters = np.frombuffer(contents.str.join('')[0].encode(), np.uint8)
-  if len(characters) and (characters.min() < 32 or characters.max() > 126):
-    odd = contents.str.contains(_UNPORTABLE)
+  odd = contents.str.contains_any(['\n', _UNDERSCORE])
   for literal in program.literals:
     odd = odd | (contents.str.count_matches(literal, literal=True) > 1)
   return odd.arg_true()
@@ -100,9 +96,11 @@ def _disputed(contents: pl.Series, program: Program) -> pl.Series:
 @functools.lru_cache
 def compile_rules(maskset: MaskSet) -> Program | None:
   """Translates the rules; None where one is outside the dialect of `masksets`."""
-  rules, literals = [], []
+  literals = []
+  masked = pl.col('content').str.replace_all('_', _UNDERSCORE, literal=True)
   for pattern, name in maskset.rules:
     replacement = f'{maskset.prefix}{name}{maskset.suffix}'.replace('$', '$$')
+    replacement = replacement.replace('_', _UNDERSCORE)
     after = re.match(r'\(\?<=([A-Za-z0-9 ,:="]+)\)', pattern)
     translated = pattern
     if after:
@@ -116,5 +114,7 @@ def compile_rules(maskset: MaskSet) -> Program | None:
       translated = translated.replace(python, rust)
     if _OUTSIDE.search(translated) or re.search(pattern, ''):
       return None
-    rules.append((translated.replace('_', _UNDERSCORE), replacement))
-  return Program(tuple(rules), tuple(literals))
+    translated = translated.replace('_', _UNDERSCORE)
+    masked = masked.str.replace_all(translated, replacement)
+  masked = masked.str.replace_all(_UNDERSCORE, '_', literal=True)
+  return Program(masked, tuple(literals))

@@ -10,7 +10,7 @@ fewer than eight tokens joins a template only where it equals it.
 Patterns are Python regular expressions, applied in order to what the earlier ones
 left. Masked in bulk are those that keep to this dialect; others work, slowly:
 - look-around is `LEFT`, `RIGHT`, and one `(?<=literal)` at the very start;
-- no back-references, no `\\b`, `\\w`, `\\d`, no empty match;
+- no back-references, no `\\b`, `\\w`, `\\d`, `\\s`, no flags, no empty match;
 - `_` is spelled out: a range such as `[!-~]` does not contain it.
 """
 

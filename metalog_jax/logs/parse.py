@@ -98,8 +98,8 @@ def _mine_length(
   lines: Sequence[str], length: int, maskset: masksets.MaskSet
 ) -> dict[str, str]:
   """Line -> the text of its template, for lines of one length."""
-  for different in range(length + 1):
-    sim_th = min(maskset.sim_th, (length - different) / max(length, 1))
+  looser = [(length - different) / max(length, 1) for different in range(length + 1)]
+  for sim_th in dict.fromkeys(min(maskset.sim_th, share) for share in looser):
     core = templates.make_core(dataclasses.replace(maskset, sim_th=sim_th))
     clusters = {}
     for line in lines:

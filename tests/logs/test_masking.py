@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from hypothesis import strategies as st
 
-from metalog_jax.logs import masking
+from metalog_jax.logs import masking, masksets
 from tests import samples
 
 PRESETS = {
@@ -85,13 +85,35 @@ def test_presets_run_vectorized(system):
 
 @pytest.mark.parametrize(
   'pattern',
-  [r'\d+', r'\bx', '(?=x)y', 'x*', '(?<=aa)b', '(?<=a|b)c', r'(x)\1', '(?i)x'],
+  [
+    r'\d+',
+    r'\bx',
+    'a++b',
+    'a{,2}b',
+    '[a--]',
+    '[[]',
+    r'\sx',
+    '(?=x)y',
+    'x*',
+    '(?<=aa)b',
+    '(?<=a|b)c',
+    r'(x)\1',
+    '(?i)x',
+  ],
 )
 def test_rules_outside_the_dialect_run_in_python(pattern):
   maskset = masking.MaskSet(((pattern, 'X'),))
   masker = samples.miner(maskset).masker
   lines = ['x1 xx aab aaab bc yx ab 12', '', 'X']
   assert masking.compile_rules(maskset) is None
+  assert masking.mask(lines, maskset).to_list() == [masker.mask(x) for x in lines]
+
+
+def test_masks_may_hold_any_character():
+  rules = (('x', '_$1'), (masksets.LEFT + '[0-9]' + masksets.RIGHT, '${1}'))
+  maskset = masking.MaskSet(rules, '_', '$')
+  masker, lines = samples.miner(maskset).masker, ['x1 1x_1 _x_ $1 x 1']
+  assert masking.compile_rules(maskset) is not None
   assert masking.mask(lines, maskset).to_list() == [masker.mask(x) for x in lines]
 
 

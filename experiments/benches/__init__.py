@@ -1,0 +1,1 @@
+"""Suites of `experiments.bench`: each offers `run(samples, seed)`."""
