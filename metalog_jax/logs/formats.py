@@ -29,7 +29,8 @@ class Format:
   line: str  # regex with named groups; `content` is the message
   entities: tuple[tuple[str, tuple[Key, ...]], ...] = ()
   # what lines may be grouped by, the default first; the first Key that finds wins
-  columns: bool = False  # the groups are the line's columns, single spaces between
+  columns: bool = False  # the groups are the line's columns, single spaces between,
+  # and the line ends in (?P<content>.*)$
   head: str = ''  # regex taken off the front of `content`
   time: tuple[str, ...] = ()  # groups joined by a space
   time_format: str = ''  # as strptime's; '' reads numbers (epoch) and ISO 8601
@@ -67,7 +68,7 @@ BGL = Format(
   'bgl',
   line=r'^(?P<label>\S+) (?P<timestamp>\d+) (?P<date>\d{4}\.\d\d\.\d\d) (?P<node>\S+) '
   r'(?P<time>\d{4}-\d\d-\d\d-\S+) (?P<noderepeat>\S+) (?P<type>\S+) (?P<component>\S+) '
-  r'(?P<level>\S+)(?: (?P<content>.*))?$',
+  r'(?P<level>\S+)(?: |$)(?P<content>.*)$',
   columns=True,
   entities=_NODE,
   time=('timestamp',),
@@ -80,7 +81,7 @@ THUNDERBIRD = Format(
   'thunderbird',
   line=r'^(?P<label>\S+) (?P<timestamp>\d+) (?P<date>\d{4}\.\d\d\.\d\d) (?P<user>\S+) '
   r'(?P<month>[A-Z][a-z]{2}) (?P<day>\d{1,2}) (?P<time>\d\d:\d\d:\d\d) '
-  r'(?P<location>\S+)(?: (?P<content>.*))?$',
+  r'(?P<location>\S+)(?: |$)(?P<content>.*)$',
   columns=True,
   head=r'^[^\s:\[]+(?:\[[^\]\s]*\])?:(?: |$)',
   entities=(('node', (Key('user'),)),),

@@ -25,6 +25,7 @@ ANOMALOUS = (
   'failure',
   '1.0',
 )
+_SEPARATED = (r'^(.+?)\s*[,;\t]\s*([^,;\t]*)$', r'^(\S+)\s+(\S+)$')  # id, label
 _WORDS = dict.fromkeys(NORMAL, 0) | dict.fromkeys(ANOMALOUS, 1)
 
 
@@ -55,49 +56,56 @@ def read(path: str) -> Labels:
     text, source = files.read_text(path)
   except FileNotFoundError:
     raise ValueError(f'{path} does not exist: check --labels') from None
-  lines = [line.strip() for line in text.splitlines()]
-  parse = _headings if any(line.startswith('### ') for line in lines) else _columns
-  found: dict[str, tuple[int, int]] = {}
-  duplicates = 0
-  for number, name, label in parse(path, lines):
-    before, label_before = found.setdefault(name, (number, label))
-    if label_before != label:
-      raise ValueError(
-        f'{path}:{number}: {name} has another label than in line {before}'
-      )
-    duplicates += before != number
-  if not found:
+  lines = pl.Series(text.splitlines(), dtype=pl.String).str.strip_chars()
+  read_rows = _headings if lines.str.starts_with('### ').any() else _columns
+  rows = read_rows(path, lines.to_frame('text').with_row_index('line', offset=1))
+  clash = rows.filter(pl.col('label') != pl.col('label').first().over('id'))
+  if len(clash):
+    line, name, _ = clash.row(0)
+    before = rows.filter(pl.col('id') == name)['line'][0]
+    raise ValueError(f'{path}:{line}: {name} has another label than in line {before}')
+  if not len(rows):
     raise ValueError(f'{path} holds no label: check --labels')
-  labels = pl.Series('label', [label for _, label in found.values()], dtype=pl.Int8)
-  table = pl.DataFrame({'id': pl.Series(list(found), dtype=pl.String), 'label': labels})
-  return Labels(table, duplicates, source)
+  table = rows.unique('id', keep='first', maintain_order=True).select('id', 'label')
+  return Labels(table, len(rows) - len(table), source)
 
 
-def _columns(path, lines):
-  """Yields (line number, id, label) of `id,label` lines."""
-  for number, line in enumerate(lines, 1):
-    if not line:
-      continue
-    fields = [field.strip(' "\'') for field in re.split(r'[,;\t]+|\s+', line)]
-    label = _WORDS.get(fields[1].lower()) if len(fields) == 2 else None
-    if label is not None:
-      yield number, fields[0], label
-    elif number > 1 or len(fields) != 2:
-      raise ValueError(
-        f'{path}:{number}: {line[:80]!r} is not an id and a label '
-        f'({"/".join(NORMAL[:2])} or {"/".join(ANOMALOUS[:1])}/1): check --labels'
-      )
+def _columns(path: str, lines: pl.DataFrame) -> pl.DataFrame:
+  """The (line, id, label) of lines `id,label`."""
+  text = pl.col('text').str.replace_all('["\']', '')
+  lines = lines.filter(text != '').with_columns(
+    id=pl.coalesce(*(text.str.extract(p, 1) for p in _SEPARATED)),
+    word=pl.coalesce(*(text.str.extract(p, 2) for p in _SEPARATED)),
+  )
+  label, strange = values(lines['word'])
+  strange |= lines['word'].is_null() | pl.Series(label < 0)
+  if len(lines) and lines['line'][0] == 1 and lines['word'][0] is not None:  # header
+    lines, label, strange = (
+      lines[strange[0] :],
+      label[strange[0] :],
+      strange[strange[0] :],
+    )
+  if strange.any():
+    line, text, *_ = lines.filter(strange).row(0)
+    raise ValueError(
+      f'{path}:{line}: {text[:80]!r} is not an id and a label (normal/0 or '
+      'anomaly/1): check --labels'
+    )
+  return lines.select('line', 'id', label=pl.Series(label, dtype=pl.Int8))
 
 
-def _headings(path, lines):
-  """Yields (line number, id, label) of loghub's Hadoop list."""
-  label = None
-  for number, line in enumerate(lines, 1):
+def _headings(path: str, lines: pl.DataFrame) -> pl.DataFrame:
+  """The (line, id, label) of loghub's Hadoop list."""
+  del path
+  found, label = [], None
+  for number, line in lines.iter_rows():
     item = re.match(r'[+*-]\s*(\S+)', line)
     if item and label is not None:
-      yield number, item[1], label
+      found.append((number, item[1], label))
     elif line and not line.startswith('#'):
-      label = int(line.rstrip(':').strip().lower() != 'normal')
+      label = int(line.rstrip(': ').lower() != 'normal')
+  schema = {'line': pl.UInt32, 'id': pl.String, 'label': pl.Int8}
+  return pl.DataFrame(found, schema=schema, orient='row')
 
 
 class Audit:

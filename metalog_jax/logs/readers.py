@@ -149,7 +149,7 @@ def _columns(text: pl.Series, format: formats.Format) -> pl.DataFrame:
     table = text.str.splitn(' ', len(names)).struct.unnest()
     table.columns = names
     table = table.with_columns(pl.col('content').fill_null(''))
-    fits = text.str.contains(format.line)
+    fits = text.str.contains(format.line.removesuffix('(?P<content>.*)$'))
   else:
     try:
       table = text.str.extract_groups(format.line).struct.unnest()

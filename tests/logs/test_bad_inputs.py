@@ -78,11 +78,11 @@ ERRORS = {
   ),
   'templates without the template column': (
     jsonl(templates=b'id,text\nE1,one\n'),
-    'labels.csv needs the columns event_id,template: check --templates',
+    'templates.csv needs the columns event_id,template: check --templates',
   ),
   'two templates for one event id': (
     jsonl(templates=NAMES + b'E1,two\n'),
-    'labels.csv:3: E1 has two different templates',
+    'templates.csv:3: E1 has two different templates',
   ),
   'two sessions of one id': (
     jsonl(SESSIONS + SESSIONS.replace(b'"label": 0', b'"label": 1')),
@@ -157,8 +157,8 @@ def make(folder: pathlib.Path, case: dict) -> systems.Options:
       options[name] = (str(folder / file),)
   for name in ('labels', 'templates'):
     if isinstance(options.get(name), bytes):
-      (folder / 'labels.csv').write_bytes(options[name])
-      options[name] = str(folder / 'labels.csv')
+      (folder / f'{name}.csv').write_bytes(options[name])
+      options[name] = str(folder / f'{name}.csv')
   return systems.Options(**{k: v for k, v in options.items() if v is not None})
 
 

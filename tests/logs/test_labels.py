@@ -44,7 +44,7 @@ def test_hadoop_list(tmp_path):
   [
     ('b1,0\nb2,1\nb1,1\n', r'labels.csv:3: b1 has another label than in line 1'),
     ('b1,0\nb2,maybe\n', r"labels.csv:2: 'b2,maybe' is not an id and a label"),
-    ('b1,0,x\n', r'labels.csv:1: .* is not an id and a label'),
+    ('b1,0,x\nb2,1,y\n', r'labels.csv:2: .* is not an id and a label'),
     ('id,label\n', r'labels.csv holds no label'),
     ('', r'labels.csv holds no label'),
     ('081109 203518 INFO dfs: x\n', r'labels.csv:1: .* is not an id'),
