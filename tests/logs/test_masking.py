@@ -83,6 +83,7 @@ def test_presets_run_vectorized(system):
   assert masking.compile_rules(masking.presets[system]['default']) is not None
 
 
+@pytest.mark.filterwarnings('ignore::FutureWarning')
 @pytest.mark.parametrize(
   'pattern',
   [
