@@ -16,6 +16,7 @@ from experiments.benches import machine
 
 SUITES = ('parsing',)
 
+FLAGS = flags.FLAGS
 _SUITE = flags.DEFINE_enum('suite', 'parsing', SUITES, 'What to measure.')
 _JSON = flags.DEFINE_string('json', None, 'File to write the figures to.')
 _SAMPLES = flags.DEFINE_integer('samples', 5, 'Samples of each variant.', lower_bound=1)

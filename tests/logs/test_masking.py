@@ -91,7 +91,7 @@ def test_presets_run_vectorized(system):
     r'\bx',
     'a++b',
     'a{,2}b',
-    '[a--]',
+    '[+--]',
     '[[]',
     r'\sx',
     '(?=x)y',

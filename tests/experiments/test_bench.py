@@ -1,0 +1,55 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from experiments import bench
+from experiments.benches import machine, parsing
+from metalog_jax.logs import simulate
+
+
+@pytest.fixture(scope='module')
+def lines(tmp_path_factory):
+  written = simulate.write('blockstore', 100, 0, tmp_path_factory.mktemp('simulated'))
+  return parsing._contents(written.log).to_list()
+
+
+def test_arrival_answers_as_drain3_does(lines):
+  theirs, ours = parsing.drain3(lines), parsing.arrival(lines)
+  np.testing.assert_array_equal(theirs[0], ours[0])
+  assert theirs[1] == ours[1]
+
+
+def test_canonical_groups_these_lines_alike(lines):
+  theirs, ours = parsing.drain3(lines), parsing.canonical(lines)
+  assert len(set(zip(theirs[0], ours[0], strict=True))) == theirs[1] == ours[1]
+
+
+def test_ratios_compare_samples_of_the_same_turn():
+  others = list(parsing.VARIANTS)[1:]
+  turns = [
+    {'add_log_message': {'seconds': slow}, **{v: {'seconds': 1.0} for v in others}}
+    for slow in (2.0, 4.0, 9.0)
+  ]
+  assert set(parsing._ratios(turns).values()) == {4.0}
+
+
+def test_summary_is_the_median_and_the_spread():
+  summary = machine.summarize([0.001, 0.005, 0.002])
+  assert summary == {'median_ms': 2.0, 'spread_ms': 4.0, 'samples': 3}
+
+
+@pytest.mark.slow
+def test_the_program_prints_a_table_and_writes_json(monkeypatch, tmp_path, capsys):
+  monkeypatch.delenv('METALOG_DATA', raising=False)
+  monkeypatch.setattr(parsing, 'LINES', 3000)
+  report = tmp_path / 'bench.json'
+  bench.FLAGS([sys.argv[0], '--suite=parsing', '--samples=1', f'--json={report}'])
+  bench.main()
+  printed, written = capsys.readouterr(), json.loads(report.read_text())
+  assert 'METALOG_DATA is not set' in printed.err
+  assert 'canonical, all cores' in printed.out
+  assert [r['variant'] for r in written['results']] == list(parsing.VARIANTS)
+  assert {r['lines'] for r in written['results']} == {3000}
+  assert set(written['ratios']) == {'simulated'}
