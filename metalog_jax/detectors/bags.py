@@ -11,6 +11,7 @@ import numpy as np
 from metalog_jax import types
 
 _CHUNK = 4096  # rows of dense [rows, D] work at a time
+_DENSE = 1 << 26  # numbers of matrices that may be dense: 512 MiB
 
 
 class Bags(NamedTuple):
@@ -41,8 +42,9 @@ def bags(sessions: types.Sessions, num_events: int) -> Bags:
 def row_keys(counts):
   """Per row, bytes that are equal only for equal rows (indices must be sorted)."""
   edges = counts.indptr.tolist()
+  events = counts.indices.astype(np.int64)  # scipy takes int32 where that is enough
   for a, b in zip(edges, edges[1:], strict=False):
-    yield counts.indices[a:b].tobytes() + counts.data[a:b].tobytes()
+    yield events[a:b].tobytes() + counts.data[a:b].tobytes()
 
 
 def mean_and_max(counts, vectors: np.ndarray) -> np.ndarray:
@@ -73,7 +75,10 @@ def distances(rows, others, leave_out=False):
   if leave_out and others.shape[0] < 2:
     return np.zeros(rows.shape[0])
   search = neighbors.NearestNeighbors(n_neighbors=1 + leave_out, algorithm='brute')
-  nearest = search.fit(others).kneighbors(rows, return_distance=False)
+  pair = [others, rows]
+  if sum(matrix.shape[0] for matrix in pair) * rows.shape[1] < _DENSE:
+    pair = [matrix.toarray() for matrix in pair]  # several times faster
+  nearest = search.fit(pair[0]).kneighbors(pair[1], return_distance=False)
   if leave_out:
     is_self = nearest[:, 0] == np.arange(len(nearest))
     nearest = np.where(is_self, nearest[:, 1], nearest[:, 0])
