@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -54,8 +53,8 @@ class Templates:
 
   @functools.cached_property
   def hash(self) -> str:
-    """Content hash of the settings and templates: equal for equal parsers."""
-    return _hash(dataclasses.asdict(self.maskset), self.texts)
+    """Content hash of all that decides an event: equal for equal parsers."""
+    return _hash(dataclasses.asdict(self.maskset), self.texts, dict(self.exceptions))
 
   @functools.cached_property
   def names(self) -> tuple[str, ...]:
@@ -127,9 +126,9 @@ class Templates:
       'exceptions': dict(sorted(self.exceptions.items())),
     }
     path = pathlib.Path(path)
-    with tempfile.NamedTemporaryFile('w', dir=path.parent, delete=False) as file:
-      json.dump(content, file, indent=1)
-    os.replace(file.name, path)
+    partial = path.with_name(path.name + '.partial')
+    partial.write_text(json.dumps(content, indent=1) + '\n')
+    os.replace(partial, path)
 
   @classmethod
   def load(cls, path: str | os.PathLike) -> 'Templates':

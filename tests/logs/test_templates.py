@@ -124,6 +124,7 @@ def test_hashes_follow_content():
     lambda text: text[: len(text) // 2],
     lambda text: text.replace('x y z w', 'x y z v'),
     lambda text: text.replace('"sim_th": 0.5', '"sim_th": 0.6'),
+    lambda text: text.replace('"exceptions": {}', '"exceptions": {"q": 1}'),
     lambda text: '{}',
     lambda text: '[]',
     lambda text: json.dumps({**json.loads(text), 'settings': {'depth': 4}}),
