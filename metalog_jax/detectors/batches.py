@@ -14,7 +14,7 @@ import numpy as np
 from metalog_jax import types
 
 Layout = tuple[tuple[int, int], ...]  # (rows R_k, steps L_k) of each segment
-MAX_SEGMENTS = 4  # of a training batch: each is a scan of its own to compile
+MAX_SEGMENTS = 2  # of a training batch: each is loops of its own to compile
 ROWS, CELLS = 256, 32768  # of a scoring batch, at most
 
 
