@@ -17,11 +17,17 @@ from experiments import main as program
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('model', None, 'a finished run folder of experiments.train')
-flags.DEFINE_list('logs', None, "log files in order, compressed or not; - is stdin")
+flags.DEFINE_list('logs', None, 'log files in order, compressed or not; - is stdin')
 flags.DEFINE_string('out', '-', 'file for the verdicts; - is standard output')
-flags.DEFINE_float('threshold', None, "scores above it are anomalous; default: the run's")
-flags.DEFINE_string('format', None, 'named-group regex, in place of the one in training')
-flags.DEFINE_string('max_bad_lines', None, 'share or number of unreadable lines allowed')
+flags.DEFINE_float(
+  'threshold', None, "scores above it are anomalous; default: the run's"
+)
+flags.DEFINE_string(
+  'format', None, 'named-group regex, in place of the one in training'
+)
+flags.DEFINE_string(
+  'max_bad_lines', None, 'share or number of unreadable lines allowed'
+)
 flags.DEFINE_integer('workers', 1, 'processes that parse', 1)
 flags.mark_flags_as_required(['model', 'logs'])
 
@@ -32,12 +38,20 @@ def main() -> None:
 
   run.use_compilation_cache()
   loaded = model.load(pathlib.Path(FLAGS.model))
-  changes = {name: FLAGS[name].value for name in ('format', 'max_bad_lines')
-             if FLAGS[name].value is not None}
+  changes = {
+    name: FLAGS[name].value
+    for name in ('format', 'max_bad_lines')
+    if FLAGS[name].value is not None
+  }
   with _output(FLAGS.out) as file:
     summary = detect.detect(
-      loaded, tuple(FLAGS.logs), lambda line: print(line, file=file), FLAGS.threshold,
-      changes, FLAGS.workers)
+      loaded,
+      tuple(FLAGS.logs),
+      lambda line: print(line, file=file),
+      FLAGS.threshold,
+      changes,
+      FLAGS.workers,
+    )
   print(summary, file=sys.stderr)
 
 

@@ -21,25 +21,49 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string('detector', 'metalog', 'which method to train')
 flags.DEFINE_string('preset', 'default', 'settings to start from: default, paper, ...')
 flags.DEFINE_list('source', [], 'System folders whose labels are all known')
-flags.DEFINE_string('target', '', 'System folder to detect anomalies in; none: zero-shot')
+flags.DEFINE_string(
+  'target', '', 'System folder to detect anomalies in; none: zero-shot'
+)
 flags.DEFINE_list('test', ['rest'], 'rest (of the target) and/or System folders')
-flags.DEFINE_string('target_normals', '30%', "labelled normals: a count or a share of all")
+flags.DEFINE_string(
+  'target_normals', '30%', 'labelled normals: a count or a share of all'
+)
 flags.DEFINE_string('target_anomalies', '1%', 'labelled anomalies: count or share')
-flags.DEFINE_enum('split', 'chronological', ['chronological', 'tail', 'random'],
-                  'which target sessions are for training')
-flags.DEFINE_enum('fit', 'train', ['train', 'all'],
-                  'IDF counts templates of the training part alone, or all (the papers)')
-flags.DEFINE_float('validation', 0.2, 'share of the labels held out to pick the best step')
-flags.DEFINE_string('vectors', None, 'word vectors: a name or a file; the preset has one')
-flags.DEFINE_float('alert_rate', 0., 'alert on this share of the sessions of a test set, '
-                   'in place of the fixed threshold 0.5', 0., 1.)
+flags.DEFINE_enum(
+  'split',
+  'chronological',
+  ['chronological', 'tail', 'random'],
+  'which target sessions are for training',
+)
+flags.DEFINE_enum(
+  'fit',
+  'train',
+  ['train', 'all'],
+  'IDF counts templates of the training part alone, or all (the papers)',
+)
+flags.DEFINE_float(
+  'validation', 0.2, 'share of the labels held out to pick the best step'
+)
+flags.DEFINE_string(
+  'vectors', None, 'word vectors: a name or a file; the preset has one'
+)
+flags.DEFINE_float(
+  'alert_rate',
+  0.0,
+  'alert on this share of the sessions of a test set, '
+  'in place of the fixed threshold 0.5',
+  0.0,
+  1.0,
+)
 flags.DEFINE_integer('seed', 0, 'of labels drawn, batches and initial weights', 0)
 flags.DEFINE_string('workdir', None, 'run folder to write, or to go on with')
 flags.DEFINE_integer('validate_every', 10, 'meta-steps between validations', 1)
 flags.DEFINE_integer('checkpoint_every', 50, 'meta-steps between checkpoints', 1)
 flags.DEFINE_bool('overwrite', False, 'delete what --workdir holds first')
 flags.DEFINE_bool('report', True, 'write report.html and report.md at the end')
-flags.DEFINE_bool('tensorboard', False, 'mirror metrics.jsonl to TensorBoard event files')
+flags.DEFINE_bool(
+  'tensorboard', False, 'mirror metrics.jsonl to TensorBoard event files'
+)
 flags.mark_flag_as_required('workdir')
 
 
@@ -50,21 +74,33 @@ def main() -> None:
 
   module = registry.get(FLAGS.detector)
   if FLAGS.preset not in module.PRESETS:
-    raise ValueError(f'--preset={FLAGS.preset} is not one of {", ".join(module.PRESETS)}')
+    raise ValueError(
+      f'--preset={FLAGS.preset} is not one of {", ".join(module.PRESETS)}'
+    )
   method = config_flags.read(FLAGS.detector, module.PRESETS[FLAGS.preset])
   if FLAGS.vectors:
     embedding = dataclasses.replace(method.embedding, vectors=FLAGS.vectors)
     method = dataclasses.replace(method, embedding=embedding)
   data = transfer.Options(
-    tuple(FLAGS.source), FLAGS.target, tuple(FLAGS.test), FLAGS.target_normals,
-    FLAGS.target_anomalies, FLAGS.split, FLAGS.fit, FLAGS.validation, FLAGS.seed)
+    tuple(FLAGS.source),
+    FLAGS.target,
+    tuple(FLAGS.test),
+    FLAGS.target_normals,
+    FLAGS.target_anomalies,
+    FLAGS.split,
+    FLAGS.fit,
+    FLAGS.validation,
+    FLAGS.seed,
+  )
   loop = run.Options(FLAGS.validate_every, FLAGS.checkpoint_every)
   workdir = pathlib.Path(FLAGS.workdir)
   if FLAGS.overwrite and workdir.exists():
     shutil.rmtree(workdir)
   result = job.start(
     job.Job(FLAGS.detector, FLAGS.preset, method, data, loop, FLAGS.alert_rate),
-    workdir, _mirror(workdir))
+    workdir,
+    _mirror(workdir),
+  )
   if result is None:
     return
   print(report.table(result))
@@ -78,10 +114,12 @@ def _mirror(workdir: pathlib.Path):
   import tensorboardX
 
   writer = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'))
+
   def write(step: int, record: dict) -> None:
     for name, value in record.items():
       writer.add_scalar(name, value, step)
     writer.flush()
+
   return write
 
 

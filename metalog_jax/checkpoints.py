@@ -18,8 +18,11 @@ class Checkpoints:
 
   def __init__(self, folder: pathlib.Path):
     self._manager = ocp.CheckpointManager(
-      folder.absolute(), options=ocp.CheckpointManagerOptions(
-        max_to_keep=KEEP, cleanup_tmp_directories=True))
+      folder.absolute(),
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=KEEP, cleanup_tmp_directories=True
+      ),
+    )
 
   def save(self, step: int, tree: Any) -> None:
     """Starts writing; training goes on meanwhile."""

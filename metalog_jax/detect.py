@@ -16,7 +16,7 @@ from metalog_jax.evaluation import scoring
 from metalog_jax.logs import store, systems, templates
 
 ROWS = 4096  # sessions scored at a time: bounds the memory
-TOP = 5      # events named in a verdict
+TOP = 5  # events named in a verdict
 
 
 class Summary(NamedTuple):
@@ -29,14 +29,22 @@ class Summary(NamedTuple):
   def __str__(self) -> str:
     how = self.manifest['assignment']
     new = ', '.join(f'{how[name]:,} {name}' for name in templates.HOW)
-    return (f'{self.anomalous:,} of {self.sessions:,} sessions anomalous; '
-            f'{self.manifest["lines"]:,} lines, {self.manifest["bad_lines"]:,} bad; '
-            f'templates: {new}')
+    return (
+      f'{self.anomalous:,} of {self.sessions:,} sessions anomalous; '
+      f'{self.manifest["lines"]:,} lines, {self.manifest["bad_lines"]:,} bad; '
+      f'templates: {new}'
+    )
 
 
-def detect(model: models.Model, logs: tuple[str, ...], write: Callable[[str], Any],
-           threshold: float | None = None, changes: dict[str, Any] | None = None,
-           workers: int = 1, progress: Callable[[int], Any] = bool) -> Summary:
+def detect(
+  model: models.Model,
+  logs: tuple[str, ...],
+  write: Callable[[str], Any],
+  threshold: float | None = None,
+  changes: dict[str, Any] | None = None,
+  workers: int = 1,
+  progress: Callable[[int], Any] = bool,
+) -> Summary:
   """Judges every session of `logs`, in order of first appearance.
 
   A line that the training never had gets the template it matches or the nearest one,
@@ -52,10 +60,13 @@ def detect(model: models.Model, logs: tuple[str, ...], write: Callable[[str], An
     ValueError: the model has no templates, or the lines do not fit the format.
   """
   if model.templates is None:
-    raise ValueError('the model was trained on session files and knows no raw lines: '
-                     'prepare the target from --logs, train again, then detect')
-  options = dataclasses.replace(model.options, logs=logs, labels='', fit='all',
-                                keep_lines=True, **(changes or {}))
+    raise ValueError(
+      'the model was trained on session files and knows no raw lines: '
+      'prepare the target from --logs, train again, then detect'
+    )
+  options = dataclasses.replace(
+    model.options, logs=logs, labels='', fit='all', keep_lines=True, **(changes or {})
+  )
   threshold = model.threshold if threshold is None else threshold
   counts = collections.Counter()
   with tempfile.TemporaryDirectory(prefix='metalog_detect_') as folder:
@@ -67,8 +78,9 @@ def detect(model: models.Model, logs: tuple[str, ...], write: Callable[[str], An
   return Summary(counts.total(), counts[True], manifest)
 
 
-def verdicts(model: models.Model, folder: pathlib.Path, threshold: float
-             ) -> Iterator[dict[str, Any]]:
+def verdicts(
+  model: models.Model, folder: pathlib.Path, threshold: float
+) -> Iterator[dict[str, Any]]:
   """Yields the verdict on every session of a System folder made with keep_lines."""
   scorer = scoring.Scorer(model.detector)
   for sessions, lines in store.stream(folder, ROWS, lines=True):
@@ -82,9 +94,11 @@ def verdicts(model: models.Model, folder: pathlib.Path, threshold: float
         'session_id': str(sessions.ids[i]),
         'first_line': int(sessions.first_lines[i]),
         'last_line': int(sessions.last_lines[i]),
-        'score': float(score), 'anomalous': bool(score > threshold),
+        'score': float(score),
+        'anomalous': bool(score > threshold),
         'unknown_events': int(np.sum(events == types.UNKNOWN)),
-        'events': _top(model.texts, events, lines[part], share)}
+        'events': _top(model.texts, events, lines[part], share),
+      }
 
 
 def _top(texts, events, lines, share) -> list[dict[str, Any]]:
@@ -94,6 +108,12 @@ def _top(texts, events, lines, share) -> list[dict[str, Any]]:
   for event, line, weight in zip(events.tolist(), lines.tolist(), share.tolist()):
     total[event] += weight
     places[event].append(line)
-  return [{'template': texts[event], 'weight': round(weight, 4),
-           'lines': places[event][:TOP], 'times': len(places[event])}
-          for event, weight in total.most_common(TOP)]
+  return [
+    {
+      'template': texts[event],
+      'weight': round(weight, 4),
+      'lines': places[event][:TOP],
+      'times': len(places[event]),
+    }
+    for event, weight in total.most_common(TOP)
+  ]

@@ -61,8 +61,10 @@ def restore(base: Any, saved: dict[str, Any]) -> Any:
   """
   names = {f.name for f in dataclasses.fields(base)}
   if surplus := sorted(set(saved) - names):
-    raise ValueError(f'config.json has unknown settings {surplus} for '
-                     f'{type(base).__module__}; was it written by another version?')
+    raise ValueError(
+      f'config.json has unknown settings {surplus} for '
+      f'{type(base).__module__}; was it written by another version?'
+    )
   changes = {
     name: restore(getattr(base, name), value) if isinstance(value, dict) else value
     for name, value in saved.items()

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 import metalog_jax
 from metalog_jax import model, run, transfer, types
-from metalog_jax.detectors import base, floors, registry
+from metalog_jax.detectors import floors, registry
 from metalog_jax.evaluation import metrics, scoring, thresholds
 from metalog_jax.logs import store
 
@@ -28,10 +28,10 @@ class Job:
 
   detector: str
   preset: str
-  method: Any                # the detector's Config
+  method: Any  # the detector's Config
   data: transfer.Options
   loop: run.Options = run.Options()
-  alert_rate: float = 0.     # > 0: the threshold that alerts on this share of sessions
+  alert_rate: float = 0.0  # > 0: the threshold that alerts on this share of sessions
   kind: Literal['run'] = 'run'
 
 
@@ -56,8 +56,15 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
   for name, coverage in problem.coverage.items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
   scorer = scoring.Scorer(detector)
-  fitted = run.fit(detector, problem.train, scoring.validator(scorer, problem.valid),
-                   job.data.seed, workdir, job.loop, mirror)
+  fitted = run.fit(
+    detector,
+    problem.train,
+    scoring.validator(scorer, problem.valid),
+    job.data.seed,
+    workdir,
+    job.loop,
+    mirror,
+  )
   if not fitted.finished:
     say(f'stopped by a signal after step {fitted.steps}; the same command goes on')
     return None
@@ -66,23 +73,28 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
 
 def _finish(job, problem, scorer, fitted, workdir) -> dict:
   start_time = time.perf_counter()
-  scores = {name: scorer.scores(fitted.state, data)
-            for name, data in problem.tests.items()}
+  scores = {
+    name: scorer.scores(fitted.state, data) for name, data in problem.tests.items()
+  }
   seconds = time.perf_counter() - start_time
-  found = {name: _threshold(job, scorer, fitted.state, problem, scores[name])
-           for name in scores}
+  found = {
+    name: _threshold(job, scorer, fitted.state, problem, scores[name])
+    for name in scores
+  }
   result = _result(job, problem, fitted, scores, found, seconds)
   _write_scores(workdir / 'scores.parquet', problem.tests, scores)
   explained = {}
   for name, data in problem.tests.items():
     templates = store.load(_folder(job, name)).templates
     explained[name] = scoring.explain(
-      scorer, fitted.state, data, templates, scores[name], found[name][0])
+      scorer, fitted.state, data, templates, scores[name], found[name][0]
+    )
   _write_json(workdir / 'explained.json', explained)
   if job.data.target:
     texts = store.load(job.data.target).templates
-    model.save(workdir, pathlib.Path(job.data.target), texts,
-               problem.labelled.target.vectors)
+    model.save(
+      workdir, pathlib.Path(job.data.target), texts, problem.labelled.target.vectors
+    )
   _write_json(workdir / 'environment.json', environment())
   _write_json(workdir / 'result.json', result)
   return result
@@ -98,10 +110,13 @@ def _threshold(job: Job, scorer, state, problem, scores) -> tuple[float, str]:
 def _result(job, problem, fitted, scores, found, seconds) -> dict:
   labelled, data = problem.labelled, job.data
   num = sum(len(s) for s in scores.values())
-  seen = {'source': _classes(labelled.sources),
-          'target': _classes([labelled.target] if labelled.target else [])}
+  seen = {
+    'source': _classes(labelled.sources),
+    'target': _classes([labelled.target] if labelled.target else []),
+  }
   trained = labelled.target and labelled.target.sessions.take(
-    np.flatnonzero(labelled.target.sessions.labels >= 0))
+    np.flatnonzero(labelled.target.sessions.labels >= 0)
+  )
   tests = {}
   for name, test in problem.tests.items():
     mine = trained if _folder(job, name) == data.target else None
@@ -110,20 +125,32 @@ def _result(job, problem, fitted, scores, found, seconds) -> dict:
     target = labelled.target if mine is not None else None
     tests[name]['floors'] = {
       floor: metrics.by_kind(test.sessions, s, threshold, mine)
-      for floor, (s, threshold) in
-      floors.scores(target, test, labelled.sources).items()}
+      for floor, (s, threshold) in floors.scores(target, test, labelled.sources).items()
+    }
   return {
-    'detector': job.detector, 'preset': job.preset,
-    'order': getattr(job.method, 'order', None), 'seed': data.seed,
+    'detector': job.detector,
+    'preset': job.preset,
+    'order': getattr(job.method, 'order', None),
+    'seed': data.seed,
     'source': [pathlib.Path(s).name for s in data.source],
     'target': pathlib.Path(data.target).name or None,
-    'labels_seen': seen, 'test': tests, 'steps': fitted.steps,
-    'best_step': fitted.best_step, 'split': data.split,
-    'simulated': problem.simulated, 'audit': problem.audit,
-    'coverage': problem.coverage, 'fit': problem.fit,
-    'seconds': {'prepare': problem.prepare_seconds, 'compile': fitted.compile_seconds,
-                'train': fitted.seconds, 'test': seconds},
-    'test_ms_per_session': 1e3 * seconds / max(num, 1)}
+    'labels_seen': seen,
+    'test': tests,
+    'steps': fitted.steps,
+    'best_step': fitted.best_step,
+    'split': data.split,
+    'simulated': problem.simulated,
+    'audit': problem.audit,
+    'coverage': problem.coverage,
+    'fit': problem.fit,
+    'seconds': {
+      'prepare': problem.prepare_seconds,
+      'compile': fitted.compile_seconds,
+      'train': fitted.seconds,
+      'test': seconds,
+    },
+    'test_ms_per_session': 1e3 * seconds / max(num, 1),
+  }
 
 
 def _classes(datasets) -> dict[str, int]:
@@ -149,19 +176,38 @@ def _claim(workdir: pathlib.Path, job: Job) -> None:
   if changed:
     raise ValueError(
       f'{workdir} holds a run with other settings ({", ".join(changed)}): give another '
-      '--workdir, or --overwrite')
+      '--workdir, or --overwrite'
+    )
 
 
 def environment() -> dict[str, Any]:
   """Versions, devices and the commit that a run was made with."""
-  names = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'orbax-checkpoint', 'drain3',
-           'gensim', 'scikit-learn')
+  names = (
+    'jax',
+    'jaxlib',
+    'flax',
+    'optax',
+    'numpy',
+    'orbax-checkpoint',
+    'drain3',
+    'gensim',
+    'scikit-learn',
+  )
   versions = {name: importlib.metadata.version(name) for name in names}
-  git = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True,
-                       cwd=pathlib.Path(__file__).parent)
-  return {'metalog_jax': metalog_jax.__version__, 'python': platform.python_version(),
-          'versions': versions, 'devices': [str(d) for d in jax.devices()],
-          'machine': platform.machine(), 'commit': git.stdout.strip() or None}
+  git = subprocess.run(
+    ['git', 'rev-parse', 'HEAD'],
+    capture_output=True,
+    text=True,
+    cwd=pathlib.Path(__file__).parent,
+  )
+  return {
+    'metalog_jax': metalog_jax.__version__,
+    'python': platform.python_version(),
+    'versions': versions,
+    'devices': [str(d) for d in jax.devices()],
+    'machine': platform.machine(),
+    'commit': git.stdout.strip() or None,
+  }
 
 
 def _write_scores(path: pathlib.Path, tests: dict[str, types.Dataset], scores) -> None:
@@ -169,9 +215,12 @@ def _write_scores(path: pathlib.Path, tests: dict[str, types.Dataset], scores) -
     'system': np.concatenate([[n] * len(s) for n, s in scores.items()]),
     'session_id': np.concatenate([tests[n].sessions.ids for n in scores]).astype(str),
     'label': np.concatenate([tests[n].sessions.labels for n in scores]),
-    'score': np.concatenate(list(scores.values()))}
+    'score': np.concatenate(list(scores.values())),
+  }
   temporary = path.with_name(path.name + '.tmp')
-  pq.write_table(pa.table({k: pa.array(v.tolist()) for k, v in columns.items()}), temporary)
+  pq.write_table(
+    pa.table({k: pa.array(v.tolist()) for k, v in columns.items()}), temporary
+  )
   os.replace(temporary, path)
 
 

@@ -18,8 +18,8 @@ from metalog_jax.detectors import base, registry
 from metalog_jax.logs import raw, store, systems, templates
 
 FOLDER = 'model'
-EVENTS = 'events.npz'      # vectors [V, D] and texts [V]
-OPTIONS = 'prepare.json'   # systems.Options of the target
+EVENTS = 'events.npz'  # vectors [V, D] and texts [V]
+OPTIONS = 'prepare.json'  # systems.Options of the target
 
 
 class Model(NamedTuple):
@@ -27,15 +27,19 @@ class Model(NamedTuple):
 
   detector: base.Detector
   state: Any
-  vectors: np.ndarray               # [V, D] float32
-  texts: tuple[str, ...]            # [V]
+  vectors: np.ndarray  # [V, D] float32
+  texts: tuple[str, ...]  # [V]
   templates: templates.Templates | None  # None: the target was read from session files
   options: systems.Options
   threshold: float
 
 
-def save(workdir: pathlib.Path, target: pathlib.Path, texts: tuple[str, ...],
-         vectors: np.ndarray) -> None:
+def save(
+  workdir: pathlib.Path,
+  target: pathlib.Path,
+  texts: tuple[str, ...],
+  vectors: np.ndarray,
+) -> None:
   """Keeps what `load` needs of the target's System folder."""
   folder = workdir / FOLDER
   folder.mkdir(exist_ok=True)
@@ -57,12 +61,16 @@ def load(workdir: pathlib.Path) -> Model:
   """
   for name in ('config.json', 'result.json'):
     if not (workdir / name).exists():
-      raise ValueError(f'{workdir} is no finished run (it has no {name}): give --model '
-                       'a folder that experiments.train has finished')
+      raise ValueError(
+        f'{workdir} is no finished run (it has no {name}): give --model '
+        'a folder that experiments.train has finished'
+      )
   folder = workdir / FOLDER
   if not (folder / EVENTS).exists():
-    raise ValueError(f'{workdir} was trained without a target system, so it knows no '
-                     'templates: train with --target to detect')
+    raise ValueError(
+      f'{workdir} was trained without a target system, so it knows no '
+      'templates: train with --target to detect'
+    )
   config = json.loads((workdir / 'config.json').read_text())
   result = json.loads((workdir / 'result.json').read_text())
   module = registry.get(config['detector'])
@@ -74,16 +82,28 @@ def load(workdir: pathlib.Path) -> Model:
   frozen = folder / raw.TEMPLATES
   tests = list(result['test'].values())
   return Model(
-    detector, _state(workdir, detector, vectors), vectors, texts,
+    detector,
+    _state(workdir, detector, vectors),
+    vectors,
+    texts,
     templates.Templates.load(frozen) if frozen.exists() else None,
-    systems.Options(**options), tests[0]['all']['threshold'] if tests else 0.5)
+    systems.Options(**options),
+    tests[0]['all']['threshold'] if tests else 0.5,
+  )
 
 
 def _state(workdir: pathlib.Path, detector: base.Detector, vectors: np.ndarray) -> Any:
   """The best state of the run's last checkpoint."""
   nobody = np.zeros(0)
-  sessions = types.Sessions(nobody, nobody, np.zeros(0, np.int32), np.zeros(1, np.int64),
-                            np.zeros(0, np.int8), nobody, nobody)
+  sessions = types.Sessions(
+    nobody,
+    nobody,
+    np.zeros(0, np.int32),
+    np.zeros(1, np.int64),
+    np.zeros(0, np.int8),
+    nobody,
+    nobody,
+  )
   dataset = types.Dataset('', sessions, vectors)
   state = detector.init(jax.random.key(0), types.Transfer((dataset,), dataset))
   saved = checkpoints.Checkpoints(workdir / 'checkpoints')

@@ -24,7 +24,7 @@ FLUSH = 10  # steps between looks at the metrics: reading them waits for the dev
 class Options:
   """How the loop runs; nothing here changes what is computed, but validate_every."""
 
-  validate_every: int = 10    # meta-steps between validations
+  validate_every: int = 10  # meta-steps between validations
   checkpoint_every: int = 50  # meta-steps between checkpoints
 
 
@@ -34,20 +34,20 @@ class Progress(NamedTuple):
   state: Any
   best_state: Any  # of the best validation; the newest where nothing is validated
   best_value: Any  # [] float32, higher is better
-  best_step: Any   # [] int32
-  step: Any        # [] int32 meta-steps done
+  best_step: Any  # [] int32
+  step: Any  # [] int32 meta-steps done
 
 
 class Fitted(NamedTuple):
   """What training leaves."""
 
-  state: Any           # the best by validation
-  last: Any            # after the last step
+  state: Any  # the best by validation
+  last: Any  # after the last step
   steps: int
   best_step: int
-  finished: bool       # False: stopped by a signal, to be resumed
+  finished: bool  # False: stopped by a signal, to be resumed
   compile_seconds: float
-  seconds: float       # training without compilation, of this process
+  seconds: float  # training without compilation, of this process
 
 
 class Stop:
@@ -75,7 +75,8 @@ def use_compilation_cache() -> None:
   """Keeps compiled programs in the user's cache folder: a second run starts at once."""
   root = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
   folder = os.environ.get('JAX_COMPILATION_CACHE_DIR') or (
-    pathlib.Path(root) / 'metalog_jax' / f'jax-{jax.__version__}')
+    pathlib.Path(root) / 'metalog_jax' / f'jax-{jax.__version__}'
+  )
   jax.config.update('jax_compilation_cache_dir', str(folder))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
@@ -87,9 +88,15 @@ def start(state: Any) -> Progress:
   return Progress(state, state, jnp.float32(-jnp.inf), zero, zero)
 
 
-def fit(detector: base.Detector, transfer: types.Transfer, validate: Callable | None,
-        seed: int, workdir: pathlib.Path, options: Options,
-        mirror: Callable | None = None) -> Fitted:
+def fit(
+  detector: base.Detector,
+  transfer: types.Transfer,
+  validate: Callable | None,
+  seed: int,
+  workdir: pathlib.Path,
+  options: Options,
+  mirror: Callable | None = None,
+) -> Fitted:
   """Trains `detector`, going on from the last checkpoint in `workdir` if there is one.
 
   Args:
@@ -99,9 +106,18 @@ def fit(detector: base.Detector, transfer: types.Transfer, validate: Callable | 
   state = detector.init(jax.random.key(seed), transfer)
   saved = checkpoints.Checkpoints(workdir / 'checkpoints')
   progress = saved.restore(start(state)) or start(state)
-  metrics = metrics_file.MetricsFile(workdir / 'metrics.jsonl', int(progress.step), mirror)
-  loop = _Loop(detector, detector.batches and detector.batches(transfer, seed), validate,
-               options, saved, metrics, progress)
+  metrics = metrics_file.MetricsFile(
+    workdir / 'metrics.jsonl', int(progress.step), mirror
+  )
+  loop = _Loop(
+    detector,
+    detector.batches and detector.batches(transfer, seed),
+    validate,
+    options,
+    saved,
+    metrics,
+    progress,
+  )
   try:
     with Stop() as stop:
       return loop.run(stop)
@@ -120,17 +136,19 @@ class _Loop:
     self._patience = detector.patience * options.validate_every if validate else 0
     # A step gives its state's memory away, so that the best needs memory of its own.
     self._state, self._best = jax.tree.map(
-      jnp.copy, (progress.state, progress.best_state))
+      jnp.copy, (progress.state, progress.best_state)
+    )
     self._best_value, self._best_step = progress.best_value, int(progress.best_step)
     self._step = self._saved_step = int(progress.step)
     self._pending: list[tuple[int, dict]] = []
     self._compiled: dict[Any, Callable] = {}
-    self._compile_seconds = 0.
+    self._compile_seconds = 0.0
 
   def run(self, stop: Stop) -> Fitted:
     start = time.perf_counter()
-    with tqdm(total=self._total, initial=self._step, unit='step', disable=None,
-              desc='training') as bar:
+    with tqdm(
+      total=self._total, initial=self._step, unit='step', disable=None, desc='training'
+    ) as bar:
       while not self._is_over() and not stop.requested:
         self._advance()
         if self._validate and self._is_due(self._options.validate_every):
@@ -142,8 +160,15 @@ class _Loop:
     jax.block_until_ready(self._state)
     seconds = time.perf_counter() - start - self._compile_seconds
     best = self._best if self._validate else self._state
-    return Fitted(best, self._state, self._step, self._best_step, self._is_over(),
-                  self._compile_seconds, seconds)
+    return Fitted(
+      best,
+      self._state,
+      self._step,
+      self._best_step,
+      self._is_over(),
+      self._compile_seconds,
+      seconds,
+    )
 
   def _is_over(self) -> bool:
     stale = self._step - self._best_step
@@ -186,7 +211,14 @@ class _Loop:
   def _save(self) -> None:
     self._flush()
     if self._step > self._saved_step:
-      self._saved.save(self._step, Progress(
-        self._state, self._best, jnp.float32(self._best_value),
-        jnp.int32(self._best_step), jnp.int32(self._step)))
+      self._saved.save(
+        self._step,
+        Progress(
+          self._state,
+          self._best,
+          jnp.float32(self._best_value),
+          jnp.int32(self._best_step),
+          jnp.int32(self._step),
+        ),
+      )
       self._saved_step = self._step

@@ -17,22 +17,22 @@ class Options:
   """Which systems, which labels, which test sessions."""
 
   source: tuple[str, ...] = ()
-  target: str = ''             # '' : zero-shot
+  target: str = ''  # '' : zero-shot
   test: tuple[str, ...] = ('rest',)
   target_normals: str = '30%'
   target_anomalies: str = '1%'
   split: Literal['chronological', 'tail', 'random'] = 'chronological'
   fit: Literal['all', 'train'] = 'train'
-  validation: float = 0.2      # share of the labelled sessions held out
+  validation: float = 0.2  # share of the labelled sessions held out
   seed: int = 0
 
 
 class Problem(NamedTuple):
   """Everything between logs and a detector."""
 
-  train: types.Transfer              # labels as budgeted, validation taken out
-  valid: tuple[types.Dataset, ...]   # labelled sessions held out, the target last
-  labelled: types.Transfer           # train and validation together: the floors' view
+  train: types.Transfer  # labels as budgeted, validation taken out
+  valid: tuple[types.Dataset, ...]  # labelled sessions held out, the target last
+  labelled: types.Transfer  # train and validation together: the floors' view
   tests: dict[str, types.Dataset]
   audit: dict[str, Any]
   coverage: dict[str, Any]
@@ -48,20 +48,33 @@ def make(options: Options, embedding: gcse.Embedding, needs: frozenset[str]) -> 
     ValueError: a folder is no System, or a budget asks for more than there is.
   """
   if not options.target and options.test == ('rest',):
-    raise ValueError('--test=rest is the rest of the target, and there is no --target: '
-                     'give System folders to --test')
-  folders = dict.fromkeys([*options.source, *([options.target] if options.target else []),
-                           *(t for t in options.test if t != 'rest')])
+    raise ValueError(
+      '--test=rest is the rest of the target, and there is no --target: '
+      'give System folders to --test'
+    )
+  folders = dict.fromkeys(
+    [
+      *options.source,
+      *([options.target] if options.target else []),
+      *(t for t in options.test if t != 'rest'),
+    ]
+  )
   systems = {folder: store.load(folder) for folder in folders}
   split = None
   if options.target:
-    split = splits.split(systems[options.target], options.split, options.target_normals,
-                         options.target_anomalies, options.seed)
+    split = splits.split(
+      systems[options.target],
+      options.split,
+      options.target_normals,
+      options.target_anomalies,
+      options.seed,
+    )
   tables = _tables(options, systems, embedding, split)
 
   def dataset(folder: str, sessions: types.Sessions, name: str = '') -> types.Dataset:
-    return types.Dataset(name or pathlib.Path(folder).name, sessions,
-                         tables[folder].vectors)
+    return types.Dataset(
+      name or pathlib.Path(folder).name, sessions, tables[folder].vectors
+    )
 
   sources = tuple(dataset(f, systems[f].sessions) for f in options.source)
   target, tests = None, {}
@@ -69,32 +82,50 @@ def make(options: Options, embedding: gcse.Embedding, needs: frozenset[str]) -> 
     sessions = systems[options.target].sessions
     target = dataset(options.target, _labelled(sessions, split))
     tests['rest'] = dataset(options.target, sessions.take(split.test), 'rest')
-  tests = {name: tests['rest'] if name == 'rest' else
-           dataset(name, systems[name].sessions) for name in options.test}
+  tests = {
+    name: tests['rest'] if name == 'rest' else dataset(name, systems[name].sessions)
+    for name in options.test
+  }
   tests = {data.name: data for data in tests.values()}
   labelled = base.blind(types.Transfer(sources, target), needs)
   train, valid = hold_out(labelled, options.validation, options.seed)
   manifests = [system.manifest for system in systems.values()]
   return Problem(
-    train, valid, labelled, tests,
-    audit=(dict(split.audit) if split else {}) | {'bad_lines': {
-      pathlib.Path(f).name: s.manifest.get('bad_lines', 0) for f, s in systems.items()}},
-    coverage={pathlib.Path(f).name: table.coverage._asdict() for f, table in tables.items()},
-    simulated=[pathlib.Path(f).name for f, s in systems.items()
-               if s.manifest.get('simulated')],
-    fit={'idf': options.fit,
-         'templates': {pathlib.Path(f).name: s.manifest.get('fit', 'all')
-                       for f, s in systems.items()}},
-    prepare_seconds=sum(m.get('seconds', {}).get('prepare', 0.) for m in manifests))
+    train,
+    valid,
+    labelled,
+    tests,
+    audit=(dict(split.audit) if split else {})
+    | {
+      'bad_lines': {
+        pathlib.Path(f).name: s.manifest.get('bad_lines', 0) for f, s in systems.items()
+      }
+    },
+    coverage={
+      pathlib.Path(f).name: table.coverage._asdict() for f, table in tables.items()
+    },
+    simulated=[
+      pathlib.Path(f).name for f, s in systems.items() if s.manifest.get('simulated')
+    ],
+    fit={
+      'idf': options.fit,
+      'templates': {
+        pathlib.Path(f).name: s.manifest.get('fit', 'all') for f, s in systems.items()
+      },
+    },
+    prepare_seconds=sum(m.get('seconds', {}).get('prepare', 0.0) for m in manifests),
+  )
 
 
-def hold_out(transfer: types.Transfer, share: float, seed: int
-             ) -> tuple[types.Transfer, tuple[types.Dataset, ...]]:
+def hold_out(
+  transfer: types.Transfer, share: float, seed: int
+) -> tuple[types.Transfer, tuple[types.Dataset, ...]]:
   """Takes a share of each class's labelled sessions out for validation.
 
   A class of fewer than 1 / share sessions is too small to give any away: it is
   validated on the sessions it is trained on.
   """
+
   def part(data: types.Dataset, number: int) -> tuple[types.Dataset, types.Dataset]:
     labels = data.sessions.labels
     rng = np.random.default_rng([seed, 5, number])
@@ -107,8 +138,10 @@ def hold_out(transfer: types.Transfer, share: float, seed: int
       shown.append(chosen if count else members if share else chosen)
     trained = labels.copy()
     trained[np.concatenate(held)] = -1
-    return (data._replace(sessions=data.sessions._replace(labels=trained)),
-            data._replace(sessions=data.sessions.take(np.concatenate(shown))))
+    return (
+      data._replace(sessions=data.sessions._replace(labels=trained)),
+      data._replace(sessions=data.sessions.take(np.concatenate(shown))),
+    )
 
   pairs = [part(data, i) for i, data in enumerate(transfer.sources)]
   sources = tuple(pair[0] for pair in pairs)
@@ -125,12 +158,17 @@ def _labelled(sessions: types.Sessions, split: Any) -> types.Sessions:
   shown = np.concatenate([split.train_normals, split.train_anomalies])
   index = np.sort(np.concatenate([shown, split.dropped]))
   pool = sessions.take(index)
-  return pool._replace(labels=np.where(np.isin(index, shown), pool.labels, -1)
-                       .astype(np.int8))
+  return pool._replace(
+    labels=np.where(np.isin(index, shown), pool.labels, -1).astype(np.int8)
+  )
 
 
-def _tables(options: Options, systems: dict[str, types.System],
-            embedding: gcse.Embedding, split: Any) -> dict[str, gcse.Table]:
+def _tables(
+  options: Options,
+  systems: dict[str, types.System],
+  embedding: gcse.Embedding,
+  split: Any,
+) -> dict[str, gcse.Table]:
   """Event vectors of every system; what the IDF counts is training data alone,
   unless fit='all'."""
   fit = []

@@ -20,13 +20,17 @@ UNKNOWN_TEMPLATE = '<unknown>'
 class Sessions(NamedTuple):
   """Sessions of one system, ragged: session i is events[offsets[i]:offsets[i+1]]."""
 
-  ids: np.ndarray          # [S] object, str
-  times: np.ndarray        # [S] float64 seconds since the epoch of the first line; nan if unknown
-  events: np.ndarray       # [N] int32 event ids
-  offsets: np.ndarray      # [S + 1] int64
-  labels: np.ndarray       # [S] int8: 1 anomalous, 0 normal, -1 unlabelled
-  first_lines: np.ndarray  # [S] int64, 1-based over all input files in order; 0 if unknown
-  last_lines: np.ndarray   # [S] int64
+  ids: np.ndarray  # [S] object, str
+  times: (
+    np.ndarray
+  )  # [S] float64 seconds since the epoch of the first line; nan if unknown
+  events: np.ndarray  # [N] int32 event ids
+  offsets: np.ndarray  # [S + 1] int64
+  labels: np.ndarray  # [S] int8: 1 anomalous, 0 normal, -1 unlabelled
+  first_lines: (
+    np.ndarray
+  )  # [S] int64, 1-based over all input files in order; 0 if unknown
+  last_lines: np.ndarray  # [S] int64
 
   @property
   def num(self) -> int:
@@ -40,10 +44,18 @@ class Sessions(NamedTuple):
     """The sessions `index` [n], in that order."""
     lengths = self.lengths[index]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    places = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], lengths)
+    places = np.arange(offsets[-1]) + np.repeat(
+      self.offsets[index] - offsets[:-1], lengths
+    )
     return Sessions(
-      self.ids[index], self.times[index], self.events[places], offsets,
-      self.labels[index], self.first_lines[index], self.last_lines[index])
+      self.ids[index],
+      self.times[index],
+      self.events[places],
+      offsets,
+      self.labels[index],
+      self.first_lines[index],
+      self.last_lines[index],
+    )
 
 
 class System(NamedTuple):
@@ -51,7 +63,7 @@ class System(NamedTuple):
 
   name: str
   templates: tuple[str, ...]  # V texts; templates[UNKNOWN] is UNKNOWN_TEMPLATE
-  counts: np.ndarray          # [V] int64 lines of each template
+  counts: np.ndarray  # [V] int64 lines of each template
   sessions: Sessions
   manifest: dict[str, Any]
 
@@ -80,11 +92,13 @@ class Batch(NamedTuple):
   jit specializes on them and needs no other argument.
   """
 
-  vectors: Array              # [V, D] the system's event table
-  events: tuple[Array, ...]   # K segments, [R_k, L_k] int32
-  lengths: Array              # [B] int32 >= 0; 0 marks a row that only pads
-  labels: Array               # [B] float32 in [0, 1]
-  weights: Array              # [B] float32: how many sessions the row stands for, times class weight
+  vectors: Array  # [V, D] the system's event table
+  events: tuple[Array, ...]  # K segments, [R_k, L_k] int32
+  lengths: Array  # [B] int32 >= 0; 0 marks a row that only pads
+  labels: Array  # [B] float32 in [0, 1]
+  weights: (
+    Array  # [B] float32: how many sessions the row stands for, times class weight
+  )
 
 
 class Task(NamedTuple):

@@ -7,13 +7,25 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
-  ['types'], ['flags'], ['logs'], ['embeddings'], ['nets'], ['meta'], ['detectors'],
-  ['evaluation'], ['metrics_file', 'checkpoints', 'transfer'], ['run'], ['model'],
-  ['job', 'detect'], ['experiments'],
+  ['types'],
+  ['flags'],
+  ['logs'],
+  ['embeddings'],
+  ['nets'],
+  ['meta'],
+  ['detectors'],
+  ['evaluation'],
+  ['metrics_file', 'checkpoints', 'transfer'],
+  ['run'],
+  ['model'],
+  ['job', 'detect'],
+  ['experiments'],
 ]
 LEVEL = {room: i for i, rooms in enumerate(LEVELS) for room in rooms}
 HOST = ('logs', 'embeddings')
-FILES = sorted(ROOT.glob('metalog_jax/**/*.py')) + sorted(ROOT.glob('experiments/**/*.py'))
+FILES = sorted(ROOT.glob('metalog_jax/**/*.py')) + sorted(
+  ROOT.glob('experiments/**/*.py')
+)
 
 
 def room_of(path: pathlib.Path) -> str:
@@ -45,8 +57,11 @@ def test_imports_go_down(path):
       assert LEVEL[parts[1]] <= LEVEL[room], f'{path} imports {name} from above'
 
 
-@pytest.mark.parametrize('path', [p for p in FILES if room_of(p) in HOST],
-                         ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+  'path',
+  [p for p in FILES if room_of(p) in HOST],
+  ids=lambda p: str(p.relative_to(ROOT)),
+)
 def test_host_rooms_have_no_jax(path):
   assert not {name.split('.')[0] for name in imported(path)} & {'jax', 'flax', 'optax'}
 

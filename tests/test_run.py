@@ -62,7 +62,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
       run.fit(detector, None, validate, 1, tmp_path / 'b', OPTIONS)
   parts = run.fit(make_detector(40), None, validate, 1, tmp_path / 'b', OPTIONS)
   for name in ('last', 'state'):
-    for a, b in zip(*map(jax.tree.leaves, (getattr(whole, name), getattr(parts, name)))):
+    for a, b in zip(
+      *map(jax.tree.leaves, (getattr(whole, name), getattr(parts, name)))
+    ):
       np.testing.assert_array_equal(a, b)
   assert whole.best_step == parts.best_step
   assert lines(tmp_path / 'a') == lines(tmp_path / 'b')

@@ -27,8 +27,14 @@ def fixture_folders(tmp_path_factory) -> dict[str, str]:
 
 
 def make(folders, **changes) -> transfer.Problem:
-  options = dict(source=(folders['a'],), target=folders['b'], target_normals='50%',
-                 target_anomalies='8', split='random', validation=0.25)
+  options = dict(
+    source=(folders['a'],),
+    target=folders['b'],
+    target_normals='50%',
+    target_anomalies='8',
+    split='random',
+    validation=0.25,
+  )
   options = transfer.Options(**options | changes)
   return transfer.make(options, gcse.Embedding(vectors=folders['vectors']), NEEDS)
 
@@ -64,10 +70,12 @@ def test_a_class_too_small_to_share_is_validated_on_itself(folders):
 
 
 def test_the_idf_of_training_counts_no_test_template(folders):
-  fitted, everything = (make(folders, fit=fit, target_anomalies='0') for fit in
-                        ('train', 'all'))
-  assert not np.array_equal(fitted.labelled.target.vectors,
-                            everything.labelled.target.vectors)
+  fitted, everything = (
+    make(folders, fit=fit, target_anomalies='0') for fit in ('train', 'all')
+  )
+  assert not np.array_equal(
+    fitted.labelled.target.vectors, everything.labelled.target.vectors
+  )
 
 
 def test_zero_shot(folders):

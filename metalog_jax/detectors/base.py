@@ -27,14 +27,14 @@ class Detector(NamedTuple):
   `batches = step = None`.
   """
 
-  init: Callable            # (key, transfer) -> state; host work allowed
+  init: Callable  # (key, transfer) -> state; host work allowed
   batches: Callable | None  # (transfer, seed) -> Stream
-  step: Callable | None     # (state, batch) -> (state, {metric: scalar})
-  score: Callable           # (state, types.Batch) -> [B] scores
-  explain: Callable         # (state, types.Batch) -> [B, L] share of each event in the verdict
-  collapse: int             # runs of equal events are cut to this many; 0 keeps them
-  max_events: int           # sessions are cut to this many events
-  patience: int             # validations without a better one before training stops; 0: never
+  step: Callable | None  # (state, batch) -> (state, {metric: scalar})
+  score: Callable  # (state, types.Batch) -> [B] scores
+  explain: Callable  # (state, types.Batch) -> [B, L] share of each event in the verdict
+  collapse: int  # runs of equal events are cut to this many; 0 keeps them
+  max_events: int  # sessions are cut to this many events
+  patience: int  # validations without a better one before training stops; 0: never
 
 
 def blind(transfer: types.Transfer, needs: frozenset[str]) -> types.Transfer:
@@ -43,14 +43,19 @@ def blind(transfer: types.Transfer, needs: frozenset[str]) -> types.Transfer:
   Leakage becomes impossible rather than forbidden: a detector only ever holds
   what this returns.
   """
+
   def erase(data: types.Dataset, hidden: list[int]) -> types.Dataset:
     labels = np.where(np.isin(data.sessions.labels, hidden), -1, data.sessions.labels)
     return data._replace(sessions=data.sessions._replace(labels=labels.astype(np.int8)))
 
   hide_source = [] if SOURCE_LABELS in needs else [0, 1]
-  hide_target = [label for label, need in ((0, TARGET_NORMALS), (1, TARGET_ANOMALIES))
-                 if need not in needs]
+  hide_target = [
+    label
+    for label, need in ((0, TARGET_NORMALS), (1, TARGET_ANOMALIES))
+    if need not in needs
+  ]
   target = transfer.target
   return types.Transfer(
     sources=tuple(erase(source, hide_source) for source in transfer.sources),
-    target=None if target is None else erase(target, hide_target))
+    target=None if target is None else erase(target, hide_target),
+  )

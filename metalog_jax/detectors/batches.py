@@ -21,7 +21,7 @@ ROWS, CELLS = 256, 32768  # of a scoring batch, at most
 class Sequences(NamedTuple):
   """The distinct event sequences of some sessions, and who has which."""
 
-  events: np.ndarray   # [N] int32
+  events: np.ndarray  # [N] int32
   offsets: np.ndarray  # [U + 1] int64
   inverse: np.ndarray  # [S] int64: session -> sequence
 
@@ -49,7 +49,7 @@ def sequences(sessions: types.Sessions, collapse: int, max_events: int) -> Seque
   number: dict[bytes, int] = {}
   inverse = np.empty(sessions.num, np.int64)
   for i in range(sessions.num):
-    events = sessions.events[sessions.offsets[i]:sessions.offsets[i + 1]]
+    events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
     events = events[kept(events, collapse, max_events)].astype(np.int32)
     inverse[i] = number.setdefault(events.tobytes(), len(number))
   rows = [np.frombuffer(row, np.int32) for row in number]
@@ -81,12 +81,18 @@ def fit_layout(samples: list[np.ndarray], rows: int, steps: int) -> Layout:
 
   def layout(cuts: tuple[int, ...]) -> Layout:
     starts, ends = (0, *cuts), (*cuts, steps)
-    return tuple((max(int(room[s]), 1), e - s) for s, e in zip(starts, ends, strict=True)
-                 if room[s] or s == 0)
+    return tuple(
+      (max(int(room[s]), 1), e - s)
+      for s, e in zip(starts, ends, strict=True)
+      if room[s] or s == 0
+    )
 
   choices = itertools.chain.from_iterable(
-    itertools.combinations(edges[:-1], n) for n in range(MAX_SEGMENTS))
-  return min(map(layout, choices), key=lambda x: sum((r + 8) * t for r, t in x) + 64 * len(x))
+    itertools.combinations(edges[:-1], n) for n in range(MAX_SEGMENTS)
+  )
+  return min(
+    map(layout, choices), key=lambda x: sum((r + 8) * t for r, t in x) + 64 * len(x)
+  )
 
 
 def fits(lengths: np.ndarray, layout: Layout) -> bool:
@@ -101,8 +107,13 @@ def fits(lengths: np.ndarray, layout: Layout) -> bool:
   return not np.any(lengths > start)
 
 
-def assemble(vectors: np.ndarray, seqs: Sequences, index: np.ndarray,
-             labels: np.ndarray, layout: Layout) -> types.Batch | None:
+def assemble(
+  vectors: np.ndarray,
+  seqs: Sequences,
+  index: np.ndarray,
+  labels: np.ndarray,
+  layout: Layout,
+) -> types.Batch | None:
   """Merges equal draws and lays them out, longest first; None if they do not fit.
 
   Args:
@@ -121,28 +132,35 @@ def assemble(vectors: np.ndarray, seqs: Sequences, index: np.ndarray,
 
   padded = pad_events(seqs, rows, total, sum(steps for _, steps in layout))
   return types.Batch(
-    vectors, split_segments(padded, layout), pad(seqs.lengths[rows], np.int32),
-    pad(pairs[1][order], np.float32), pad(weights[order], np.float32))
+    vectors,
+    split_segments(padded, layout),
+    pad(seqs.lengths[rows], np.int32),
+    pad(pairs[1][order], np.float32),
+    pad(weights[order], np.float32),
+  )
 
 
 def pad_events(seqs: Sequences, rows: np.ndarray, num: int, steps: int) -> np.ndarray:
   """The chosen sequences as [num, steps] int32, zeros behind and below."""
   padded = np.zeros((num, steps), np.int32)
   for i, row in enumerate(rows):
-    events = seqs.events[seqs.offsets[row]:seqs.offsets[row + 1]]
-    padded[i, :len(events)] = events
+    events = seqs.events[seqs.offsets[row] : seqs.offsets[row + 1]]
+    padded[i, : len(events)] = events
   return padded
 
 
 def split_segments(padded: np.ndarray, layout: Layout) -> tuple[np.ndarray, ...]:
   """[B, L] -> the segments of a staircase, [R_k, L_k] each."""
   starts = np.cumsum([0, *(steps for _, steps in layout)])
-  return tuple(np.ascontiguousarray(padded[:rows, start:start + steps])
-               for (rows, steps), start in zip(layout, starts))
+  return tuple(
+    np.ascontiguousarray(padded[:rows, start : start + steps])
+    for (rows, steps), start in zip(layout, starts)
+  )
 
 
-def scoring_batches(vectors: np.ndarray, seqs: Sequences
-                    ) -> Iterator[tuple[np.ndarray, types.Batch]]:
+def scoring_batches(
+  vectors: np.ndarray, seqs: Sequences
+) -> Iterator[tuple[np.ndarray, types.Batch]]:
   """Every distinct sequence once, in batches of similar length.
 
   Yields (sequence numbers [n], batch); row i of the batch is sequence number i.
@@ -152,13 +170,21 @@ def scoring_batches(vectors: np.ndarray, seqs: Sequences
   start = 0
   while start < len(order):
     longest = max(int(seqs.lengths[order[start]]), 1)
-    steps = next((s for s in (8, 16, 32, 64, 128) if s >= longest),
-                 -(-longest // 128) * 128)
+    steps = next(
+      (s for s in (8, 16, 32, 64, 128) if s >= longest), -(-longest // 128) * 128
+    )
     rows = max(1, min(ROWS, CELLS // steps))
-    part = order[start:start + rows]
+    part = order[start : start + rows]
     lengths = np.zeros(rows, np.int32)
-    lengths[:len(part)] = seqs.lengths[part]
-    yield part, types.Batch(
-      vectors, (pad_events(seqs, part, rows, steps),), lengths,
-      np.zeros(rows, np.float32), (np.arange(rows) < len(part)).astype(np.float32))
+    lengths[: len(part)] = seqs.lengths[part]
+    yield (
+      part,
+      types.Batch(
+        vectors,
+        (pad_events(seqs, part, rows, steps),),
+        lengths,
+        np.zeros(rows, np.float32),
+        (np.arange(rows) < len(part)).astype(np.float32),
+      ),
+    )
     start += rows

@@ -31,23 +31,31 @@ class Config:
   layers: int = flags.field(2, 'GRU layers')
   bidirectional: bool = flags.field(False, 'read sessions in both directions')
   attention: Literal['self', 'guide'] = flags.field(
-    'self', 'self: Eq. 4 of the paper; guide: the released additive attention')
-  pooling: str = flags.field('mean', 'how Eq. 4 sums over positions: sum (paper) or mean')
+    'self', 'self: Eq. 4 of the paper; guide: the released additive attention'
+  )
+  pooling: str = flags.field(
+    'mean', 'how Eq. 4 sums over positions: sum (paper) or mean'
+  )
   scale: bool = flags.field(True, 'divide the scores of Eq. 4 by sqrt(hidden)')
   counts: int = flags.field(0, 'soft event counts beside the attention context')
   head: Literal['tanh_logit', 'linear'] = flags.field(
-    'linear', 'tanh_logit: the paper; linear: the released code')
+    'linear', 'tanh_logit: the paper; linear: the released code'
+  )
   collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
   max_events: int = flags.field(160, 'events of a session that are read')
   batch: int = flags.field(100, 'sessions in a source or target batch')
   anomaly_share: float = flags.field(
-    0.5, 'share of anomalies that batches are drawn with; 0: as they come')
+    0.5, 'share of anomalies that batches are drawn with; 0: as they come'
+  )
   parts: int = flags.field(10, 'parts that each source is cut into (n)')
   inner_steps: int = flags.field(5, 'parts drawn per epoch, one inner step each (n_s)')
   inner_lr: float = flags.field(2e-3, 'inner learning rate (alpha)')
-  order: Literal['second', 'first'] = flags.field('second', 'order of the meta-gradient')
+  order: Literal['second', 'first'] = flags.field(
+    'second', 'order of the meta-gradient'
+  )
   gradient: Literal['reverse', 'mixed'] = flags.field(
-    'mixed', 'how inner gradients are differentiated; both are exact')
+    'mixed', 'how inner gradients are differentiated; both are exact'
+  )
   source_weight: float = flags.field(1.0, 'weight of the source loss')
   target_weight: float = flags.field(4.0, 'weight of the target loss (beta)')
   outer_lr: float = flags.field(2e-3, 'outer learning rate of Adam (gamma)')
@@ -57,20 +65,46 @@ class Config:
   steps: int = flags.field(300, 'meta-steps; 0: as many as --metalog.epochs make')
   epochs: int = flags.field(5, 'passes over the parts, where steps is 0')
   patience: int = flags.field(
-    4, 'stop after so many validations without a better one; 0: never')
+    4, 'stop after so many validations without a better one; 0: never'
+  )
 
 
 PRESETS = {
   'default': Config(),
+  # The ablation: the same network, without the source and so without meta-learning.
+  'target_only': Config(inner_steps=0, source_weight=0.0),
   'paper': Config(
     embedding=gcse.Embedding(variant='paper', idf='per_system'),
-    pooling='sum', scale=False, counts=0, head='tanh_logit', collapse=0, max_events=500, anomaly_share=0.,
-    steps=0, patience=0),
+    pooling='sum',
+    scale=False,
+    counts=0,
+    head='tanh_logit',
+    collapse=0,
+    max_events=500,
+    anomaly_share=0.0,
+    steps=0,
+    patience=0,
+  ),
   'reference_fixed': Config(
     embedding=gcse.Embedding(variant='reference', idf='per_system'),
-    bidirectional=True, attention='guide', counts=0, head='linear', collapse=0, max_events=500,
-    anomaly_share=0., parts=1, inner_steps=1, order='first', target_weight=1.,
-    adam_b2=0.9, adam_eps=1e-12, lr_decay=0.75, steps=0, epochs=10, patience=0),
+    bidirectional=True,
+    attention='guide',
+    counts=0,
+    head='linear',
+    collapse=0,
+    max_events=500,
+    anomaly_share=0.0,
+    parts=1,
+    inner_steps=1,
+    order='first',
+    target_weight=1.0,
+    adam_b2=0.9,
+    adam_eps=1e-12,
+    lr_decay=0.75,
+    steps=0,
+    epochs=10,
+    patience=0,
+  ),
 }
 
 
@@ -85,26 +119,44 @@ def make(config: Config) -> base.Detector:
   from metalog_jax.nets import metalog as nets
 
   net = nets.Network(
-    hidden=config.hidden, layers=config.layers, bidirectional=config.bidirectional,
-    attention=config.attention, pooling=config.pooling, scale=config.scale,
-    counts=config.counts, head=config.head)
+    hidden=config.hidden,
+    layers=config.layers,
+    bidirectional=config.bidirectional,
+    attention=config.attention,
+    pooling=config.pooling,
+    scale=config.scale,
+    counts=config.counts,
+    head=config.head,
+  )
   optimizer = optax.adam(
     optax.exponential_decay(config.outer_lr, 1000, config.lr_decay, staircase=True),
-    b2=config.adam_b2, eps=config.adam_eps)
+    b2=config.adam_b2,
+    eps=config.adam_eps,
+  )
   meta = inner.MetaConfig(
-    inner_lr=config.inner_lr, inner_steps=config.inner_steps, order=config.order,
-    gradient=config.gradient, support_weight=config.source_weight,
-    query_weight=config.target_weight, support_per_step=True)
+    inner_lr=config.inner_lr,
+    inner_steps=config.inner_steps,
+    order=config.order,
+    gradient=config.gradient,
+    support_weight=config.source_weight,
+    query_weight=config.target_weight,
+    support_per_step=config.inner_steps > 0,
+  )
 
   def loss(params, batch):
     logits = net.apply({'params': params}, batch)
     return losses.cross_entropy(logits, batch.labels, batch.weights)
 
   def init(key, transfer):
-    dim = transfer.sources[0].vectors.shape[1]
+    data = transfer.target or transfer.sources[0]
+    dim = data.vectors.shape[1]
     example = types.Batch(
-      jnp.zeros((1, dim)), (jnp.zeros((1, 1), jnp.int32),), jnp.ones(1, jnp.int32),
-      jnp.zeros(1), jnp.ones(1))
+      jnp.zeros((1, dim)),
+      (jnp.zeros((1, 1), jnp.int32),),
+      jnp.ones(1, jnp.int32),
+      jnp.zeros(1),
+      jnp.ones(1),
+    )
     return outer.init_state(net.init(key, example)['params'], optimizer)
 
   def score(state, batch):
@@ -114,9 +166,15 @@ def make(config: Config) -> base.Detector:
     return net.apply({'params': state.params}, batch, method='attend')[1][0]
 
   return base.Detector(
-    init=init, batches=lambda transfer, seed: stream(config, transfer, seed),
-    step=outer.make_meta_step(loss, optimizer, meta), score=score, explain=explain, collapse=config.collapse,
-    max_events=config.max_events, patience=config.patience)
+    init=init,
+    batches=lambda transfer, seed: stream(config, transfer, seed),
+    step=outer.make_meta_step(loss, optimizer, meta),
+    score=score,
+    explain=explain,
+    collapse=config.collapse,
+    max_events=config.max_events,
+    patience=config.patience,
+  )
 
 
 def stream(config: Config, transfer: types.Transfer, seed: int) -> base.Stream:
@@ -126,30 +184,52 @@ def stream(config: Config, transfer: types.Transfer, seed: int) -> base.Stream:
   With no target (zero-shot), the last source stands for it; where there is only
   one source, its last part does.
   """
-  seqs = [batches.sequences(data.sessions, config.collapse, config.max_events)
-          for data in (*transfer.sources, *([transfer.target] if transfer.target else []))]
-  support = [pool for source, seq in zip(transfer.sources, seqs)
-             for pool in pools.parts(source, seq, config.parts, seed)]
-  if transfer.target is not None:
-    query = pools.whole(transfer.target, seqs[-1])
-  elif len(transfer.sources) > 1:
-    support = support[:-config.parts]
-    query = pools.whole(transfer.sources[-1], seqs[-1])
-  else:
-    query = support.pop()
-  per_epoch = max(-(-pool.size // config.batch) for pool in support)
+  support, query = _pools(config, transfer, seed)
+  per_epoch = max(-(-pool.size // config.batch) for pool in support or [query])
   if config.parts == 1:  # the released epoch ends when both sides have been read
     per_epoch = max(per_epoch, -(-query.size // config.batch))
   sampler = pools.Sampler(config.batch, config.anomaly_share, seed)
-  support_layouts = sampler.layouts(support)
+  support_layouts = sampler.layouts(support) if support else []
   query_layouts = sampler.layouts([query])
 
   def draw(step: int) -> types.Task:
-    rng = np.random.default_rng([seed, 1, step // per_epoch])
-    chosen = rng.choice(len(support), config.inner_steps,
-                        replace=len(support) < config.inner_steps)
-    parts = sampler.batches([support[i] for i in chosen], step, support_layouts)
     (target,) = sampler.batches([query], step, query_layouts)
+    if not support:
+      return pools.stack([types.Task((), target)])
+    rng = np.random.default_rng([seed, 1, step // per_epoch])
+    chosen = rng.choice(
+      len(support), config.inner_steps, replace=len(support) < config.inner_steps
+    )
+    parts = sampler.batches([support[i] for i in chosen], step, support_layouts)
     return pools.stack([types.Task(pools.stack(parts), target)])  # one task a step
 
   return base.Stream(config.steps or config.epochs * per_epoch, draw)
+
+
+def _pools(
+  config: Config, transfer: types.Transfer, seed: int
+) -> tuple[list[pools.Pool], pools.Pool]:
+  """(the parts of the sources, what stands for the target)."""
+
+  def read(data: types.Dataset) -> batches.Sequences:
+    return batches.sequences(data.sessions, config.collapse, config.max_events)
+
+  def cut(sources) -> list[pools.Pool]:
+    return [
+      pool
+      for source in sources
+      for pool in pools.parts(source, read(source), config.parts, seed)
+    ]
+
+  sources, target = transfer.sources, transfer.target
+  if target is not None:
+    if config.inner_steps and not sources:
+      raise ValueError(
+        'there is no --source to learn from: give one, or --preset=target_only'
+      )
+    support = cut(sources) if config.inner_steps else []
+    return support, pools.whole(target, read(target))
+  if len(sources) > 1:
+    return cut(sources[:-1]), pools.whole(sources[-1], read(sources[-1]))
+  *support, query = cut(sources)
+  return support or [query], query

@@ -17,11 +17,11 @@ PROFILE = 64  # draws that the static layout of batches is fitted to
 class Pool(NamedTuple):
   """The labelled sessions of one system, or of one part of it."""
 
-  vectors: np.ndarray        # [V, D]
-  seqs: batches.Sequences    # of the whole system
-  normals: np.ndarray        # indices of sessions
-  anomalies: np.ndarray      # indices of sessions
-  number: int                # tells its random stream from other pools'
+  vectors: np.ndarray  # [V, D]
+  seqs: batches.Sequences  # of the whole system
+  normals: np.ndarray  # indices of sessions
+  anomalies: np.ndarray  # indices of sessions
+  number: int  # tells its random stream from other pools'
 
   @property
   def size(self) -> int:
@@ -31,23 +31,27 @@ class Pool(NamedTuple):
 def whole(data: types.Dataset, seqs: batches.Sequences) -> Pool:
   """All labelled sessions of a system."""
   labels = data.sessions.labels
-  return Pool(data.vectors, seqs, np.flatnonzero(labels == 0),
-              np.flatnonzero(labels == 1), 0)
+  return Pool(
+    data.vectors, seqs, np.flatnonzero(labels == 0), np.flatnonzero(labels == 1), 0
+  )
 
 
-def parts(data: types.Dataset, seqs: batches.Sequences, num: int, seed: int
-          ) -> list[Pool]:
+def parts(
+  data: types.Dataset, seqs: batches.Sequences, num: int, seed: int
+) -> list[Pool]:
   """A system's labelled sessions in `num` uniform random parts (Algorithm 1)."""
   labels = data.sessions.labels
   order = np.random.default_rng([seed, 0]).permutation(np.flatnonzero(labels >= 0))
-  return [Pool(data.vectors, seqs, part[labels[part] == 0], part[labels[part] == 1], i + 1)
-          for i, part in enumerate(np.array_split(order, num))]
+  return [
+    Pool(data.vectors, seqs, part[labels[part] == 0], part[labels[part] == 1], i + 1)
+    for i, part in enumerate(np.array_split(order, num))
+  ]
 
 
 class Sampler(NamedTuple):
   """How batches are drawn."""
 
-  batch: int            # sessions in a batch
+  batch: int  # sessions in a batch
   anomaly_share: float  # share of anomalies in it; 0: as they come
   seed: int
 
@@ -58,9 +62,12 @@ class Sampler(NamedTuple):
       members = np.concatenate([pool.normals, pool.anomalies])
       chosen = _cycle(members, self.batch, step, [self.seed, 2, pool.number])
     else:
-      chosen = np.concatenate([
-        _cycle(pool.normals, self.batch - count, step, [self.seed, 3, pool.number]),
-        _cycle(pool.anomalies, count, step, [self.seed, 4, pool.number])])
+      chosen = np.concatenate(
+        [
+          _cycle(pool.normals, self.batch - count, step, [self.seed, 3, pool.number]),
+          _cycle(pool.anomalies, count, step, [self.seed, 4, pool.number]),
+        ]
+      )
     return pool.seqs.inverse[chosen], np.isin(chosen, pool.anomalies).astype(np.float64)
 
   def layouts(self, pools: list[Pool]) -> list[batches.Layout]:
@@ -72,18 +79,23 @@ class Sampler(NamedTuple):
       rows = np.unique(np.stack([index, labels]), axis=1)[0].astype(np.int64)
       samples.append(pool.seqs.lengths[rows])
     longest = max(int(pool.seqs.lengths.max(initial=1)) for pool in pools)
-    return [batches.fit_layout(samples, self.batch, longest),
-            batches.roomy(self.batch, longest)]
+    return [
+      batches.fit_layout(samples, self.batch, longest),
+      batches.roomy(self.batch, longest),
+    ]
 
-  def batches(self, pools: list[Pool], step: int, layouts: list[batches.Layout]
-              ) -> list[types.Batch]:
+  def batches(
+    self, pools: list[Pool], step: int, layouts: list[batches.Layout]
+  ) -> list[types.Batch]:
     """Batch `step` of each pool, all of one shape."""
     draws = [self.draw(pool, step) for pool in pools]
     width = max(len(pool.vectors) for pool in pools)
 
     def build(layout: batches.Layout) -> list[types.Batch] | None:
-      made = [batches.assemble(pool.vectors, pool.seqs, *draw, layout)
-              for pool, draw in zip(pools, draws)]
+      made = [
+        batches.assemble(pool.vectors, pool.seqs, *draw, layout)
+        for pool, draw in zip(pools, draws)
+      ]
       return None if any(batch is None for batch in made) else made
 
     made = next(filter(None, map(build, layouts)))
@@ -101,8 +113,10 @@ def _cycle(members: np.ndarray, num: int, step: int, key: list[int]) -> np.ndarr
   """Draws [num] number `step` of an endless stream of shuffled passes."""
   place = np.arange(step * num, (step + 1) * num)
   passes, place = np.divmod(place, len(members))
-  orders = {p: np.random.default_rng([*key, p]).permutation(len(members))
-            for p in np.unique(passes)}
+  orders = {
+    p: np.random.default_rng([*key, p]).permutation(len(members))
+    for p in np.unique(passes)
+  }
   return members[[orders[p][i] for p, i in zip(passes, place)]]
 
 

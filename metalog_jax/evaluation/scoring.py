@@ -20,17 +20,21 @@ class Scorer:
   def sequences(self, data: types.Dataset) -> batches.Sequences:
     """The distinct sequences that the detector reads of `data`."""
     return batches.sequences(
-      data.sessions, self._detector.collapse, self._detector.max_events)
+      data.sessions, self._detector.collapse, self._detector.max_events
+    )
 
-  def scores(self, state, data: types.Dataset,
-             seqs: batches.Sequences | None = None) -> np.ndarray:
+  def scores(
+    self, state, data: types.Dataset, seqs: batches.Sequences | None = None
+  ) -> np.ndarray:
     """Scores [S] float64, each distinct sequence computed once."""
     seqs = seqs or self.sequences(data)
     found = np.zeros(len(seqs.lengths))
-    pending = [(rows, self._score(state, jax.device_put(batch)))
-               for rows, batch in batches.scoring_batches(data.vectors, seqs)]
+    pending = [
+      (rows, self._score(state, jax.device_put(batch)))
+      for rows, batch in batches.scoring_batches(data.vectors, seqs)
+    ]
     for rows, scores in pending:
-      found[rows] = np.asarray(scores)[:len(rows)]
+      found[rows] = np.asarray(scores)[: len(rows)]
     return found[seqs.inverse]
 
   def weights(self, state, data: types.Dataset) -> list[np.ndarray]:
@@ -44,10 +48,10 @@ class Scorer:
     for rows, batch in batches.scoring_batches(data.vectors, seqs):
       weights = np.asarray(self._explain(state, jax.device_put(batch)))
       for row, weight in zip(rows, weights):
-        found[row] = weight[:seqs.lengths[row]]
+        found[row] = weight[: seqs.lengths[row]]
     shares, sessions = [], data.sessions
     for i in range(sessions.num):
-      events = sessions.events[sessions.offsets[i]:sessions.offsets[i + 1]]
+      events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
       share = np.zeros(len(events))
       read = batches.kept(events, self._detector.collapse, self._detector.max_events)
       weight = found[seqs.inverse[i]]
@@ -68,7 +72,8 @@ def validator(scorer: Scorer, valid: tuple[types.Dataset, ...]):
     losses = {}
     for i, (data, seqs) in enumerate(prepared):
       losses[f'valid_loss_{i}_{data.name}'] = balanced_cross_entropy(
-        data.sessions.labels, scorer.scores(state, data, seqs))
+        data.sessions.labels, scorer.scores(state, data, seqs)
+      )
     return losses | {'valid_value': -float(np.mean(list(losses.values())))}
 
   return validate if valid else None
@@ -78,16 +83,24 @@ def balanced_cross_entropy(labels: np.ndarray, scores: np.ndarray) -> float:
   """Mean over the classes present of their mean -log p (p clipped at 1e-6)."""
   right = np.where(labels == 1, scores, 1 - scores)
   loss = -np.log(np.clip(right, 1e-6, 1))
-  return float(np.mean([loss[labels == c].mean() for c in (0, 1) if np.any(labels == c)]))
+  return float(
+    np.mean([loss[labels == c].mean() for c in (0, 1) if np.any(labels == c)])
+  )
 
 
-def explain(scorer: Scorer, state, data: types.Dataset, templates: tuple[str, ...],
-            scores: np.ndarray, threshold: float) -> list[dict]:
+def explain(
+  scorer: Scorer,
+  state,
+  data: types.Dataset,
+  templates: tuple[str, ...],
+  scores: np.ndarray,
+  threshold: float,
+) -> list[dict]:
   """The most anomalous and the worst-judged sessions, event by event."""
   labels = data.sessions.labels
   order = np.argsort(-scores, kind='stable')
   wrong = np.where(labels == 1, threshold - scores, scores - threshold)
-  wrong = np.where((labels >= 0) & ((scores > threshold) != (labels == 1)), wrong, -1.)
+  wrong = np.where((labels >= 0) & ((scores > threshold) != (labels == 1)), wrong, -1.0)
   worst = [i for i in np.argsort(-wrong, kind='stable')[:SHOWN] if wrong[i] >= 0]
   chosen = [(i, 'most anomalous') for i in _different(data, order)]
   chosen += [(i, 'missed' if labels[i] == 1 else 'false alarm') for i in worst]
@@ -96,13 +109,21 @@ def explain(scorer: Scorer, state, data: types.Dataset, templates: tuple[str, ..
   told = []
   for row, ((i, why), share) in enumerate(zip(chosen, scorer.weights(state, part))):
     s = part.sessions
-    events = s.events[s.offsets[row]:s.offsets[row + 1]]
-    told.append({
-      'session_id': str(s.ids[row]), 'label': int(s.labels[row]),
-      'score': float(scores[i]), 'why': why, 'first_line': int(s.first_lines[row]),
-      'last_line': int(s.last_lines[row]),
-      'events': [{'event': int(e), 'template': templates[e], 'weight': float(w),
-                  'line': None} for e, w in zip(events, share)]})
+    events = s.events[s.offsets[row] : s.offsets[row + 1]]
+    told.append(
+      {
+        'session_id': str(s.ids[row]),
+        'label': int(s.labels[row]),
+        'score': float(scores[i]),
+        'why': why,
+        'first_line': int(s.first_lines[row]),
+        'last_line': int(s.last_lines[row]),
+        'events': [
+          {'event': int(e), 'template': templates[e], 'weight': float(w), 'line': None}
+          for e, w in zip(events, share)
+        ],
+      }
+    )
   return told
 
 
@@ -110,7 +131,7 @@ def _different(data: types.Dataset, order: np.ndarray) -> list[int]:
   """The first SHOWN sessions of `order` with different sequences."""
   seen, chosen, s = set(), [], data.sessions
   for i in order:
-    key = s.events[s.offsets[i]:s.offsets[i + 1]].tobytes()
+    key = s.events[s.offsets[i] : s.offsets[i + 1]].tobytes()
     if key not in seen:
       seen.add(key)
       chosen.append(int(i))

@@ -56,6 +56,8 @@ def adapt(
   Raises:
     ValueError: the support's leading axis is not `inner_steps` long.
   """
+  if not config.inner_steps:
+    return params
   if config.support_per_step:
     _check_steps(support, config.inner_steps)
   grad_fn = gradients.inner_gradient(loss_fn, config.order, config.gradient)

@@ -18,9 +18,7 @@ def make_transfer(target: bool = True) -> types.Transfer:
   return types.Transfer((data, data), data if target else None)
 
 
-SUBSETS = [
-  frozenset(x) for n in range(4) for x in itertools.combinations(NEEDS, n)
-]
+SUBSETS = [frozenset(x) for n in range(4) for x in itertools.combinations(NEEDS, n)]
 
 
 @pytest.mark.parametrize('needs', SUBSETS, ids=lambda x: '+'.join(sorted(x)) or 'none')

@@ -184,7 +184,7 @@ def test_q_statistic():
   assert 1 < uneven < 20  # outside the approximation
 
 
-@hypothesis.settings(deadline=None)
+@hypothesis.settings(deadline=None, max_examples=30)
 @hypothesis.given(
   st.lists(st.lists(st.integers(0, 7), max_size=5), min_size=2, max_size=12),
   st.lists(st.lists(st.integers(0, 7), max_size=5), min_size=1, max_size=12),
