@@ -56,7 +56,7 @@ def read(path: str) -> Labels:
     text, source = files.read_text(path)
   except FileNotFoundError:
     raise ValueError(f'{path} does not exist: check --labels') from None
-  lines = pl.Series(text.splitlines(), dtype=pl.String).str.strip_chars()
+  lines = pl.Series(text.split('\n'), dtype=pl.String).str.strip_chars()
   read_rows = _headings if lines.str.starts_with('### ').any() else _columns
   rows = read_rows(path, lines.to_frame('text').with_row_index('line', offset=1))
   clash = rows.filter(pl.col('label') != pl.col('label').first().over('id'))
@@ -79,19 +79,16 @@ def _columns(path: str, lines: pl.DataFrame) -> pl.DataFrame:
   )
   label, strange = values(lines['word'])
   strange |= lines['word'].is_null() | pl.Series(label < 0)
-  if len(lines) and lines['line'][0] == 1 and lines['word'][0] is not None:  # header
-    lines, label, strange = (
-      lines[strange[0] :],
-      label[strange[0] :],
-      strange[strange[0] :],
-    )
-  if strange.any():
-    line, text, *_ = lines.filter(strange).row(0)
+  lines = lines.with_columns(label=pl.Series(label, dtype=pl.Int8), strange=strange)
+  header = (pl.col('line') == 1) & pl.col('strange') & pl.col('word').is_not_null()
+  lines = lines.filter(~header)
+  if lines['strange'].any():
+    line, text, *_ = lines.filter('strange').row(0)
     raise ValueError(
       f'{path}:{line}: {text[:80]!r} is not an id and a label (normal/0 or '
       'anomaly/1): check --labels'
     )
-  return lines.select('line', 'id', label=pl.Series(label, dtype=pl.Int8))
+  return lines.select('line', 'id', 'label')
 
 
 def _headings(path: str, lines: pl.DataFrame) -> pl.DataFrame:

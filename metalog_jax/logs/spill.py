@@ -1,8 +1,8 @@
 """Events on disk until all of them are known.
 
 They are parted by a hash of what they belong to, so that a part holds all events
-of its entities, in order of lines. Where the whole log is one entity, a part is a
-run of consecutive events.
+of its entities, in order of lines; a few events are one part. Where the whole log
+is one entity, a part is a run of consecutive events.
 """
 
 import pathlib
@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from metalog_jax.logs import readers, sessions
 
-PARTS = 32
-WHOLE = 'all'  # the name of the log, where it is not parted
-RUN = 1 << 22  # events of a part of it
+PARTS = 128
+BUFFER = 1 << 19  # events written at once; fewer are not parted at all
+WHOLE = 'all'  # the name of the log, where it is one entity
+RUN = 8  # buffers of a part of it
 
 
 class Spill:
@@ -33,6 +34,9 @@ class Spill:
     self.num_events = 0
     self.num_orphans = 0  # lines that belong to nothing
     self.num_shared = 0  # lines that belong to several
+    self._pending: list[pl.DataFrame] = []
+    self._num_pending = 0
+    self._num_flushed = 0
     self._files: dict[int, tuple[pa.OSFile, pa.RecordBatchWriter]] = {}
 
   def add(self, lines: readers.Lines, codes: np.ndarray) -> None:
@@ -44,6 +48,7 @@ class Spill:
     owners = np.bincount(owner, minlength=number)
     self.num_orphans += int((owners == 0).sum())
     self.num_shared += int((owners > 1).sum())
+    self.num_events += owner.size
     events = pl.DataFrame(
       {
         'entity': entity,
@@ -54,16 +59,24 @@ class Spill:
         'label': lines.label[owner],
       }
     )
+    self._pending.append(events)
+    self._num_pending += len(events)
+    if self._num_pending >= BUFFER:
+      self._flush(PARTS)
+
+  def _flush(self, parts: int) -> None:
+    if not self._pending:
+      return
+    events = pl.concat(self._pending)
+    self._pending, self._num_pending = [], 0
     if self.whole:
-      self._write(self.num_events // RUN, events)
+      self._write(self._num_flushed // RUN, events)
     else:
-      part = events['entity'].hash() % PARTS
-      parted = events.with_columns(part=part).partition_by(
-        'part', as_dict=True, include_key=False, maintain_order=True
-      )
+      events = events.with_columns(part=events['entity'].hash() % parts)
+      parted = events.partition_by('part', as_dict=True, include_key=False)
       for (part,), rows in parted.items():
         self._write(part, rows)
-    self.num_events += len(events)
+    self._num_flushed += 1
 
   def _write(self, part: int, events: pl.DataFrame) -> None:
     table = sessions.to_arrow(events)
@@ -77,6 +90,7 @@ class Spill:
 
   def close(self) -> list[pathlib.Path]:
     """Ends writing; the files of the parts, in order."""
+    self._flush(PARTS if self._num_flushed else 1)
     for sink, writer in self._files.values():
       writer.close()
       sink.close()

@@ -92,7 +92,8 @@ def test_grouping(tmp_path_factory, owners, border, size, at_line, whole, parts,
   cut = sessions.Cut(lines=size, at_line=at_line, keep_lines=True)
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(spill, 'PARTS', parts)
-    patch.setattr(spill, 'RUN', block)
+    patch.setattr(spill, 'BUFFER', border)
+    patch.setattr(spill, 'RUN', 1)
     patch.setattr(sessions, 'BLOCK', block)
     rows, _ = run(tmp_path_factory.mktemp('s'), chunks, cut, whole)
   want = expected(chunks, cut, whole)
@@ -111,6 +112,7 @@ def test_time_windows_of_the_whole_log(tmp_path_factory, gaps, block):
   """Windows follow each other, cover every line, and run as long as asked."""
   times = np.cumsum(gaps)
   with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(spill, 'BUFFER', 1)
     patch.setattr(spill, 'RUN', block)
     rows, _ = run(
       tmp_path_factory.mktemp('s'),
