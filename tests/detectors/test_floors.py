@@ -211,6 +211,7 @@ def test_distances_between_long_sessions_are_exact():
   np.testing.assert_allclose(alone[:-1], expected, rtol=1e-5)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(st.lists(st.lists(st.integers(0, 7), max_size=6), max_size=12))
 def test_bags(rows):
   sessions = builders.sessions(rows)

@@ -141,6 +141,7 @@ _texts = st.lists(
 )
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(_texts)
 def test_agrees_with_the_slow_statement(texts):
   loaded = _LOADED
@@ -148,6 +149,7 @@ def test_agrees_with_the_slow_statement(texts):
   np.testing.assert_allclose(table.vectors[1:], _slow(texts, loaded), atol=1e-6)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(
   _texts,
   st.randoms(use_true_random=False),

@@ -82,11 +82,13 @@ def _sub_words_by_hand(token):
   return [part for part in [*found, word] if part]
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(st.text("abzABZ019-_<*>.é'É", max_size=12))
 def test_reference_sub_words_agree_with_a_second_statement(token):
   assert words.sub_words(token) == _sub_words_by_hand(token)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(st.text(st.characters(exclude_characters='İ'), max_size=30))
 def test_laws_of_any_text(text):
   for style in ('paper', 'reference'):

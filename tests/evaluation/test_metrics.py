@@ -16,6 +16,7 @@ _rows = st.lists(
 )  # label, score (many ties), weight
 
 
+@hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(_rows, st.integers(-4, 4))
 def test_agrees_with_scikit_learn(rows, threshold):
   labels, scores, weights = (np.array(column, float) for column in zip(*rows))
@@ -49,6 +50,7 @@ def test_agrees_with_scikit_learn(rows, threshold):
     assert found[name] == (None if value is None else pytest.approx(value, abs=1e-12))
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(_rows)
 def test_weights_are_repeats(rows):
   labels, scores, weights = (np.array(column) for column in zip(*rows))
@@ -59,6 +61,7 @@ def test_weights_are_repeats(rows):
     assert weighted[name] == (None if expected is None else pytest.approx(expected))
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(_rows)
 def test_ranking_is_all_that_counts_for_areas(rows):
   labels, scores, weights = (np.array(column, float) for column in zip(*rows))
@@ -113,6 +116,7 @@ def test_distinct_takes_the_majority_and_ties_are_anomalous():
 _sequences = st.lists(st.lists(st.integers(1, 3), max_size=4), min_size=1, max_size=20)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(_sequences)
 def test_distinct_agrees_with_tuples(rows):
   found = metrics.distinct(builders.sessions(rows))
@@ -121,6 +125,7 @@ def test_distinct_agrees_with_tuples(rows):
   assert (np.diff(found.first) > 0).all()
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(_sequences, _sequences)
 def test_unseen_are_the_sequences_training_has_not(test_rows, train_rows):
   sessions = builders.sessions(test_rows)

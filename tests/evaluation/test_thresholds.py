@@ -10,6 +10,7 @@ from metalog_jax.evaluation import metrics, thresholds
 _scores = st.lists(st.floats(-5, 5, width=16), min_size=1, max_size=30)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(
   st.lists(st.tuples(st.integers(-1, 1), st.integers(0, 6)), min_size=1, max_size=30)
 )
@@ -51,6 +52,7 @@ def test_best_f1_needs_an_anomaly():
     thresholds.best_f1([0, -1], [1, 2])
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(_scores, st.floats(0, 1))
 def test_quantile_is_the_lowest_score_that_keeps_its_promise(scores, share):
   found = thresholds.normal_quantile(scores, share)
@@ -62,6 +64,7 @@ def test_quantile_is_the_lowest_score_that_keeps_its_promise(scores, share):
     assert np.mean(scores > lower.max()) > 1 - share - 1e-9
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(_scores, st.floats(0, 1))
 def test_alert_rate_is_not_exceeded(scores, rate):
   found = thresholds.alert_rate(scores, rate)
