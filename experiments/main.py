@@ -8,7 +8,7 @@ import pathlib
 import sys
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool('debug', False, 'show the traceback of an error')
@@ -16,6 +16,7 @@ flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 def run(main: Callable[..., None], with_arguments: bool = False) -> None:
   """Parses the flags and calls `main()`; `main(list)` if it is to get arguments."""
+  logging.set_verbosity(logging.WARNING)  # checkpointing tells every step otherwise
   parse = functools.partial(_parse, with_arguments)
   call = lambda argv: _call(lambda: main(argv[1:]) if with_arguments else main())
   app.run(call, flags_parser=parse)
