@@ -147,7 +147,8 @@ def summary(manifest: dict) -> str:
   """What was prepared, for people."""
   m = manifest
   lines = [
-    f'{m["system"]}: {m["lines"]:,} lines, {m["bad_lines"]:,} bad; '
+    f'{m["system"]}{" (SIMULATED)" * m["simulated"]}: {m["lines"]:,} lines, '
+    f'{m["bad_lines"]:,} bad; '
     f'{m["templates"] - 1:,} templates ({m["mining"]}, {m["template_hash"][:12]})',
     f'{m["sessions"]:,} sessions, {m["anomalies"]:,} anomalous, {m["unlabelled"]:,} '
     f'without a label; {m["events"]:,} events, {m["distinct_sequences"]:,} distinct '

@@ -65,7 +65,7 @@ class Spill:
       self._flush(PARTS)
 
   def _flush(self, parts: int) -> None:
-    if not self._pending:
+    if not self._num_pending:
       return
     events = pl.concat(self._pending)
     self._pending, self._num_pending = [], 0

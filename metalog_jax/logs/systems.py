@@ -52,24 +52,27 @@ class Options:
     _choose('system', self.system, formats.SYSTEMS)
     _choose('mining', self.mining, MINING)
     _choose('parser', self.parser, PARSERS)
-    belongs = {'sessions': 'jsonl', 'templates': 'jsonl', 'format': 'custom',
-               'time_format': 'custom'}  # fmt: skip
-    for name, system in belongs.items():
-      if getattr(self, name) and self.system != system:
-        raise ValueError(f'--{name} is for --system={system}, not {self.system}')
-    for name in ('logs', 'labels', 'group', 'window') if self.system == 'jsonl' else ():
-      if getattr(self, name):
-        raise ValueError(f'--{name} is not for --system=jsonl, whose sessions are made')
-    needed = {'jsonl': ('sessions',), 'custom': ('logs', 'format')}
-    for name in needed.get(self.system, ('logs',)):
-      if not getattr(self, name):
-        what = 'REGEX' if name == 'format' else 'PATH'
-        raise ValueError(f'--system={self.system} needs --{name}={what}')
+    made, own = self.system == 'jsonl', self.system == 'custom'
+    _need(self, made, 'sessions', 'PATH')
+    _need(self, not made, 'logs', 'PATH')
+    _need(self, own, 'format', 'REGEX')
+    for name, fits in (
+      *((name, made) for name in ('sessions', 'templates')),
+      *((name, not made) for name in ('logs', 'labels', 'group', 'window')),
+      *((name, own) for name in ('format', 'time_format')),
+    ):
+      if getattr(self, name) and not fits:
+        raise ValueError(f'--{name} means nothing to --system={self.system}')
     if self.max_events < 0:
       raise ValueError(f'--max_events={self.max_events}: give 0 (all) or more')
     budgets.parse(self.max_bad_lines)
     if self.fit != 'all' and not budgets.parse(self.fit):
       raise ValueError(f'--fit={self.fit} leaves no line to fit templates on')
+
+
+def _need(options: Options, needed: bool, name: str, what: str) -> None:
+  if needed and not getattr(options, name):
+    raise ValueError(f'--system={options.system} needs --{name}={what}')
 
 
 def _choose(flag: str, value: str, choices: Iterable[str]) -> None:
@@ -104,12 +107,21 @@ def prepare(
     else:
       made = raw.prepare(make_plan(options, frozen), writer, pool, progress)
     manifest = {**made.manifest, 'options': _as_json(options)}
+    manifest['simulated'] = any(map(is_simulated, options.logs))
     used = [item['sha256'] for item in made.manifest['inputs']]
     manifest['fingerprint'] = _fingerprint(options, frozen, used)
     seconds = time.monotonic() - start
     manifest['seconds'] = {**made.seconds, 'prepare': round(seconds, 3)}
     manifest['lines_per_second'] = round(manifest['lines'] / seconds)
     return writer.finish(options.system, made.texts, made.counts, manifest)
+
+
+def is_simulated(path: str) -> bool:
+  """Whether `experiments.simulate` wrote the log: its truth lies beside it."""
+  truth = pathlib.Path(path).with_name('truth.csv')
+  return truth.is_file() and truth.read_bytes()[:32].startswith(
+    b'SessionId,Label,Kind,'
+  )
 
 
 def make_plan(options: Options, frozen: templates.Templates | None) -> raw.Plan:

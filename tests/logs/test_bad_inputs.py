@@ -218,9 +218,9 @@ def test_read_only_folder(tmp_path, monkeypatch):
     ({'fit': '0%'}, '--fit=0% leaves no line'),
     ({'max_bad_lines': '5 percent'}, "'5 percent' is neither"),
     ({'max_events': -1}, '--max_events=-1'),
-    ({'format': '(?P<content>.*)'}, '--format is for --system=custom'),
-    ({'sessions': ('x',)}, '--sessions is for --system=jsonl'),
-    ({'system': 'jsonl', 'sessions': ('x',)}, '--logs is not for --system=jsonl'),
+    ({'format': '(?P<content>.*)'}, '--format means nothing to --system=hdfs'),
+    ({'sessions': ('x',)}, '--sessions means nothing to --system=hdfs'),
+    ({'system': 'jsonl', 'sessions': ('x',)}, '--logs means nothing to --system=jsonl'),
   ],
 )  # fmt: skip
 def test_wrong_options(tmp_path, change, message):

@@ -174,6 +174,13 @@ def test_manifest(tmp_path, log):
   assert store.locate(manifest, 243 + 242) == (log, 242)
 
 
+def test_simulated_logs_are_called_so(tmp_path, log):
+  options = systems.Options('hdfs', (log,))
+  assert systems.prepare(options, tmp_path / 'out')['simulated'] is False
+  (tmp_path / 'truth.csv').write_text('SessionId,Label,Kind,Shared\n')
+  assert systems.prepare(options, tmp_path / 'out')['simulated'] is True
+
+
 def test_session_files(tmp_path):
   rows = [
     {'session_id': 'a', 'events': ['E2', 'E1'], 'label': 1},
