@@ -145,9 +145,9 @@ def _window(cut: Cut, start: float | None) -> pl.Expr:
   if cut.lines:
     return pl.int_range(pl.len()).over('entity', 'side') // cut.lines
   # An event whose clock runs back belongs to the window that is open.
-  time = pl.col('time').forward_fill().backward_fill().cum_max().over('entity')
-  begin = pl.lit(start) if start is not None else time.first().over('entity')
-  return ((time - begin) / cut.seconds).floor().cast(pl.Int64)
+  clock = pl.col('time').forward_fill().backward_fill().cum_max()
+  begin = pl.lit(start) if start is not None else clock.first().over('entity')
+  return ((clock.over('entity') - begin) / cut.seconds).floor().cast(pl.Int64)
 
 
 def merge(paths: Sequence[pathlib.Path]) -> Iterator[pl.DataFrame]:

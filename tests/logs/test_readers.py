@@ -250,6 +250,15 @@ def test_chunks_change_nothing(tmp_path, chunk_bytes):
   assert parts[-1].report() == whole[-1].report()
 
 
+def test_ten_bad_lines_of_a_reason_are_kept(tmp_path):
+  path = tmp_path / 'a.log'
+  path.write_text('odd\n' * 25)
+  *_, bad = read([path, path], formats.BGL, chunk_bytes=20)
+  (kept,) = bad.reasons.values()
+  assert kept['count'] == 50
+  assert [shown['line'] for shown in kept['first']] == list(range(1, 11))
+
+
 def test_structured_rows_that_do_not_fit(tmp_path):
   path = tmp_path / 'x_structured.csv'
   path.write_text(

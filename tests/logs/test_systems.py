@@ -99,6 +99,26 @@ def test_windows_never_span_the_cut(tmp_path, log):
   assert sorted(lines) == list(range(1, 241))
 
 
+@pytest.mark.parametrize('mining', systems.MINING)
+@pytest.mark.parametrize('chunk', [1, 1 << 20])
+def test_only_the_first_lines_are_fitted_on(tmp_path, monkeypatch, mining, chunk):
+  """Line n holds n words, so that it needs a template of its own."""
+  monkeypatch.setattr(files, 'CHUNK', chunk)
+  log = tmp_path / 'x.log'
+  lines = [f'081109 203518 1 INFO a: blk_1{" word" * n}' for n in range(1, 11)]
+  lines[2], lines[5] = '', 'a bad line'
+  log.write_text('\n'.join(lines))
+  for fit, events in (('40%', 3), ('7', 5), ('all', 8)):
+    options = systems.Options(
+      'hdfs', (str(log),), fit=fit, mining=mining, max_bad_lines='1'
+    )
+    manifest = systems.prepare(options, tmp_path / 'out')
+    assert manifest['templates'] - 1 == events
+    assert manifest['assignment']['unknown'] == 8 - events
+    found = store.load(tmp_path / 'out').sessions.events
+    assert (found > 0).tolist() == [True] * events + [False] * (8 - events)
+
+
 def test_frozen_templates(tmp_path, log):
   """Other lines get the events of templates fitted before, or the unknown one."""
   systems.prepare(systems.Options('hdfs', (log,)), tmp_path / 'train')
