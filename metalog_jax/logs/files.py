@@ -75,7 +75,7 @@ def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
 
 
 def _is_log(name: str) -> bool:
-  return not name.startswith('.') and ('.log' in name or is_structured(name))
+  return not name.startswith('.') and '.log.' in f'{name}.'
 
 
 def is_structured(path: str) -> bool:

@@ -97,11 +97,8 @@ class Events:
       raise ValueError(f'{path} needs the columns event_id,template: check --templates')
     seen: dict[str, str] = {}
     for row in rows:
-      name, template, where = (
-        row['event_id'],
-        row['template'],
-        f'{path}:{rows.line_num}',
-      )
+      name, template = row['event_id'], row['template']
+      where = f'{path}:{rows.line_num}'
       if not name or template is None:
         raise ValueError(f'{where}: a column is missing: check --templates')
       if seen.setdefault(name, template) != template:
@@ -117,11 +114,10 @@ class Known:
 
   def has(self, where: str, name: str, *content) -> bool:
     """Raises ValueError where `name` was another session before."""
-    before = self._seen.setdefault(name, None)
-    self._seen[name] = hash(content)
-    if before not in (None, self._seen[name]):
+    new = name not in self._seen
+    if self._seen.setdefault(name, hash(content)) != hash(content):
       raise ValueError(f'{where}: session_id {name} stands for two different sessions')
-    return before is not None
+    return not new
 
 
 def parse(

@@ -60,26 +60,10 @@ def split(
   Raises:
     ValueError: a budget asks for more than there is; it says how many there are.
   """
-  if kind not in KINDS:
-    raise ValueError(f'--split={kind}: choose one of {", ".join(KINDS)}')
   labels = np.asarray(system.sessions.labels)
-  if normals == 'fit' and kind != 'chronological':
-    raise ValueError(f'--target_normals=fit needs --split=chronological, not {kind}')
-  num_normals = None if normals == 'fit' else budget(normals, int((labels == 0).sum()))
+  pool, rest, num_normals = _pool(system, kind, normals, tail)
   num_anomalies = budget(anomalies, int((labels == 1).sum()))
   rng = np.random.default_rng(seed)
-  if kind == 'chronological':
-    order = time_order(system.sessions)
-    if num_normals is None:
-      pool, rest = _cut_at_line(system, order)
-      num_normals = int((labels[pool] == 0).sum())
-    else:
-      pool, rest = _cut_at_budget(system.name, labels, order, num_normals)
-  elif kind == 'tail':
-    cut = labels.size - budget(tail, labels.size)
-    pool, rest = np.arange(cut), np.arange(cut, labels.size)
-  else:
-    pool, rest = np.arange(labels.size), np.zeros(0, np.int64)
   chosen_normals = _draw(rng, pool, labels, 0, num_normals, system.name, kind)
   chosen_anomalies = _draw(rng, pool, labels, 1, num_anomalies, system.name, kind)
   train = np.concatenate([chosen_normals, chosen_anomalies])
@@ -93,10 +77,28 @@ def split(
     'normals': str(normals),
     'anomalies': str(anomalies),
     'seed': seed,
+    **({'tail': tail} if kind == 'tail' else {}),
   }
-  if kind == 'tail':
-    settings['tail'] = tail
   return parts._replace(audit={**settings, **audit(system, parts)})
+
+
+def _pool(system, kind, normals, tail) -> tuple[np.ndarray, np.ndarray, int]:
+  """What training sessions are drawn from, what follows it, how many normals."""
+  if kind not in KINDS:
+    raise ValueError(f'--split={kind}: choose one of {", ".join(KINDS)}')
+  is_normal = np.asarray(system.sessions.labels) == 0
+  if normals == 'fit':
+    if kind != 'chronological':
+      raise ValueError(f'--target_normals=fit needs --split=chronological, not {kind}')
+    pool, rest = _cut_at_line(system, time_order(system.sessions))
+    return pool, rest, int(is_normal[pool].sum())
+  number = budget(normals, int(is_normal.sum()))
+  every = np.arange(is_normal.size)
+  if kind == 'chronological':
+    order = time_order(system.sessions)
+    return *_cut_at_budget(system.name, is_normal, order, number), number
+  cut = is_normal.size - (budget(tail, is_normal.size) if kind == 'tail' else 0)
+  return every[:cut], every[cut:], number
 
 
 def time_order(sessions: types.Sessions) -> np.ndarray:
@@ -108,9 +110,9 @@ def time_order(sessions: types.Sessions) -> np.ndarray:
   return np.argsort(filled, kind='stable')
 
 
-def _cut_at_budget(name, labels, order, num_normals):
+def _cut_at_budget(name, is_normal, order, num_normals):
   """The shortest prefix of `order` with the budgeted normals, and what follows."""
-  found = np.cumsum(labels[order] == 0)
+  found = np.cumsum(is_normal[order])
   if num_normals and (not found.size or found[-1] < num_normals):
     have = int(found[-1]) if found.size else 0
     raise ValueError(
@@ -123,11 +125,11 @@ def _cut_at_budget(name, labels, order, num_normals):
 
 def _cut_at_line(system, order):
   """Sessions that end at the templates' last line at most; those that start later."""
-  cut = system.manifest.get('fit', {}).get('last_line')
-  if not cut:
+  fit = system.manifest.get('fit', {'share': 'all'})
+  if fit['share'] == 'all':
     raise ValueError(f'system {system.name} was prepared without --fit=SHARE')
   first, last = system.sessions.first_lines[order], system.sessions.last_lines[order]
-  return order[last <= cut], order[first > cut]
+  return order[last <= fit['last_line']], order[first > fit['last_line']]
 
 
 def _draw(rng, pool, labels, label, number, name, kind):

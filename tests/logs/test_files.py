@@ -101,7 +101,8 @@ def test_a_line_without_end_is_held_in_little_memory(tmp_path):
 
 
 def test_folders_and_patterns(tmp_path):
-  for name in ('b.log', 'a/z.log', 'a/labels.log', '.hidden.log', 'notes.txt'):
+  for name in ('b.log', 'a/z.log', 'a/labels.log', '.hidden.log', 'notes.txt',
+               'b.log_structured.csv'):  # fmt: skip
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text('x\n')
   labels = str(tmp_path / 'a/labels.log')

@@ -118,6 +118,12 @@ def test_the_cut_of_the_templates():
   assert got.test.tolist() == [3, 4, 5]
 
 
+def test_templates_fitted_on_everything_make_no_cut():
+  toy = system([0, 1, 0], fit={'share': 'all', 'last_line': 30})
+  with pytest.raises(ValueError, match='was prepared without --fit'):
+    splits.split(toy, 'chronological', 'fit', 1, 0)
+
+
 def test_audit():
   rows = [[1, 2], [1, 2], [1], [1], [2], [1, 2]]
   toy = system([0, 1, 0, 1, 0, -1], events=rows, shared_lines=3)
