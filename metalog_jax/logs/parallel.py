@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-FEW = 8  # inputs that are done sooner than processes have started
+FEW = 16  # inputs that are done sooner than processes have started
 
 
 class Pool:
-  """Maps in this process, or in `workers` others where there is much to do.
+  """Maps in this process, and in `workers` others once there is much to do.
 
   Results come in the order of the inputs, and few inputs are held at a time.
   """
@@ -27,23 +27,20 @@ class Pool:
   def map(
     self, function: Callable[..., Any], inputs: Iterable, few: int = 0
   ) -> Iterator[Any]:
-    """Yields function(input); fewer than `few` inputs are done here.
+    """Yields function(input); before other processes start, `few` are done here.
 
     Raises:
       OSError: a process died; ValueError and others as `function` raises them.
     """
-    inputs, few = iter(inputs), few or FEW
-    if self.workers > 1 and self._executor is None:
-      first = list(itertools.islice(inputs, few))
-      if len(first) == few:
-        self._executor = _make_executor(self.workers)
-      inputs = itertools.chain(first, inputs)
+    inputs = iter(inputs)
     if self._executor is None:
-      yield from map(function, inputs)
-      return
+      here = None if self.workers <= 1 else few or FEW
+      yield from map(function, itertools.islice(inputs, here))
     waiting = collections.deque()
     try:
       for item in inputs:
+        if self._executor is None:
+          self._executor = _make_executor(self.workers)
         waiting.append(self._executor.submit(function, item))
         if len(waiting) > self.workers + 1:
           yield waiting.popleft().result()
