@@ -5,6 +5,7 @@ cheaper than forming the attended sequence, and it is what a report can show.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -18,23 +19,10 @@ Array = types.Array
 Pooling = Literal['sum', 'mean', 'log_sum']
 
 
-def _softmax(scores: Array, mask: Array) -> Array:
-  """Softmax over the last axis where `mask`; finite even where nothing is left."""
-  scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min / 2)
-  return jax.nn.softmax(scores, axis=-1)
-
-
-def _pool(bands: list[tuple[Array, Array]], batch: types.Batch):
-  """Sums states [n, L, H] by weights [n, L] of every band; weights by segments."""
-  context = [jnp.einsum('nl,nlh->nh', weights, states) for states, weights in bands]
-  weights = staircase.to_segments([weights for _, weights in bands], batch)
-  return jnp.concatenate(context), weights
-
-
 def self_attention(
   w_q: Array,
   w_k: Array,
-  states: tuple[Array, ...],
+  states: Array,
   batch: types.Batch,
   pooling: Pooling = 'sum',
   scale: bool = False,
@@ -48,7 +36,7 @@ def self_attention(
   Args:
     w_q: [H, H].
     w_k: [H, H].
-    states: by segments, [R_k, L_k, H].
+    states: flat, [N, H].
     batch: the batch that the states are of.
     pooling: 'sum' as published; 'mean' divides by the number of events, so that
       long sessions do not drown the head; 'log_sum' is asinh(sum), which grows
@@ -62,25 +50,22 @@ def self_attention(
     Zhang et al, MetaLog, ICSE 2024, eq. 4 (which also defines V and leaves it
     unused).
   """
-  bands = []
-  factor = 1 / math.sqrt(w_q.shape[0]) if scale else 1
-  for a, mask in zip(*map(staircase.to_bands, (states, staircase.masks(batch)))):
-    scores = jnp.einsum('nth,nlh->ntl', factor * (a @ w_q.T), a @ w_k.T)
-    matrix = _softmax(scores, mask[:, None])
-    weights = jnp.einsum('nt,ntl->nl', mask.astype(a.dtype), matrix)
-    if pooling == 'mean':
-      weights /= jnp.maximum(mask.sum(1, keepdims=True), 1).astype(a.dtype)
-    bands.append((a, weights))
-  context, weights = _pool(bands, batch)
+  queries = states @ w_q.T / (math.sqrt(w_q.shape[0]) if scale else 1)
+  keys = states @ w_k.T
+
+  def weigh(mask, q, k):
+    matrix = _softmax(jnp.einsum('nth,nlh->ntl', q, k), mask[:, None])
+    weights = jnp.einsum('nt,ntl->nl', mask.astype(q.dtype), matrix)
+    if pooling != 'mean':
+      return weights
+    return weights / jnp.maximum(mask.sum(1, keepdims=True), 1).astype(q.dtype)
+
+  context, weights = _pool(weigh, states, batch, queries, keys)
   return jnp.arcsinh(context) if pooling == 'log_sum' else context, weights
 
 
 def guide_attention(
-  guide: Array,
-  weight: Array,
-  bias: Array,
-  states: tuple[Array, ...],
-  batch: types.Batch,
+  guide: Array, weight: Array, bias: Array, states: Array, batch: types.Batch
 ) -> tuple[Array, tuple[Array, ...]]:
   """The released MetaLog's attention: additive, asked by one learned guide g.
 
@@ -91,18 +76,35 @@ def guide_attention(
     guide: [H].
     weight: [2H], w₁ and w₂.
     bias: [].
-    states: by segments, [R_k, L_k, H].
+    states: flat, [N, H].
     batch: the batch that the states are of.
 
   Returns:
     The context [B, H], and the weight of every event by segments [R_k, L_k].
   """
-  bands = []
   w_guide, w_state = jnp.split(weight, 2)
-  for a, mask in zip(*map(staircase.to_bands, (states, staircase.masks(batch)))):
-    scores = jnp.tanh(w_guide @ guide + a @ w_state + bias)
-    bands.append((a, _softmax(scores, mask) * mask))
-  return _pool(bands, batch)
+  scores = jnp.tanh(w_guide @ guide + states @ w_state + bias)
+  weigh = lambda mask, scores: _softmax(scores, mask) * mask
+  return _pool(weigh, states, batch, scores)
+
+
+def _pool(
+  weigh: Callable[..., Array], states: Array, batch: types.Batch, *inputs: Array
+) -> tuple[Array, tuple[Array, ...]]:
+  """Sums the states by weigh(mask [n, L], *inputs [n, L, ...]) -> [n, L] per band."""
+  layout = staircase.layout(batch)
+  arrays = (states, staircase.mask(batch), *inputs)
+  weights, context = [], []
+  for a, *rest in zip(*(staircase.bands(x, layout) for x in arrays), strict=True):
+    weights.append(weigh(*rest))
+    context.append(jnp.einsum('nl,nlh->nh', weights[-1], a))
+  return jnp.concatenate(context), staircase.segments(weights, layout)
+
+
+def _softmax(scores: Array, mask: Array) -> Array:
+  """Softmax over the last axis where `mask`; finite even where nothing is left."""
+  scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min / 2)
+  return jax.nn.softmax(scores, axis=-1)
 
 
 class SelfAttention(nn.Module):
@@ -113,8 +115,8 @@ class SelfAttention(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, states: tuple[Array, ...], batch: types.Batch):
-    size = states[0].shape[-1]
+  def __call__(self, states: Array, batch: types.Batch):
+    size = states.shape[-1]
     w_q = self.param('w_q', init.uniform(size), (size, size))
     w_k = self.param('w_k', init.uniform(size), (size, size))
     w_q, w_k = init.cast((w_q, w_k), self.dtype)
@@ -127,8 +129,8 @@ class GuideAttention(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, states: tuple[Array, ...], batch: types.Batch):
-    size = states[0].shape[-1]
+  def __call__(self, states: Array, batch: types.Batch):
+    size = states.shape[-1]
     guide = self.param('guide', nn.initializers.normal(1.0), (size,))
     # Xavier's bound for a [1, 2H] matrix.
     weight = self.param('weight', init.uniform(2 * size + 1, math.sqrt(6)), (2 * size,))

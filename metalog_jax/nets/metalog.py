@@ -25,6 +25,7 @@ class Network(nn.Module):
     attention: 'self' (the paper's eq. 4) or 'guide' (the released code).
     pooling: of self-attention, see `attention.self_attention`.
     scale: whether self-attention divides its scores by sqrt(H).
+    peaks: adds the largest value that every unit had, see `peaks`.
     counts: C > 0 adds C soft counts to the context, see `soft_counts`.
     head: 'tanh_logit' bounds the logits to (-1, 1) as the paper does; 'linear'
       starts with orthonormal rows and has a bias, as in the released code.
@@ -38,6 +39,7 @@ class Network(nn.Module):
   attention: Literal['self', 'guide'] = 'self'
   pooling: Pooling = 'sum'
   scale: bool = False
+  peaks: bool = False
   counts: int = 0
   head: Literal['tanh_logit', 'linear'] = 'tanh_logit'
   dtype: Any = None
@@ -59,6 +61,8 @@ class Network(nn.Module):
     else:
       attend = attention.GuideAttention(self.dtype, name='attention')
     context, weights = attend(states, batch)
+    if self.peaks:
+      context = jnp.concatenate([context, peaks(states, batch)], -1)
     if self.counts:
       counts = Linear(self.counts, dtype=self.dtype, name='counts')(batch.vectors)
       context = jnp.concatenate([context, soft_counts(counts, batch)], -1)
@@ -73,6 +77,23 @@ class Network(nn.Module):
 RELEASED = Network(bidirectional=True, attention='guide', head='linear')
 
 
+def peaks(states: Array, batch: types.Batch) -> Array:
+  """The maximum over a session's events of every unit of the state.
+
+  One event can decide, however long the session is.
+
+  Args:
+    states: flat, [N, H], in (-1, 1).
+    batch: the batch that the states are of.
+
+  Returns:
+    [B, H]; -1 for rows without events.
+  """
+  states = jnp.where(staircase.mask(batch)[:, None], states, -1)
+  bands = staircase.bands(states, staircase.layout(batch))
+  return jnp.concatenate([band.max(1) for band in bands])
+
+
 def soft_counts(logits: Array, batch: types.Batch) -> Array:
   """log(1 + how often), for C learned kinds of events: log1p(Σ_t sigmoid(f(e_t))).
 
@@ -85,12 +106,10 @@ def soft_counts(logits: Array, batch: types.Batch) -> Array:
   Returns:
     [B, C].
   """
-  kinds = jax.nn.sigmoid(logits)
-  total = jnp.zeros((batch.lengths.shape[0], kinds.shape[-1]), kinds.dtype)
-  for events, mask in zip(batch.events, staircase.masks(batch), strict=True):
-    sums = jnp.einsum('rl,rlc->rc', mask.astype(kinds.dtype), kinds[events])
-    total = total.at[: events.shape[0]].add(sums)
-  return jnp.log1p(total)
+  kinds = jax.nn.sigmoid(logits)[staircase.flat(batch.events)]  # [N, C]
+  kinds *= staircase.mask(batch)[:, None].astype(kinds.dtype)
+  bands = staircase.bands(kinds, staircase.layout(batch))
+  return jnp.log1p(jnp.concatenate([band.sum(1) for band in bands]))
 
 
 class Linear(nn.Module):

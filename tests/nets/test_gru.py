@@ -1,0 +1,136 @@
+"""The GRU: against a plain scan of its cell, and free of padding."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metalog_jax.nets import gru, recurrence, staircase
+from tests import staircases
+
+FORMS = [(1, False), (2, False), (2, True)]
+
+
+def make(batch, layers, bidirectional, hidden=4):
+  module = gru.Gru(hidden, layers, bidirectional)
+  return staircases.params(module, batch)
+
+
+def plain(params, batch, layers, bidirectional):
+  """The same by one masked scan over a padded batch, differentiated by jax."""
+  batch = staircases.padded(jax.tree.map(np.asarray, batch))
+  x = batch.vectors[batch.events[0]].swapaxes(0, 1)  # [L, B, D]
+  mask = (np.arange(x.shape[0])[:, None] < batch.lengths)[..., None]
+  for layer in range(layers):
+    sides = []
+    for suffix in ('', '_reverse')[: 1 + bidirectional]:
+      w_ih, w_hh, b_ih, b_hh = (
+        params[f'{n}_l{layer}{suffix}']
+        for n in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')
+      )
+
+      def step(h, xs, w_hh=w_hh, b_hh=b_hh):
+        x, mask = xs
+        h = jnp.where(mask, recurrence.cell(x, h, w_hh, b_hh)[0], h)
+        return h, h
+
+      start = jnp.zeros((x.shape[1], w_hh.shape[1]))
+      xs = (x @ w_ih.T + b_ih, mask)
+      sides.append(jax.lax.scan(step, start, xs, reverse=bool(suffix))[1])
+    x = jnp.concatenate(sides, -1)
+  return jnp.where(mask, x, 0).swapaxes(0, 1)  # [B, L, H']
+
+
+def on_grid(params, batch, layers, bidirectional):
+  """Our states on the same grid, zero at padding."""
+  states = gru.gru(params, batch, layers, bidirectional)
+  layout = staircase.layout(batch)
+  states = jnp.where(staircase.mask(batch)[:, None], states, 0)
+  total = sum(steps for _, steps in layout)
+  grow = lambda x: jnp.pad(x, ((0, 0), (0, total - x.shape[1]), (0, 0)))
+  return jnp.concatenate([grow(x) for x in staircase.bands(states, layout)])
+
+
+@pytest.mark.parametrize('layers,bidirectional', FORMS)
+def test_derivatives_equal_those_of_a_plain_scan(layers, bidirectional):
+  batch = staircases.batch(rows=9)
+  params = make(batch, layers, bidirectional)
+  rng = np.random.default_rng(1)
+  probe = rng.normal(size=on_grid(params, batch, layers, bidirectional).shape)
+  direction = jax.tree.map(lambda x: rng.normal(size=x.shape), params)
+
+  def derivatives(run):
+    loss = lambda p: jnp.vdot(probe, run(p, batch, layers, bidirectional) ** 2)
+    grad = jax.grad(loss)
+    along = lambda p: sum(map(jnp.vdot, *map(jax.tree.leaves, (grad(p), direction))))
+    return {
+      'value': loss(params),
+      'tangent': jax.jvp(loss, (params,), (direction,))[1],
+      'gradient': grad(params),
+      'forward over reverse': jax.jvp(grad, (params,), (direction,))[1],
+      'reverse over reverse': jax.grad(along)(params),
+    }
+
+  ours, theirs = (jax.jit(lambda f=f: derivatives(f))() for f in (on_grid, plain))
+  for name, expected in theirs.items():
+    assert staircases.difference(ours[name], expected) < 1e-12, name
+
+
+def test_third_derivative():
+  batch = staircases.batch(lengths=(4, 3), cuts=(2, 4))
+  params = make(batch, 1, False, hidden=3)
+  direction = jax.tree.map(np.ones_like, params)
+
+  def third(run):
+    f = lambda t: jnp.sum(
+      run(jax.tree.map(lambda p, d: p + t * d, params, direction), batch, 1, False)
+    )
+    return jax.grad(jax.grad(jax.grad(f)))(0.1)
+
+  assert staircases.difference(third(on_grid), third(plain)) < 1e-11
+
+
+def test_vmap_equals_a_loop():
+  many = [staircases.batch(seed) for seed in range(3)]
+  params = make(many[0], 2, True)
+  loss = lambda p, batch: jnp.sum(on_grid(p, batch, 2, True) ** 3)
+  stacked = jax.tree.map(lambda *x: np.stack(x), *many)
+  ours = jax.vmap(jax.grad(loss), (None, 0))(params, stacked)
+  each = [jax.grad(loss)(params, batch) for batch in many]
+  expected = jax.tree.map(lambda *x: np.stack(x), *each)
+  assert staircases.difference(ours, expected) < 1e-12
+
+
+@pytest.mark.parametrize('bidirectional', [False, True])
+def test_rows_of_padding_alone_are_finite(bidirectional):
+  batch = staircases.batch(lengths=(), cuts=(3,), rows=2)
+  params = make(batch, 1, bidirectional)
+  run = functools.partial(gru.gru, layers=1, bidirectional=bidirectional)
+  loss = lambda p: jnp.sum(run(p, batch) ** 2)
+  leaves = jax.tree.leaves((loss(params), jax.grad(loss)(params)))
+  assert all(np.isfinite(leaf).all() for leaf in leaves)
+
+
+def test_names_and_shapes_are_those_of_pytorch():
+  params = make(staircases.batch(dim=5), 2, True, hidden=4)
+  assert {name: leaf.shape for name, leaf in params.items()} == {
+    f'{name}_l{layer}{suffix}': shape
+    for layer, inputs in ((0, 5), (1, 8))
+    for suffix in ('', '_reverse')
+    for name, shape in (
+      ('weight_ih', (12, inputs)),
+      ('weight_hh', (12, 4)),
+      ('bias_ih', (12,)),
+      ('bias_hh', (12,)),
+    )
+  }
+
+
+def test_parameters_start_as_in_pytorch():
+  module = gru.Gru(100, 1)
+  params = module.init(jax.random.key(0), staircases.batch())['params']
+  leaves = np.concatenate([np.ravel(x) for x in jax.tree.leaves(params)])
+  assert 0.099 < np.abs(leaves).max() <= 0.1
+  assert abs(leaves.std() - 0.1 / np.sqrt(3)) < 1e-3
