@@ -37,13 +37,14 @@ class Config:
     'mean', 'how Eq. 4 sums over positions: sum (paper) or mean'
   )
   scale: bool = flags.field(True, 'divide the scores of Eq. 4 by sqrt(hidden)')
+  peaks: bool = flags.field(True, 'the peak of every unit beside the attention context')
   counts: int = flags.field(0, 'soft event counts beside the attention context')
   head: Literal['tanh_logit', 'linear'] = flags.field(
     'linear', 'tanh_logit: the paper; linear: the released code'
   )
   collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
-  max_events: int = flags.field(160, 'events of a session that are read')
-  batch: int = flags.field(100, 'sessions in a source or target batch')
+  max_events: int = flags.field(96, 'events of a session that are read')
+  batch: int = flags.field(32, 'sessions in a source or target batch')
   anomaly_share: float = flags.field(
     0.5, 'share of anomalies that batches are drawn with; 0: as they come'
   )
@@ -62,10 +63,10 @@ class Config:
   adam_b2: float = flags.field(0.999, 'second-moment decay of Adam')
   adam_eps: float = flags.field(1e-8, 'epsilon of Adam')
   lr_decay: float = flags.field(1.0, 'outer rate times this every 1000 meta-steps')
-  steps: int = flags.field(300, 'meta-steps; 0: as many as --metalog.epochs make')
+  steps: int = flags.field(200, 'meta-steps; 0: as many as --metalog.epochs make')
   epochs: int = flags.field(5, 'passes over the parts, where steps is 0')
   patience: int = flags.field(
-    4, 'stop after so many validations without a better one; 0: never'
+    5, 'stop after so many validations without a better one; 0: never'
   )
 
 
@@ -77,8 +78,10 @@ PRESETS = {
     embedding=gcse.Embedding(variant='paper', idf='per_system'),
     pooling='sum',
     scale=False,
+    peaks=False,
     counts=0,
     head='tanh_logit',
+    batch=100,
     collapse=0,
     max_events=500,
     anomaly_share=0.0,
@@ -89,8 +92,10 @@ PRESETS = {
     embedding=gcse.Embedding(variant='reference', idf='per_system'),
     bidirectional=True,
     attention='guide',
+    peaks=False,
     counts=0,
     head='linear',
+    batch=100,
     collapse=0,
     max_events=500,
     anomaly_share=0.0,
@@ -125,6 +130,7 @@ def make(config: Config) -> base.Detector:
     attention=config.attention,
     pooling=config.pooling,
     scale=config.scale,
+    peaks=config.peaks,
     counts=config.counts,
     head=config.head,
   )

@@ -1,0 +1,78 @@
+"""The program as a user runs it: killed at any moment, it goes on bit for bit."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from metalog_jax import checkpoints, model, run
+from tests import test_job
+
+ROOT = pathlib.Path(__file__).parents[2]
+KILLS = int(os.environ.get('METALOG_KILLS', '2'))  # the full proof: 20
+SMALL = (
+  '--metalog.hidden=4 --metalog.layers=1 --metalog.batch=8 --metalog.parts=2 '
+  '--metalog.inner_steps=1 --metalog.steps=400 --metalog.patience=0 --split=random '
+  '--target_normals=20 --target_anomalies=3 --checkpoint_every=10 --report=false'
+).split()
+
+fixture_root = test_job.fixture_root
+
+
+def command(root: pathlib.Path, workdir: pathlib.Path) -> list[str]:
+  return [sys.executable, '-m', 'experiments.train', f'--source={root}/system_a',
+          f'--target={root}/system_b', f'--vectors={root}/vectors.txt',
+          f'--workdir={workdir}', *SMALL]  # fmt: skip
+
+
+def last_state(workdir: pathlib.Path):
+  loaded = model.load(workdir)
+  saved = checkpoints.Checkpoints(workdir / 'checkpoints')
+  progress = saved.restore(run.start(loaded.state))
+  saved.close()
+  return progress
+
+
+@pytest.mark.slow
+def test_kill_nine_changes_nothing(root, tmp_path):
+  env = {
+    **os.environ,
+    'JAX_PLATFORMS': 'cpu',
+    'XDG_CACHE_HOME': str(tmp_path / 'cache'),
+  }
+  start = time.monotonic()
+  subprocess.run(command(root, tmp_path / 'whole'), cwd=ROOT, env=env, check=True)
+  seconds = time.monotonic() - start
+  chance = random.Random(0)
+  for _ in range(KILLS):
+    process = subprocess.Popen(command(root, tmp_path / 'cut'), cwd=ROOT, env=env)
+    time.sleep(chance.uniform(0.2, 1.0) * seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+  subprocess.run(command(root, tmp_path / 'cut'), cwd=ROOT, env=env, check=True)
+  whole, cut = last_state(tmp_path / 'whole'), last_state(tmp_path / 'cut')
+  assert jax.tree.structure(whole) == jax.tree.structure(cut)
+  for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(cut), strict=True):
+    np.testing.assert_array_equal(a, b)
+  metrics = [(tmp_path / x / 'metrics.jsonl').read_text() for x in ('whole', 'cut')]
+  assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize('flag, code, says', [
+  ('--metalog.order=third', 2, 'order'),
+  ('--preset=none', 1, '--preset'),
+  ('--source=nowhere', 1, 'nowhere'),
+  ('--detector=none', 1, '--detector'),
+])  # fmt: skip
+def test_wrong_flags_end_with_one_line(root, tmp_path, flag, code, says):
+  args = [*command(root, tmp_path / 'x'), flag]
+  done = subprocess.run(args, cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == code
+  assert says in done.stderr and 'Traceback' not in done.stderr
