@@ -13,13 +13,22 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
-from metalog_jax.logs.simulation import blockstore, render, sampling, supercomputer
+from metalog_jax.logs.simulation import (
+  blockstore,
+  cloud,
+  cluster,
+  render,
+  sampling,
+  supercomputer,
+)
 
 SYSTEMS = {
   one.name: one
   for one in (
     blockstore.GRAMMAR,
     supercomputer.GRAMMAR,
+    cloud.GRAMMAR,
+    cluster.GRAMMAR,
   )
 }
 BLOCK = 1000  # sessions drawn at a time
@@ -177,7 +186,8 @@ def _schedule(plans, numbers, first, start, waiting, rng) -> tuple[_Lines, int]:
 
 def _say(lines: _Lines, live, messages, form, rng) -> list[str]:
   """Puts lines into words."""
-  bits = rng.integers(1 << 31, size=(len(lines.micros), render.MOST_VARIABLES))
+  most = max(len(message.variables) for message in messages)
+  bits = rng.integers(1 << 31, size=(len(lines.micros), most))
   said = []
   for micros, number, owner, alert, some in zip(
     *(column.tolist() for column in (*lines, bits))

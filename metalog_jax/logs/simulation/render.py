@@ -16,7 +16,6 @@ VARIABLES = {  # in a message -> its text, given 31 random bits and the session 
   'hex': lambda bits, session: f'0x{bits:08x}',
 }
 SPREAD = 0x9E3779B97F4A7C15  # an odd factor that fills 64 bits
-MOST_VARIABLES = 4  # in one message
 LEVELS = {'lost': 'WARN', 'fatal': 'ERROR'}  # by role; all others: INFO
 ALERTS = {  # what a Blue Gene or Thunderbird alert carries in its first column
   'unrecovered': 'NOTREGAINED',

@@ -14,15 +14,17 @@ HEALTHY = 'healthy'
 
 # kind -> (share of the anomalies, does its meaning carry over to other systems?)
 KINDS = {
-  'unrecovered': (0.70, True),  # a fault that comes, or comes back, and stays
+  'unrecovered': (0.74, True),  # a fault that comes, or comes back, and stays
   'fatal': (0.10, True),  # an error event that says so in plain words
-  'retries': (0.08, True),  # repeated steps: attempts without end
-  'incomplete': (0.06, True),  # missing steps: the session never finishes
+  'retries': (0.06, True),  # repeated steps: attempts without end
+  'incomplete': (0.05, True),  # missing steps: the session never finishes
   'skipped': (0.02, False),  # a missing step that only this system must take
-  'misordered': (0.02, False),  # two steps the wrong way round
-  'odd': (0.02, False),  # an unseen event in words that no other system uses
+  'misordered': (0.015, False),  # two steps the wrong way round
+  'odd': (0.015, False),  # an unseen event in words that no other system uses
 }
 FAULTY = 0.5  # share of the healthy sessions that suffer a passing fault
+NEAR = 3  # between two words on a fault there are fewer other messages than this
+BARE = 0.5  # share of the unrecovered faults on which nothing but the loss is said
 SECOND = 0.25  # of these (and of the unrecovered ones), with another one before
 
 
@@ -75,43 +77,51 @@ def _suffer(grammar, work, draw, age, stays):
   """Puts faults into the work; the last one stays, or all of them pass."""
   known = [n for n, fault in enumerate(grammar.faults) if fault.since <= age]
   numbers = grammars.shuffled(known, draw)[: 1 + (draw() < SECOND)]
-  places = len(work) + 1
-  episode = []
+  messages = list(work)
+  start = 0
   for last, number in enumerate(numbers, 1 - len(numbers)):
-    episode += _episode(number, draw, stays and last == 0)
-  spots = sorted(int(draw() * places) for _ in episode)
-  merged, done = [], 0
-  for spot, name in zip(spots, episode):
-    merged += work[done:spot] + [name]
-    done = spot
-  return merged + work[done:]
+    spot = start + int(draw() * (len(messages) - start + 1))
+    for name in _episode(number, draw, stays and last == 0):
+      messages.insert(spot, name)
+      spot = min(spot + 1 + int(draw() * NEAR), len(messages))
+    start = spot
+  return messages
 
 
 def _episode(number, draw, stays):
-  """Once or twice lost, once or twice regained; the last word decides."""
+  """What is said of one fault: if it stays, the last word is that it was lost."""
   lost, regained = f'lost.{number}', f'regained.{number}'
-  news = [lost] * (1 + (draw() < 0.5)) + [regained] * (1 + (draw() < 0.3))
-  end = lost if stays else regained
-  news.remove(end)
-  return grammars.shuffled(news, draw) + [end]
+  before = [lost] * (1 + int(draw() * 3)) + [regained] * (1 + (draw() < 0.3))
+  if not stays:
+    return before
+  if draw() < BARE:
+    return before[: before.count(lost)]
+  return before[::-1]
 
 
-def _with_event(names):
-  def spoil(grammar, draw, opening, work, closing):
-    choices = names(grammar)
-    at = len(opening) + int(draw() * (len(work) + 1))
-    messages = opening + work + closing
-    return messages[:at] + [choices[int(draw() * len(choices))]] + messages[at:], at
+def _fatal(grammar, draw, opening, work, closing):
+  at = len(opening) + max(len(work) - int(draw() * NEAR), 0)
+  messages, at = _event('fatal', grammar.fatal, draw, opening + work + closing, at)
+  return _event('fatal', grammar.fatal, draw, messages, at + 1)
 
-  return spoil
+
+def _odd(grammar, draw, opening, work, closing):
+  at = len(opening) + int(draw() * (len(work) + 1))
+  return _event('odd', grammar.odd, draw, opening + work + closing, at)
+
+
+def _event(role, texts, draw, messages, at):
+  name = f'{role}.{int(draw() * len(texts))}'
+  return messages[:at] + [name] + messages[at:], at
 
 
 def _retries(grammar, draw, opening, work, closing):
-  name = grammar.attempts[int(draw() * len(grammar.attempts))]
+  names = grammars.shuffled(grammar.attempts, draw)
+  count = 7 + int(draw() * 4)
   at = len(opening) + int(draw() * (len(work) + 1))
   messages = opening + work + closing
-  count = 6 + int(draw() * 4)
-  return messages[:at] + [name] * count + messages[at:], at + count - 1
+  storm = [names[turn % len(names)] for turn in range(count)]
+  return messages[:at] + storm + messages[at:], at + count - 1
 
 
 def _incomplete(grammar, draw, opening, work, closing):
@@ -134,10 +144,10 @@ def _misordered(grammar, draw, opening, work, closing):
 
 
 _SPOIL = {
-  'fatal': _with_event(lambda g: [f'fatal.{n}' for n in range(len(g.fatal))]),
-  'odd': _with_event(lambda g: [f'odd.{n}' for n in range(len(g.odd))]),
+  'fatal': _fatal,
   'retries': _retries,
   'incomplete': _incomplete,
   'skipped': _skipped,
   'misordered': _misordered,
+  'odd': _odd,
 }

@@ -11,115 +11,171 @@ from metalog_jax.logs.simulation.grammar import (
 )
 
 STEPS = {
-  'boot': 'KERNEL: node booted with image {hex}',
-  'personality': 'KERNEL: personality loaded, rank {num} of {num}',
-  'assign': 'APP: job {num} assigned to this node',
-  'load': 'APP: loading program of job {num} from {ip}',
-  'start': 'APP: job {num} started by user {num}',
-  'barrier': 'KERNEL: barrier {num} entered',
-  'exchange': 'TORUS: exchanged {num} packets with neighbor {num}',
-  'reduce': 'TORUS: tree reduction over {num} ranks took {num} cycles',
-  'compute': 'APP: iteration {num} computed',
-  'output': 'APP: wrote {num} bytes of results to file server {ip}',
-  'checkpoint': 'APP: checkpoint {num} saved',
-  'sync': 'KERNEL: all ranks synchronized at step {num}',
-  'end': 'APP: job {num} finished, exit code {num}',
-  'clean': 'KERNEL: node memory cleaned',
-  'idle': 'KERNEL: node returned to the idle pool',
-  'poll': 'MONITOR: environment poll {num}',
-  'voltage': 'MONITOR: voltage rail {num} reads {num} millivolts',
-  'clock': 'KERNEL: clock adjusted by {num} nanoseconds',
-  'signal': 'APP: user signal {num} delivered to the program',
-  'trace': 'KERNEL: trace buffer {hex} rotated',
-  'profile': 'APP: profiling sample {num} collected on core {num}',
-  'schedule': 'MONITOR: new polling schedule {num} loaded for midplane',
-  'firmware': 'KERNEL: firmware level {num} announced',
-  'affinity': 'KERNEL: thread {num} bound to core {num}',
-  'energy': 'MONITOR: energy counter {num} joules reported to accounting',
-  'map': 'TORUS: routing map {hex} distributed by the service node',
-  'debugger': 'APP: debugger attached to rank {num} by owner',
-  'prefetch': 'KERNEL: prefetch depth {num} chosen',
-  'retry': 'TORUS: packet resent to neighbor {num}, retry {num}',
-  'attempt': 'APP: open attempt {num} on {ip}',
+  'boot': (
+    'KERNEL: node booted with image {hex} from service node {ip} in {num} seconds'
+  ),
+  'personality': (
+    'KERNEL: personality of this node loaded with rank {num} of {num} in block {num}'
+  ),
+  'assign': (
+    'APP: job {num} of user {num} assigned to this node by the scheduler at {ip}'
+  ),
+  'load': 'APP: loading program of job {num} with {num} pages from file server {ip}',
+  'start': (
+    'APP: job {num} started by the control daemon with {num} threads in mode {num}'
+  ),
+  'barrier': 'KERNEL: barrier {num} entered by all threads of the job at cycle {num}',
+  'exchange': (
+    'TORUS: exchanged {num} packets of {num} bytes with neighbor {num} in '
+    'direction {num}'
+  ),
+  'reduce': (
+    'TORUS: tree reduction of {num} values over {num} ranks took {num} cycles in total'
+  ),
+  'compute': (
+    'APP: iteration {num} of the program computed in {num} cycles on {num} cores'
+  ),
+  'output': 'APP: wrote {num} bytes of results to file {num} on file server {ip}',
+  'checkpoint': (
+    'APP: checkpoint {num} of the job with {num} pages saved to directory {num}'
+  ),
+  'sync': (
+    'KERNEL: all {num} ranks of the job synchronized at step {num} of the program'
+  ),
+  'end': (
+    'APP: job {num} ended after {num} seconds with exit code {num} and '
+    'reported its results'
+  ),
+  'clean': 'KERNEL: memory pages {num} to {num} of the node cleaned for the next job',
+  'idle': 'KERNEL: job completed, finished',
+  'poll': (
+    'MONITOR: environment poll {num} of {num} sensors on this card done in {num} ms'
+  ),
+  'voltage': (
+    'MONITOR: voltage of rail {num} reads {num} millivolts on sensor {num} of the card'
+  ),
+  'clock': (
+    'KERNEL: clock of the node adjusted by {num} nanoseconds against the '
+    'reference on {ip}'
+  ),
+  'signal': 'APP: user signal {num} from the front end {ip} delivered to thread {num}',
+  'trace': (
+    'KERNEL: trace buffer at {hex} with {num} entries rotated by the kernel '
+    'at cycle {num}'
+  ),
+  'profile': (
+    'APP: profiling sample {num} with {num} counters collected on core '
+    '{num} of this node'
+  ),
+  'schedule': (
+    'MONITOR: new polling schedule {num} with period {num} loaded for the '
+    'sensors of the midplane'
+  ),
+  'firmware': (
+    'KERNEL: firmware level {num} announced by the service node {ip} for the next boot'
+  ),
+  'affinity': (
+    'KERNEL: thread {num} of the job bound to core {num} by request of the program'
+  ),
+  'energy': (
+    'MONITOR: energy counter with {num} joules sent to the accounting database at {ip}'
+  ),
+  'map': (
+    'TORUS: routing map {hex} of size {num} distributed by the service node '
+    'to this rack'
+  ),
+  'debugger': (
+    'APP: debugger of user {num} attached to rank {num} through the front end {ip}'
+  ),
+  'prefetch': (
+    'KERNEL: prefetch depth {num} chosen for pages {num} to {num} of the program'
+  ),
+  'retry': 'TORUS: another attempt',
+  'attempt': 'APP: try {num} repeated',
 }
 
 FAULTS = (
   Fault(
-    'link', 'TORUS: link to neighbor {num} lost', 'TORUS: neighbor {num} reconnected'
+    'link',
+    'TORUS: link breakdown, defect',
+    'TORUS: link rebuilt, stabilized',
   ),
   Fault(
     'link',
-    'APP: disconnected from file server {ip}',
-    'APP: file server connection {ip} restored',
+    'MONITOR: faulty network outage',
+    'MONITOR: network reestablished, resumed',
     since=0.3,
   ),
   Fault(
     'silence',
-    'APP: no response from control daemon, timeout {num}',
-    'APP: control daemon response received',
+    'APP: daemon malfunction, timeout',
+    'APP: daemon resumed, regained',
   ),
   Fault(
     'silence',
-    'TORUS: neighbor {num} not responding',
-    'TORUS: hearing normally from neighbor {num} again',
+    'MONITOR: node glitch, failure',
+    'MONITOR: node returned, restored',
   ),
   Fault(
     'space',
-    'KERNEL: heap memory exhausted at {hex}',
-    'KERNEL: free heap available',
+    'KERNEL: memory fault, errors',
+    'KERNEL: stabilized memory, reopened',
   ),
   Fault(
     'space',
-    'APP: scratch directory full',
-    'APP: space freed in scratch area {num}',
-    since=0.35,
+    'APP: disk failure, overload',
+    'APP: restored disk, resumed',
   ),
   Fault(
     'damage',
-    'KERNEL: parity error, corrupt line at address {hex}',
-    'KERNEL: parity corrected at {hex}',
+    'KERNEL: parity defect, damage',
+    'KERNEL: parity restored, rebuilt',
   ),
   Fault(
     'damage',
-    'TORUS: bad packet from {num}, checksum mismatch',
-    'TORUS: valid packet replaced the bad one',
+    'TORUS: packet errors, glitch',
+    'TORUS: packets reestablished, stabilized',
   ),
   Fault(
     'access',
-    'APP: input file access denied',
-    'APP: input access granted for user {num}',
+    'APP: file malfunction, failure',
+    'APP: regained file, reopened',
   ),
   Fault(
     'access',
-    'APP: credentials of user {num} rejected by {ip}',
-    'APP: user {num} credentials accepted',
+    'APP: login defect, fault',
+    'APP: login returned, reestablished',
     since=0.4,
   ),
   Fault(
     'crash',
-    'KERNEL: daemon crashed with signal {num}',
-    'KERNEL: restarted daemon {num} is up',
+    'KERNEL: process crash, breakdown',
+    'KERNEL: resumed process, rebuilt',
   ),
   Fault(
     'crash',
-    'APP: remote write failed',
-    'APP: remote write to {ip} succeeded',
+    'APP: server crash, failures',
+    'APP: server rebuilt, restored',
   ),
-  Fault('stall', 'APP: program stalled in barrier {num}', 'APP: program resumed'),
   Fault(
     'stall',
-    'KERNEL: thread {num} blocked on a lock held elsewhere',
-    'KERNEL: thread {num} continues, lock released',
+    'APP: program fault, malfunction',
+    'APP: reestablished program, stabilized',
+  ),
+  Fault(
+    'stall',
+    'KERNEL: thread breakdown, error',
+    'KERNEL: thread resumed, returned',
   ),
   Fault(
     'strain',
-    'MONITOR: processor overheated, {num} degrees',
-    'MONITOR: processor temperature back to normal',
+    'MONITOR: cooling failure, defect',
+    'MONITOR: cooling regained, stabilized',
   ),
   Fault(
     'strain',
-    'MONITOR: fan {num} speed degraded',
-    'MONITOR: fan healthy at speed {num}',
+    'MONITOR: power glitch, malfunction',
+    'MONITOR: restored power, reestablished',
   ),
 )
 
@@ -145,21 +201,20 @@ GRAMMAR = Grammar(
       maybe(0.08, 'energy', since=0.7),
       maybe(0.08, 'prefetch', since=0.8),
       maybe(0.1, times(1, 3, 'map'), since=0.4),
-      maybe(0.3, times(1, 3, pick('retry', 'attempt'))),
+      maybe(0.3, times(1, 2, pick('retry', 'attempt'))),
     ),
     'sync',
     maybe(0.5, 'checkpoint'),
     times(0, 2, 'output'),
   ),
-  closing=seq('end', 'clean', maybe(0.6, 'idle')),
+  closing=seq('end', 'clean', 'idle'),
   faults=FAULTS,
   attempts=('retry', 'attempt'),
   fatal=(
-    'KERNEL: panic, fatal error at {hex}',
-    'APP: job {num} aborted',
-    'TORUS: unrecoverable failure of all links, node dead',
-    'KERNEL: memory destroyed beyond repair by error {num}',
-    'APP: security violation, illegal access from {ip}',
+    'KERNEL: fatal kernel error',
+    'APP: job aborted, fatal crash',
+    'TORUS: unrecoverable torus defects',
+    'KERNEL: memory destroyed, fatal errors',
   ),
   odd=(
     'MONITOR: coolant salinity at {num} parts',
