@@ -67,7 +67,7 @@ def write(
   sessions: int,
   seed: int,
   out: str | os.PathLike,
-  anomalies: float = 0.08,
+  anomalies: float = 0.1,
 ) -> Written:
   """Writes log, labels and truth of a simulated system into a folder.
 
