@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from metalog_jax import types
-from metalog_jax.meta import inner
+from metalog_jax.meta import gradients, inner
 
 Loss = Callable[[Any, Any], jax.Array]
 
@@ -101,7 +101,8 @@ def _objective(loss_fn, params, task, config):
   """The meta-objective, and its parts by name."""
   support = jnp.zeros(())
   if config.support_weight and config.support_per_step:
-    support = jax.vmap(loss_fn, in_axes=(None, 0))(params, task.support).mean()
+    mean_loss = gradients.mean_loss(loss_fn, config.gradient)
+    support = mean_loss(params, task.support)
   elif config.support_weight:
     support = loss_fn(params, task.support)
   query = loss_fn(inner.adapt(loss_fn, params, task.support, config), task.query)
