@@ -55,7 +55,7 @@ def on_grid(params, batch, layers, bidirectional):
 
 @pytest.mark.parametrize('layers,bidirectional', FORMS)
 def test_derivatives_equal_those_of_a_plain_scan(layers, bidirectional):
-  batch = staircases.batch(rows=9)
+  batch = staircases.batch(cuts=(4, 9), rows=9)
   params = make(batch, layers, bidirectional)
   rng = np.random.default_rng(1)
   probe = rng.normal(size=on_grid(params, batch, layers, bidirectional).shape)

@@ -1,0 +1,67 @@
+"""Meta-learning problems: MetaLog's own at any size, and a small one."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+
+from metalog_jax import meta, types
+from metalog_jax.nets import losses, metalog
+from tests import staircases
+
+# Large inner steps, so that first and second order are far apart.
+METALOG = meta.MetaConfig(inner_lr=0.3, inner_steps=2)
+
+
+class Problem(NamedTuple):
+  loss_fn: Callable[[Any, Any], Any]
+  params: Any
+  task: types.Task
+
+
+def stack(items: list) -> Any:
+  return jax.tree.map(lambda *x: np.stack(x), *items)
+
+
+def logs(network: metalog.Network, steps: int, dim: int, **sizes) -> Problem:
+  """Sessions of a source in `steps` splits, and of a target."""
+
+  def loss_fn(params, batch):
+    logits = network.apply({'params': params}, batch)
+    return losses.cross_entropy(logits, batch.labels, batch.weights)
+
+  support = stack([staircases.batch(i, dim=dim, **sizes) for i in range(steps)])
+  query = staircases.batch(9, templates=4, dim=dim, **sizes)
+  params = staircases.params(network, query)
+  scale = min(1, 2 / np.sqrt(network.hidden))  # gates that are not saturated
+  return Problem(
+    loss_fn, jax.tree.map(lambda x: scale * x, params), types.Task(support, query)
+  )
+
+
+def regression(steps: int, num: int = 1) -> Problem:
+  """A small tanh network; the task's leaves carry a leading axis of `num`."""
+
+  def loss_fn(params, batch):
+    x, y = batch
+    return jnp.mean((jnp.tanh(x @ params['w'] + params['b']) @ params['v'] - y) ** 2)
+
+  rng = np.random.default_rng(0)
+  params = {'w': (3, 4), 'b': (4,), 'v': (4, 2)}
+  params = {name: rng.normal(size=shape) for name, shape in params.items()}
+  data = lambda *lead: (rng.normal(size=(*lead, 5, 3)), rng.normal(size=(*lead, 5, 2)))
+  return Problem(loss_fn, params, types.Task(data(num, steps), data(num)))
+
+
+def central_differences(
+  f: Callable[[Any], Any], params: Any, directions: np.ndarray, step: float = 1e-3
+) -> np.ndarray:
+  """Slopes of f along flat directions [n, P], of fourth order in `step`: [n]."""
+  flat, unravel = jax.flatten_util.ravel_pytree(params)
+  offsets = step * np.array([-2, -1, 1, 2])
+  at = lambda d: jax.lax.map(lambda t: f(unravel(flat + t * d)), offsets)
+  values = jax.jit(lambda: jax.lax.map(at, directions))()
+  return np.asarray(values @ np.array([1, -8, 8, -1]) / (12 * step))

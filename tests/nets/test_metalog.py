@@ -1,0 +1,127 @@
+"""The network: its forms, its size, and nothing of it depends on padding."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metalog_jax.nets import losses, metalog, staircase
+from tests import staircases
+
+small = functools.partial(metalog.Network, hidden=3)
+FORMS = {
+  'paper': small(),
+  'released': small(bidirectional=True, attention='guide', head='linear'),
+  'default': small(
+    layers=1, pooling='mean', scale=True, peaks=True, counts=2, head='linear'
+  ),
+}
+forms = pytest.mark.parametrize('network', FORMS.values(), ids=FORMS)
+
+
+def scores_and_gradient(network, params, batch):
+  """Logits [B, 2], and the gradient of the loss."""
+
+  @jax.jit
+  def run(params, batch):
+    def loss(params):
+      logits = network.apply({'params': params}, batch)
+      return losses.cross_entropy(logits, batch.labels, batch.weights), logits
+
+    grads, logits = jax.grad(loss, has_aux=True)(params)
+    return logits, grads
+
+  return run(params, batch)
+
+
+def sizes(network, dim):
+  batch = staircases.batch(dim=dim)
+  shapes = jax.eval_shape(network.init, jax.random.key(0), batch)['params']
+  count = lambda tree: sum(np.prod(x.shape, dtype=int) for x in jax.tree.leaves(tree))
+  return {name: count(part) for name, part in shapes.items()}
+
+
+def test_released_form_has_the_released_number_of_parameters():
+  parts = sizes(metalog.RELEASED, dim=300)
+  assert parts['gru'] == 422_400
+  assert sum(parts.values()) == 423_403
+
+
+def test_paper_form_is_one_directional_without_biases_in_the_head():
+  h, d = 100, 300
+  gru = 3 * h * (d + h + 2) + 3 * h * (h + h + 2)
+  assert sizes(metalog.Network(), dim=d) == {
+    'gru': gru,
+    'attention': 2 * h * h,
+    'head': 2 * h,
+  }
+
+
+@forms
+def test_nothing_depends_on_padding_layout_or_order(network):
+  batch = staircases.batch(rows=8)
+  params = staircases.params(network, batch)
+  logits, grads = scores_and_gradient(network, params, batch)
+  order = np.random.default_rng(3).permutation(len(batch.lengths))
+  shuffled = staircases.padded(batch, steps=11)  # one segment: rows in any order
+  shuffled = shuffled._replace(
+    events=(shuffled.events[0][order],),
+    **{n: getattr(batch, n)[order] for n in ('lengths', 'labels', 'weights')},
+  )
+  other, other_grads = scores_and_gradient(network, params, shuffled)
+  assert np.abs(other - logits[order]).max() < 1e-12
+  assert staircases.difference(other_grads, grads) < 1e-12
+
+
+@forms
+def test_every_parameter_learns(network):
+  batch = staircases.batch(rows=8)
+  params = staircases.params(network, batch)
+  _, grads = scores_and_gradient(network, params, batch)
+  for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
+    assert np.isfinite(leaf).all(), path
+    assert np.abs(leaf).max() > 1e-9, path
+
+
+def test_heads():
+  batch = staircases.batch()
+  key = jax.random.key(0)
+  linear = jax.jit(small(layers=1, head='linear').init)(key, batch)
+  weight = linear['params']['head']['weight']
+  np.testing.assert_allclose(weight @ weight.T, np.eye(2), atol=1e-6)
+  bounded = small(layers=1)
+  params = jax.tree.map(lambda x: 50 * x, staircases.params(bounded, batch))
+  logits = jax.jit(bounded.apply)({'params': params}, batch)
+  assert np.abs(logits).max() <= 1
+
+
+def test_soft_counts_count():
+  batch = staircases.batch(rows=8)
+  logits = np.random.default_rng(1).normal(size=(len(batch.vectors), 3))
+  kinds = 1 / (1 + np.exp(-logits))
+  expected = [np.log1p(kinds[row].sum(0)) for row in staircases.sequences(batch)]
+  np.testing.assert_allclose(metalog.soft_counts(logits, batch), expected, atol=1e-12)
+
+
+def test_peaks_are_maxima():
+  batch = staircases.batch(rows=8)
+  layout = staircase.layout(batch)
+  states = np.random.default_rng(1).uniform(-1, 1, (staircase.ends(layout)[-1], 2))
+  grown = [row for band in staircase.bands(states, layout) for row in band]
+  expected = [
+    row[:n].max(0, initial=-1) for row, n in zip(grown, batch.lengths, strict=True)
+  ]
+  np.testing.assert_array_equal(metalog.peaks(states, batch), expected)
+
+
+def test_bfloat16_computes_close_by_and_answers_in_float32():
+  batch = staircases.batch(dtype=np.float32)
+  params = staircases.params(small(layers=1), batch, dtype=np.float32)
+  exact, rough = (
+    jax.jit(small(layers=1, dtype=dtype).apply)({'params': params}, batch)
+    for dtype in (None, jnp.bfloat16)
+  )
+  assert rough.dtype == exact.dtype == jnp.float32
+  assert 0 < np.abs(rough - exact).max() < 0.1
