@@ -3,7 +3,12 @@
 import os
 import pathlib
 
+import hypothesis
 import pytest
+
+# A property is true or not however slow the machine is at the moment.
+hypothesis.settings.register_profile('untimed', deadline=None)
+hypothesis.settings.load_profile('untimed')
 
 
 @pytest.fixture(scope='session')
