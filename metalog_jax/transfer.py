@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import flags, types
+from metalog_jax import types
 from metalog_jax.detectors import base
 from metalog_jax.embeddings import gcse
 from metalog_jax.logs import splits, store

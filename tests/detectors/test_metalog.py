@@ -104,7 +104,9 @@ def test_erased_labels_change_nothing(transfer):
   kept = target.sessions.take(np.flatnonzero(target.sessions.labels >= 0))
   without = transfer._replace(target=target._replace(sessions=kept))
   a, b = (metalog.stream(SMALL, t, 0).draw(2).query for t in (transfer, without))
-  np.testing.assert_array_equal(np.sum(a.weights * a.labels), np.sum(b.weights * b.labels))
+  np.testing.assert_array_equal(
+    np.sum(a.weights * a.labels), np.sum(b.weights * b.labels)
+  )
 
 
 def test_zero_shot_learns_from_several_sources(transfer):
