@@ -57,7 +57,7 @@ def regression(steps: int, num: int = 1) -> Problem:
 
 
 def central_differences(
-  f: Callable[[Any], Any], params: Any, directions: np.ndarray, step: float = 1e-3
+  f: Callable[[Any], Any], params: Any, directions: np.ndarray, step: float = 1e-4
 ) -> np.ndarray:
   """Slopes of f along flat directions [n, P], of fourth order in `step`: [n]."""
   flat, unravel = jax.flatten_util.ravel_pytree(params)

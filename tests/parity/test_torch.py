@@ -1,0 +1,113 @@
+"""Networks, losses and meta-gradients against PyTorch, in float64.
+
+Live where torch can be imported, and always against what it gave when
+`tests/golden/make.py` was run.
+"""
+
+import functools
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from metalog_jax import meta
+from tests.parity import cases
+
+GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
+
+
+@pytest.fixture(autouse=True)
+def float64():
+  jax.config.update('jax_disable_most_optimizations', True)
+  with jax.enable_x64(True):
+    yield
+  jax.config.update('jax_disable_most_optimizations', False)
+
+
+def oracle():
+  pytest.importorskip('torch', reason='the live comparison needs the extra `torch`')
+  from tests.parity import torch_network
+
+  return torch_network
+
+
+def compare(ours, theirs, tolerance):
+  """Every array, relative to its own largest entry."""
+  assert set(ours) == set(theirs)
+  for name, expected in theirs.items():
+    error = np.abs(ours[name] - expected).max() / np.abs(expected).max()
+    assert error <= tolerance, (name, error)
+
+
+def our_loss_and_gradient(problem):
+  batch = problem.task.query
+  loss, grads = jax.jit(jax.value_and_grad(problem.loss_fn))(problem.params, batch)
+  return {'loss': loss, **cases.flat(grads)}
+
+
+def our_logits(form, problem):
+  batch = problem.task.query
+  apply = jax.jit(cases.FORMS[form].apply)
+  return apply({'params': problem.params}, batch)[batch.lengths > 0]
+
+
+def our_meta_gradient(problem, order='second'):
+  config = meta.MetaConfig(
+    inner_lr=cases.INNER_LR,
+    inner_steps=len(problem.task.support.lengths),
+    query_weight=cases.BETA,
+    order=order,
+  )
+  run = jax.jit(lambda p, t: meta.meta_grad(problem.loss_fn, p, t, config))
+  loss, grads = run(problem.params, problem.task)
+  return {'loss': loss, **cases.flat(grads)}
+
+
+@functools.cache
+def our_network(form):
+  problem = cases.problem(form)
+  return {'logits': our_logits(form, problem), **our_loss_and_gradient(problem)}
+
+
+@functools.cache
+def our_small_meta_gradient(form):
+  return our_meta_gradient(cases.problem(form))
+
+
+@pytest.mark.parametrize('source', ['torch', 'golden'])
+@pytest.mark.parametrize('form', cases.FORMS)
+def test_network_and_loss(form, source):
+  problem = cases.problem(form)
+  if source == 'golden':
+    theirs = dict(np.load(GOLDEN / f'{form}.npz'))
+  else:
+    query = cases.plain(problem.task.query)
+    theirs = oracle().loss_and_gradient(problem.params, query)
+  compare(our_network(form), theirs, 1e-12)
+
+
+@pytest.mark.parametrize('source', ['torch', 'golden'])
+@pytest.mark.parametrize('form', cases.FORMS)
+def test_meta_gradient(form, source):
+  problem = cases.problem(form)
+  if source == 'golden':
+    theirs = dict(np.load(GOLDEN / f'{form}_meta.npz'))
+  else:
+    theirs = oracle().meta_gradient(*arguments(problem))
+  compare(our_small_meta_gradient(form), theirs, 1e-12)
+
+
+@pytest.mark.slow
+def test_full_meta_gradient():
+  problem = cases.full()
+  theirs = oracle().meta_gradient(*arguments(problem))
+  compare(our_meta_gradient(problem), theirs, 1e-9)
+  with pytest.raises(AssertionError):  # the comparison can tell the orders apart
+    compare(our_meta_gradient(problem, order='first'), theirs, 1e-3)
+
+
+def arguments(problem):
+  support = [cases.plain(batch) for batch in cases.splits(problem.task)]
+  query = cases.plain(problem.task.query)
+  return problem.params, support, query, cases.INNER_LR, cases.BETA
