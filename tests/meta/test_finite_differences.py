@@ -34,7 +34,9 @@ def errors(problem, config, directions, orders):
   return [error(order) for order in orders]
 
 
-@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize(
+  'form', ['paper', pytest.param('released', marks=pytest.mark.slow)]
+)
 def test_every_coordinate(form):
   problem = problems.logs(
     FORMS[form], steps=2, dim=3, lengths=(4, 3, 3, 1), cuts=(2, 4), rows=5

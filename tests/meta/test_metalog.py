@@ -33,7 +33,9 @@ def meta_grad(problem, task, **change):
   )
 
 
-@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize(
+  'form', ['paper', pytest.param('released', marks=pytest.mark.slow)]
+)
 def test_ways_and_layouts_agree_and_all_learns(form):
   problem = make(FORMS[form])
   value, grads = result = meta_grad(problem, problem.task)
