@@ -159,9 +159,8 @@ class _Loop:
     self._save()
     jax.block_until_ready(self._state)
     seconds = time.perf_counter() - start - self._compile_seconds
-    best = self._best if self._validate else self._state
     return Fitted(
-      best,
+      self._best,
       self._state,
       self._step,
       self._best_step,
@@ -181,6 +180,8 @@ class _Loop:
     batch = jax.device_put(self._stream.draw(self._step))
     self._state, values = self._program(batch)(self._state, batch)
     self._step += 1
+    if not self._validate:  # then the newest counts
+      self._best, self._best_step = self._state, self._step
     self._pending.append((self._step, values))
     if self._step % FLUSH == 0:
       self._flush()

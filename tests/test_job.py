@@ -79,6 +79,12 @@ def fixture_workdir(root) -> pathlib.Path:
   return root / 'run'
 
 
+@pytest.fixture(name='unvalidated', scope='module')
+def fixture_unvalidated(root) -> pathlib.Path:
+  job.start(make_job(root, validation=0.0), root / 'all', say=lambda _: None)
+  return root / 'all'
+
+
 def test_the_result_has_what_the_interface_promises(workdir):
   result = json.loads((workdir / 'result.json').read_text())
   assert result['labels_seen'] == {
@@ -109,7 +115,9 @@ def test_other_settings_do_not_touch_a_run(workdir, root):
     job.start(make_job(root, seed=5), workdir, say=lambda _: None)
 
 
-def test_detect_gives_the_scores_of_the_test(workdir, root):
+@pytest.mark.parametrize('name', ['workdir', 'unvalidated'])
+def test_detect_gives_the_scores_of_the_test(name, root, request):
+  workdir = request.getfixturevalue(name)
   loaded = model.load(workdir)
   lines = []
   logs = (str(root / 'b' / 'x.log'),)

@@ -93,6 +93,7 @@ def test_patience_ends_training(tmp_path):
 def test_without_validation_the_last_state_counts(tmp_path):
   fitted = run.fit(make_detector(7), None, None, 1, tmp_path, OPTIONS)
   np.testing.assert_array_equal(fitted.state['x'], fitted.last['x'])
+  assert fitted.best_step == 7
 
 
 def test_sigterm_saves_and_a_second_call_goes_on(tmp_path):

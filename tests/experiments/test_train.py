@@ -17,9 +17,10 @@ from tests import test_job
 
 ROOT = pathlib.Path(__file__).parents[2]
 KILLS = int(os.environ.get('METALOG_KILLS', '2'))  # the full proof: 20
+STEPS = 800
 SMALL = (
   '--metalog.hidden=4 --metalog.layers=1 --metalog.batch=8 --metalog.parts=2 '
-  '--metalog.inner_steps=1 --metalog.steps=400 --metalog.patience=0 --split=random '
+  f'--metalog.inner_steps=1 --metalog.steps={STEPS} --metalog.patience=0 --split=random '
   '--target_normals=20 --target_anomalies=3 --checkpoint_every=10 --report=false'
 ).split()
 
@@ -40,6 +41,24 @@ def last_state(workdir: pathlib.Path):
   return progress
 
 
+def kill_somewhere(process, workdir: pathlib.Path, chance: random.Random) -> None:
+  """Kills a run after a few more steps than it had, or before it makes any."""
+  steps = steps_of(workdir) + chance.randrange(STEPS // KILLS)
+  hasty = chance.random() < 0.2
+  patience = time.monotonic() + (chance.uniform(0, 5) if hasty else 120)
+  while steps_of(workdir) <= steps and time.monotonic() < patience:
+    assert process.poll() is None, 'ended before it could be killed'
+    time.sleep(1e-3)
+  time.sleep(chance.uniform(0, 0.02))
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+
+
+def steps_of(workdir: pathlib.Path) -> int:
+  path = workdir / 'metrics.jsonl'
+  return path.read_bytes().count(b'"query_loss"') if path.exists() else 0
+
+
 @pytest.mark.slow
 def test_kill_nine_changes_nothing(root, tmp_path):
   env = {
@@ -47,16 +66,16 @@ def test_kill_nine_changes_nothing(root, tmp_path):
     'JAX_PLATFORMS': 'cpu',
     'XDG_CACHE_HOME': str(tmp_path / 'cache'),
   }
-  start = time.monotonic()
-  subprocess.run(command(root, tmp_path / 'whole'), cwd=ROOT, env=env, check=True)
-  seconds = time.monotonic() - start
+  run_once = lambda name: subprocess.run(
+    command(root, tmp_path / name), cwd=ROOT, env=env, check=True
+  )
+  run_once('whole')
   chance = random.Random(0)
   for _ in range(KILLS):
     process = subprocess.Popen(command(root, tmp_path / 'cut'), cwd=ROOT, env=env)
-    time.sleep(chance.uniform(0.2, 1.0) * seconds)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-  subprocess.run(command(root, tmp_path / 'cut'), cwd=ROOT, env=env, check=True)
+    kill_somewhere(process, tmp_path / 'cut', chance)
+    assert not (tmp_path / 'cut' / 'result.json').exists()
+  run_once('cut')
   whole, cut = last_state(tmp_path / 'whole'), last_state(tmp_path / 'cut')
   assert jax.tree.structure(whole) == jax.tree.structure(cut)
   for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(cut), strict=True):
