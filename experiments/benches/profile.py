@@ -1,0 +1,146 @@
+"""Figures of how long real sessions are and how they repeat; and sessions like them.
+
+Sessions in, cut at CUT events, figures out: the distinct sequences in
+lexicographic order, each with how many events it shares with the one before it,
+its length, and how many normal and anomalous sessions have it. That is the trie of
+all prefixes without the events' names: sequences drawn to these figures repeat and
+share prefixes exactly as the real ones do, in any batch.
+
+    python -m experiments.benches.profile hdfs=systems/hdfs bgl=systems/bgl
+"""
+
+import json
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+
+from metalog_jax import types
+
+PATH = pathlib.Path(__file__).with_name('profiles.json')
+CUT = 128  # events of a session that are kept
+
+
+def cut(sessions: types.Sessions) -> types.Sessions:
+  """The first CUT events of every session."""
+  place = np.arange(len(sessions.events)) - np.repeat(
+    sessions.offsets[:-1], sessions.lengths
+  )
+  lengths = np.minimum(sessions.lengths, CUT)
+  return sessions._replace(
+    events=sessions.events[place < CUT], offsets=np.cumsum([0, *lengths])
+  )
+
+
+def measure(sessions: types.Sessions) -> dict[str, list[int]]:
+  """The figures of labelled sessions, see above; `events` counts each by rank."""
+  counts: dict[tuple[int, ...], list[int]] = {}
+  sessions = cut(sessions)
+  for i in np.flatnonzero(sessions.labels >= 0):
+    events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
+    count = counts.setdefault(tuple(events.tolist()), [0, 0])
+    count[sessions.labels[i]] += 1
+  ordered = sorted(counts)
+  before = [(), *ordered[:-1]]
+  ranked = np.sort(np.bincount(sessions.events))[::-1]
+  return {
+    'events': ranked.tolist(),
+    'shared': [_shared(a, b) for a, b in zip(before, ordered)],
+    'lengths': [len(sequence) for sequence in ordered],
+    'normals': [counts[sequence][0] for sequence in ordered],
+    'anomalies': [counts[sequence][1] for sequence in ordered],
+  }
+
+
+def _shared(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+  """How many first events are the same."""
+  return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+
+
+def sessions(figures: dict[str, list[int]], seed: int = 0) -> types.Sessions:
+  """Sessions that have these figures, their events drawn by frequency."""
+  rng = np.random.default_rng(seed)
+  frequency = np.array(figures['events']) / sum(figures['events'])
+  sequence, rows, repeats, labels = np.zeros(0, np.int32), [], [], []
+  for shared, length, *of_label in zip(
+    *(figures[name] for name in ('shared', 'lengths', 'normals', 'anomalies'))
+  ):
+    tail = rng.choice(len(frequency), length - shared, p=frequency)
+    if len(sequence) > shared:  # a branch: siblings are told apart by counting on
+      tail[0] = (sequence[shared] + 1) % len(frequency)
+    sequence = np.concatenate([sequence[:shared], tail]).astype(np.int32)
+    for label, count in enumerate(of_label):
+      rows += [sequence] * count
+      labels += [label] * count
+  return collect(rows, np.array(labels, np.int8))
+
+
+def collect(rows: list[np.ndarray], labels: np.ndarray) -> types.Sessions:
+  """Sessions of these events [L] each, in that order."""
+  num = len(rows)
+  return types.Sessions(
+    np.array([str(i) for i in range(num)], object),
+    np.arange(num, dtype=np.float64),
+    np.concatenate(rows).astype(np.int32),
+    np.cumsum([0, *map(len, rows)]),
+    labels,
+    np.zeros(num, np.int64),
+    np.zeros(num, np.int64),
+  )
+
+
+def summary(sessions: types.Sessions, batch: int = 100, draws: int = 200) -> dict:
+  """What a reader wants to know: lengths, and means over random batches."""
+  sessions, rng = cut(sessions), np.random.default_rng(0)
+  parts = [
+    measure(sessions.take(rng.choice(sessions.num, batch, replace=False)))
+    for _ in range(draws)
+  ]
+  whole = measure(sessions)
+  mean = lambda count: round(float(np.mean([count(part) for part in parts])), 1)
+  return {
+    'sessions': sessions.num,
+    'events': int(sessions.offsets[-1]),
+    'distinct': len(whole['lengths']),
+    'prefixes': _prefixes(whole),
+    'length at 50, 90, 99, 100 %': np.quantile(
+      sessions.lengths, [0.5, 0.9, 0.99, 1]
+    ).tolist(),
+    f'batches of {batch}': {
+      'padded events': mean(lambda p: batch * max(p['lengths'])),
+      'events': mean(
+        lambda p: np.dot(p['lengths'], np.add(p['normals'], p['anomalies']))
+      ),
+      'distinct': mean(lambda p: len(p['lengths'])),
+      'events of distinct': mean(lambda p: sum(p['lengths'])),
+      'prefixes': mean(_prefixes),
+    },
+  }
+
+
+def _prefixes(figures: dict[str, list[int]]) -> int:
+  """Nodes of the trie: the states of a one-directional network that differ."""
+  return sum(figures['lengths']) - sum(figures['shared'])
+
+
+def load(name: str) -> dict[str, Any]:
+  """The committed figures of a system."""
+  return json.loads(PATH.read_text())[name]['figures']
+
+
+def main(arguments: list[str]) -> None:
+  from metalog_jax.logs import store
+
+  lines = []
+  for name, folder in (argument.split('=', 1) for argument in arguments):
+    real = store.load(folder).sessions
+    figures = ',\n'.join(f'"{k}": {json.dumps(v)}' for k, v in measure(real).items())
+    lines.append(
+      f'"{name}": {{"summary": {json.dumps(summary(real))},\n"figures": {{{figures}}}}}'
+    )
+  PATH.write_text('{' + ',\n'.join(lines).replace(', ', ',') + '}\n')
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])

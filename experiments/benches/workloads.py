@@ -1,0 +1,167 @@
+"""What the suites compute: sessions, batches and first weights, all by name and seed.
+
+No framework is imported here, so that every variant's process carries its own alone.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.benches import profile
+from metalog_jax import types
+from metalog_jax.detectors import batches, pools
+
+SHARING = ('none', 'dedup')  # 'dedup': equal sessions of a batch are computed once
+
+
+class Workload(NamedTuple):
+  """A direction and a network; the defaults are MetaLog's as published."""
+
+  source: str
+  target: str
+  hidden: int = 100
+  layers: int = 2
+  dim: int = 100  # GloVe's
+  batch: int = 100
+  parts: int = 10  # n
+  inner_steps: int = 5  # n_s
+  inner_lr: float = 2e-3
+  beta: float = 4.0
+
+
+WORKLOADS = {
+  'hdfs_to_bgl': Workload('hdfs', 'bgl'),
+  'bgl_to_hdfs': Workload('bgl', 'hdfs'),
+  'synthetic': Workload('short', 'long'),
+  'tiny': Workload('tiny', 'tiny', 4, 2, 3, 6, 3, 2, 0.1),
+}
+# Lognormal lengths (median, sigma, least, most), templates, sessions: none repeats.
+SYNTHETIC = {
+  'short': (19, 0.35, 2, 60, 48, 2000),
+  'long': (60, 0.6, 5, 128, 300, 2000),
+  'tiny': (4, 0.5, 1, 9, 5, 60),
+}
+
+
+class Padded(NamedTuple):
+  """One batch as any framework takes it, a row a session, longest first."""
+
+  vectors: np.ndarray  # [V, D] float32
+  events: np.ndarray  # [B, L] int32, zeros behind the end
+  lengths: np.ndarray  # [B] int32
+  labels: np.ndarray  # [B] 0 or 1
+
+  @property
+  def x(self) -> np.ndarray:
+    """Event vectors [B, L, D], zeros behind the end."""
+    inside = np.arange(self.events.shape[1]) < self.lengths[:, None]
+    return self.vectors[self.events] * inside[..., None]
+
+
+@functools.cache
+def dataset(name: str, dim: int, folder: str = '', seed: int = 0) -> types.Dataset:
+  """Labelled sessions with random event vectors.
+
+  Args:
+    name: a system of `profiles.json`, or of SYNTHETIC.
+    dim: D of the vectors.
+    folder: a System folder whose own sessions are taken instead.
+    seed: of what is random.
+  """
+  rng = np.random.default_rng([seed, 1])
+  if folder:
+    from metalog_jax.logs import store
+
+    system = store.load(folder)
+    sessions, templates = profile.cut(system.sessions), len(system.templates)
+    sessions = sessions.take(np.flatnonzero(sessions.labels >= 0))
+  elif name in SYNTHETIC:
+    median, sigma, least, most, templates, num = SYNTHETIC[name]
+    lengths = np.round(median * np.exp(sigma * rng.standard_normal(num)))
+    rows = [rng.integers(0, templates, n) for n in np.clip(lengths, least, most).astype(int)]
+    sessions = profile.collect(rows, rng.integers(0, 2, num).astype(np.int8))
+  else:
+    figures = profile.load(name)
+    sessions, templates = profile.sessions(figures, seed), len(figures['events'])
+  vectors = rng.standard_normal((templates, dim)).astype(np.float32)
+  return types.Dataset(name, sessions, vectors)
+
+
+def sequences(sessions: types.Sessions, sharing: str) -> batches.Sequences:
+  """Which session is computed as which row: with 'none', each as its own."""
+  if sharing == 'dedup':
+    return batches.sequences(sessions, 0, profile.CUT)
+  return batches.Sequences(sessions.events, sessions.offsets, np.arange(sessions.num))
+
+
+class Draws:
+  """Meta-tasks of a workload as the detector draws and lays them out."""
+
+  def __init__(self, workload: Workload, sharing: str, folders: dict[str, str], seed=0):
+    self._workload, self._seed = workload, seed
+    source, target = (
+      dataset(name, workload.dim, folders.get(name, ''), seed)
+      for name in (workload.source, workload.target)
+    )
+    self.longest = [max(int(d.sessions.lengths.max()), 1) for d in (source, target)]
+    self.target = target
+    self._sampler = pools.Sampler(workload.batch, 0, seed)
+    self._parts = pools.parts(
+      source, sequences(source.sessions, sharing), workload.parts, seed
+    )
+    self._query = pools.whole(target, sequences(target.sessions, sharing))
+    self._layouts = [self._sampler.layouts(p) for p in (self._parts, [self._query])]
+
+  def task(self, step: int) -> tuple[list[types.Batch], types.Batch]:
+    """The support's batches and the query's, of meta-step `step`."""
+    workload = self._workload
+    chosen = np.random.default_rng([self._seed, 2, step]).choice(
+      workload.parts, workload.inner_steps, replace=False
+    )
+    support = self._sampler.batches(
+      [self._parts[i] for i in chosen], step, self._layouts[0]
+    )
+    (query,) = self._sampler.batches([self._query], step, self._layouts[1])
+    return support, query
+
+  def padded(self, step: int, trim: bool) -> tuple[list[Padded], Padded]:
+    """The same sessions a row each, padded to the batch's or the system's longest."""
+    support, query = self.task(step)
+    source, target = self.longest
+    return [pad(b, 0 if trim else source) for b in support], pad(
+      query, 0 if trim else target
+    )
+
+
+def pad(batch: types.Batch, steps: int) -> Padded:
+  """A staircase as rows of `steps` events (0: as many as the longest has)."""
+  rows = np.repeat(np.arange(len(batch.lengths)), batch.weights.astype(int))
+  steps = steps or int(batch.lengths.max())
+  total = sum(segment.shape[1] for segment in batch.events)
+  events, start = np.zeros((len(batch.lengths), max(total, steps)), np.int32), 0
+  for segment in batch.events:
+    events[: len(segment), start : start + segment.shape[1]] = segment
+    start += segment.shape[1]
+  return Padded(
+    batch.vectors,
+    events[rows, :steps],
+    batch.lengths[rows],
+    batch.labels[rows].astype(np.int64),
+  )
+
+
+def params(workload: Workload, seed: int = 0) -> dict[str, np.ndarray]:
+  """First weights by PyTorch's names: uniform as PyTorch starts them, float32."""
+  rng = np.random.default_rng([seed, 3])
+  hidden = workload.hidden
+  shapes: dict[str, Any] = {}
+  for layer in range(workload.layers):
+    inputs = hidden if layer else workload.dim
+    shapes[f'gru.weight_ih_l{layer}'] = (3 * hidden, inputs)
+    shapes[f'gru.weight_hh_l{layer}'] = (3 * hidden, hidden)
+    shapes[f'gru.bias_ih_l{layer}'] = shapes[f'gru.bias_hh_l{layer}'] = (3 * hidden,)
+  shapes |= {'attention.w_q': (hidden, hidden), 'attention.w_k': (hidden, hidden)}
+  shapes['head.weight'] = (2, hidden)
+  draw = lambda shape: rng.uniform(-1, 1, shape) / np.sqrt(hidden)
+  return {name: draw(shape).astype(np.float32) for name, shape in shapes.items()}
