@@ -36,11 +36,11 @@ WORKLOADS = {
   'synthetic': Workload('short', 'long'),
   'tiny': Workload('tiny', 'tiny', 4, 2, 3, 6, 3, 2, 0.1),
 }
-# Lognormal lengths (median, sigma, least, most), templates, sessions: none repeats.
+# Lognormal lengths (median, sigma, least, most), templates, sessions; only tiny repeats.
 SYNTHETIC = {
   'short': (19, 0.35, 2, 60, 48, 2000),
   'long': (60, 0.6, 5, 128, 300, 2000),
-  'tiny': (4, 0.5, 1, 9, 5, 60),
+  'tiny': (3, 0.5, 1, 7, 2, 60),
 }
 
 

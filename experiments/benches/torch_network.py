@@ -1,0 +1,96 @@
+"""MetaLog's network as PyTorch users write it, over padded or packed sessions."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import rnn
+
+from experiments.benches import workloads
+
+
+class Batch(NamedTuple):
+  vectors: torch.Tensor  # [V, D]
+  events: torch.Tensor  # [B, L]
+  lengths: torch.Tensor  # [B] longest first
+  labels: torch.Tensor  # [B]
+
+  def loss(self, logits: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(logits, self.labels)
+
+
+class HandGru(nn.Module):
+  """nn.GRU's parameters and function, step by step; inputs projected at once."""
+
+  def __init__(self, inputs: int, hidden: int, layers: int):
+    super().__init__()
+    self.hidden, self.layers = hidden, layers
+    for name, weight in nn.GRU(inputs, hidden, layers).named_parameters():
+      self.register_parameter(name, weight)
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
+    for layer in range(self.layers):
+      at = lambda name, layer=layer: getattr(self, f'{name}_l{layer}')
+      projected = F.linear(x, at('weight_ih'), at('bias_ih'))
+      h, states = x.new_zeros(len(x), self.hidden), []
+      for t in range(x.shape[1]):
+        h = cell(projected[:, t], h, at('weight_hh'), at('bias_hh'))
+        states.append(h)
+      x = torch.stack(states, 1)
+    return x
+
+
+def cell(x, h, weight, bias):
+  """One step: [B, 3H], [B, H] -> [B, H]."""
+  x_r, x_z, x_n = x.chunk(3, -1)
+  h_r, h_z, h_n = F.linear(h, weight, bias).chunk(3, -1)
+  r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+  n = torch.tanh(x_n + r * h_n)
+  return n + z * (h - n)
+
+
+class Attention(nn.Module):
+  """Eq. 4, summed over a session's events: [B, L, H] -> [B, H]."""
+
+  def __init__(self, hidden: int):
+    super().__init__()
+    self.w_q = nn.Parameter(torch.empty(hidden, hidden))
+    self.w_k = nn.Parameter(torch.empty(hidden, hidden))
+
+  def forward(self, a: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    mask = torch.arange(a.shape[1]) < lengths[:, None]
+    scores = (a @ self.w_q.T) @ (a @ self.w_k.T).transpose(1, 2)
+    attention = torch.softmax(scores.masked_fill(~mask[:, None], -1e30), -1)
+    return ((attention @ a) * mask[..., None]).sum(1)
+
+
+class Net(nn.Module):
+  """Logits [B, 2]."""
+
+  def __init__(self, workload: workloads.Workload, hand: bool, packed: bool):
+    super().__init__()
+    size = workload.dim, workload.hidden, workload.layers
+    self.gru = HandGru(*size) if hand else nn.GRU(*size, batch_first=True)
+    self.attention = Attention(workload.hidden)
+    self.head = nn.Linear(workload.hidden, 2, bias=False)
+    self.packed = packed
+    first = workloads.params(workload)
+    self.load_state_dict({n: torch.tensor(x) for n, x in first.items()})
+
+  def forward(self, batch: Batch) -> torch.Tensor:
+    x = batch.vectors[batch.events]
+    if self.packed:
+      packed = rnn.pack_padded_sequence(x, batch.lengths, batch_first=True)
+      steps = x.shape[1]
+      a, _ = rnn.pad_packed_sequence(self.gru(packed)[0], True, total_length=steps)
+    else:
+      a = self.gru(x)
+      a = a[0] if isinstance(a, tuple) else a
+    return torch.tanh(self.head(self.attention(a, batch.lengths)))
+
+
+def tensors(batch: workloads.Padded) -> Batch:
+  arrays = Batch(*(torch.from_numpy(np.ascontiguousarray(x)) for x in batch))
+  return arrays._replace(lengths=arrays.lengths.long())

@@ -1,0 +1,36 @@
+"""What a measured variant is, and what a suite's process offers for it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Variant(NamedTuple):
+  """One way to compute a workload."""
+
+  framework: str  # 'jax' or 'torch'
+  how: str  # what the framework's module builds
+  order: str = 'second'
+  sharing: str = 'none'
+  control: bool = False  # measured to explain, not to compete
+  devices: int = 1  # host devices of jax
+  gradient: str = ''  # way to take the meta-gradient; '' is the library's default
+
+  @property
+  def environment(self) -> dict[str, str]:
+    """What its process needs to be told before the framework is imported."""
+    if self.framework == 'torch' or self.devices == 1:
+      return {}
+    return {'XLA_FLAGS': f'--xla_force_host_platform_device_count={self.devices}'}
+
+
+class Runner(NamedTuple):
+  """What a process of a variant does when it is asked to."""
+
+  run: Callable[[int], Any]  # sample number -> whatever; returns when all is computed
+  answer: Callable[[], dict[str, np.ndarray]]  # of sample 0 at the first weights
+
+
+class Absent(Exception):
+  """What the variant needs is not on this machine."""
