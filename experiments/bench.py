@@ -12,15 +12,28 @@ from typing import Any
 from absl import flags
 
 from experiments import main as program
-from experiments.benches import machine
+from experiments.benches import machine, turns
 
-SUITES = ('parsing',)
+SUITES = ('parsing', 'meta_step', 'inference', 'scaling')
 
 FLAGS = flags.FLAGS
 _SUITE = flags.DEFINE_enum('suite', 'parsing', SUITES, 'What to measure.')
 _JSON = flags.DEFINE_string('json', None, 'File to write the figures to.')
-_SAMPLES = flags.DEFINE_integer('samples', 5, 'Samples of each variant.', lower_bound=1)
+_PLOT = flags.DEFINE_string(
+  'plot', None, 'File to draw the figures in (extra `plots`).'
+)
+_SAMPLES = flags.DEFINE_integer(
+  'samples', None, "Samples of each variant; the suite's own number by default.", 1
+)
 _SEED = flags.DEFINE_integer('seed', 0, 'Seed of simulated data.', lower_bound=0)
+_VARIANTS = flags.DEFINE_list(
+  'variants', [], 'Parts of names of variants; all if empty.'
+)
+_WORKLOADS = flags.DEFINE_list('workloads', [], "Workloads; the suite's if empty.")
+_SYSTEMS = flags.DEFINE_list(
+  'systems', [], 'NAME=DIR: sessions of a System folder, for those made to its figures.'
+)
+_LIMIT = flags.DEFINE_float('limit', 180, 'Seconds a variant may take to get ready.')
 
 
 def main() -> None:
@@ -29,13 +42,41 @@ def main() -> None:
     'suite': _SUITE.value,
     'machine': machine.describe(),
     'versions': machine.versions(suite.PACKAGES),
-    **suite.run(_SAMPLES.value, _SEED.value),
+    **suite.run(_options(suite)),
   }
   print(table(report['results']))
   for workload, ratios in report['ratios'].items():
     print(f'{workload}:', ', '.join(f'{name} {r}x' for name, r in ratios.items()))
+    for name, pair in report.get('compared', {}).get(workload, {}).items():
+      print(f'  {name}: {pair}')
   if _JSON.value:
     _write(pathlib.Path(_JSON.value), report)
+  if _PLOT.value:
+    from experiments.benches import plots
+
+    plots.draw(report, _PLOT.value)
+
+
+def _options(suite) -> turns.Options:
+  """The flags, checked.
+
+  Raises:
+    ValueError: a name that the suite does not know.
+  """
+  known = list(suite.VARIANTS)
+  names = [n for n in known if any(part.strip() in n for part in _VARIANTS.value)]
+  if _VARIANTS.value and not names:
+    raise ValueError(f'--variants: nothing like that among {known}')
+  if not all('=' in pair for pair in _SYSTEMS.value):
+    raise ValueError('--systems takes NAME=DIR, as in hdfs=systems/hdfs')
+  return turns.Options(
+    _SAMPLES.value or suite.SAMPLES,
+    _SEED.value,
+    tuple(names),
+    tuple(_WORKLOADS.value),
+    dict(pair.split('=', 1) for pair in _SYSTEMS.value),
+    _LIMIT.value,
+  )
 
 
 def table(results: list[dict[str, Any]]) -> str:

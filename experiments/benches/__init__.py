@@ -1,1 +1,1 @@
-"""Suites of `experiments.bench`: each offers `run(samples, seed)`."""
+"""Suites of `experiments.bench`: each offers `run(turns.Options)`."""

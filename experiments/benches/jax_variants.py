@@ -44,7 +44,11 @@ def nest(flat: dict[str, np.ndarray]) -> dict:
 
 
 def flatten(tree: dict) -> dict[str, np.ndarray]:
-  return {f'{room}.{n}': np.asarray(x) for room, leaves in tree.items() for n, x in leaves.items()}
+  return {
+    f'{room}.{n}': np.asarray(x)
+    for room, leaves in tree.items()
+    for n, x in leaves.items()
+  }
 
 
 def ours(

@@ -23,6 +23,24 @@ def cores() -> int:
   return len(os.sched_getaffinity(0))
 
 
+def busy_seconds() -> float:
+  """Processor seconds spent so far, by everybody on this machine; 0 if unknown."""
+  stat = pathlib.Path('/proc/stat')
+  if not stat.exists():
+    return 0.0
+  ticks = [int(x) for x in stat.read_text().split('\n', 1)[0].split()[1:9]]
+  user, nice, system, _, _, irq, soft_irq, steal = ticks
+  return (user + nice + system + irq + soft_irq + steal) / os.sysconf('SC_CLK_TCK')
+
+
+def free_gib() -> float:
+  """Memory that new processes can have; infinite if unknown."""
+  info = pathlib.Path('/proc/meminfo')
+  lines = info.read_text().splitlines() if info.exists() else []
+  found = [int(x.split()[1]) for x in lines if x.startswith('MemAvailable')]
+  return found[0] / 2**20 if found else float('inf')
+
+
 def _processor() -> str:
   info = pathlib.Path('/proc/cpuinfo')
   lines = info.read_text().splitlines() if info.exists() else []
@@ -31,8 +49,14 @@ def _processor() -> str:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-  found = {name: importlib.metadata.version(name) for name in packages}
-  return {'python': platform.python_version(), **found}
+  """Of what is installed of them."""
+  found = {'python': platform.python_version()}
+  for name in packages:
+    try:
+      found[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+      continue
+  return found
 
 
 def summarize(seconds: Sequence[float]) -> dict[str, Any]:

@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from experiments.benches import machine
+from experiments.benches import machine, turns
 from metalog_jax.logs import bad_lines, formats, masking, parse, readers, simulate
 
 PACKAGES = ('drain3', 'numpy', 'polars')
 HDFS = 'hdfs/HDFS_2pct.log.gz'  # under METALOG_DATA
 LINES = 2_000_000  # simulated
+SAMPLES = 5
 _CHUNK = 1 << 18  # lines that canonical mining holds at a time
 _MASKSET = masking.presets['hdfs']['default']
 
@@ -73,8 +74,9 @@ VARIANTS: dict[str, tuple[Callable, str, int]] = {  # name -> what, whose, threa
 }
 
 
-def run(samples: int, seed: int) -> dict[str, Any]:
-  """Measures every variant on every workload, `samples` times in turn."""
+def run(options: turns.Options) -> dict[str, Any]:
+  """Measures every variant on every workload, in turn."""
+  samples, seed = options.samples, options.seed
   results, ratios = [], {}
   with tempfile.TemporaryDirectory() as folder:
     for workload, contents in _workloads(pathlib.Path(folder), seed):

@@ -62,7 +62,7 @@ def sessions(figures: dict[str, list[int]], seed: int = 0) -> types.Sessions:
   """Sessions that have these figures, their events drawn by frequency."""
   rng = np.random.default_rng(seed)
   frequency = np.array(figures['events']) / sum(figures['events'])
-  sequence, rows, repeats, labels = np.zeros(0, np.int32), [], [], []
+  sequence, rows, labels = np.zeros(0, np.int32), [], []
   for shared, length, *of_label in zip(
     *(figures[name] for name in ('shared', 'lengths', 'normals', 'anomalies'))
   ):

@@ -6,8 +6,14 @@ import numpy as np
 
 from experiments import no_library_maml
 from experiments.benches import workloads
+from metalog_jax import types
 
-_NAMES = {'weight_ih': 'w_ih', 'weight_hh': 'w_hh', 'bias_ih': 'b_ih', 'bias_hh': 'b_hh'}
+_NAMES = {
+  'weight_ih': 'w_ih',
+  'weight_hh': 'w_hh',
+  'bias_ih': 'b_ih',
+  'bias_hh': 'b_hh',
+}
 
 
 def meta_gradient(
@@ -29,16 +35,18 @@ def meta_gradient(
     return jax.tree.map(np.asarray, flat(found))
 
 
-def scores(workload: workloads.Workload, draws: workloads.Draws) -> np.ndarray:
-  """Probability of an anomaly of every session of the target, [S]."""
-  sessions, vectors = draws.target.sessions, draws.target.vectors
+def scores(workload: workloads.Workload, data: types.Dataset) -> np.ndarray:
+  """Probability of an anomaly of every session, [S]."""
+  sessions, vectors = data.sessions, data.vectors
   seqs = workloads.sequences(sessions, 'dedup')
   with jax.enable_x64(True):
     params = nested(workloads.params(workload))
     score = jax.jit(lambda b: jax.nn.softmax(no_library_maml.logits(params, b))[:, 1])
     steps = int(seqs.lengths.max())
     found = []
-    for rows in np.array_split(np.arange(len(seqs.lengths)), -(-len(seqs.lengths) // 256)):
+    for rows in np.array_split(
+      np.arange(len(seqs.lengths)), -(-len(seqs.lengths) // 256)
+    ):
       events = np.zeros((256, steps), np.int32)
       lengths = np.zeros(256, np.int32)
       lengths[: len(rows)] = seqs.lengths[rows]
@@ -79,5 +87,3 @@ def _batch(batch: workloads.Padded) -> no_library_maml.Batch:
   return no_library_maml.Batch(
     batch.x.astype(np.float64), batch.lengths, batch.labels.astype(np.float64)
   )
-
-

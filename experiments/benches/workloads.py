@@ -36,7 +36,7 @@ WORKLOADS = {
   'synthetic': Workload('short', 'long'),
   'tiny': Workload('tiny', 'tiny', 4, 2, 3, 6, 3, 2, 0.1),
 }
-# Lognormal lengths (median, sigma, least, most), templates, sessions; only tiny repeats.
+# Lengths are lognormal: median, sigma, least, most; then templates and sessions.
 SYNTHETIC = {
   'short': (19, 0.35, 2, 60, 48, 2000),
   'long': (60, 0.6, 5, 128, 300, 2000),
@@ -79,7 +79,9 @@ def dataset(name: str, dim: int, folder: str = '', seed: int = 0) -> types.Datas
   elif name in SYNTHETIC:
     median, sigma, least, most, templates, num = SYNTHETIC[name]
     lengths = np.round(median * np.exp(sigma * rng.standard_normal(num)))
-    rows = [rng.integers(0, templates, n) for n in np.clip(lengths, least, most).astype(int)]
+    rows = [
+      rng.integers(0, templates, n) for n in np.clip(lengths, least, most).astype(int)
+    ]
     sessions = profile.collect(rows, rng.integers(0, 2, num).astype(np.int8))
   else:
     figures = profile.load(name)

@@ -1,0 +1,103 @@
+"""A process of its own for one variant: gets ready, then takes a sample when asked.
+
+    python -m experiments.benches.worker '{"suite": ..., "variant": ..., ...}'
+
+Writes a JSON line when it is ready and one for every sample; each line on its
+standard input is the number of a sample to take.
+"""
+
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from experiments.benches import machine, variants
+
+THREADS = 2
+LEAST = 0.5  # seconds of a sample: the kernel counts what others do in 0.01 s
+MOST = 10  # runs in one sample, whose mean it is
+SETTINGS = {
+  # XLA's and PyTorch's big temporaries stay with the process. By default glibc gives
+  # them back to the kernel after every step and gets them again page by page.
+  'GLIBC_TUNABLES': 'glibc.malloc.mmap_threshold=8589934592'
+  ':glibc.malloc.trim_threshold=17179869184',
+  'OMP_NUM_THREADS': str(THREADS),
+  'JAX_PLATFORMS': 'cpu',
+  'JAX_ENABLE_COMPILATION_CACHE': 'false',
+}
+
+
+def limit_threads() -> None:
+  """Both frameworks take as many threads as there are cores they may use."""
+  allowed = sorted(os.sched_getaffinity(0))
+  os.sched_setaffinity(0, allowed[:THREADS])
+
+
+def watched(work, times: int = 1) -> dict[str, float]:
+  """Seconds that `work()` takes, and how many cores others kept busy meanwhile."""
+  busy, own, begin = machine.busy_seconds(), time.process_time(), time.perf_counter()
+  for _ in range(times):
+    work()
+  seconds = time.perf_counter() - begin
+  others = machine.busy_seconds() - busy - (time.process_time() - own)
+  return {'seconds': seconds / times, 'others': max(others, 0.0) / seconds}
+
+
+def error(answer: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> float:
+  """Relative, in the norm over all arrays."""
+  if set(answer) != set(expected):
+    raise ValueError(f'{sorted(answer)} are to be compared with {sorted(expected)}')
+  square = lambda x: float(np.sum(np.square(x, dtype=np.float64)))
+  difference = sum(square(answer[n] - expected[n]) for n in expected)
+  return (difference / sum(map(square, expected.values()))) ** 0.5
+
+
+def ready(runner: variants.Runner, spec: dict[str, Any]) -> dict[str, Any]:
+  """Warms up; what the first sample takes longer than the second is compilation."""
+  first = watched(lambda: runner.run(0))['seconds']
+  if 'save' in spec:
+    np.savez(spec['save'], **runner.answer())
+    return {'saved': True}
+  with np.load(spec['expected']) as expected:
+    found = error(runner.answer(), dict(expected))
+  second = watched(lambda: runner.run(0))['seconds']
+  for i in range(1, spec['draws']):
+    runner.run(i)
+  return {
+    'compile_s': round(max(first - second, 0.0), 2),
+    'error': found,
+    'times': min(max(round(LEAST / second), 1), MOST),
+  }
+
+
+def main(spec: dict[str, Any]) -> None:
+  answers = os.fdopen(os.dup(1), 'w')  # what libraries print must not come between
+  os.dup2(2, 1)
+
+  def say(**facts) -> None:
+    print(json.dumps(facts), file=answers, flush=True)
+
+  try:
+    suite = importlib.import_module(f'experiments.benches.{spec["suite"]}')
+    runner = suite.build(spec)
+    facts = ready(runner, spec)
+    say(**facts)
+  except variants.Absent as absent:
+    return say(status=f'absent: {absent}')
+  except Exception as failure:  # one variant's failure is a finding, not the end
+    text = str(failure).strip().splitlines() or ['']
+    return say(status=f'failed: {type(failure).__name__}: {text[0][:200]}')
+  for line in sys.stdin:
+    sample = watched(lambda i=int(line): runner.run(i), facts['times'])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    say(**sample, peak_mib=round(peak))
+
+
+if __name__ == '__main__':
+  limit_threads()
+  main(json.loads(sys.argv[1]))
