@@ -1,4 +1,4 @@
-"""Figures of a bench report: bars where variants are compared, curves where they grow."""
+"""Figures of a report: bars where variants are compared, curves where sizes grow."""
 
 from typing import Any
 
@@ -70,5 +70,6 @@ def _curves(plt, report: dict[str, Any]):
         if points:
           panel.loglog(*zip(*points), marker='o', label=f'{name} ~ {slopes[kind]}')
       panel.set(xlabel=axis, ylabel=unit)
-      panel.legend(fontsize='small')
+      if panel.lines:
+        panel.legend(fontsize='small')
   return figure

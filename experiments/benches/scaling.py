@@ -178,9 +178,7 @@ def _problem(point: Point, variant: variants.Variant):
   optimizer = optax.adam(2e-3)
   example = jax.tree.map(lambda x: jnp.asarray(x[0]), tasks.query)
   state = meta.init_state(net.init(jax.random.key(0), example)['params'], optimizer)
-  mesh = jax.make_mesh(
-    (point.devices,), ('task',), devices=jax.devices()[: point.devices]
-  )
+  mesh = jax.sharding.Mesh(np.array(jax.devices()[: point.devices]), ('task',))
   spread = lambda *axes: jax.sharding.NamedSharding(
     mesh, jax.sharding.PartitionSpec(*axes)
   )
