@@ -57,6 +57,9 @@ class Config:
   gradient: Literal['reverse', 'mixed'] = flags.field(
     'mixed', 'how inner gradients are differentiated; both are exact'
   )
+  share: Literal['nothing', 'sequences', 'prefixes'] = flags.field(
+    'prefixes', 'what of the sessions in a batch is computed once; all are exact'
+  )
   source_weight: float = flags.field(1.0, 'weight of the source loss')
   target_weight: float = flags.field(4.0, 'weight of the target loss (beta)')
   outer_lr: float = flags.field(2e-3, 'outer learning rate of Adam (gamma)')
@@ -158,8 +161,8 @@ def make(config: Config) -> base.Detector:
     dim = data.vectors.shape[1]
     example = types.Batch(
       jnp.zeros((1, dim)),
-      (jnp.zeros((1, 1), jnp.int32),),
-      jnp.ones(1, jnp.int32),
+      jnp.zeros((1, 1), jnp.int32),
+      jnp.zeros((1, 1), jnp.int32),
       jnp.zeros(1),
       jnp.ones(1),
     )
@@ -169,7 +172,7 @@ def make(config: Config) -> base.Detector:
     return jax.nn.softmax(net.apply({'params': state.params}, batch))[:, 1]
 
   def explain(state, batch):
-    return net.apply({'params': state.params}, batch, method='attend')[1][0]
+    return net.apply({'params': state.params}, batch, method='attend')[1]
 
   return base.Detector(
     init=init,
@@ -194,19 +197,20 @@ def stream(config: Config, transfer: types.Transfer, seed: int) -> base.Stream:
   per_epoch = max(-(-pool.size // config.batch) for pool in support or [query])
   if config.parts == 1:  # the released epoch ends when both sides have been read
     per_epoch = max(per_epoch, -(-query.size // config.batch))
-  sampler = pools.Sampler(config.batch, config.anomaly_share, seed)
-  support_layouts = sampler.layouts(support) if support else []
-  query_layouts = sampler.layouts([query])
+  merge = config.share != 'nothing'
+  sampler = pools.Sampler(config.batch, config.anomaly_share, seed, merge)
+  support_rooms = sampler.rooms(support) if support else []
+  query_rooms = sampler.rooms([query])
 
   def draw(step: int) -> types.Task:
-    (target,) = sampler.batches([query], step, query_layouts)
+    (target,) = sampler.batches([query], step, query_rooms)
     if not support:
       return pools.stack([types.Task((), target)])
     rng = np.random.default_rng([seed, 1, step // per_epoch])
     chosen = rng.choice(
       len(support), config.inner_steps, replace=len(support) < config.inner_steps
     )
-    parts = sampler.batches([support[i] for i in chosen], step, support_layouts)
+    parts = sampler.batches([support[i] for i in chosen], step, support_rooms)
     return pools.stack([types.Task(pools.stack(parts), target)])  # one task a step
 
   return base.Stream(config.steps or config.epochs * per_epoch, draw)
@@ -218,7 +222,8 @@ def _pools(
   """(the parts of the sources, what stands for the target)."""
 
   def read(data: types.Dataset) -> batches.Sequences:
-    return batches.sequences(data.sessions, config.collapse, config.max_events)
+    shared = config.share == 'prefixes' and not config.bidirectional
+    return batches.sequences(data.sessions, config.collapse, config.max_events, shared)
 
   def cut(sources) -> list[pools.Pool]:
     return [

@@ -47,8 +47,11 @@ class Scorer:
     found = [np.zeros(0)] * len(seqs.lengths)
     for rows, batch in batches.scoring_batches(data.vectors, seqs):
       weights = np.asarray(self._explain(state, jax.device_put(batch)))
-      for row, weight in zip(rows, weights):
-        found[row] = weight[: seqs.lengths[row]]
+      weights = weights.reshape(batch.sessions.shape).T.ravel()  # row after row
+      order = np.argsort(batch.sessions.T.ravel(), kind='stable')
+      ends = np.cumsum(seqs.lengths[rows])
+      for row, part in zip(rows, np.split(weights[order], ends)):
+        found[row] = part
     shares, sessions = [], data.sessions
     for i in range(sessions.num):
       events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
