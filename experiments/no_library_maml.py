@@ -60,8 +60,8 @@ def meta_step(params, m, v, t, support, query, lr=2e-3):
   value, grads = jax.value_and_grad(meta_loss)(params, support, query)
   m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, grads)
   v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
-  lr *= (1 - 0.999**t) ** 0.5 / (1 - 0.9**t)
-  adam = lambda p, m, v: p - lr * m / (jnp.sqrt(v) + 1e-8)
+  lr /= 1 - 0.9**t
+  adam = lambda p, m, v: p - lr * m / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8)
   return jax.tree.map(adam, params, m, v), m, v, value
 
 

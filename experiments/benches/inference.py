@@ -21,14 +21,14 @@ WORKLOADS = {
 DEFAULT = ('hdfs', 'bgl')
 VARIANTS = {
   'ours': variants.Variant('jax', 'ours'),
-  'ours, dedup': variants.Variant('jax', 'ours', sharing='dedup'),
+  'ours, dedup': variants.Variant('jax', 'ours', sharing='sequences'),
   **{
     f'nn.GRU sorted, B={size}': variants.Variant('torch', f'nn.GRU {size}')
     for size in (1024, 256, 128)
   },
   'nn.GRU sorted and packed, B=256': variants.Variant('torch', 'nn.GRU 256 packed'),
   'nn.GRU sorted, B=256, dedup': variants.Variant(
-    'torch', 'nn.GRU 256', sharing='dedup', control=True
+    'torch', 'nn.GRU 256', sharing='sequences', control=True
   ),
 }
 

@@ -28,6 +28,7 @@ def detector(workload: workloads.Workload, variant: Variant) -> base.Detector:
     inner_lr=workload.inner_lr,
     target_weight=workload.beta,
     order=variant.order,
+    share=variant.sharing,
   )
   if variant.gradient:
     config = dataclasses.replace(config, gradient=variant.gradient)
@@ -102,7 +103,7 @@ def flax(
   Its cell has one bias a gate where PyTorch's has two; both are kept as parameters
   here and added up inside the loss, so that gradients can be compared.
   """
-  draws = workloads.Draws(workload, 'none', folders)
+  draws = workloads.Draws(workload, 'nothing', folders)
   optimizer = optax.adam(2e-3)
   rnns = [nn.RNN(nn.GRUCell(workload.hidden)) for _ in range(workload.layers)]
 
@@ -156,7 +157,7 @@ def answers(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
 ) -> Runner:
   """The reference, as a variant that is never timed."""
-  draws = workloads.Draws(workload, 'none', folders)
+  draws = workloads.Draws(workload, 'nothing', folders)
   found: dict[str, np.ndarray] = {}
 
   def run(_: int) -> None:

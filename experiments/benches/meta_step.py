@@ -20,7 +20,7 @@ SAMPLES = 10
 DEFAULT = ('hdfs_to_bgl', 'bgl_to_hdfs', 'synthetic')  # workloads
 DRAWS = 5  # different tasks, in turn
 OURS = ('ours', 'ours, 2 devices')
-SHARED = ('ours, dedup', 'ours, dedup, 2 devices')
+SHARED = ('ours, dedup', 'ours, prefixes', 'ours, prefixes, 2 devices')
 
 
 def _table() -> dict[str, variants.Variant]:
@@ -35,8 +35,9 @@ def _table() -> dict[str, variants.Variant]:
   table = {
     'ours': jax('ours'),
     'ours, 2 devices': jax('ours', devices=2),
-    'ours, dedup': jax('ours', sharing='dedup'),
-    'ours, dedup, 2 devices': jax('ours', sharing='dedup', devices=2),
+    'ours, prefixes': jax('ours', sharing='prefixes'),
+    'ours, prefixes, 2 devices': jax('ours', sharing='prefixes', devices=2),
+    'ours, dedup': jax('ours', sharing='sequences'),
     'nn.GRU packed and trimmed': torch('nn.GRU packed and trimmed'),
     'nn.GRU trimmed': torch('nn.GRU trimmed'),
     'nn.GRU packed and trimmed, first order': torch(
@@ -49,7 +50,8 @@ def _table() -> dict[str, variants.Variant]:
     'hand cell padded': torch('hand padded'),
     'ours, first order': jax('ours', 'first'),
     'PyTorch rewritten': torch('rewritten', control=True),
-    'PyTorch rewritten, dedup': torch('rewritten', sharing='dedup', control=True),
+    'PyTorch rewritten, dedup': torch('rewritten', sharing='sequences', control=True),
+    'PyTorch rewritten, prefixes': torch('rewritten', sharing='prefixes', control=True),
     'flax nn.RNN': jax('flax', control=True),
     'higher trimmed': torch('higher trimmed'),
     'TorchOpt trimmed': torch('torchopt trimmed'),

@@ -22,7 +22,7 @@ def meta_gradient(
   """The meta-gradient of the first task at the first weights."""
   with jax.enable_x64(True):
     support, query = draws.padded(0, trim=False)
-    support = jax.tree.map(lambda *x: np.stack(x), *map(_batch, support))
+    support = jax.tree.map(lambda *x: np.stack(x), *map(batch, support))
 
     @jax.jit
     def gradient(params, support, query):
@@ -31,14 +31,14 @@ def meta_gradient(
       )
       return jax.grad(objective)(params)
 
-    found = gradient(nested(workloads.params(workload)), support, _batch(query))
+    found = gradient(nested(workloads.params(workload)), support, batch(query))
     return jax.tree.map(np.asarray, flat(found))
 
 
 def scores(workload: workloads.Workload, data: types.Dataset) -> np.ndarray:
   """Probability of an anomaly of every session, [S]."""
   sessions, vectors = data.sessions, data.vectors
-  seqs = workloads.sequences(sessions, 'dedup')
+  seqs = workloads.sequences(sessions, 'sequences')
   with jax.enable_x64(True):
     params = nested(workloads.params(workload))
     score = jax.jit(lambda b: jax.nn.softmax(no_library_maml.logits(params, b))[:, 1])
@@ -52,8 +52,8 @@ def scores(workload: workloads.Workload, data: types.Dataset) -> np.ndarray:
       lengths[: len(rows)] = seqs.lengths[rows]
       for i, row in enumerate(rows):
         events[i, : lengths[i]] = seqs.events[seqs.offsets[row] : seqs.offsets[row + 1]]
-      batch = workloads.Padded(vectors, events, lengths, lengths)
-      found.append(np.asarray(score(_batch(batch)))[: len(rows)])
+      padded = workloads.Padded(vectors, events, lengths, lengths)
+      found.append(np.asarray(score(batch(padded)))[: len(rows)])
   return np.concatenate(found)[seqs.inverse]
 
 
@@ -83,7 +83,7 @@ def flat(params: dict) -> dict[str, jax.Array]:
   return layers | {theirs: params[ours] for theirs, ours in rest.items()}
 
 
-def _batch(batch: workloads.Padded) -> no_library_maml.Batch:
+def batch(rows: workloads.Padded) -> no_library_maml.Batch:
   return no_library_maml.Batch(
-    batch.x.astype(np.float64), batch.lengths, batch.labels.astype(np.float64)
+    rows.x.astype(np.float64), rows.lengths, rows.labels.astype(np.float64)
   )

@@ -67,13 +67,13 @@ def run(options: turns.Options) -> dict[str, Any]:
       rows = _curve(axis, name, options.samples)
       results += rows
       growth[axis][name] = {
-        'time': slope(rows, axis, 'median_ms'),
-        'memory': slope(rows, axis, 'temp_mib'),
+        'time': slope(rows, 'median_ms'),
+        'memory': slope(rows, 'temp_mib'),
       }
   return {'results': results, 'ratios': {}, 'growth': growth}
 
 
-def slope(rows: list[dict], axis: str, of: str) -> float | None:
+def slope(rows: list[dict], of: str) -> float | None:
   """The exponent p of `of` ~ size^p: least squares in logarithms, upper half alone.
 
   At small sizes what does not grow hides the growth.
@@ -159,11 +159,11 @@ def _problem(point: Point, variant: variants.Variant):
   rng, net = np.random.default_rng(0), nets.Network(hidden=point.hidden)
 
   def batch(*lead: int) -> types.Batch:
-    rows = (*lead, point.batch)
+    rows, grid = (*lead, point.batch), (*lead, point.length, point.batch)
     return types.Batch(
       rng.standard_normal((*lead, point.templates, point.dim)).astype(np.float32),
-      (rng.integers(0, point.templates, (*rows, point.length), np.int32),),
-      np.full(rows, point.length, np.int32),
+      rng.integers(0, point.templates, grid, np.int32),
+      np.broadcast_to(np.arange(point.batch, dtype=np.int32), grid),
       rng.integers(0, 2, rows).astype(np.float32),
       np.ones(rows, np.float32),
     )

@@ -124,7 +124,7 @@ def build(
   else:
     hand = 'nn.GRU' not in variant.how
     net = Net(workload, hand, 'packed' in variant.how)
-    draws = workloads.Draws(workload, 'none', folders)
+    draws = workloads.Draws(workload, 'nothing', folders)
     padded = (draws.padded(i, 'trimmed' in variant.how) for i in range(num))
     tasks = [(list(map(tensors, support)), tensors(query)) for support, query in padded]
   backward = _BACKWARD.get(variant.how.split()[0], create_graph)(workload, net, variant)

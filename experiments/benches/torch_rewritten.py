@@ -1,8 +1,8 @@
 """A control: PyTorch with this library's algebra, but autograd's derivatives.
 
-The event table is projected once and looked up; rows leave as they end; Eq. 4 is a
-column sum; equal sessions may be merged. What is left to explain a difference is
-the hand-written derivative and the compiler.
+The event table is projected once and looked up; nothing is padded; what sessions
+begin with in common may be computed once; Eq. 4 is a column sum. What is left to
+explain a difference is the hand-written derivative and the compiler.
 """
 
 import itertools
@@ -15,15 +15,18 @@ from torch import nn
 
 from experiments.benches import torch_network, workloads
 from experiments.benches.variants import Variant
-from metalog_jax import types
+
+BANDS = (8, 16, 24, 32, 48, 64, 96)  # sessions of like length attend together
 
 
 class Batch(NamedTuple):
-  """`types.Batch` as tensors."""
+  """The states to compute, level by level, and which of them each session has."""
 
   vectors: torch.Tensor  # [V, D]
-  events: tuple[torch.Tensor, ...]  # [R_k, L_k] each
-  lengths: torch.Tensor  # [B]
+  events: torch.Tensor  # [N] of every state, all of one level side by side
+  parents: list[torch.Tensor]  # per level: which state of the level before, [n_t]
+  places: list[torch.Tensor]  # per band of sessions: states [n, L], 0 behind the end
+  lengths: list[torch.Tensor]  # per band: [n]
   labels: torch.Tensor  # [B] float
   weights: torch.Tensor  # [B]
 
@@ -34,7 +37,7 @@ class Batch(NamedTuple):
 
 
 class Net(nn.Module):
-  """Logits [B, 2] of a staircase."""
+  """Logits [B, 2]."""
 
   def __init__(self, workload: workloads.Workload):
     super().__init__()
@@ -42,76 +45,87 @@ class Net(nn.Module):
     self.gru, self.attention, self.head = plain.gru, plain.attention, plain.head
 
   def forward(self, batch: Batch) -> torch.Tensor:
-    gru = self.gru
     states = None
-    for layer in range(gru.layers):
-      at = lambda name, layer=layer: getattr(gru, f'{name}_l{layer}')
+    for layer in range(self.gru.layers):
+      at = lambda name, layer=layer: getattr(self.gru, f'{name}_l{layer}')
       w_ih, b_ih = at('weight_ih'), at('bias_ih')
       if states is None:
-        table = F.linear(batch.vectors, w_ih, b_ih)
-        inputs = [table[events] for events in batch.events]
+        inputs = F.linear(batch.vectors, w_ih, b_ih)[batch.events]
       else:
-        inputs = [F.linear(segment, w_ih, b_ih) for segment in states]
-      states = _recur(inputs, at('weight_hh'), at('bias_hh'))
-    return torch.tanh(self.head(self._attend(states, batch)))
-
-  def _attend(self, states: list[torch.Tensor], batch: Batch) -> torch.Tensor:
-    """[B, H]: the rows of every length apart, an event's weight a column sum."""
-    rows = [len(segment) for segment in states] + [0]
-    context = []
-    for k in reversed(range(len(states))):
-      if rows[k + 1] == rows[k]:
-        continue
-      a = torch.cat([s[rows[k + 1] : rows[k]] for s in states[: k + 1]], 1)
-      lengths = batch.lengths[rows[k + 1] : rows[k], None]
-      mask = torch.arange(a.shape[1]) < lengths
-      scores = (a @ self.attention.w_q.T) @ (a @ self.attention.w_k.T).mT
-      matrix = torch.softmax(scores.masked_fill(~mask[:, None], -1e30), -1)
-      weights = (mask[:, None].to(a.dtype) @ matrix) * mask[:, None]
-      context.append((weights @ a)[:, 0])
-    return torch.cat(context)
+        inputs = F.linear(states, w_ih, b_ih)
+      states = _recur(inputs, batch.parents, at('weight_hh'), at('bias_hh'))
+    queries, keys = states @ self.attention.w_q.T, states @ self.attention.w_k.T
+    bands = [
+      _attend(states[places], queries[places], keys[places], lengths)
+      for places, lengths in zip(batch.places, batch.lengths)
+    ]
+    return torch.tanh(self.head(torch.cat(bands)))
 
 
-def _recur(inputs: list[torch.Tensor], weight, bias) -> list[torch.Tensor]:
-  """Segments [R_k, L_k, 3H] -> [R_k, L_k, H]; rows that end are left behind."""
-  h, segments = inputs[0].new_zeros(len(inputs[0]), weight.shape[1]), []
-  for x in inputs:
-    h, states = h[: len(x)], []
-    for t in range(x.shape[1]):
-      h = torch_network.cell(x[:, t], h, weight, bias)
-      states.append(h)
-    segments.append(torch.stack(states, 1))
-  return segments
+def _attend(a, queries, keys, lengths) -> torch.Tensor:
+  """[n, L, H] each -> [n, H]: an event weighs what its attention column sums up to."""
+  mask = (torch.arange(a.shape[1]) < lengths[:, None])[:, None]
+  matrix = torch.softmax((queries @ keys.mT).masked_fill(~mask, -1e30), -1)
+  return ((mask.to(a.dtype) @ matrix) @ a)[:, 0]
 
 
-def tensors(batch: types.Batch) -> Batch:
-  """Cut where rows end: eager PyTorch compiles nothing, so its stairs may be fine.
+def _recur(inputs: torch.Tensor, parents, weight, bias) -> torch.Tensor:
+  """[N, 3H] -> [N, H]."""
+  levels = inputs.split([len(p) for p in parents])
+  h, states = inputs.new_zeros(1, weight.shape[1]), []
+  for x, parent in zip(levels, parents):
+    h = torch_network.cell(x, h[parent], weight, bias)
+    states.append(h)
+  return torch.cat(states)
 
-  Every step of the batch's own layout is split at multiples of 4 events, and rows
-  that have ended by then are dropped, padding rows too.
-  """
-  padded = workloads.pad(batch._replace(weights=(batch.lengths > 0).astype(int)), 0)
-  lengths, steps = padded.lengths, padded.events.shape[1]
-  real = batch.lengths > 0
-  edges = [*range(0, steps, 4), steps]
-  events = [
-    padded.events[: int(np.sum(lengths > start)), start:end]
-    for start, end in itertools.pairwise(edges)
-  ]
+
+def tensors(rows: workloads.Rows, share: bool) -> Batch:
+  """Levels of states: each session's own, or one for each beginning if to `share`."""
+  numbers: dict[tuple, int] = {}
+  levels: list[list[tuple[int, int]]] = [[] for _ in rows.events[0]]  # parent, event
+  paths = []  # per session, its state's number within each level
+  for row, events in enumerate(rows.events):
+    path, parent, key = [], 0, () if share else (row,)
+    for level, event in zip(levels, events.tolist()):
+      key = (*key, event)
+      if key not in numbers:
+        numbers[key] = len(level)
+        level.append((parent, event))
+      parent = numbers[key]
+      path.append(parent)
+    paths.append(path)
+  starts = np.cumsum([0, *map(len, levels)])
+  split = lambda i: [torch.tensor([node[i] for node in level]) for level in levels]
+  bands = [list(b) for _, b in itertools.groupby(paths, lambda p: _band(len(p)))]
   return Batch(
-    torch.from_numpy(batch.vectors),
-    tuple(torch.from_numpy(np.ascontiguousarray(e)) for e in events),
-    torch.from_numpy(lengths),
-    torch.from_numpy(batch.labels[real]),
-    torch.from_numpy(batch.weights[real]),
+    torch.from_numpy(rows.vectors),
+    torch.cat(split(1)),
+    split(0),
+    [torch.from_numpy(_places(band, starts)) for band in bands],
+    [torch.tensor([len(path) for path in band]) for band in bands],
+    torch.tensor(rows.labels, dtype=torch.float32),
+    torch.tensor(rows.weights, dtype=torch.float32),
   )
+
+
+def _band(length: int) -> int:
+  return next((edge for edge in BANDS if length <= edge), 0)
+
+
+def _places(paths: list[list[int]], starts: np.ndarray) -> np.ndarray:
+  places = np.zeros((len(paths), len(paths[0])), np.int64)  # the longest is first
+  for row, path in zip(places, paths):
+    row[: len(path)] = starts[: len(path)] + path
+  return places
 
 
 def network(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
 ) -> tuple[Net, list]:
+  """The network and `num` tasks of (support, query)."""
   draws = workloads.Draws(workload, variant.sharing, folders)
+  share = variant.sharing == 'prefixes'
   tasks = []
-  for support, query in map(draws.task, range(num)):
-    tasks.append((list(map(tensors, support)), tensors(query)))
+  for support, query in map(draws.rows, range(num)):
+    tasks.append(([tensors(rows, share) for rows in support], tensors(query, share)))
   return Net(workload), tasks

@@ -12,7 +12,7 @@ class Variant(NamedTuple):
   framework: str  # 'jax' or 'torch'
   how: str  # what the framework's module builds
   order: str = 'second'
-  sharing: str = 'none'
+  sharing: str = 'nothing'
   control: bool = False  # measured to explain, not to compete
   devices: int = 1  # host devices of jax
   gradient: str = ''  # way to take the meta-gradient; '' is the library's default

@@ -12,8 +12,6 @@ from experiments.benches import profile
 from metalog_jax import types
 from metalog_jax.detectors import batches, pools
 
-SHARING = ('none', 'dedup')  # 'dedup': equal sessions of a batch are computed once
-
 
 class Workload(NamedTuple):
   """A direction and a network; the defaults are MetaLog's as published."""
@@ -91,14 +89,14 @@ def dataset(name: str, dim: int, folder: str = '', seed: int = 0) -> types.Datas
 
 
 def sequences(sessions: types.Sessions, sharing: str) -> batches.Sequences:
-  """Which session is computed as which row: with 'none', each as its own."""
-  if sharing == 'dedup':
-    return batches.sequences(sessions, 0, profile.CUT)
-  return batches.Sequences(sessions.events, sessions.offsets, np.arange(sessions.num))
+  """Which session is which row to score: without sharing, each is its own."""
+  if sharing == 'nothing':
+    return batches.Sequences(sessions.events, sessions.offsets, np.arange(sessions.num))
+  return batches.sequences(sessions, 0, profile.CUT, sharing == 'prefixes')
 
 
 class Draws:
-  """Meta-tasks of a workload as the detector draws and lays them out."""
+  """Meta-tasks of a workload, the same sessions whatever is shared."""
 
   def __init__(self, workload: Workload, sharing: str, folders: dict[str, str], seed=0):
     self._workload, self._seed = workload, seed
@@ -108,49 +106,70 @@ class Draws:
     )
     self.longest = [max(int(d.sessions.lengths.max()), 1) for d in (source, target)]
     self.target = target
-    self._sampler = pools.Sampler(workload.batch, 0, seed)
-    self._parts = pools.parts(
-      source, sequences(source.sessions, sharing), workload.parts, seed
+    read = lambda data: batches.sequences(
+      data.sessions, 0, profile.CUT, sharing == 'prefixes'
     )
-    self._query = pools.whole(target, sequences(target.sessions, sharing))
-    self._layouts = [self._sampler.layouts(p) for p in (self._parts, [self._query])]
+    self._sampler = pools.Sampler(workload.batch, 0, seed, sharing != 'nothing')
+    self._parts = pools.parts(source, read(source), workload.parts, seed)
+    self._query = pools.whole(target, read(target))
+
+  @functools.cached_property
+  def _rooms(self):
+    return [self._sampler.rooms(p) for p in (self._parts, [self._query])]
+
+  def _support(self, step: int) -> list[pools.Pool]:
+    chosen = np.random.default_rng([self._seed, 2, step]).choice(
+      self._workload.parts, self._workload.inner_steps, replace=False
+    )
+    return [self._parts[i] for i in chosen]
 
   def task(self, step: int) -> tuple[list[types.Batch], types.Batch]:
-    """The support's batches and the query's, of meta-step `step`."""
-    workload = self._workload
-    chosen = np.random.default_rng([self._seed, 2, step]).choice(
-      workload.parts, workload.inner_steps, replace=False
-    )
-    support = self._sampler.batches(
-      [self._parts[i] for i in chosen], step, self._layouts[0]
-    )
-    (query,) = self._sampler.batches([self._query], step, self._layouts[1])
+    """The support's batches and the query's, as the detector lays them out."""
+    support = self._sampler.batches(self._support(step), step, self._rooms[0])
+    (query,) = self._sampler.batches([self._query], step, self._rooms[1])
     return support, query
 
+  def rows(self, step: int) -> tuple[list['Rows'], 'Rows']:
+    """The same, as plain rows: with sharing, equal ones merged."""
+    of = lambda pool: _rows(pool, self._sampler.draw(pool, step))
+    return [of(pool) for pool in self._support(step)], of(self._query)
+
   def padded(self, step: int, trim: bool) -> tuple[list[Padded], Padded]:
-    """The same sessions a row each, padded to the batch's or the system's longest."""
-    support, query = self.task(step)
-    source, target = self.longest
-    return [pad(b, 0 if trim else source) for b in support], pad(
+    """The same, padded to the batch's or the system's longest."""
+    (support, query), (source, target) = self.rows(step), self.longest
+    return [pad(rows, 0 if trim else source) for rows in support], pad(
       query, 0 if trim else target
     )
 
 
-def pad(batch: types.Batch, steps: int) -> Padded:
-  """A staircase as rows of `steps` events (0: as many as the longest has)."""
-  rows = np.repeat(np.arange(len(batch.lengths)), batch.weights.astype(int))
-  steps = steps or int(batch.lengths.max())
-  total = sum(segment.shape[1] for segment in batch.events)
-  events, start = np.zeros((len(batch.lengths), max(total, steps)), np.int32), 0
-  for segment in batch.events:
-    events[: len(segment), start : start + segment.shape[1]] = segment
-    start += segment.shape[1]
-  return Padded(
-    batch.vectors,
-    events[rows, :steps],
-    batch.lengths[rows],
-    batch.labels[rows].astype(np.int64),
+class Rows(NamedTuple):
+  """Sessions of a batch, longest first."""
+
+  vectors: np.ndarray  # [V, D]
+  events: list[np.ndarray]  # B times [L]
+  labels: np.ndarray  # [B] 0 or 1
+  weights: np.ndarray  # [B] how many sessions each stands for
+
+
+def _rows(pool: pools.Pool, draw: batches.Draw) -> Rows:
+  seqs = pool.seqs
+  order = np.lexsort((draw.labels, draw.rows, -seqs.lengths[draw.rows]))
+  return Rows(
+    pool.vectors,
+    [seqs.events[seqs.offsets[i] : seqs.offsets[i + 1]] for i in draw.rows[order]],
+    draw.labels[order],
+    draw.weights[order],
   )
+
+
+def pad(rows: Rows, steps: int) -> Padded:
+  """[B, steps], 0 for as many as the longest has; merged rows are told apart again."""
+  repeated = np.repeat(np.arange(len(rows.events)), rows.weights.astype(int))
+  lengths = np.array([len(rows.events[i]) for i in repeated])
+  events = np.zeros((len(repeated), steps or lengths.max()), np.int32)
+  for row, i in zip(events, repeated):
+    row[: len(rows.events[i])] = rows.events[i]
+  return Padded(rows.vectors, events, lengths, rows.labels[repeated].astype(np.int64))
 
 
 def params(workload: Workload, seed: int = 0) -> dict[str, np.ndarray]:

@@ -1,0 +1,174 @@
+"""The suites on toy sizes: what they write, and that all variants agree."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from experiments import bench
+from experiments.benches import (
+  inference,
+  meta_step,
+  profile,
+  scaling,
+  turns,
+  variants,
+  worker,
+  workloads,
+)
+
+TINY = workloads.WORKLOADS['tiny']
+
+
+@pytest.mark.parametrize('name', ['hdfs', 'bgl'])
+def test_sessions_made_to_a_profile_have_it(name):
+  figures = profile.load(name)
+  again = profile.measure(profile.sessions(figures))
+  total = lambda f: sum(f['lengths']) - sum(f['shared'])
+  assert total(again) == total(figures)
+  kinds = lambda f: sorted(zip(f['lengths'], f['normals'], f['anomalies']))
+  assert kinds(again) == kinds(figures)
+
+
+def test_shared_beginnings_are_counted_in_lexicographic_order():
+  rows = [np.array(r) for r in ([1, 2, 3], [1, 2], [5], [1, 2], [1, 4])]
+  found = profile.measure(profile.collect(rows, np.array([0, 1, 0, 0, 1], np.int8)))
+  assert found['shared'] == [0, 2, 1, 0]  # 1 2, 1 2 3, 1 4, 5
+  assert found['lengths'] == [2, 3, 2, 1]
+  assert (found['normals'], found['anomalies']) == ([1, 1, 0, 1], [1, 0, 1, 0])
+
+
+def test_the_same_sessions_are_drawn_whatever_is_shared():
+  def drawn(sharing):
+    support, query = workloads.Draws(TINY, sharing, {}).padded(3, trim=True)
+    rows = [
+      sorted(zip(map(bytes, batch.events), batch.labels.tolist()))
+      for batch in [*support, query]
+    ]
+    return rows
+
+  assert drawn('nothing') == drawn('sequences') == drawn('prefixes')
+
+
+@pytest.fixture(scope='module')
+def references():
+  found = {}
+  for order in ('second', 'first'):
+    runner = _build(variants.Variant('jax', 'reference', order))
+    runner.run(0)
+    found[order] = runner.answer()
+  return found
+
+
+def _build(variant):
+  return meta_step.build(
+    {
+      'workload': 'tiny',
+      'variant': variant._asdict(),
+      'folders': {},
+      'draws': 1,
+    }
+  )
+
+
+@pytest.mark.parametrize(
+  'name', [n for n, v in meta_step.VARIANTS.items() if v.how != 'torch.compile']
+)
+def test_all_variants_take_the_same_meta_gradient(name, references):
+  variant = meta_step.VARIANTS[name]
+  if variant.framework == 'torch':
+    pytest.importorskip('torch', reason='the peers need the extra `torch`')
+  try:
+    runner = _build(variant)
+  except variants.Absent as absent:
+    pytest.skip(str(absent))
+  runner.run(0)
+  assert worker.error(runner.answer(), references[variant.order]) < 3e-6
+
+
+def test_the_comparison_tells_the_orders_apart(references):
+  assert worker.error(references['first'], references['second']) > 1e-2
+
+
+def test_scores_agree():
+  found = []
+  for variant in (variants.Variant('jax', 'reference'), inference.VARIANTS['ours']):
+    spec = {'workload': 'tiny', 'variant': variant._asdict(), 'folders': {}}
+    runner = inference.build(spec)
+    runner.run(0)
+    found.append(runner.answer())
+  assert worker.error(found[1], found[0]) < 1e-6
+
+
+def test_the_program_measures_in_processes_and_writes_json(tmp_path, capsys):
+  report, figure = tmp_path / 'bench.json', tmp_path / 'bench.png'
+  flags = (
+    f'--suite=inference --workloads=tiny --variants=ours --samples=1 --json={report}'
+  )
+  bench.FLAGS([sys.argv[0], *flags.split(), f'--plot={figure}'])
+  bench.main()
+  written = json.loads(report.read_text())
+  assert 'ours, dedup' in capsys.readouterr().out
+  assert [r['variant'] for r in written['results']] == ['ours', 'ours, dedup']
+  assert all(r['median_ms'] > 0 and r['peak_mib'] > 0 for r in written['results'])
+  assert all(r['score_error'] < 1e-6 for r in written['results'])
+  assert figure.stat().st_size
+
+
+def test_ratios_are_of_the_right_rows():
+  def row(variant, ms, **more):
+    framework = 'torch' if 'GRU' in variant else 'jax'
+    rest = {'framework': framework, 'order': 'second', 'control': False, 'quiet': True}
+    return {'variant': variant, 'median_ms': ms, **rest, **more}
+
+  rows = [
+    row('ours', 10.0),
+    row('ours, reverse', 1.0),
+    row('ours, prefixes', 5.0),
+    row('nn.GRU trimmed', 40.0),
+    row('nn.GRU packed', 50.0),
+    row('nn.GRU rewritten', 7.0, control=True),
+    row('nn.GRU first', 20.0, order='first'),
+    row('torch.func vmap', None),
+  ]
+  ratios, compared = meta_step.compare(rows)
+  expected = {
+    'vs_best_torch': 4.0,
+    'vs_first_order_torch': 2.0,
+    'sharing_vs_best_torch': 8.0,
+  }
+  assert ratios == expected
+  assert compared['vs_best_torch'] == 'nn.GRU trimmed / ours'
+
+
+def test_noisy_samples_are_kept_only_if_there_is_no_other():
+  sample = lambda seconds: {'seconds': seconds, 'others': 1.0, 'peak_mib': 1}
+  figures = turns._figures([sample(1.0)], [sample(9.0)], 1)
+  assert (figures['median_ms'], figures['quiet'], figures['status']) == (
+    1e3,
+    True,
+    'ok',
+  )
+  figures = turns._figures([], [sample(9.0)], 1)
+  assert (figures['quiet'], figures['status']) == (False, '0 quiet samples of 1')
+
+
+def test_a_worker_that_does_not_answer_is_given_up():
+  spec = {'suite': 'inference'}
+  process = turns.Worker(spec, {})
+  try:
+    assert process.hear(0.0)['status'] == 'did not finish in 0 s'
+  finally:
+    process.stop()
+
+
+def test_growth_is_a_slope():
+  rows = [{'value': n, 'median_ms': 3.0 * n**2} for n in (1, 2, 4, 8)]
+  assert scaling.slope(rows, 'median_ms') == 2.0
+  assert scaling.slope(rows, 'temp_mib') is None
+
+
+def test_a_point_of_a_curve():
+  row = scaling.measure('inner_steps', 'mixed', 1, 1)
+  assert row['status'] == 'ok' and row['temp_mib'] > 0 and row['median_ms'] > 0
