@@ -3,6 +3,7 @@
 import json
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -19,6 +20,13 @@ from experiments.benches import (
 )
 
 TINY = workloads.WORKLOADS['tiny']
+
+
+@pytest.fixture(scope='module', autouse=True)
+def compile_quickly():
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
 
 
 @pytest.mark.parametrize('name', ['hdfs', 'bgl'])
@@ -72,9 +80,15 @@ def _build(variant):
   )
 
 
-@pytest.mark.parametrize(
-  'name', [n for n, v in meta_step.VARIANTS.items() if v.how != 'torch.compile']
-)
+def _cases():
+  """Every variant that can be compared here; of jax's, each takes long to compile."""
+  for name, variant in meta_step.VARIANTS.items():
+    slow = variant.framework == 'jax' and name != 'ours, prefixes'
+    if variant.how != 'torch.compile':
+      yield pytest.param(name, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize('name', _cases())
 def test_all_variants_take_the_same_meta_gradient(name, references):
   variant = meta_step.VARIANTS[name]
   if variant.framework == 'torch':
@@ -169,6 +183,8 @@ def test_growth_is_a_slope():
   assert scaling.slope(rows, 'temp_mib') is None
 
 
-def test_a_point_of_a_curve():
-  row = scaling.measure('inner_steps', 'mixed', 1, 1)
+def test_a_point_of_a_curve(monkeypatch):
+  small = scaling.Point(length=3, batch=2, hidden=2, dim=2, templates=3)
+  monkeypatch.setitem(scaling.BASE, 'inner_steps', small)
+  row = scaling.measure('inner_steps', 'first order', 1, 1)
   assert row['status'] == 'ok' and row['temp_mib'] > 0 and row['median_ms'] > 0
