@@ -9,8 +9,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from experiments import no_library_maml
-from experiments.benches import reference, workloads
+from experiments.benches import ladder, reference, workloads
 from experiments.benches.variants import Absent, Runner, Variant
 from metalog_jax import meta, types
 from metalog_jax.detectors import base, metalog, pools
@@ -95,20 +94,40 @@ def _runner(step, state, tasks) -> Runner:
   return Runner(run, lambda: flatten(held['first']))
 
 
-def flax(
+def control(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
 ) -> Runner:
-  """What a flax user writes: nn.RNN over padded sessions, grad of grad, one jit.
+  """Another network in this library's meta-step, reverse over reverse."""
+  draws = workloads.Draws(workload, 'nothing', folders)
+  make = {'flax': lambda: flax_loss(workload)}
+  rung = variant.how.removeprefix('ladder ')
+  loss = make.get(variant.how, lambda: ladder.make(rung))()
+  optimizer = optax.adam(2e-3, b1=_B1)
+  config = meta.MetaConfig(
+    workload.inner_lr,
+    workload.inner_steps,
+    gradient='reverse',
+    query_weight=workload.beta,
+  )
+  step = meta.make_meta_step(loss, optimizer, config)
+  tasks = []
+  for i in range(num):
+    support, query = draws.task(i) if rung == 'packed' else draws.padded(i, trim=False)
+    tasks.append(jax.device_put(pools.stack([types.Task(pools.stack(support), query)])))
+  state = meta.init_state(nest(workloads.params(workload)), optimizer)
+  return _runner(step, state, tasks)
+
+
+def flax_loss(workload: workloads.Workload):
+  """What a flax user writes: nn.RNN over padded sessions.
 
   Its cell has one bias a gate where PyTorch's has two; both are kept as parameters
   here and added up inside the loss, so that gradients can be compared.
   """
-  draws = workloads.Draws(workload, 'nothing', folders)
-  optimizer = optax.adam(2e-3)
   rnns = [nn.RNN(nn.GRUCell(workload.hidden)) for _ in range(workload.layers)]
 
-  def loss(params, batch: no_library_maml.Batch):
-    x = batch.x
+  def loss(params, batch: workloads.Padded):
+    x = batch.vectors[batch.events]
     for i, rnn in enumerate(rnns):
       cell = _flax_cell(params['gru'], i)
       x = rnn.apply({'params': {'cell': cell}}, x, seq_lengths=batch.lengths)
@@ -121,22 +140,7 @@ def flax(
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
     return losses.mean()
 
-  config = meta.MetaConfig(
-    workload.inner_lr,
-    workload.inner_steps,
-    gradient='reverse',
-    query_weight=workload.beta,
-  )
-  embed = lambda b: no_library_maml.Batch(b.vectors[b.events], b.lengths, b.labels)
-  step = meta.make_meta_step(
-    lambda params, batch: loss(params, embed(batch)), optimizer, config
-  )
-  tasks = []
-  for i in range(num):
-    support, query = draws.padded(i, trim=False)
-    tasks.append(jax.device_put(pools.stack([types.Task(pools.stack(support), query)])))
-  state = meta.init_state(nest(workloads.params(workload)), optimizer)
-  return _runner(step, state, tasks)
+  return loss
 
 
 def _flax_cell(gru: dict, layer: int) -> dict:
@@ -166,4 +170,9 @@ def answers(
   return Runner(run, lambda: found)
 
 
-BUILD = {'ours': ours, 'flax': flax, 'reference': answers}
+BUILD = {
+  'ours': ours,
+  'reference': answers,
+  'flax': control,
+  **{f'ladder {rung}': control for rung in ladder.RUNGS},
+}

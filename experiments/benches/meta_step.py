@@ -53,6 +53,10 @@ def _table() -> dict[str, variants.Variant]:
     'PyTorch rewritten, dedup': torch('rewritten', sharing='sequences', control=True),
     'PyTorch rewritten, prefixes': torch('rewritten', sharing='prefixes', control=True),
     'flax nn.RNN': jax('flax', control=True),
+    'ladder 0: no library': jax('ladder no library', control=True),
+    'ladder 1: table': jax('ladder table', control=True),
+    'ladder 2: column sums': jax('ladder column sums', control=True),
+    'ladder 3: packed': jax('ladder packed', control=True),
     'higher trimmed': torch('higher trimmed'),
     'TorchOpt trimmed': torch('torchopt trimmed'),
   }
