@@ -88,7 +88,7 @@ def _cases():
       yield pytest.param(name, marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.mark.parametrize('name', _cases())
+@pytest.mark.parametrize('name', list(_cases()))
 def test_all_variants_take_the_same_meta_gradient(name, references):
   variant = meta_step.VARIANTS[name]
   if variant.framework == 'torch':
