@@ -122,7 +122,7 @@ def make(config: Config) -> base.Detector:
   import jax.numpy as jnp
   import optax
 
-  from metalog_jax.meta import inner, outer
+  from metalog_jax.meta import inner, mesh, outer
   from metalog_jax.nets import losses
   from metalog_jax.nets import metalog as nets
 
@@ -152,9 +152,11 @@ def make(config: Config) -> base.Detector:
     support_per_step=config.inner_steps > 0,
   )
 
+  devices = mesh.make()
+
   def loss(params, batch):
     logits = net.apply({'params': params}, batch)
-    return losses.cross_entropy(logits, batch.labels, batch.weights)
+    return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
 
   def init(key, transfer):
     data = transfer.target or transfer.sources[0]
@@ -166,7 +168,8 @@ def make(config: Config) -> base.Detector:
       jnp.zeros(1),
       jnp.ones(1),
     )
-    return outer.init_state(net.init(key, example)['params'], optimizer)
+    state = outer.init_state(net.init(key, example)['params'], optimizer)
+    return mesh.replicate(state, devices)
 
   def score(state, batch):
     return jax.nn.softmax(net.apply({'params': state.params}, batch))[:, 1]
@@ -176,8 +179,9 @@ def make(config: Config) -> base.Detector:
 
   return base.Detector(
     init=init,
-    batches=lambda transfer, seed: stream(config, transfer, seed),
-    step=outer.make_meta_step(loss, optimizer, meta),
+    batches=lambda transfer, seed: stream(config, transfer, seed, devices.size),
+    put=lambda task: mesh.put(task, devices),
+    step=outer.make_meta_step(loss, optimizer, meta, devices),
     score=score,
     explain=explain,
     collapse=config.collapse,
@@ -186,24 +190,29 @@ def make(config: Config) -> base.Detector:
   )
 
 
-def stream(config: Config, transfer: types.Transfer, seed: int) -> base.Stream:
+def stream(
+  config: Config, transfer: types.Transfer, seed: int, devices: int = 1
+) -> base.Stream:
   """Algorithm 1: each source in `parts`, `inner_steps` of them drawn per epoch,
   one batch of each and one of the target in every meta-step.
 
   With no target (zero-shot), the last source stands for it; where there is only
-  one source, its last part does.
+  one source, its last part does. Leaves are [1 task, devices, ...].
   """
+  import jax
+
   support, query = _pools(config, transfer, seed)
   per_epoch = max(-(-pool.size // config.batch) for pool in support or [query])
   if config.parts == 1:  # the released epoch ends when both sides have been read
     per_epoch = max(per_epoch, -(-query.size // config.batch))
   merge = config.share != 'nothing'
-  sampler = pools.Sampler(config.batch, config.anomaly_share, seed, merge)
+  sampler = pools.Sampler(config.batch, config.anomaly_share, seed, merge, devices)
   support_rooms = sampler.rooms(support) if support else []
   query_rooms = sampler.rooms([query])
 
   def draw(step: int) -> types.Task:
-    (target,) = sampler.batches([query], step, query_rooms)
+    target = sampler.batches([query], step, query_rooms)
+    target = jax.tree.map(lambda x: x[:, 0], target)
     if not support:
       return pools.stack([types.Task((), target)])
     rng = np.random.default_rng([seed, 1, step // per_epoch])
@@ -211,7 +220,7 @@ def stream(config: Config, transfer: types.Transfer, seed: int) -> base.Stream:
       len(support), config.inner_steps, replace=len(support) < config.inner_steps
     )
     parts = sampler.batches([support[i] for i in chosen], step, support_rooms)
-    return pools.stack([types.Task(pools.stack(parts), target)])  # one task a step
+    return pools.stack([types.Task(parts, target)])  # one task a step
 
   return base.Stream(config.steps or config.epochs * per_epoch, draw)
 

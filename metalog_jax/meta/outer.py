@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from metalog_jax import types
 from metalog_jax.meta import gradients, inner
+from metalog_jax.meta import mesh as meshes
 
 Loss = Callable[[Any, Any], jax.Array]
 
@@ -67,7 +68,10 @@ def init_state(params: Any, optimizer: Optimizer) -> State:
 
 
 def make_meta_step(
-  loss_fn: Loss, optimizer: Optimizer, config: inner.MetaConfig
+  loss_fn: Loss,
+  optimizer: Optimizer,
+  config: inner.MetaConfig,
+  mesh: jax.sharding.Mesh | None = None,
 ) -> Callable[[State, types.Task], tuple[State, dict[str, jax.Array]]]:
   """Makes the compiled step(state, tasks) -> (state, metrics).
 
@@ -75,16 +79,23 @@ def make_meta_step(
   mean over it. The state given is donated: do not use it again. `metrics` has the
   means over tasks of `loss` (the meta-objective), `support_loss` (0 where its weight
   is 0) and `query_loss`, all before the update.
+
+  With a mesh, the leaves are [T, D, ...], `loss_fn` sees the rows of one device and
+  must add up over the axis `mesh.ROWS`; see `mesh`.
   """
 
   def objective(params, task):
     return _objective(loss_fn, params, task, config)
 
   def over_tasks(params, tasks):
+    if mesh:  # each device adapts to its own tasks
+      params = jax.tree.map(meshes.vary, params)
     if jax.tree.leaves(tasks)[0].shape[0] == 1:
-      return objective(params, jax.tree.map(lambda x: x[0], tasks))
-    results = jax.vmap(objective, in_axes=(None, 0))(params, tasks)
-    return jax.tree.map(lambda x: x.mean(0), results)
+      results = objective(params, jax.tree.map(lambda x: x[0], tasks))
+    else:
+      results = jax.vmap(objective, in_axes=(None, 0))(params, tasks)
+      results = jax.tree.map(lambda x: x.mean(0), results)
+    return jax.lax.pmean(results, meshes.TASKS) if mesh else results
 
   def step(state, tasks):
     (_, metrics), grads = jax.value_and_grad(over_tasks, has_aux=True)(
@@ -94,7 +105,7 @@ def make_meta_step(
     params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), state.params, updates)
     return State(params, optimizer_state, state.step + 1), metrics
 
-  return jax.jit(step, donate_argnums=0)
+  return jax.jit(meshes.shard(step, mesh) if mesh else step, donate_argnums=0)
 
 
 def _objective(loss_fn, params, task, config):

@@ -112,7 +112,7 @@ def test_erased_labels_change_nothing(transfer):
 def test_zero_shot_learns_from_several_sources(transfer):
   sources = (*transfer.sources, make_system(5, np.arange(5)))
   task = metalog.stream(SMALL, types.Transfer(sources, None), 0).draw(0)
-  assert task.support.labels.shape[:2] == (1, SMALL.inner_steps)
+  assert task.support.labels.shape[:3] == (1, 1, SMALL.inner_steps)
   one = metalog.stream(SMALL, types.Transfer(sources[:1], None), 0).draw(0)
   assert one.query.weights.sum() == SMALL.batch
 
