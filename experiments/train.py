@@ -59,6 +59,9 @@ flags.DEFINE_integer('seed', 0, 'of labels drawn, batches and initial weights', 
 flags.DEFINE_string('workdir', None, 'run folder to write, or to go on with')
 flags.DEFINE_integer('validate_every', 10, 'meta-steps between validations', 1)
 flags.DEFINE_integer('checkpoint_every', 50, 'meta-steps between checkpoints', 1)
+flags.DEFINE_integer(
+  'devices', 0, 'CPU cores to share each batch out to; 0: all, up to 4', 0
+)
 flags.DEFINE_bool('overwrite', False, 'delete what --workdir holds first')
 flags.DEFINE_bool('report', True, 'write report.html and report.md at the end')
 flags.DEFINE_bool(
@@ -69,8 +72,10 @@ flags.mark_flag_as_required('workdir')
 
 def main() -> None:
   """Reads the flags, runs the job, prints the table."""
-  from metalog_jax import job, run, transfer  # jax: not for --help
+  from metalog_jax import job, machine, run, transfer  # jax: not for --help
   from metalog_jax.evaluation import report
+
+  machine.use(FLAGS.devices)
 
   module = registry.get(FLAGS.detector)
   if FLAGS.preset not in module.PRESETS:

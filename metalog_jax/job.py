@@ -44,7 +44,6 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
   Raises:
     ValueError: the folder holds a run with other settings, or the data are unfit.
   """
-  run.use_compilation_cache()
   workdir.mkdir(parents=True, exist_ok=True)
   _claim(workdir, job)
   if (workdir / 'result.json').exists():

@@ -1,7 +1,6 @@
 """The one training loop: every detector, any budget, resumable bit for bit."""
 
 import dataclasses
-import os
 import pathlib
 import signal
 import threading
@@ -69,17 +68,6 @@ class Stop:
   def __exit__(self, *_) -> None:
     for number, handler in self._old.items():
       signal.signal(number, handler)
-
-
-def use_compilation_cache() -> None:
-  """Keeps compiled programs in the user's cache folder: a second run starts at once."""
-  root = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  folder = os.environ.get('JAX_COMPILATION_CACHE_DIR') or (
-    pathlib.Path(root) / 'metalog_jax' / f'jax-{jax.__version__}'
-  )
-  jax.config.update('jax_compilation_cache_dir', str(folder))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
-  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 
 def start(state: Any) -> Progress:

@@ -16,6 +16,7 @@ from metalog_jax.detectors import packing
 
 SCORED = 1024  # sequences of a scoring batch, at most
 CELLS = 32768  # cells of a scoring batch, at most
+PAYS = 0.8  # beginnings are shared if that leaves at most this share of the cells
 
 
 class Sequences(NamedTuple):
@@ -113,7 +114,9 @@ def fit_room(
       cells = max(cells, packing.fewest_rows(paths, seqs.trie.parents, steps))
   # Round numbers, so that runs on like data share compiled programs.
   more = lambda x, unit: min(-(-int(np.ceil(x * 1.05)) // unit) * unit, batch)
-  return packing.Room(steps, more(rows, 2), more(sessions, 8), more(cells, 2))
+  rows, cells = more(rows, 2), more(cells, 2)
+  cells = cells if cells <= PAYS * rows else 0
+  return packing.Room(steps, rows, more(sessions, 8), cells)
 
 
 def roomy(room: packing.Room, batch: int) -> packing.Room:
@@ -130,7 +133,7 @@ def assemble(
     vectors: [V, D] of the events.
     draw: the sessions, in the order they are to have; behind them come sessions of
       weight 0 without a place.
-    room: with shared cells if `seqs` has a trie.
+    room: with shared cells only if `seqs` has a trie.
   """
   lengths = seqs.lengths[draw.rows]
   if len(lengths) > room.sessions or lengths.max(initial=0) > room.steps:
