@@ -38,7 +38,6 @@ class Config:
   )
   scale: bool = flags.field(True, 'divide the scores of Eq. 4 by sqrt(hidden)')
   peaks: bool = flags.field(True, 'the peak of every unit beside the attention context')
-  counts: int = flags.field(0, 'soft event counts beside the attention context')
   head: Literal['tanh_logit', 'linear'] = flags.field(
     'linear', 'tanh_logit: the paper; linear: the released code'
   )
@@ -82,7 +81,6 @@ PRESETS = {
     pooling='sum',
     scale=False,
     peaks=False,
-    counts=0,
     head='tanh_logit',
     batch=100,
     collapse=0,
@@ -96,7 +94,6 @@ PRESETS = {
     bidirectional=True,
     attention='guide',
     peaks=False,
-    counts=0,
     head='linear',
     batch=100,
     collapse=0,
@@ -134,7 +131,6 @@ def make(config: Config) -> base.Detector:
     pooling=config.pooling,
     scale=config.scale,
     peaks=config.peaks,
-    counts=config.counts,
     head=config.head,
   )
   optimizer = optax.adam(
