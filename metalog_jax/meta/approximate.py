@@ -1,21 +1,18 @@
-"""Ways that do not differentiate the inner loop: what they put in its place.
-
-Both are written as values plus terms that are zero, and whose derivative is what
-is wanted. So they need no rule of their own under jit, vmap or shard_map.
-"""
+"""Ways that do not differentiate the inner loop: what they put in its place."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.sparse import linalg
+from jax import flatten_util
 
 
 def implicit(
-  loss_fn: Callable[[Any], jax.Array],
+  loss_fn: Callable[[Any, Any], jax.Array],
   params: Any,
   adapted: Any,
+  support: Any,
   proximal: float,
   steps: int,
   tolerance: float,
@@ -29,9 +26,10 @@ def implicit(
   most negative curvature.
 
   Args:
-    loss_fn: L, the loss on the support: params -> scalar.
+    loss_fn: L, (params, support) -> scalar.
     params: θ.
     adapted: θ' as far as the inner steps came.
+    support: data.
     proximal: λ > 0.
     steps: conjugate gradient steps at most.
     tolerance: of the residual, relative to the right side.
@@ -39,15 +37,59 @@ def implicit(
   References:
     Rajeswaran et al, Meta-Learning with Implicit Gradients, NeurIPS 2019, eq. 6, 7.
   """
-  adapted = jax.lax.stop_gradient(adapted)
 
-  def matvec(u):
-    product = jax.jvp(jax.grad(loss_fn), (adapted,), (u,))[1]
-    return jax.tree.map(lambda u, h: u + h / proximal, u, product)
+  @jax.custom_vjp
+  def solution(params, adapted, support):
+    del params, support
+    return adapted
 
-  # Solved for zero on the way forward, for the query's gradient on the way back.
-  moved = linalg.cg(matvec, _zero(params), tol=tolerance, maxiter=steps)[0]
-  return jax.tree.map(jnp.add, adapted, moved)
+  def backward(saved, v):
+    adapted, support = saved
+
+    def matvec(u):
+      grad = lambda p: jax.grad(loss_fn)(p, support)
+      product = jax.jvp(grad, (adapted,), (u,))[1]
+      return jax.tree.map(lambda u, h: u + h / proximal, u, product)
+
+    return conjugate_gradients(matvec, v, steps, tolerance), None, None
+
+  solution.defvjp(lambda _, adapted, support: (adapted, (adapted, support)), backward)
+  return solution(params, adapted, support)
+
+
+def conjugate_gradients(
+  matvec: Callable[[Any], Any], right: Any, steps: int, tolerance: float
+) -> Any:
+  """Solves A x = b for a symmetric positive definite A, until |A x - b| <= tol |b|.
+
+  In place of `jax.scipy.sparse.linalg.cg`, whose result shard_map takes to differ
+  between devices wherever `matvec` sums over them.
+
+  Args:
+    matvec: x -> A x, pytrees like `right`.
+    right: b.
+    steps: at most so many products with A.
+    tolerance: tol.
+
+  References:
+    Hestenes and Stiefel, Methods of Conjugate Gradients, 1952, eq. 3:1.
+  """
+  b, unravel = flatten_util.ravel_pytree(right)
+  product = lambda p: flatten_util.ravel_pytree(matvec(unravel(p)))[0]
+
+  def go_on(state):
+    _, r, _, step = state
+    return (step < steps) & (r @ r > tolerance**2 * (b @ b))
+
+  def advance(state):
+    x, r, p, step = state
+    ap, rr = product(p), r @ r
+    alpha = rr / (p @ ap)
+    x, r = x + alpha * p, r - alpha * ap
+    return x, r, r + (r @ r) / rr * p, step + 1
+
+  start = (jnp.zeros_like(b), b, b, 0)
+  return unravel(jax.lax.while_loop(go_on, advance, start)[0])
 
 
 def reptile(params: Any, adapted: Any, rate: float) -> jax.Array:
@@ -62,15 +104,6 @@ def reptile(params: Any, adapted: Any, rate: float) -> jax.Array:
   References:
     Nichol et al, On First-Order Meta-Learning Algorithms, 2018, algorithm 1.
   """
-  moved = jax.tree.map(
-    lambda z, p, a: jnp.sum(z * jax.lax.stop_gradient(p - a) / rate),
-    _zero(params),
-    params,
-    adapted,
-  )
-  return sum(jax.tree.leaves(moved))
-
-
-def _zero(params: Any) -> Any:
-  """θ - θ, where only the first θ is differentiated."""
-  return jax.tree.map(lambda p: p - jax.lax.stop_gradient(p), params)
+  hold = jax.lax.stop_gradient
+  term = lambda p, a: jnp.sum((p - hold(p)) * hold(p - a) / rate)
+  return sum(jax.tree.leaves(jax.tree.map(term, params, adapted)))

@@ -34,7 +34,7 @@ Gradient = Literal[
 ]
 EXACT = ('reverse', 'remat', 'mixed', 'linearized')
 PLAIN = ('reverse', 'remat', 'finite')  # no custom rules: derivatives of any order
-KEEP = 2**28  # bytes that `choose` lets the inner steps keep
+KEEP = 2**22  # bytes that several inner steps may keep: about what caches hold
 
 
 def reverse(loss_fn: Callable) -> Callable:
@@ -100,7 +100,10 @@ def choose(
 ) -> tuple[Gradient, str]:
   """Picks an exact way, by what the inner steps would keep: (way, why).
 
-  Traces the loss and compiles nothing.
+  Keeping is quicker than computing again only while it stays near the processor, or
+  where one step keeps for itself alone: on two CPU cores, a GRU of 100 units took
+  687 ms linearized and 524 ms mixed for five inner steps, 172 and 198 ms for one.
+  (Accelerators were not measured.) Traces the loss and compiles nothing.
 
   Args:
     loss_fn: (params, batch) -> scalar.
@@ -114,10 +117,10 @@ def choose(
   keep = lambda p, b: jax.linearize(lambda p: jax.grad(loss_fn)(p, b), p)[1]
   leaves = jax.tree.leaves(jax.eval_shape(keep, params, batch))
   size = steps * tasks * sum(x.size * x.dtype.itemsize for x in leaves)
-  would = f'{steps} inner steps of {tasks} tasks would keep {size / 2**20:.0f} MiB'
-  if size <= KEEP:
-    return 'linearized', f'{would}, no more than {KEEP >> 20}'
-  return 'mixed', f'{would}, more than {KEEP >> 20}: they are computed again'
+  kept = f'{size / 2**20:.1f} MiB to keep of {steps} inner steps, {tasks} tasks'
+  if steps == 1 or size <= KEEP:
+    return 'linearized', f'{kept}: quicker than computing again'
+  return 'mixed', f'{kept}: quicker to compute again'
 
 
 def mean_loss(loss_fn: Callable, gradient: Gradient) -> Callable[[Any, Any], jax.Array]:

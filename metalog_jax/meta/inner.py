@@ -89,11 +89,11 @@ def adapt(loss_fn: Loss, params: Any, support: Any, config: MetaConfig) -> Any:
   adapted = _descend(loss_fn, start, rates, support, config)
   if config.way != 'implicit':
     return adapted
-  twice = support_loss(loss_fn, config, 'reverse')
   return approximate.implicit(
-    lambda p: twice(p, support),
+    support_loss(loss_fn, config, 'reverse'),  # can be differentiated twice
     start,
     adapted,
+    support,
     config.proximal,
     config.cg_steps,
     config.cg_tol,
