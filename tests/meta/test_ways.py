@@ -57,7 +57,8 @@ def error_by_leaf(ours, theirs):
 
 @functools.cache
 def oracle(name):
-  """Central differences over every coordinate, with nothing of the library's."""
+  """Central differences of the meta-loss, whose value no way changes, over every
+  coordinate."""
   problem = PROBLEMS[name]()
   flat, unravel = jax.flatten_util.ravel_pytree(problem.params)
   loss = lambda p: meta.meta_loss(problem.loss_fn, p, problem.task, with_way('first'))
@@ -177,7 +178,12 @@ def test_implicit_on_a_quadratic_in_closed_form():
   grads = meta.meta_grad(loss_fn, params, types.Task(c, d), loose)[1]
   residual = (np.eye(4) + a / 0.3) @ grads - 2 * a @ (adapted - d)
   right = np.linalg.norm(2 * a @ (adapted - d))
-  assert 0 < np.linalg.norm(residual) <= 1e-2 * right
+  assert 1e-6 * right < np.linalg.norm(residual) <= 1e-2 * right
+  once = dataclasses.replace(config, cg_steps=1)
+  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), once)[1]
+  v = a @ (adapted - d)  # one step goes along the right side, to the least error
+  expected = 2 * v * (v @ v) / (v @ (v + a @ v / 0.3))
+  np.testing.assert_allclose(grads, expected, rtol=1e-12)
 
 
 def test_implicit_is_exact_once_the_inner_problem_is_solved():
@@ -232,6 +238,10 @@ def test_auto_chooses_by_what_would_be_kept_and_computes_nothing(monkeypatch):
   config = with_way('auto')
   way, why = meta.choose(loss_fn, *shapes, config)
   assert way == 'linearized' and '5 inner steps, 3 tasks' in why
+  params, task = shapes[0], one_task(problems.regression(STEPS)).task
+  batch = jax.tree.map(lambda x: x[0], task.support)
+  pick = lambda tasks: gradients.choose(loss_fn, params, batch, STEPS, tasks)[0]
+  assert [pick(1), pick(10**6)] == ['linearized', 'mixed']
   monkeypatch.setattr(gradients, 'KEEP', 1)
   assert meta.choose(loss_fn, *shapes, config)[0] == 'mixed'
   shared = with_way('auto', inner_steps=1, support_per_step=False)
