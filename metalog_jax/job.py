@@ -108,7 +108,8 @@ def _gradient(job: Job, detector, problem, say: Callable) -> str | None:
 def _first(job: Job, detector: base.Detector, problem: transfer.Problem) -> tuple:
   """The state and the batch that training begins with."""
   state = detector.init(jax.random.key(job.data.seed), problem.train)
-  return state, detector.batches(problem.train, job.data.seed).draw(0)
+  draw = detector.batches(problem.train, job.data.seed).draw
+  return state, detector.put(draw(0))
 
 
 def _finish(job, problem, scorer, fitted, workdir, gradient) -> dict:

@@ -130,7 +130,8 @@ class _Loop:
   """Steps, validations and checkpoints, in that order, until the budget is spent."""
 
   def __init__(self, detector, stream, validate, options, saved, metrics, progress):
-    self._step_fn, self._stream, self._validate = detector.step, stream, validate
+    self._put, self._step_fn = detector.put, detector.step
+    self._stream, self._validate = stream, validate
     self._options, self._saved, self._metrics = options, saved, metrics
     self._total = stream.num_steps if stream else 0
     self._patience = detector.patience * options.validate_every if validate else 0
@@ -177,7 +178,7 @@ class _Loop:
     return self._step % every == 0 or self._step == self._total
 
   def _advance(self) -> None:
-    batch = jax.device_put(self._stream.draw(self._step))
+    batch = self._put(self._stream.draw(self._step))
     self._state, values = self._program(batch)(self._state, batch)
     self._step += 1
     if not self._validate:  # then the newest counts

@@ -84,21 +84,21 @@ class Transfer(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """Distinct sessions of ONE system, longest first, cut into segments.
+  """Distinct sessions of ONE system, packed into a grid of L steps times R rows.
 
-  Segment k holds the next L_k events of the first (longest) R_k rows, so that
-  R_0 = B >= R_1 >= ... and padding is neither stored nor computed. A padded
-  [B, L] batch is the case of one segment. The shapes are the static layout:
-  jit specializes on them and needs no other argument.
+  Networks go down the steps, all rows at once. A row holds sessions one after
+  another, so that hardly a cell is empty; where sessions share what they begin with
+  (`parents`), a cell stands for an event of all of them, and `places` tells which
+  cells make a session. The shapes are the static layout: jit specializes on them.
   """
 
   vectors: Array  # [V, D] the system's event table
-  events: tuple[Array, ...]  # K segments, [R_k, L_k] int32
-  lengths: Array  # [B] int32 >= 0; 0 marks a row that only pads
+  events: Array  # [L, R] int32, one a cell
+  sessions: Array  # [L', R'] int32 which of the B sessions a place is of; B: of none
   labels: Array  # [B] float32 in [0, 1]
-  weights: (
-    Array  # [B] float32: how many sessions the row stands for, times class weight
-  )
+  weights: Array  # [B] float32: how many sessions it stands for, times class weight
+  parents: Array | None = None  # [L, R] int32 flat cell of the event before; L R: none
+  places: Array | None = None  # [L', R'] int32 flat cells; None: places are cells
 
 
 class Task(NamedTuple):

@@ -2,20 +2,20 @@
 
 Real logs repeat: 11,501 HDFS sessions are 1,532 sequences. Equal sequences in a
 batch are computed once, with their number as weight, which is exact for any loss
-that is a weighted mean over sessions.
+that is a weighted mean over sessions. What different sequences begin with in common
+can be computed once as well, exactly, by a network that reads forward only.
 """
 
-import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from metalog_jax import types
+from metalog_jax.detectors import packing
 
-Layout = tuple[tuple[int, int], ...]  # (rows R_k, steps L_k) of each segment
-MAX_SEGMENTS = 2  # of a training batch: each is loops of its own to compile
-ROWS, CELLS = 256, 32768  # of a scoring batch, at most
+SCORED = 1024  # sequences of a scoring batch, at most
+CELLS = 32768  # cells of a scoring batch, at most
 
 
 class Sequences(NamedTuple):
@@ -24,6 +24,8 @@ class Sequences(NamedTuple):
   events: np.ndarray  # [N] int32
   offsets: np.ndarray  # [U + 1] int64
   inverse: np.ndarray  # [S] int64: session -> sequence
+  rank: np.ndarray  # [U] place in alphabetic order
+  trie: packing.Trie | None = None  # where what they begin with is to be shared
 
   @property
   def lengths(self) -> np.ndarray:  # [U]
@@ -44,7 +46,9 @@ def kept(events: np.ndarray, collapse: int, max_events: int) -> np.ndarray:
   return positions[:max_events]
 
 
-def sequences(sessions: types.Sessions, collapse: int, max_events: int) -> Sequences:
+def sequences(
+  sessions: types.Sessions, collapse: int, max_events: int, with_trie: bool = False
+) -> Sequences:
   """Collapses, cuts and de-duplicates sessions, in order of first appearance."""
   number: dict[bytes, int] = {}
   inverse = np.empty(sessions.num, np.int64)
@@ -54,137 +58,158 @@ def sequences(sessions: types.Sessions, collapse: int, max_events: int) -> Seque
     inverse[i] = number.setdefault(events.tobytes(), len(number))
   rows = [np.frombuffer(row, np.int32) for row in number]
   offsets = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
-  return Sequences(np.concatenate([*rows, np.zeros(0, np.int32)]), offsets, inverse)
+  events = np.concatenate([*rows, np.zeros(0, np.int32)])
+  trie = packing.trie(events, offsets) if with_trie else None
+  order = sorted(range(len(rows)), key=lambda i: rows[i].tolist())
+  rank = np.empty(len(rows), np.int64)
+  rank[order] = np.arange(len(rows))
+  return Sequences(events, offsets, inverse, rank, trie)
 
 
-def roomy(rows: int, steps: int) -> Layout:
-  """The padded layout: whatever has at most so many rows and events fits."""
-  return ((rows, steps),)
+class Draw(NamedTuple):
+  """Sessions of a batch: sequences, each with a label and how often it was drawn."""
+
+  rows: np.ndarray  # [n] sequence numbers
+  labels: np.ndarray  # [n]
+  weights: np.ndarray  # [n]
 
 
-def fit_layout(samples: list[np.ndarray], rows: int, steps: int) -> Layout:
-  """The staircase of at most MAX_SEGMENTS segments with the fewest cells.
+def drawn(index: np.ndarray, labels: np.ndarray, merge: bool = True) -> Draw:
+  """Draws [n], those of equal sequence and label as one if they are to `merge`."""
+  if not merge:
+    return Draw(index, labels, np.ones(len(index)))
+  pairs, weights = np.unique(np.stack([index, labels]), axis=1, return_counts=True)
+  return Draw(pairs[0].astype(np.int64), pairs[1], weights)
+
+
+def deal(seqs: Sequences, draw: Draw, num: int) -> list[Draw]:
+  """Shares the sessions out into `num` parts of about equally many events.
+
+  Those that begin alike stay together.
+  """
+  order = np.argsort(seqs.rank[draw.rows], kind='stable')
+  ends = np.cumsum(seqs.lengths[draw.rows[order]] + 1)
+  part = np.minimum(ends * num // (ends[-1] + 1), num - 1)
+  return [Draw(*(x[order[part == i]] for x in draw)) for i in range(num)]
+
+
+def fit_room(
+  draws: list[tuple[Sequences, Draw]], batch: int, longest: int
+) -> packing.Room:
+  """The smallest room that some draws fit, and a little more.
 
   Args:
-    samples: lengths of the rows of some batches; each of them will fit.
-    rows: the most rows that a batch may have; steps: the most events.
+    draws: what was drawn, from which sequences.
+    batch: sessions drawn at most; longest: events of a session at most.
   """
-  steps = -(-steps // 8) * 8
-  edges = [edge for edge in (8, 16, 24, 32, 64, 128) if edge < steps] + [steps]
-  longest = np.zeros(steps + 1, np.int64)  # rows longer than t, over all samples
-  for lengths in samples:
-    longer = np.array([np.sum(lengths > t) for t in range(steps + 1)])
-    longest = np.maximum(longest, longer)
-  longest[0] = max(longest[0], max((len(lengths) for lengths in samples), default=1))
+  steps = -(-longest // 8) * 8
+  rows, sessions, cells = 1, 1, 0
+  for seqs, draw in draws:
+    sessions = max(sessions, len(draw.rows))
+    used, _ = packing.first_fit(seqs.lengths[draw.rows], steps)
+    rows = max(rows, used.max(initial=0) + 1)
+    if seqs.trie:
+      paths = _paths(seqs, draw)
+      cells = max(cells, packing.fewest_rows(paths, seqs.trie.parents, steps))
   # Round numbers, so that runs on like data share compiled programs.
-  room = np.minimum(-(-np.ceil(longest * 1.1).astype(int) // 8) * 8, rows)
-
-  def layout(cuts: tuple[int, ...]) -> Layout:
-    starts, ends = (0, *cuts), (*cuts, steps)
-    return tuple(
-      (max(int(room[s]), 1), e - s)
-      for s, e in zip(starts, ends, strict=True)
-      if room[s] or s == 0
-    )
-
-  choices = itertools.chain.from_iterable(
-    itertools.combinations(edges[:-1], n) for n in range(MAX_SEGMENTS)
-  )
-  return min(
-    map(layout, choices), key=lambda x: sum((r + 8) * t for r, t in x) + 64 * len(x)
-  )
+  more = lambda x, unit: min(-(-int(np.ceil(x * 1.05)) // unit) * unit, batch)
+  return packing.Room(steps, more(rows, 2), more(sessions, 8), more(cells, 2))
 
 
-def fits(lengths: np.ndarray, layout: Layout) -> bool:
-  """Whether rows of these lengths fit the staircase."""
-  if len(lengths) > layout[0][0]:
-    return False
-  start = 0
-  for rows, steps in layout:
-    if np.sum(lengths > start) > rows:
-      return False
-    start += steps
-  return not np.any(lengths > start)
+def roomy(room: packing.Room, batch: int) -> packing.Room:
+  """The room for any batch, with a row for each session."""
+  return packing.Room(room.steps, batch, batch, batch if room.cells else 0)
 
 
 def assemble(
-  vectors: np.ndarray,
-  seqs: Sequences,
-  index: np.ndarray,
-  labels: np.ndarray,
-  layout: Layout,
+  vectors: np.ndarray, seqs: Sequences, draw: Draw, room: packing.Room
 ) -> types.Batch | None:
-  """Merges equal draws and lays them out, longest first; None if they do not fit.
+  """Lays sessions out on the grid; None if they do not fit.
 
   Args:
-    index: [n] sequence of each draw; labels: [n] 0 or 1.
+    vectors: [V, D] of the events.
+    draw: the sessions, in the order they are to have; behind them come sessions of
+      weight 0 without a place.
+    room: with shared cells if `seqs` has a trie.
   """
-  pairs, weights = np.unique(np.stack([index, labels]), axis=1, return_counts=True)
-  rows = pairs[0].astype(np.int64)
-  order = np.lexsort((pairs[1], rows, -seqs.lengths[rows]))
-  rows = rows[order]
-  if not fits(seqs.lengths[rows], layout):
+  lengths = seqs.lengths[draw.rows]
+  if len(lengths) > room.sessions or lengths.max(initial=0) > room.steps:
     return None
-  total = layout[0][0]
+  row, start = packing.first_fit(lengths, room.steps)
+  if row.max(initial=0) >= room.rows:
+    return None
+  which = np.repeat(np.arange(len(lengths)), lengths)
+  within = np.arange(len(which)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+  place = (start[which] + within) * room.rows + row[which]
+  position = seqs.offsets[draw.rows][which] + within
+  grid = (room.steps, room.rows)
 
-  def pad(x: np.ndarray, dtype) -> np.ndarray:
-    return np.concatenate([x, np.zeros(total - len(x))]).astype(dtype)
+  def scatter(values: np.ndarray, fill: int, shape: tuple[int, int] = grid):
+    flat = np.full(shape[0] * shape[1], fill, np.int32)
+    flat[place] = values
+    return flat.reshape(shape)
 
-  padded = pad_events(seqs, rows, total, sum(steps for _, steps in layout))
-  return types.Batch(
+  def pad(x: np.ndarray) -> np.ndarray:
+    return np.concatenate([x, np.zeros(room.sessions - len(x))]).astype(np.float32)
+
+  batch = types.Batch(
     vectors,
-    split_segments(padded, layout),
-    pad(seqs.lengths[rows], np.int32),
-    pad(pairs[1][order], np.float32),
-    pad(weights[order], np.float32),
+    scatter(seqs.events[position], 0),
+    scatter(which, room.sessions),
+    pad(draw.labels),
+    pad(draw.weights),
   )
+  if not room.cells:
+    return batch
+  shared = _share(seqs.trie, _paths(seqs, draw), room)
+  if shared is None:
+    return None
+  events, parents, cell_of = shared
+  places = scatter(cell_of(seqs.trie.nodes[position]), 0)
+  return batch._replace(events=events, parents=parents, places=places)
 
 
-def pad_events(seqs: Sequences, rows: np.ndarray, num: int, steps: int) -> np.ndarray:
-  """The chosen sequences as [num, steps] int32, zeros behind and below."""
-  padded = np.zeros((num, steps), np.int32)
-  for i, row in enumerate(rows):
-    events = seqs.events[seqs.offsets[row] : seqs.offsets[row + 1]]
-    padded[i, : len(events)] = events
-  return padded
+def _paths(seqs: Sequences, draw: Draw) -> list[np.ndarray]:
+  """The nodes of each session."""
+  return [seqs.trie.nodes[seqs.offsets[i] : seqs.offsets[i + 1]] for i in draw.rows]
 
 
-def split_segments(padded: np.ndarray, layout: Layout) -> tuple[np.ndarray, ...]:
-  """[B, L] -> the segments of a staircase, [R_k, L_k] each."""
-  starts = np.cumsum([0, *(steps for _, steps in layout)])
-  return tuple(
-    np.ascontiguousarray(padded[:rows, start : start + steps])
-    for (rows, steps), start in zip(layout, starts)
-  )
+def _share(trie, paths, room):
+  """Events and parents on the grid of shared cells, and a node's cell by its number."""
+  found = packing.schedule(paths, trie.parents, room.steps, room.cells)
+  if found is None:
+    return None
+  own, cells = found
+  total = room.steps * room.cells
+  cell_of = lambda x: np.where(x < 0, total, cells[np.searchsorted(own, x) % len(own)])
+  events, parents = np.zeros(total, np.int32), np.full(total, total, np.int32)
+  events[cells], parents[cells] = trie.events[own], cell_of(trie.parents[own])
+  shape = (room.steps, room.cells)
+  return events.reshape(shape), parents.reshape(shape), cell_of
 
 
 def scoring_batches(
   vectors: np.ndarray, seqs: Sequences
 ) -> Iterator[tuple[np.ndarray, types.Batch]]:
-  """Every distinct sequence once, in batches of similar length.
+  """Every sequence once, in batches of not too different length.
 
-  Yields (sequence numbers [n], batch); row i of the batch is sequence number i.
-  Lengths are rounded up to few values, so that few programs are compiled.
+  Yields (sequence numbers [n], batch); session i of the batch is sequence number i.
+  Shapes are rounded up to few values, so that few programs are compiled.
   """
-  order = np.argsort(-seqs.lengths, kind='stable')
-  start = 0
-  while start < len(order):
-    longest = max(int(seqs.lengths[order[start]]), 1)
-    steps = next(
-      (s for s in (8, 16, 32, 64, 128) if s >= longest), -(-longest // 128) * 128
-    )
-    rows = max(1, min(ROWS, CELLS // steps))
-    part = order[start : start + rows]
-    lengths = np.zeros(rows, np.int32)
-    lengths[: len(part)] = seqs.lengths[part]
-    yield (
-      part,
-      types.Batch(
-        vectors,
-        (pad_events(seqs, part, rows, steps),),
-        lengths,
-        np.zeros(rows, np.float32),
-        (np.arange(rows) < len(part)).astype(np.float32),
-      ),
-    )
-    start += rows
+  steps = np.maximum(64, -(-seqs.lengths // 128) * 128)
+  steps[seqs.lengths <= 64] = 64
+  for width in np.unique(steps):
+    rows = np.flatnonzero(steps == width)
+    rows = rows[np.argsort(-seqs.lengths[rows], kind='stable')]
+    most = max(1, min(SCORED, CELLS // int(width)))
+    parts = max(1, -(-int(seqs.lengths[rows].sum()) // CELLS), -(-len(rows) // most))
+    for part in (rows[i::parts] for i in range(parts)):  # long and short in each
+      draw = Draw(part, np.zeros(len(part)), np.ones(len(part)))
+      used = packing.first_fit(seqs.lengths[part], int(width))[0].max() + 1
+      sizes = (min(64, most), most)
+      room = packing.Room(
+        int(width),
+        next((n for n in sizes if n >= used), int(used)),
+        next((n for n in sizes if n >= len(part)), len(part)),
+      )
+      yield part, assemble(vectors, seqs, draw, room)

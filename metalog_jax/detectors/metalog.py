@@ -70,6 +70,9 @@ class Config:
   proximal: float = flags.field(
     0.0, 'pull of the inner steps to their start (lambda); implicit needs it > 0'
   )
+  share: Literal['nothing', 'sequences', 'prefixes'] = flags.field(
+    'prefixes', 'what of the sessions in a batch is computed once; all are exact'
+  )
   source_weight: float = flags.field(1.0, 'weight of the source loss')
   target_weight: float = flags.field(4.0, 'weight of the target loss (beta)')
   outer_lr: float = flags.field(2e-3, 'outer learning rate of Adam (gamma)')
@@ -132,7 +135,7 @@ def make(config: Config) -> base.Detector:
   import jax.numpy as jnp
   import optax
 
-  from metalog_jax.meta import inner, outer
+  from metalog_jax.meta import inner, mesh, outer
   from metalog_jax.nets import losses
   from metalog_jax.nets import metalog as nets
 
@@ -164,66 +167,76 @@ def make(config: Config) -> base.Detector:
     proximal=config.proximal,
   )
 
+  devices = mesh.make()
+
   def loss(params, batch):
     logits = net.apply({'params': params}, batch)
-    return losses.cross_entropy(logits, batch.labels, batch.weights)
+    return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
 
   def init(key, transfer):
     data = transfer.target or transfer.sources[0]
     dim = data.vectors.shape[1]
     example = types.Batch(
       jnp.zeros((1, dim)),
-      (jnp.zeros((1, 1), jnp.int32),),
-      jnp.ones(1, jnp.int32),
+      jnp.zeros((1, 1), jnp.int32),
+      jnp.zeros((1, 1), jnp.int32),
       jnp.zeros(1),
       jnp.ones(1),
     )
-    return outer.init_state(net.init(key, example)['params'], optimizer)
+    state = outer.init_state(net.init(key, example)['params'], optimizer)
+    return mesh.replicate(state, devices)
 
   def score(state, batch):
     return jax.nn.softmax(net.apply({'params': state.params}, batch))[:, 1]
 
   def explain(state, batch):
-    return net.apply({'params': state.params}, batch, method='attend')[1][0]
+    return net.apply({'params': state.params}, batch, method='attend')[1]
 
   return base.Detector(
     init=init,
-    batches=lambda transfer, seed: stream(config, transfer, seed),
-    step=outer.make_meta_step(loss, optimizer, meta),
+    batches=lambda transfer, seed: stream(config, transfer, seed, devices.size),
+    put=lambda task: mesh.put(task, devices),
+    step=outer.make_meta_step(loss, optimizer, meta, devices),
     score=score,
     explain=explain,
     collapse=config.collapse,
     max_events=config.max_events,
     patience=config.patience,
-    way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta),
+    way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
   )
 
 
-def stream(config: Config, transfer: types.Transfer, seed: int) -> base.Stream:
+def stream(
+  config: Config, transfer: types.Transfer, seed: int, devices: int = 1
+) -> base.Stream:
   """Algorithm 1: each source in `parts`, `inner_steps` of them drawn per epoch,
   one batch of each and one of the target in every meta-step.
 
   With no target (zero-shot), the last source stands for it; where there is only
-  one source, its last part does.
+  one source, its last part does. Leaves are [1 task, devices, ...].
   """
+  import jax
+
   support, query = _pools(config, transfer, seed)
   per_epoch = max(-(-pool.size // config.batch) for pool in support or [query])
   if config.parts == 1:  # the released epoch ends when both sides have been read
     per_epoch = max(per_epoch, -(-query.size // config.batch))
-  sampler = pools.Sampler(config.batch, config.anomaly_share, seed)
-  support_layouts = sampler.layouts(support) if support else []
-  query_layouts = sampler.layouts([query])
+  merge = config.share != 'nothing'
+  sampler = pools.Sampler(config.batch, config.anomaly_share, seed, merge, devices)
+  support_rooms = sampler.rooms(support) if support else []
+  query_rooms = sampler.rooms([query])
 
   def draw(step: int) -> types.Task:
-    (target,) = sampler.batches([query], step, query_layouts)
+    target = sampler.batches([query], step, query_rooms)
+    target = jax.tree.map(lambda x: x[:, 0], target)
     if not support:
       return pools.stack([types.Task((), target)])
     rng = np.random.default_rng([seed, 1, step // per_epoch])
     chosen = rng.choice(
       len(support), config.inner_steps, replace=len(support) < config.inner_steps
     )
-    parts = sampler.batches([support[i] for i in chosen], step, support_layouts)
-    return pools.stack([types.Task(pools.stack(parts), target)])  # one task a step
+    parts = sampler.batches([support[i] for i in chosen], step, support_rooms)
+    return pools.stack([types.Task(parts, target)])  # one task a step
 
   return base.Stream(config.steps or config.epochs * per_epoch, draw)
 
@@ -234,7 +247,8 @@ def _pools(
   """(the parts of the sources, what stands for the target)."""
 
   def read(data: types.Dataset) -> batches.Sequences:
-    return batches.sequences(data.sessions, config.collapse, config.max_events)
+    shared = config.share == 'prefixes' and not config.bidirectional
+    return batches.sequences(data.sessions, config.collapse, config.max_events, shared)
 
   def cut(sources) -> list[pools.Pool]:
     return [

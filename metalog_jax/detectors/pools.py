@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import batches
+from metalog_jax.detectors import batches, packing
 
 PROFILE = 64  # draws that the static layout of batches is fitted to
 
@@ -54,9 +54,11 @@ class Sampler(NamedTuple):
   batch: int  # sessions in a batch
   anomaly_share: float  # share of anomalies in it; 0: as they come
   seed: int
+  merge: bool = True  # equal sessions are computed once, with their number as weight
+  devices: int = 1  # that the sessions of a batch are dealt to
 
-  def draw(self, pool: Pool, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sessions of batch `step`: (sequence numbers [batch], labels [batch])."""
+  def draw(self, pool: Pool, step: int) -> batches.Draw:
+    """The sessions of batch `step`."""
     count = round(self.batch * self.anomaly_share)
     if count == 0 or not len(pool.anomalies) or not len(pool.normals):
       members = np.concatenate([pool.normals, pool.anomalies])
@@ -68,38 +70,43 @@ class Sampler(NamedTuple):
           _cycle(pool.anomalies, count, step, [self.seed, 4, pool.number]),
         ]
       )
-    return pool.seqs.inverse[chosen], np.isin(chosen, pool.anomalies).astype(np.float64)
+    labels = np.isin(chosen, pool.anomalies).astype(np.float64)
+    return batches.drawn(pool.seqs.inverse[chosen], labels, self.merge)
 
-  def layouts(self, pools: list[Pool]) -> list[batches.Layout]:
-    """A staircase that nearly all batches fit, then one that all do."""
-    samples = []
-    for step in range(PROFILE):
-      pool = pools[step % len(pools)]
-      index, labels = self.draw(pool, step)
-      rows = np.unique(np.stack([index, labels]), axis=1)[0].astype(np.int64)
-      samples.append(pool.seqs.lengths[rows])
-    longest = max(int(pool.seqs.lengths.max(initial=1)) for pool in pools)
-    return [
-      batches.fit_layout(samples, self.batch, longest),
-      batches.roomy(self.batch, longest),
+  def rooms(self, pools: list[Pool]) -> list[packing.Room]:
+    """A room that nearly all batches fit, then one that all do."""
+    drawn = [pools[step % len(pools)] for step in range(PROFILE)]
+    draws = [
+      (pool.seqs, part) for i, pool in enumerate(drawn) for part in self._deal(pool, i)
     ]
+    longest = max(int(pool.seqs.lengths.max(initial=1)) for pool in pools)
+    room = batches.fit_room(draws, self.batch, longest)
+    return [room, batches.roomy(room, self.batch)]
+
+  def _deal(self, pool: Pool, step: int) -> list[batches.Draw]:
+    return batches.deal(pool.seqs, self.draw(pool, step), self.devices)
 
   def batches(
-    self, pools: list[Pool], step: int, layouts: list[batches.Layout]
-  ) -> list[types.Batch]:
-    """Batch `step` of each pool, all of one shape."""
-    draws = [self.draw(pool, step) for pool in pools]
+    self, pools: list[Pool], step: int, rooms: list[packing.Room]
+  ) -> types.Batch:
+    """Batch `step` of each pool, all of one shape: leaves [D, number of pools, ...]."""
     width = max(len(pool.vectors) for pool in pools)
+    vectors = [_pad_rows(pool.vectors, width) for pool in pools]
+    dealt = [self._deal(pool, step) for pool in pools]
 
-    def build(layout: batches.Layout) -> list[types.Batch] | None:
+    def build(room: packing.Room) -> types.Batch | None:
       made = [
-        batches.assemble(pool.vectors, pool.seqs, *draw, layout)
-        for pool, draw in zip(pools, draws)
+        [
+          batches.assemble(table, pool.seqs, draws[device], room)
+          for table, pool, draws in zip(vectors, pools, dealt)
+        ]
+        for device in range(self.devices)
       ]
-      return None if any(batch is None for batch in made) else made
+      if any(batch is None for row in made for batch in row):
+        return None
+      return stack([stack(row) for row in made])
 
-    made = next(filter(None, map(build, layouts)))
-    return [batch._replace(vectors=_pad_rows(batch.vectors, width)) for batch in made]
+    return next(filter(None, map(build, rooms)))
 
 
 def stack(trees: list[Any]) -> Any:

@@ -88,7 +88,7 @@ def conjugate_gradients(
     x, r = x + alpha * p, r - alpha * ap
     return x, r, r + (r @ r) / rr * p, step + 1
 
-  start = (jnp.zeros_like(b), b, b, 0)
+  start = (0 * b, b, b, 0)  # not zeros_like: b may differ between devices
   return unravel(jax.lax.while_loop(go_on, advance, start)[0])
 
 

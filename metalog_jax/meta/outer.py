@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from metalog_jax import types
 from metalog_jax.meta import approximate, differences, inner
+from metalog_jax.meta import mesh as meshes
 
 Loss = Callable[[Any, Any], jax.Array]
 
@@ -69,7 +70,10 @@ def init_state(params: Any, optimizer: Optimizer) -> State:
 
 
 def make_meta_step(
-  loss_fn: Loss, optimizer: Optimizer, config: inner.MetaConfig
+  loss_fn: Loss,
+  optimizer: Optimizer,
+  config: inner.MetaConfig,
+  mesh: jax.sharding.Mesh | None = None,
 ) -> Callable[[State, types.Task], tuple[State, dict[str, jax.Array]]]:
   """Makes the compiled step(state, tasks) -> (state, metrics).
 
@@ -77,16 +81,23 @@ def make_meta_step(
   mean over it. The state given is donated: do not use it again. `metrics` has the
   means over tasks of `loss` (the meta-objective), `support_loss` (0 where its weight
   is 0) and `query_loss`, all before the update.
+
+  With a mesh, the leaves are [T, D, ...], `loss_fn` sees the rows of one device and
+  must add up over the axis `mesh.ROWS`; see `mesh`.
   """
 
   def over_tasks(params, tasks):
+    if mesh:  # each device adapts to its own tasks
+      params = jax.tree.map(meshes.vary, params)
     way, _ = choose(loss_fn, params, tasks, config)
     chosen = dataclasses.replace(config, gradient=way) if way != 'first' else config
     objective = lambda params, task: _objective(loss_fn, params, task, chosen)
     if _num(tasks) == 1:
-      return objective(params, jax.tree.map(lambda x: x[0], tasks))
-    results = jax.vmap(objective, in_axes=(None, 0))(params, tasks)
-    return jax.tree.map(lambda x: x.mean(0), results)
+      results = objective(params, jax.tree.map(lambda x: x[0], tasks))
+    else:
+      results = jax.vmap(objective, in_axes=(None, 0))(params, tasks)
+      results = jax.tree.map(lambda x: x.mean(0), results)
+    return jax.lax.pmean(results, meshes.TASKS) if mesh else results
 
   def step(state, tasks):
     (_, metrics), grads = jax.value_and_grad(over_tasks, has_aux=True)(
@@ -96,16 +107,26 @@ def make_meta_step(
     params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), state.params, updates)
     return State(params, optimizer_state, state.step + 1), metrics
 
-  return jax.jit(step, donate_argnums=0)
+  return jax.jit(meshes.shard(step, mesh) if mesh else step, donate_argnums=0)
 
 
 def choose(
-  loss_fn: Loss, params: Any, tasks: types.Task, config: inner.MetaConfig
+  loss_fn: Loss,
+  params: Any,
+  tasks: types.Task,
+  config: inner.MetaConfig,
+  mesh: jax.sharding.Mesh | None = None,
 ) -> tuple[str, str]:
-  """The way that a step takes the meta-gradient of `tasks` [T, ...], and why.
+  """The way that a step takes the meta-gradient of `tasks`, and why.
 
-  Needs shapes alone, and compiles nothing; see `gradients.choose`.
+  Takes what `make_meta_step` and its step take. Needs shapes alone, and compiles
+  nothing; see `gradients.choose`.
   """
+  if mesh:  # traced as the step is, where the loss can sum over its axis
+    found = []
+    look = lambda p, t: found.append(choose(loss_fn, p, t, config)) or p
+    jax.eval_shape(meshes.shard(look, mesh), params, tasks)
+    return found[0]
   split = lambda p, t: (
     inner.rule_of(config).split(p)[0],
     jax.tree.map(lambda x: x[0], t.support),

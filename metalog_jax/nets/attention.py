@@ -2,10 +2,10 @@
 
 Both kinds reduce to ONE weight per event: context = sum_j weight_j h_j. That is
 cheaper than forming the attended sequence, and it is what a report can show.
+States and weights are flat over places (see `grid`).
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import init, staircase
+from metalog_jax.nets import grid, init
 
 Array = types.Array
 Pooling = Literal['sum', 'mean', 'log_sum']
@@ -26,7 +26,7 @@ def self_attention(
   batch: types.Batch,
   pooling: Pooling = 'sum',
   scale: bool = False,
-) -> tuple[Array, tuple[Array, ...]]:
+) -> tuple[Array, Array]:
   """MetaLog's attention over a session's states A: Sum_t(softmax(Q Kᵀ) A)_t.
 
   Q = A W_qᵀ and K = A W_kᵀ. The sum over positions is taken first, on the
@@ -36,7 +36,7 @@ def self_attention(
   Args:
     w_q: [H, H].
     w_k: [H, H].
-    states: flat, [N, H].
+    states: [N', H].
     batch: the batch that the states are of.
     pooling: 'sum' as published; 'mean' divides by the number of events, so that
       long sessions do not drown the head; 'log_sum' is asinh(sum), which grows
@@ -44,7 +44,7 @@ def self_attention(
     scale: divide the scores by sqrt(H). The paper does not.
 
   Returns:
-    The context [B, H], and the weight of every event by segments [R_k, L_k].
+    The context [B, H], and the weight of every place [N'].
 
   References:
     Zhang et al, MetaLog, ICSE 2024, eq. 4 (which also defines V and leaves it
@@ -52,21 +52,23 @@ def self_attention(
   """
   queries = states @ w_q.T / (math.sqrt(w_q.shape[0]) if scale else 1)
   keys = states @ w_k.T
-
-  def weigh(mask, q, k):
-    matrix = _softmax(jnp.einsum('nth,nlh->ntl', q, k), mask[:, None])
-    weights = jnp.einsum('nt,ntl->nl', mask.astype(q.dtype), matrix)
-    if pooling != 'mean':
-      return weights
-    return weights / jnp.maximum(mask.sum(1, keepdims=True), 1).astype(q.dtype)
-
-  context, weights = _pool(weigh, states, batch, queries, keys)
+  q, k, sessions = (
+    grid.rows(x, batch) for x in (queries, keys, batch.sessions.ravel())
+  )
+  inside = sessions[:, :, None] == sessions[:, None, :]  # [R', L', L']
+  scores = jnp.where(inside, q @ k.swapaxes(1, 2), jnp.finfo(q.dtype).min / 2)
+  matrix = jax.nn.softmax(scores, axis=-1)
+  weights = matrix.sum(1)
+  if pooling == 'mean':
+    weights /= inside.sum(1)
+  weights = weights.T.ravel() * grid.mask(batch)
+  context = grid.sums(weights[:, None] * states, batch)
   return jnp.arcsinh(context) if pooling == 'log_sum' else context, weights
 
 
 def guide_attention(
   guide: Array, weight: Array, bias: Array, states: Array, batch: types.Batch
-) -> tuple[Array, tuple[Array, ...]]:
+) -> tuple[Array, Array]:
   """The released MetaLog's attention: additive, asked by one learned guide g.
 
   s_t = tanh(w₁·g + w₂·h_t + b), weights = softmax(s). As |s| <= 1, no event
@@ -76,35 +78,19 @@ def guide_attention(
     guide: [H].
     weight: [2H], w₁ and w₂.
     bias: [].
-    states: flat, [N, H].
+    states: [N', H].
     batch: the batch that the states are of.
 
   Returns:
-    The context [B, H], and the weight of every event by segments [R_k, L_k].
+    The context [B, H], and the weight of every place [N'].
   """
   w_guide, w_state = jnp.split(weight, 2)
   scores = jnp.tanh(w_guide @ guide + states @ w_state + bias)
-  weigh = lambda mask, scores: _softmax(scores, mask) * mask
-  return _pool(weigh, states, batch, scores)
-
-
-def _pool(
-  weigh: Callable[..., Array], states: Array, batch: types.Batch, *inputs: Array
-) -> tuple[Array, tuple[Array, ...]]:
-  """Sums the states by weigh(mask [n, L], *inputs [n, L, ...]) -> [n, L] per band."""
-  layout = staircase.layout(batch)
-  arrays = (states, staircase.mask(batch), *inputs)
-  weights, context = [], []
-  for a, *rest in zip(*(staircase.bands(x, layout) for x in arrays), strict=True):
-    weights.append(weigh(*rest))
-    context.append(jnp.einsum('nl,nlh->nh', weights[-1], a))
-  return jnp.concatenate(context), staircase.segments(weights, layout)
-
-
-def _softmax(scores: Array, mask: Array) -> Array:
-  """Softmax over the last axis where `mask`; finite even where nothing is left."""
-  scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min / 2)
-  return jax.nn.softmax(scores, axis=-1)
+  # No score is far from another, so none needs to be taken off before exp.
+  parts = jnp.exp(scores) * grid.mask(batch)
+  total = grid.sums(parts, batch)
+  weights = parts / jnp.append(total, 1)[batch.sessions.ravel()]
+  return grid.sums(weights[:, None] * states, batch), weights
 
 
 class SelfAttention(nn.Module):

@@ -1,4 +1,4 @@
-"""A gated recurrent unit over staircase batches, in PyTorch's parameter layout.
+"""A gated recurrent unit over grids of events, in PyTorch's parameter layout.
 
 Both biases of every gate are kept: merging them would train differently, since
 two biases with equal gradients move their sum twice as far. Events are ids into
@@ -13,10 +13,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import init, recurrence, staircase
+from metalog_jax.nets import grid, init, recurrence
 
 Array = types.Array
-HOLD = 1e4  # added to the update gate's input at padding: z = 1 keeps the state
 
 
 def gru(
@@ -28,30 +27,33 @@ def gru(
     params: arrays by PyTorch's names: `weight_ih_l0` [3H, D], `weight_hh_l0`
       [3H, H], `bias_ih_l0`, `bias_hh_l0` [3H], gates in the order r, z, n; with
       the suffix `_reverse` for the backward direction.
-    batch: the events, as a staircase.
+    batch: the events; with shared beginnings (`batch.parents`), a cell's state is
+      that of every session which begins so.
     layers: how many layers.
     bidirectional: whether every layer also runs from the end, side by side.
 
   Returns:
-    The last layer's states after every event, flat (see `staircase`):
-    [N, H * directions]. States at padding are finite and mean nothing.
+    The last layer's states after every cell, flat (see `grid`): [N, H * directions].
+    States of empty cells are finite and mean nothing.
+
+  Raises:
+    ValueError: a layer that runs from the end is given shared beginnings.
   """
-  layout = staircase.layout(batch)
-  events = staircase.flat(batch.events)
-  hidden = params['weight_hh_l0'].shape[1]
-  hold = jnp.repeat(jnp.array([0, HOLD, 0]), hidden)
-  hold = jnp.where(staircase.mask(batch)[:, None], 0, hold)  # [N, 3H]
+  shared = batch.parents is not None
+  if shared and bidirectional:
+    raise ValueError('sessions that share cells can be read forward only')
+  orders = ('tree' if shared else 'forward', 'backward')
   states = None
   for layer in range(layers):
     directions = []
-    for suffix in _suffixes(bidirectional):
+    for suffix, order in zip(_suffixes(bidirectional), orders):
       w_ih, w_hh, b_ih, b_hh = (params[n + suffix] for n in _names(layer))
       if states is None:
-        x = (jnp.asarray(batch.vectors) @ w_ih.T + b_ih)[events]
+        x = (jnp.asarray(batch.vectors) @ w_ih.T + b_ih)[batch.events.ravel()]
       else:
         x = states @ w_ih.T + b_ih
-      run = recurrence.make_states(layout, reverse=bool(suffix))
-      directions.append(run(x + hold.astype(x.dtype), w_hh, b_hh))
+      link = grid.link(batch, order)
+      directions.append(recurrence.states(x, w_hh, b_hh, link, order))
     states = jnp.concatenate(directions, -1)
   return states
 

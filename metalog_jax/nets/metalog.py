@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import attention, gru, init, staircase
+from metalog_jax.nets import attention, grid, gru, init
 
 Array = types.Array
 Pooling = attention.Pooling
@@ -48,12 +48,13 @@ class Network(nn.Module):
     return self.attend(batch)[0]
 
   @nn.compact
-  def attend(self, batch: types.Batch) -> tuple[Array, tuple[Array, ...]]:
-    """Logits [B, 2], and the attention weight of every event by segments."""
+  def attend(self, batch: types.Batch) -> tuple[Array, Array]:
+    """Logits [B, 2], and the attention weight of every place [N']."""
     batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
     states = gru.Gru(
       self.hidden, self.layers, self.bidirectional, self.dtype, name='gru'
     )(batch)
+    states = grid.places(states, batch)
     if self.attention == 'self':
       attend = attention.SelfAttention(
         self.pooling, self.scale, self.dtype, name='attention'
@@ -83,15 +84,13 @@ def peaks(states: Array, batch: types.Batch) -> Array:
   One event can decide, however long the session is.
 
   Args:
-    states: flat, [N, H], in (-1, 1).
+    states: by places, [N', H], in (-1, 1).
     batch: the batch that the states are of.
 
   Returns:
-    [B, H]; -1 for rows without events.
+    [B, H]; -1 for sessions without events.
   """
-  states = jnp.where(staircase.mask(batch)[:, None], states, -1)
-  bands = staircase.bands(states, staircase.layout(batch))
-  return jnp.concatenate([band.max(1) for band in bands])
+  return grid.maxima(states, batch, floor=-1)
 
 
 def soft_counts(logits: Array, batch: types.Batch) -> Array:
@@ -106,10 +105,8 @@ def soft_counts(logits: Array, batch: types.Batch) -> Array:
   Returns:
     [B, C].
   """
-  kinds = jax.nn.sigmoid(logits)[staircase.flat(batch.events)]  # [N, C]
-  kinds *= staircase.mask(batch)[:, None].astype(kinds.dtype)
-  bands = staircase.bands(kinds, staircase.layout(batch))
-  return jnp.log1p(jnp.concatenate([band.sum(1) for band in bands]))
+  events = grid.places(batch.events.ravel(), batch)
+  return jnp.log1p(grid.sums(jax.nn.sigmoid(logits)[events], batch))
 
 
 class Linear(nn.Module):

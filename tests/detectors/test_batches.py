@@ -1,23 +1,15 @@
 """Batches are the sessions they were drawn from: nothing lost, nothing padded in."""
 
+import collections
+
 import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from metalog_jax import types
-from metalog_jax.detectors import batches
-from tests import builders
+from metalog_jax.detectors import batches, packing
+from tests import builders, grids
 
 SESSIONS = st.lists(st.lists(st.integers(1, 3), max_size=12), min_size=1, max_size=30)
-
-
-def read_rows(batch: types.Batch) -> list[list[int]]:
-  """The rows of a staircase, put together again."""
-  rows = [[] for _ in batch.lengths]
-  for segment in batch.events:
-    for i, part in enumerate(segment):
-      rows[i].extend(part.tolist())
-  return [row[:n] for row, n in zip(rows, batch.lengths, strict=True)]
 
 
 def test_runs_are_cut_and_positions_kept():
@@ -37,31 +29,58 @@ def test_sequences_name_every_session(rows):
   assert len(seqs.lengths) == len(set(map(tuple, rows)))
 
 
-@hypothesis.given(SESSIONS, st.data())
-def test_a_batch_holds_its_draws_with_their_number(rows, data):
-  seqs = batches.sequences(builders.sessions(rows), collapse=0, max_events=100)
+@hypothesis.given(SESSIONS, st.booleans(), st.booleans(), st.data())
+def test_a_batch_holds_its_draws_with_their_number(rows, merge, share, data):
+  seqs = batches.sequences(builders.sessions(rows), 0, 100, share)
   size = st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=40)
-  drawn = np.array(data.draw(size))
-  labels = drawn % 2
-  index = seqs.inverse[drawn]
-  lengths = seqs.lengths[np.unique(np.stack([index, labels]), axis=1)[0]]
-  longest = max(1, int(seqs.lengths.max()))
-  layout = batches.fit_layout([lengths], 40, longest)
-  batch = batches.assemble(np.zeros((4, 2)), seqs, index, labels, layout)
-  assert batch is not None, 'a layout holds the batch it was fitted to'
-  assert tuple(x.shape for x in batch.events) == layout
-  assert np.all(np.diff(batch.lengths) <= 0)
-  found = {}
+  chosen = np.array(data.draw(size))
+  draw = batches.drawn(seqs.inverse[chosen], chosen % 2, merge)
+  room = batches.fit_room([(seqs, draw)], 40, max(1, int(seqs.lengths.max())))
+  batch = batches.assemble(np.zeros((4, 2)), seqs, draw, room)
+  assert batch is not None, 'a room holds the batch it was fitted to'
+  assert batch.sessions.shape == (room.steps, room.rows)
+  if share:
+    assert batch.events.shape == (room.steps, room.cells)
+  found = collections.Counter()
   for row, label, weight in zip(
-    read_rows(batch), batch.labels, batch.weights, strict=True
+    grids.sequences(batch), batch.labels, batch.weights, strict=True
   ):
-    if weight:
-      found[tuple(row), int(label)] = weight
-  expected = {}
-  for i, label in zip(drawn, labels, strict=True):
-    key = tuple(rows[i]), int(label)
-    expected[key] = expected.get(key, 0) + 1
-  assert found == expected
+    found[tuple(row.tolist()), int(label)] += weight
+  expected = collections.Counter((tuple(rows[i]), i % 2) for i in chosen.tolist())
+  assert +found == expected
+
+
+@hypothesis.given(SESSIONS)
+def test_shared_cells_are_the_different_beginnings(rows):
+  seqs = batches.sequences(builders.sessions(rows), 0, 100, True)
+  prefixes = {tuple(row[: n + 1]) for row in rows for n in range(len(row))}
+  assert len(seqs.trie.parents) == len(prefixes)
+  for i, row in enumerate(rows):
+    nodes = seqs.trie.nodes[slice(*seqs.offsets[seqs.inverse[i] :][:2])]
+    assert seqs.trie.events[nodes].tolist() == row
+    assert seqs.trie.parents[nodes].tolist() == [-1, *nodes[:-1]][: len(row)]
+
+
+@hypothesis.given(SESSIONS, st.integers(12, 20))
+def test_a_schedule_keeps_the_order_and_wastes_no_step(rows, steps):
+  seqs = batches.sequences(builders.sessions(rows), 0, 100, True)
+  parents = seqs.trie.parents
+  paths = np.split(seqs.trie.nodes, seqs.offsets[1:-1])
+  fewest = packing.fewest_rows(paths, parents, steps)
+  nodes, cells = packing.schedule(paths, parents, steps, fewest)
+  assert len(set(cells.tolist())) == len(nodes) == len(parents)
+  step = dict(zip(nodes.tolist(), (cells // fewest).tolist()))
+  assert all(step[p] < step[n] for n, p in enumerate(parents.tolist()) if p >= 0)
+  assert fewest == 1 or packing.schedule(paths, parents, steps, fewest - 1) is None
+
+
+@hypothesis.given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
+def test_first_fit_overlaps_nothing(lengths):
+  rows, starts = packing.first_fit(np.array(lengths), 10)
+  cells = [(r, s + i) for r, s, n in zip(rows, starts, lengths) for i in range(n)]
+  assert len(set(cells)) == sum(lengths)
+  assert all(0 <= step < 10 for _, step in cells)
+  assert (rows.max() + 1 - 1) * 5 <= sum(lengths)  # no two rows at most half full
 
 
 @hypothesis.given(SESSIONS)
@@ -70,17 +89,21 @@ def test_scoring_covers_every_sequence_once(rows):
   seen = {}
   for numbers, batch in batches.scoring_batches(np.zeros((4, 2)), seqs):
     assert batch.weights.sum() == len(numbers)
-    for number, row in zip(numbers, read_rows(batch)):
+    for number, row in zip(numbers, grids.sequences(batch)):
       assert number not in seen
-      seen[number] = row
+      seen[number] = row.tolist()
   assert sorted(seen) == list(range(len(seqs.lengths)))
   for i, row in enumerate(rows):
     assert seen[seqs.inverse[i]] == row
 
 
-def test_layout_refuses_what_it_cannot_hold():
-  layout = ((4, 8), (2, 8))
-  assert batches.fits(np.array([16, 9, 8, 1]), layout)
-  assert not batches.fits(np.array([16, 9, 9]), layout)
-  assert not batches.fits(np.array([17]), layout)
-  assert not batches.fits(np.array([1] * 5), layout)
+def test_a_room_refuses_what_it_cannot_hold():
+  seqs = batches.sequences(builders.sessions([[1] * 8, [2] * 9, [3] * 4]), 0, 100, True)
+  for rows, room in [
+    ([1], packing.Room(8, 4, 4, 4)),  # longer than the steps
+    ([0, 2], packing.Room(8, 1, 4, 4)),  # more than a row
+    ([0, 2], packing.Room(8, 4, 1, 4)),  # more than a session
+    ([0, 2], packing.Room(8, 4, 4, 1)),  # more than a row of shared cells
+  ]:
+    draw = batches.drawn(np.array(rows), np.zeros(len(rows)))
+    assert batches.assemble(np.zeros((4, 2)), seqs, draw, room) is None

@@ -29,22 +29,22 @@ def test_a_pass_draws_every_session_once(data):
   pool = pools.whole(data, seqs)._replace(normals=np.arange(20), anomalies=np.arange(0))
   pool = pool._replace(seqs=seqs._replace(inverse=np.arange(60)))
   sampler = pools.Sampler(batch=4, anomaly_share=0.0, seed=3)
-  drawn = np.concatenate([sampler.draw(pool, step)[0] for step in range(5)])
+  drawn = np.concatenate([sampler.draw(pool, step).rows for step in range(5)])
   assert sorted(drawn) == list(range(20))
-  np.testing.assert_array_equal(sampler.draw(pool, 7)[0], sampler.draw(pool, 7)[0])
-  assert not np.array_equal(sampler.draw(pool, 0)[0], sampler.draw(pool, 5)[0])
+  np.testing.assert_array_equal(sampler.draw(pool, 7).rows, sampler.draw(pool, 7).rows)
+  assert not np.array_equal(sampler.draw(pool, 0).rows, sampler.draw(pool, 5).rows)
 
 
 @pytest.mark.parametrize('share, anomalies', [(0.5, 5), (0.2, 2)])
 def test_share_of_anomalies(data, share, anomalies):
   pool = pools.whole(data, batches.sequences(data.sessions, 0, 100))
-  _, labels = pools.Sampler(10, share, 0).draw(pool, 3)
-  assert labels.sum() == anomalies and len(labels) == 10
+  draw = pools.Sampler(10, share, 0).draw(pool, 3)
+  assert draw.weights @ draw.labels == anomalies and draw.weights.sum() == 10
 
 
 def test_unlabelled_sessions_are_never_drawn(data):
   seqs = batches.sequences(data.sessions, 0, 100)._replace(inverse=np.arange(60))
   pool = pools.whole(data, seqs)
   sampler = pools.Sampler(16, 0.5, 0)
-  drawn = np.unique(np.concatenate([sampler.draw(pool, i)[0] for i in range(30)]))
+  drawn = np.unique(np.concatenate([sampler.draw(pool, i).rows for i in range(30)]))
   assert np.all(data.sessions.labels[drawn] >= 0)

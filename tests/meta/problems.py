@@ -10,7 +10,7 @@ import numpy as np
 
 from metalog_jax import meta, types
 from metalog_jax.nets import losses, metalog
-from tests import staircases
+from tests import grids
 
 # Large inner steps, so that first and second order are far apart.
 METALOG = meta.MetaConfig(inner_lr=0.3, inner_steps=2)
@@ -33,9 +33,9 @@ def logs(network: metalog.Network, steps: int, dim: int, **sizes) -> Problem:
     logits = network.apply({'params': params}, batch)
     return losses.cross_entropy(logits, batch.labels, batch.weights)
 
-  support = stack([staircases.batch(i, dim=dim, **sizes) for i in range(steps)])
-  query = staircases.batch(9, templates=4, dim=dim, **sizes)
-  params = staircases.params(network, query)
+  support = stack([grids.batch(i, dim=dim, **sizes) for i in range(steps)])
+  query = grids.batch(9, templates=4, dim=dim, **sizes)
+  params = grids.params(network, query)
   scale = min(1, 2 / np.sqrt(network.hidden))  # gates that are not saturated
   return Problem(
     loss_fn, jax.tree.map(lambda x: scale * x, params), types.Task(support, query)

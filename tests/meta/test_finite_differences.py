@@ -38,9 +38,7 @@ def errors(problem, config, directions, orders):
   'form', ['paper', pytest.param('released', marks=pytest.mark.slow)]
 )
 def test_every_coordinate(form):
-  problem = problems.logs(
-    FORMS[form], steps=2, dim=3, lengths=(4, 3, 3, 1), cuts=(2, 4), rows=5
-  )
+  problem = problems.logs(FORMS[form], steps=2, dim=3, lengths=(4, 3, 3, 1), rows=5)
   size = jax.flatten_util.ravel_pytree(problem.params)[0].size
   second, first = errors(problem, problems.METALOG, np.eye(size), ('second', 'first'))
   assert second <= 1e-6
@@ -55,7 +53,6 @@ def test_directions_on_the_full_network():
     steps=5,
     dim=50,
     lengths=lengths,
-    cuts=(12, int(lengths[0])),
   )
   config = dataclasses.replace(problems.METALOG, inner_steps=5)
   size = jax.flatten_util.ravel_pytree(problem.params)[0].size

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from metalog_jax import meta, types
-from tests import staircases
+from tests import grids
 from tests.meta import problems
 
 CONFIG = meta.MetaConfig(inner_lr=0.1, inner_steps=3, query_weight=2.0)
@@ -63,8 +63,8 @@ def test_scan_equals_steps_written_out(config):
   expected = jax.value_and_grad(written_out)(params)
   ours = meta.meta_grad(loss_fn, params, task, config)
   compiled = jax.jit(lambda p, t: meta.meta_grad(loss_fn, p, t, config))(params, task)
-  assert staircases.difference(ours, expected) < 1e-14
-  assert staircases.difference(compiled, expected) < 1e-14
+  assert grids.difference(ours, expected) < 1e-14
+  assert grids.difference(compiled, expected) < 1e-14
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_without_adaptation_it_is_joint_training(change):
     mean = jax.vmap(loss_fn, (None, 0))
     joint = lambda p: mean(p, support).mean() + 2 * loss_fn(p, query)
   ours = meta.meta_grad(loss_fn, params, task, config)
-  assert staircases.difference(ours, jax.value_and_grad(joint)(params)) < 1e-14
+  assert grids.difference(ours, jax.value_and_grad(joint)(params)) < 1e-14
 
 
 def test_maml_is_the_case_without_support_loss():
@@ -92,7 +92,7 @@ def test_maml_is_the_case_without_support_loss():
   task = first_task(tasks)
   maml = lambda p: loss_fn(meta.adapt(loss_fn, p, task.support, config), task.query)
   ours = meta.meta_grad(loss_fn, params, task, config)
-  assert staircases.difference(ours, jax.value_and_grad(maml)(params)) < 1e-14
+  assert grids.difference(ours, jax.value_and_grad(maml)(params)) < 1e-14
 
 
 @pytest.mark.parametrize('num', [1, 3])
@@ -107,7 +107,7 @@ def test_a_step_takes_the_mean_over_tasks(num):
   ]
   value, grads = jax.tree.map(lambda *x: sum(x) / num, *each)
   expected = jax.tree.map(lambda p, g: p - 0.5 * g, params, grads)
-  assert staircases.difference(state.params, expected) < 1e-14
+  assert grids.difference(state.params, expected) < 1e-14
   assert float(metrics['loss']) == pytest.approx(float(value), rel=1e-14)
   parts = metrics['support_loss'] + 2 * metrics['query_loss']
   assert float(metrics['loss']) == pytest.approx(float(parts), rel=1e-14)

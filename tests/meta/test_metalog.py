@@ -8,7 +8,7 @@ import pytest
 
 from metalog_jax import meta
 from metalog_jax.nets import metalog
-from tests import staircases
+from tests import grids
 from tests.meta import problems
 
 PAPER = metalog.Network(hidden=3, layers=1)
@@ -21,9 +21,7 @@ FORMS = {
 
 
 def make(network):
-  return problems.logs(
-    network, steps=2, dim=3, lengths=(4, 3, 3, 1), cuts=(2, 4), rows=5
-  )
+  return problems.logs(network, steps=2, dim=3, lengths=(4, 3, 3, 1), rows=5)
 
 
 def meta_grad(problem, task, **change):
@@ -43,20 +41,24 @@ def test_ways_and_layouts_agree_and_all_learns(form):
     assert np.isfinite(leaf).all() and np.abs(leaf).max() > 1e-9, path
 
   reverse = meta_grad(problem, problem.task, gradient='reverse')
-  assert staircases.difference(reverse, result) < 1e-12
+  assert grids.difference(reverse, result) < 1e-12
 
   support, query = problem.task
   slices = [jax.tree.map(lambda x: x[i], support) for i in range(2)]  # noqa: B023
   padded = problem.task._replace(
-    support=problems.stack([staircases.padded(s, rows=6, steps=7) for s in slices]),
-    query=staircases.padded(query),
+    support=problems.stack([grids.relaid(s, more=2) for s in slices]),
+    query=grids.relaid(query, [3, 0, 4, 1, 2]),
   )
-  assert staircases.difference(meta_grad(problem, padded), result) < 1e-12
+  assert grids.difference(meta_grad(problem, padded), result) < 1e-12
+
+  if not FORMS[form].bidirectional:
+    shared = problem.task._replace(query=grids.relaid(query, share=True))
+    assert grids.difference(meta_grad(problem, shared), result) < 1e-12
 
 
 def test_tasks_of_padding_alone_are_harmless():
   problem = make(PAPER)
   empty = jax.tree.map(np.copy, problem.task.support)
-  empty.lengths[0], empty.weights[0] = 0, 0
+  empty.sessions[0], empty.weights[0] = len(empty.labels[0]), 0
   task = problem.task._replace(support=empty)
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(meta_grad(problem, task)))

@@ -10,7 +10,7 @@ import pytest
 
 from metalog_jax import meta
 from metalog_jax.meta import gradients, rules
-from tests import staircases
+from tests import grids
 from tests.meta import problems
 
 STEPS = 3
@@ -34,7 +34,7 @@ def meta_grad(problem, params, rule, **change):
 def test_optax_descent_is_the_librarys(problem):
   theirs = meta_grad(problem, problem.params, rules.from_optax(optax.sgd(0.1)))
   ours = meta_grad(problem, problem.params, None)
-  assert staircases.difference(theirs, ours) < 1e-15
+  assert grids.difference(theirs, ours) < 1e-15
 
 
 @pytest.mark.parametrize('way', gradients.EXACT)
@@ -51,7 +51,7 @@ def test_adam_inside_is_adam_written_out(problem, way):
     return total + 2 * loss_fn(adapted, task.query)
 
   ours = meta_grad(problem, params, rules.from_optax(ADAM), gradient=way)
-  assert staircases.difference(ours, jax.value_and_grad(written_out)(params)) < 1e-12
+  assert grids.difference(ours, jax.value_and_grad(written_out)(params)) < 1e-12
 
 
 def dead(problem):
@@ -80,7 +80,7 @@ def test_learned_rates_that_are_equal_are_descent(problem, steps, each):
   value, grads = meta_grad(problem, learned, rules.learned(STEPS))
   assert jax.tree.structure(grads) == jax.tree.structure(learned)
   expected = meta_grad(problem, problem.params, None)
-  assert staircases.difference((value, grads.params), expected) < 1e-14
+  assert grids.difference((value, grads.params), expected) < 1e-14
 
 
 @pytest.mark.parametrize('way', gradients.EXACT)

@@ -13,14 +13,14 @@ import pytest
 from metalog_jax import meta, types
 from metalog_jax.meta import gradients
 from metalog_jax.nets import metalog
-from tests import staircases
+from tests import grids
 from tests.meta import problems
 
 STEPS = 5
 CONFIG = meta.MetaConfig(
   inner_lr=0.2, inner_steps=STEPS, query_weight=2.0, proximal=0.3, truncate=2
 )
-SIZES = {'dim': 3, 'lengths': (4, 3, 3, 1), 'cuts': (2, 4), 'rows': 5}
+SIZES = {'dim': 3, 'lengths': (4, 3, 3, 1), 'rows': 5}
 PROBLEMS = {
   'tanh': lambda: one_task(problems.regression(STEPS)),
   'gru_attention': lambda: problems.logs(metalog.Network(hidden=4), STEPS, **SIZES),
@@ -122,7 +122,7 @@ def test_truncated_is_first_order_before_the_last_steps(steps):
   f = lambda p: written_out(problem, config, STEPS - steps, p)[0]
   expected = jax.value_and_grad(f)(problem.params)
   ours = meta_grad(problem, config)
-  assert staircases.difference(ours, expected) < 1e-13
+  assert grids.difference(ours, expected) < 1e-13
   same = {0: 'first', STEPS: 'reverse', STEPS + 1: 'reverse'}.get(steps)
   apart = error_by_leaf(ours[1], taken('tanh', 'reverse'))
   assert (apart < 1e-12) == (same == 'reverse')
@@ -203,7 +203,7 @@ def test_implicit_is_exact_once_the_inner_problem_is_solved():
     return meta.meta_grad(loss_fn, params, task, config)[1]
 
   errors = [
-    staircases.difference(taken_after(k, 'implicit'), taken_after(k, 'reverse'))
+    grids.difference(taken_after(k, 'implicit'), taken_after(k, 'reverse'))
     for k in (5, 400)
   ]
   assert errors[0] > 1e-2 and errors[1] < 1e-8
@@ -218,7 +218,7 @@ def test_compiled_and_side_by_side_for_tasks_it_is_the_same(way):
   expected = jax.tree.map(lambda a, b: (a + b) / 2, *each)
   mapped = jax.tree.map(lambda x: x.mean(0), jax.jit(jax.vmap(grad))(tasks))
   tolerance = {'finite': 1e-10, 'implicit': 1e-10}.get(way, 1e-14)
-  assert staircases.difference(mapped, expected) < tolerance
+  assert grids.difference(mapped, expected) < tolerance
 
 
 @pytest.mark.parametrize('way', ['reverse', 'remat'])

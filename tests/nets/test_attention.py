@@ -5,36 +5,25 @@ import numpy as np
 import pytest
 
 from metalog_jax import types
-from metalog_jax.nets import attention, staircase
-from tests import staircases
+from metalog_jax.nets import attention
+from tests import grids
 
 SIZE = 4
 
 
 @pytest.fixture(name='batch')
 def fixture_batch() -> types.Batch:
-  return staircases.batch(rows=9)
+  return grids.batch(rows=9)
 
 
 @pytest.fixture(name='states')
 def fixture_states(batch) -> np.ndarray:
-  num = staircase.ends(staircase.layout(batch))[-1]
-  return np.random.default_rng(1).normal(size=(num, SIZE))
-
-
-def rows(x, batch) -> list[np.ndarray]:
-  """What belongs to each session of a flat array, without padding."""
-  grown = [row for band in staircase.bands(x, staircase.layout(batch)) for row in band]
-  return [np.asarray(r)[:n] for r, n in zip(grown, batch.lengths, strict=True)]
+  return np.random.default_rng(1).normal(size=(batch.sessions.size, SIZE))
 
 
 def softmax(x):
   e = np.exp(x - x.max(-1, keepdims=True))
   return e / e.sum(-1, keepdims=True)
-
-
-def weights_of(segments, batch) -> list[np.ndarray]:
-  return rows(staircase.flat(segments), batch)
 
 
 @pytest.mark.parametrize('pooling', ['sum', 'mean', 'log_sum'])
@@ -44,8 +33,8 @@ def test_self_attention_is_equation_4(batch, states, pooling, scale):
   context, weights = jax.jit(attention.self_attention, static_argnums=(4, 5))(
     w_q, w_k, states, batch, pooling, scale
   )
-  weights = weights_of(weights, batch)
-  for i, a in enumerate(rows(states, batch)):
+  weights = grids.split(weights, batch)
+  for i, a in enumerate(grids.split(states, batch)):
     if not len(a):
       np.testing.assert_array_equal(context[i], 0)
       continue
@@ -65,8 +54,8 @@ def test_guide_attention_is_the_released_one(batch, states):
   context, weights = jax.jit(attention.guide_attention)(
     guide, weight, np.array(bias), states, batch
   )
-  weights = weights_of(weights, batch)
-  for i, a in enumerate(rows(states, batch)):
+  weights = grids.split(weights, batch)
+  for i, a in enumerate(grids.split(states, batch)):
     joint = np.concatenate([np.tile(guide, (len(a), 1)), a], axis=1)
     expected = softmax(np.tanh(joint @ weight + bias)) if len(a) else np.zeros(0)
     np.testing.assert_allclose(weights[i], expected, rtol=0, atol=1e-12)
@@ -76,7 +65,7 @@ def test_guide_attention_is_the_released_one(batch, states):
 def test_weights_at_padding_are_zero(batch, states):
   w_q, w_k = np.random.default_rng(2).normal(size=(2, SIZE, SIZE))
   weights = jax.jit(attention.self_attention)(w_q, w_k, states, batch)[1]
-  assert [w.shape for w in weights] == [e.shape for e in batch.events]
-  padding = ~np.asarray(staircase.mask(batch))
+  assert weights.shape == (batch.sessions.size,)
+  padding = batch.sessions.ravel() == len(batch.labels)
   assert padding.any()
-  np.testing.assert_array_equal(staircase.flat(weights)[padding], 0)
+  np.testing.assert_array_equal(weights[padding], 0)

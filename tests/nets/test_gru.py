@@ -7,22 +7,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax.nets import gru, recurrence, staircase
-from tests import staircases
+from metalog_jax.nets import grid, gru, recurrence
+from tests import grids
 
-FORMS = [(1, False), (1, True)]
+FORMS = [(1, False, False), (1, True, False), (2, False, True)]
 
 
 def make(batch, layers, bidirectional, hidden=4):
   module = gru.Gru(hidden, layers, bidirectional)
-  return staircases.params(module, batch)
+  return grids.params(module, batch)
 
 
 def plain(params, batch, layers, bidirectional):
-  """The same by one masked scan over a padded batch, differentiated by jax."""
-  batch = staircases.padded(jax.tree.map(np.asarray, batch))
-  x = batch.vectors[batch.events[0]].swapaxes(0, 1)  # [L, B, D]
-  mask = (np.arange(x.shape[0])[:, None] < batch.lengths)[..., None]
+  """The same by a scan of the cell over each session, differentiated by jax."""
+  return jnp.concatenate(
+    [
+      one(params, jnp.asarray(batch.vectors)[events], layers, bidirectional)
+      for events in grids.sequences(batch)
+      if len(events)
+    ]
+  )
+
+
+def one(params, x, layers, bidirectional):
+  """One session: [L, D] -> [L, H']."""
   for layer in range(layers):
     sides = []
     for suffix in ('', '_reverse')[: 1 + bidirectional]:
@@ -31,31 +39,28 @@ def plain(params, batch, layers, bidirectional):
         for n in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')
       )
 
-      def step(h, xs, w_hh=w_hh, b_hh=b_hh):
-        x, mask = xs
-        h = jnp.where(mask, recurrence.cell(x, h, w_hh, b_hh)[0], h)
+      def step(h, x, w_hh=w_hh, b_hh=b_hh):
+        h = recurrence.cell(x, h, w_hh, b_hh)[0]
         return h, h
 
-      start = jnp.zeros((x.shape[1], w_hh.shape[1]))
-      xs = (x @ w_ih.T + b_ih, mask)
+      start = jnp.zeros(w_hh.shape[1])
+      xs = x @ w_ih.T + b_ih
       sides.append(jax.lax.scan(step, start, xs, reverse=bool(suffix))[1])
     x = jnp.concatenate(sides, -1)
-  return jnp.where(mask, x, 0).swapaxes(0, 1)  # [B, L, H']
+  return x
 
 
 def on_grid(params, batch, layers, bidirectional):
-  """Our states on the same grid, zero at padding."""
+  """Our states, session after session: [sum of L, H']."""
   states = gru.gru(params, batch, layers, bidirectional)
-  layout = staircase.layout(batch)
-  states = jnp.where(staircase.mask(batch)[:, None], states, 0)
-  total = sum(steps for _, steps in layout)
-  grow = lambda x: jnp.pad(x, ((0, 0), (0, total - x.shape[1]), (0, 0)))
-  return jnp.concatenate([grow(x) for x in staircase.bands(states, layout)])
+  num = np.arange(batch.sessions.size)
+  order = np.concatenate(grids.split(num, batch))
+  return grid.places(states, batch)[order]
 
 
-@pytest.mark.parametrize('layers,bidirectional', FORMS)
-def test_derivatives_equal_those_of_a_plain_scan(layers, bidirectional):
-  batch = staircases.batch(cuts=(4, 9), rows=9)
+@pytest.mark.parametrize('layers,bidirectional,share', FORMS)
+def test_derivatives_equal_those_of_a_plain_scan(layers, bidirectional, share):
+  batch = grids.batch(lengths=(6, 5, 3, 3, 1), rows=6, share=share)
   params = make(batch, layers, bidirectional)
   rng = np.random.default_rng(1)
   probe = rng.normal(size=on_grid(params, batch, layers, bidirectional).shape)
@@ -74,11 +79,11 @@ def test_derivatives_equal_those_of_a_plain_scan(layers, bidirectional):
 
   ours, theirs = (jax.jit(lambda f=f: derivatives(f))() for f in (on_grid, plain))
   for name, expected in theirs.items():
-    assert staircases.difference(ours[name], expected) < 1e-12, name
+    assert grids.difference(ours[name], expected) < 1e-12, name
 
 
 def test_third_derivative():
-  batch = staircases.batch(lengths=(4, 3), cuts=(2, 4))
+  batch = grids.batch(lengths=(4, 3))
   params = make(batch, 1, False, hidden=3)
   direction = jax.tree.map(np.ones_like, params)
 
@@ -88,24 +93,24 @@ def test_third_derivative():
     )
     return jax.jit(jax.grad(jax.grad(jax.grad(f))))(0.1)
 
-  assert staircases.difference(third(on_grid), third(plain)) < 1e-11
+  assert grids.difference(third(on_grid), third(plain)) < 1e-11
 
 
 def test_vmap_equals_a_loop():
-  many = [staircases.batch(seed) for seed in range(3)]
+  many = [grids.batch(seed) for seed in range(3)]
   params = make(many[0], 1, True)
-  loss = lambda p, batch: jnp.sum(on_grid(p, batch, 1, True) ** 3)
+  loss = lambda p, batch: jnp.sum(gru.gru(p, batch, 1, True) ** 3)
   grad = jax.jit(jax.grad(loss))
   stacked = jax.tree.map(lambda *x: np.stack(x), *many)
   ours = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(params, stacked)
   each = [grad(params, batch) for batch in many]
   expected = jax.tree.map(lambda *x: np.stack(x), *each)
-  assert staircases.difference(ours, expected) < 1e-12
+  assert grids.difference(ours, expected) < 1e-12
 
 
 @pytest.mark.parametrize('bidirectional', [False, True])
 def test_rows_of_padding_alone_are_finite(bidirectional):
-  batch = staircases.batch(lengths=(), cuts=(3,), rows=2)
+  batch = grids.lay([[]] * 2, np.ones((3, 5)), *np.ones((2, 2)), more=2)
   params = make(batch, 1, bidirectional)
   run = functools.partial(gru.gru, layers=1, bidirectional=bidirectional)
   loss = lambda p: jnp.sum(run(p, batch) ** 2)
@@ -114,7 +119,7 @@ def test_rows_of_padding_alone_are_finite(bidirectional):
 
 
 def test_names_and_shapes_are_those_of_pytorch():
-  params = make(staircases.batch(dim=5), 2, True, hidden=4)
+  params = make(grids.batch(dim=5), 2, True, hidden=4)
   assert {name: leaf.shape for name, leaf in params.items()} == {
     f'{name}_l{layer}{suffix}': shape
     for layer, inputs in ((0, 5), (1, 8))
@@ -130,7 +135,7 @@ def test_names_and_shapes_are_those_of_pytorch():
 
 def test_parameters_start_as_in_pytorch():
   module = gru.Gru(100, 1)
-  params = module.init(jax.random.key(0), staircases.batch())['params']
+  params = module.init(jax.random.key(0), grids.batch())['params']
   leaves = np.concatenate([np.ravel(x) for x in jax.tree.leaves(params)])
   assert 0.099 < np.abs(leaves).max() <= 0.1
   assert abs(leaves.std() - 0.1 / np.sqrt(3)) < 1e-3

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax.nets import losses, metalog, staircase
-from tests import staircases
+from metalog_jax.nets import losses, metalog
+from tests import grids
 
 small = functools.partial(metalog.Network, hidden=3)
 FORMS = {
@@ -37,7 +37,7 @@ def scores_and_gradient(network, params, batch):
 
 
 def sizes(network, dim):
-  batch = staircases.batch(dim=dim)
+  batch = grids.batch(dim=dim)
   shapes = jax.eval_shape(network.init, jax.random.key(0), batch)['params']
   count = lambda tree: sum(np.prod(x.shape, dtype=int) for x in jax.tree.leaves(tree))
   return {name: count(part) for name, part in shapes.items()}
@@ -61,24 +61,21 @@ def test_paper_form_is_one_directional_without_biases_in_the_head():
 
 @forms
 def test_nothing_depends_on_padding_layout_or_order(network):
-  batch = staircases.batch(rows=8)
-  params = staircases.params(network, batch)
+  batch = grids.batch(rows=8)
+  params = grids.params(network, batch)
   logits, grads = scores_and_gradient(network, params, batch)
-  order = np.random.default_rng(3).permutation(len(batch.lengths))
-  shuffled = staircases.padded(batch, steps=11)  # one segment: rows in any order
-  shuffled = shuffled._replace(
-    events=(shuffled.events[0][order],),
-    **{n: getattr(batch, n)[order] for n in ('lengths', 'labels', 'weights')},
-  )
+  order = np.random.default_rng(3).permutation(len(batch.labels))
+  shuffled = grids.relaid(batch, order, more=2)
   other, other_grads = scores_and_gradient(network, params, shuffled)
+  other = other[: len(order)]
   assert np.abs(other - logits[order]).max() < 1e-12
-  assert staircases.difference(other_grads, grads) < 1e-12
+  assert grids.difference(other_grads, grads) < 1e-12
 
 
 @forms
 def test_every_parameter_learns(network):
-  batch = staircases.batch(rows=8)
-  params = staircases.params(network, batch)
+  batch = grids.batch(rows=8)
+  params = grids.params(network, batch)
   _, grads = scores_and_gradient(network, params, batch)
   for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
     assert np.isfinite(leaf).all(), path
@@ -86,39 +83,53 @@ def test_every_parameter_learns(network):
 
 
 def test_heads():
-  batch = staircases.batch()
+  batch = grids.batch()
   key = jax.random.key(0)
   linear = jax.jit(small(layers=1, head='linear').init)(key, batch)
   weight = linear['params']['head']['weight']
   np.testing.assert_allclose(weight @ weight.T, np.eye(2), atol=1e-6)
   bounded = small(layers=1)
-  params = jax.tree.map(lambda x: 50 * x, staircases.params(bounded, batch))
+  params = jax.tree.map(lambda x: 50 * x, grids.params(bounded, batch))
   logits = jax.jit(bounded.apply)({'params': params}, batch)
   assert np.abs(logits).max() <= 1
 
 
 def test_soft_counts_count():
-  batch = staircases.batch(rows=8)
+  batch = grids.batch(rows=8)
   logits = np.random.default_rng(1).normal(size=(len(batch.vectors), 3))
   kinds = 1 / (1 + np.exp(-logits))
-  expected = [np.log1p(kinds[row].sum(0)) for row in staircases.sequences(batch)]
+  expected = [np.log1p(kinds[row].sum(0)) for row in grids.sequences(batch)]
   np.testing.assert_allclose(metalog.soft_counts(logits, batch), expected, atol=1e-12)
 
 
 def test_peaks_are_maxima():
-  batch = staircases.batch(rows=8)
-  layout = staircase.layout(batch)
-  states = np.random.default_rng(1).uniform(-1, 1, (staircase.ends(layout)[-1], 2))
-  grown = [row for band in staircase.bands(states, layout) for row in band]
-  expected = [
-    row[:n].max(0, initial=-1) for row, n in zip(grown, batch.lengths, strict=True)
-  ]
+  batch = grids.batch(rows=8)
+  states = np.random.default_rng(1).uniform(-1, 1, (batch.sessions.size, 2))
+  expected = [part.max(0, initial=-1) for part in grids.split(states, batch)]
   np.testing.assert_array_equal(metalog.peaks(states, batch), expected)
 
 
+@pytest.mark.parametrize('name', ['paper', 'default'])
+def test_shared_beginnings_change_nothing(name):
+  apart = grids.batch(lengths=(7, 7, 6, 4, 4, 2), templates=3)
+  shared = grids.relaid(apart, share=True)
+  assert shared.events.size < apart.events.size
+  params = grids.params(FORMS[name], apart)
+  ours, expected = (
+    scores_and_gradient(FORMS[name], params, batch) for batch in (shared, apart)
+  )
+  assert grids.difference(ours, expected) < 1e-12
+
+
+def test_only_a_forward_reader_can_share():
+  batch = grids.batch(share=True)
+  with pytest.raises(ValueError, match='forward'):
+    FORMS['released'].init(jax.random.key(0), batch)
+
+
 def test_bfloat16_computes_close_by_and_answers_in_float32():
-  batch = staircases.batch(dtype=np.float32)
-  params = staircases.params(small(layers=1), batch, dtype=np.float32)
+  batch = grids.batch(dtype=np.float32)
+  params = grids.params(small(layers=1), batch, dtype=np.float32)
   exact, rough = (
     jax.jit(small(layers=1, dtype=dtype).apply)({'params': params}, batch)
     for dtype in (None, jnp.bfloat16)

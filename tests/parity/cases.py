@@ -7,7 +7,7 @@ import numpy as np
 
 from metalog_jax import types
 from metalog_jax.nets import metalog
-from tests import staircases
+from tests import grids
 from tests.meta import problems
 
 FORMS = {
@@ -20,9 +20,7 @@ INNER_LR, BETA, STEPS = 0.3, 4.0, 2
 
 
 def problem(form: str) -> problems.Problem:
-  return problems.logs(
-    FORMS[form], STEPS, dim=3, lengths=(5, 4, 4, 2, 1), cuts=(2, 5), rows=6
-  )
+  return problems.logs(FORMS[form], STEPS, dim=3, lengths=(5, 4, 4, 2, 1), rows=6)
 
 
 def full() -> problems.Problem:
@@ -33,7 +31,6 @@ def full() -> problems.Problem:
     5,
     dim=100,
     lengths=tuple(lengths),
-    cuts=(10, int(lengths[0])),
     rows=13,
   )
 
@@ -42,14 +39,14 @@ def plain(batch: types.Batch) -> dict[str, Any]:
   """A batch without its layout, for the oracle."""
   return {
     'vectors': batch.vectors,
-    'sequences': staircases.sequences(batch),
+    'sequences': grids.sequences(batch),
     'labels': batch.labels,
     'weights': batch.weights,
   }
 
 
 def splits(task: types.Task) -> list[types.Batch]:
-  num = len(task.support.lengths)
+  num = len(task.support.labels)
   return [jax.tree.map(lambda x: x[i], task.support) for i in range(num)]  # noqa: B023
 
 

@@ -49,13 +49,13 @@ def our_loss_and_gradient(problem):
 def our_logits(form, problem):
   batch = problem.task.query
   apply = jax.jit(cases.FORMS[form].apply)
-  return apply({'params': problem.params}, batch)[batch.lengths > 0]
+  return apply({'params': problem.params}, batch)[batch.weights > 0]
 
 
 def our_meta_gradient(problem, order='second'):
   config = meta.MetaConfig(
     inner_lr=cases.INNER_LR,
-    inner_steps=len(problem.task.support.lengths),
+    inner_steps=len(problem.task.support.labels),
     query_weight=cases.BETA,
     order=order,
   )

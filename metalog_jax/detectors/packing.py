@@ -1,0 +1,96 @@
+"""Where on a grid of L steps and R rows every event of some sessions goes.
+
+Chains: a row holds sessions one after another. A tree: what sessions begin with in
+common is there once, and every event stands at a later step than the one before it.
+"""
+
+import heapq
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Room(NamedTuple):
+  """The static shapes of a batch (`types.Batch`)."""
+
+  steps: int  # L
+  rows: int  # R' of the places
+  sessions: int  # B
+  cells: int = 0  # R of the shared cells; 0: nothing is shared, cells are places
+
+
+class Trie(NamedTuple):
+  """All sequences of a system as one tree: a node for each different beginning."""
+
+  nodes: np.ndarray  # [N] node of every event of the sequences
+  parents: np.ndarray  # [M] node of the event before, -1 for none
+  events: np.ndarray  # [M] int32
+
+
+def trie(events: np.ndarray, offsets: np.ndarray) -> Trie:
+  """Builds the tree of the sequences events[offsets[i]:offsets[i+1]]."""
+  number: dict[tuple[int, int], int] = {}
+  nodes = np.empty(len(events), np.int64)
+  for start, end in zip(offsets[:-1], offsets[1:]):
+    node = -1
+    for i, event in enumerate(events[start:end].tolist(), start):
+      nodes[i] = node = number.setdefault((node, event), len(number))
+  keys = np.array(list(number), np.int64).reshape(-1, 2)
+  return Trie(nodes, keys[:, 0], keys[:, 1].astype(np.int32))
+
+
+def first_fit(lengths: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+  """The row [n] and the first step [n] of every session.
+
+  The longest goes first, each into the first row that still has room.
+  """
+  rows, starts = np.zeros((2, len(lengths)), np.int64)
+  used = np.zeros(len(lengths) + 1, np.int64)
+  for i in np.argsort(-lengths, kind='stable'):
+    row = int(np.argmax(used + lengths[i] <= steps))
+    rows[i], starts[i] = row, used[row]
+    used[row] += lengths[i]
+  return rows, starts
+
+
+def schedule(
+  paths: Sequence[np.ndarray], parents: np.ndarray, steps: int, rows: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+  """The nodes on `paths`, and the cell of each: steps * rows at most.
+
+  Of the nodes whose parent is placed, those with the longest way to go come first,
+  which needs the fewest steps that there can be (Hu 1961).
+
+  Args:
+    paths: the nodes of each session, in order.
+    parents: of the whole tree.
+
+  Returns:
+    Node numbers in ascending order and the flat cell of each, or None if the grid is
+    too small.
+  """
+  nodes, place = np.unique(np.concatenate([*paths]), return_inverse=True)
+  height = np.zeros(len(nodes), np.int64)
+  ahead = np.concatenate([np.arange(len(p), 0, -1) for p in paths])
+  np.maximum.at(height, place, ahead)
+  children: dict[int, list[tuple[int, int]]] = {}
+  for i, parent in enumerate(parents[nodes].tolist()):
+    children.setdefault(parent, []).append((-int(height[i]), i))
+  ready, cells = children.pop(-1, []), np.empty(len(nodes), np.int64)
+  heapq.heapify(ready)
+  for step in range(steps):
+    chosen = [heapq.heappop(ready) for _ in range(min(rows, len(ready)))]
+    for row, (_, i) in enumerate(chosen):
+      cells[i] = step * rows + row
+      for child in children.pop(int(nodes[i]), ()):
+        heapq.heappush(ready, child)
+  return None if ready else (nodes, cells)
+
+
+def fewest_rows(paths: Sequence[np.ndarray], parents: np.ndarray, steps: int) -> int:
+  """The rows that `schedule` needs."""
+  rows = max(1, -(-len(np.unique(np.concatenate([*paths]))) // steps))
+  while schedule(paths, parents, steps, rows) is None:
+    rows += 1
+  return rows

@@ -1,0 +1,174 @@
+"""The geometry of a batch (`types.Batch`): a grid of L steps times R rows.
+
+Inside the networks everything that is done to each event alone is done on flat
+arrays [N, ...], N = L R, one step of all rows after another. What looks along
+time is here:
+
+* the recurrence of a chain goes on from the cell one step before in the same row,
+  unless a session begins there (ends there, for one that runs backwards);
+* the recurrence of a tree goes on from any cell of an earlier step: sessions that
+  begin alike share the cells of what they have in common;
+* what looks at whole sessions runs over their places, which are the cells
+  themselves unless cells are shared.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from metalog_jax import types
+
+Array = types.Array
+Order = Literal['forward', 'backward', 'tree']  # how a recurrence runs over the cells
+
+
+def link(batch: types.Batch, order: Order) -> Array:
+  """What each cell goes on from.
+
+  Returns:
+    For a chain, [L, R]: 1 where a cell goes on from its neighbour, else 0. For a
+    tree, [L, R]: the flat number of the cell that it goes on from, N for none.
+  """
+  if order == 'tree':
+    return batch.parents
+  inside = batch.sessions[1:] == batch.sessions[:-1]
+  edge = jnp.zeros_like(inside[:1], shape=(1, *inside.shape[1:]))
+  parts = [edge, inside] if order == 'forward' else [inside, edge]
+  return jnp.concatenate(parts).astype(batch.vectors.dtype)
+
+
+def before(x: Array, link: Array, order: Order) -> Array:
+  """[N, H] -> [N, H]: what the cell that each one goes on from holds, or zero."""
+  if order == 'tree':
+    return x.at[link.ravel()].get(mode='fill', fill_value=0)
+  rows = link.shape[1]
+  zeros = jnp.zeros_like(x[:rows])
+  parts = [zeros, x[:-rows]] if order == 'forward' else [x[rows:], zeros]
+  return jnp.concatenate(parts) * link.reshape(-1, 1)
+
+
+def down(body: Callable, xs: Any, size: int, link: Array, order: Order) -> Any:
+  """Runs body(h [R, size], x [R, ...]) -> (h, y [R, ...]) with the links.
+
+  Args:
+    xs: flat arrays [N, ...]; size: H of the state h; the first state is zero.
+
+  Returns:
+    The ys as flat arrays [N, ...].
+  """
+  xs = _steps(xs, link)
+  zero = _zeros(xs, size)
+  if order == 'tree':
+    return _flat(_down_tree(body, xs, zero, link))
+
+  def step(h, inputs):
+    x, keep = inputs
+    return body(h * keep[:, None], x)
+
+  return _flat(jax.lax.scan(step, zero, (xs, link), reverse=order == 'backward')[1])
+
+
+def up(body: Callable, xs: Any, size: int, link: Array, order: Order) -> Any:
+  """Runs body(m [R, size], x [R, ...]) -> (m, y) against the links.
+
+  The transposition of `down`: what a body gives is added up in the cell that the
+  link names.
+  """
+  xs = _steps(xs, link)
+  zero = _zeros(xs, size)
+  if order == 'tree':
+    return _flat(_up_tree(body, xs, zero, link))
+
+  def step(m, inputs):
+    x, keep = inputs
+    m, y = body(m, x)
+    return m * keep[:, None], y
+
+  return _flat(jax.lax.scan(step, zero, (xs, link), reverse=order == 'forward')[1])
+
+
+def _down_tree(body, xs, zero, link):
+  """The states of all cells so far are the carry, and each step reads its parents'."""
+  rows = link.shape[1]
+  states = jnp.tile(zero, (link.shape[0], 1))
+
+  def step(states, inputs):
+    i, x, parents = inputs
+    h, y = body(states.at[parents].get(mode='fill', fill_value=0), x)
+    return jax.lax.dynamic_update_slice_in_dim(states, h, i * rows, 0), y
+
+  return jax.lax.scan(step, states, (jnp.arange(len(link)), xs, link))[1]
+
+
+def _up_tree(body, xs, zero, link):
+  rows = link.shape[1]
+  sums = jnp.tile(zero, (link.shape[0], 1))
+
+  def step(sums, inputs):
+    i, x, parents = inputs
+    m, y = body(jax.lax.dynamic_slice_in_dim(sums, i * rows, rows), x)
+    return sums.at[parents].add(m, mode='drop'), y
+
+  inputs = jnp.arange(len(link)), xs, link
+  return jax.lax.scan(step, sums, inputs, reverse=True)[1]
+
+
+def _steps(xs, link):
+  return jax.tree.map(lambda x: x.reshape(*link.shape, *x.shape[1:]), xs)
+
+
+def _flat(ys):
+  return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), ys)
+
+
+def _zeros(xs, size):
+  """[R, size], made from the data so that it varies over a mesh as they do."""
+  return jnp.zeros_like(jax.tree.leaves(xs)[0][0, :, :1]) * jnp.zeros(
+    size, jax.tree.leaves(xs)[0].dtype
+  )
+
+
+def places(x: Array, batch: types.Batch) -> Array:
+  """Cells [N, ...] -> what stands at the places of sessions [N', ...]."""
+  return x if batch.places is None else x[batch.places.ravel()]
+
+
+def mask(batch: types.Batch) -> Array:
+  """Whether a place belongs to a session: [N']."""
+  return (batch.sessions < len(batch.labels)).ravel()
+
+
+def rows(x: Array, batch: types.Batch) -> Array:
+  """Places [N', ...] -> [R', L', ...], each row's along time."""
+  return x.reshape(*batch.sessions.shape, *x.shape[1:]).swapaxes(0, 1)
+
+
+def sums(x: Array, batch: types.Batch) -> Array:
+  """The sum over the places of each session: [N', ...] -> [B, ...]."""
+  num = len(batch.labels)
+  return jax.ops.segment_sum(x, batch.sessions.ravel(), num + 1)[:num]
+
+
+@jax.custom_jvp
+def _largest(x: Array, sessions: Array, like: Array) -> Array:
+  return jax.ops.segment_max(x, sessions, len(like) + 1)[: len(like)]
+
+
+@_largest.defjvp
+def _largest_jvp(primals, tangents):
+  """The mean derivative of the places that attain the maximum, as `jnp.max` has it."""
+  x, sessions, like = primals
+  largest = _largest(x, sessions, like)
+  total = lambda y: jax.ops.segment_sum(y, sessions, len(like) + 1)
+  padded = jnp.concatenate([largest, jnp.zeros_like(largest[:1])])
+  attained = (x == padded[sessions]).astype(x.dtype)
+  attained /= jnp.maximum(total(attained), 1)[sessions]
+  return largest, total(attained * tangents[0])[: len(like)]
+
+
+def maxima(x: Array, batch: types.Batch, floor: float) -> Array:
+  """The maximum over the places of each session, `floor` at least: [B, ...]."""
+  found = _largest(x, batch.sessions.ravel(), batch.labels)
+  return jnp.maximum(found, floor)
