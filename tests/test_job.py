@@ -102,6 +102,7 @@ def test_the_result_has_what_the_interface_promises(workdir):
   assert folder.read(workdir).scores['rest'].labels.sum() == 7
 
 
+@pytest.mark.slow
 def test_the_way_that_auto_picked_is_said_and_kept(root, tmp_path):
   chosen = make_job(root)
   method = dataclasses.replace(chosen.method, gradient='auto', steps=1)
@@ -113,6 +114,7 @@ def test_the_way_that_auto_picked_is_said_and_kept(root, tmp_path):
   assert any(line.startswith('meta-gradient: linearized (') for line in said)
 
 
+@pytest.mark.slow
 def test_a_job_explained_trains_nothing(root):
   method = dataclasses.replace(make_job(root).method, gradient='remat')
   text = job.explain(dataclasses.replace(make_job(root), method=method))
