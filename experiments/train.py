@@ -67,7 +67,14 @@ flags.DEFINE_bool('report', True, 'write report.html and report.md at the end')
 flags.DEFINE_bool(
   'tensorboard', False, 'mirror metrics.jsonl to TensorBoard event files'
 )
-flags.mark_flag_as_required('workdir')
+flags.DEFINE_bool(
+  'explain', False, 'print what a step costs in work, memory and time; do not train'
+)
+flags.register_multi_flags_validator(
+  ['workdir', 'explain'],
+  lambda given: given['workdir'] is not None or given['explain'],
+  'Flag --workdir must have a value other than None.',
+)
 
 
 def main() -> None:
@@ -98,14 +105,14 @@ def main() -> None:
     FLAGS.seed,
   )
   loop = run.Options(FLAGS.validate_every, FLAGS.checkpoint_every)
+  chosen = job.Job(FLAGS.detector, FLAGS.preset, method, data, loop, FLAGS.alert_rate)
+  if FLAGS.explain:
+    print(job.explain(chosen))
+    return
   workdir = pathlib.Path(FLAGS.workdir)
   if FLAGS.overwrite and workdir.exists():
     shutil.rmtree(workdir)
-  result = job.start(
-    job.Job(FLAGS.detector, FLAGS.preset, method, data, loop, FLAGS.alert_rate),
-    workdir,
-    _mirror(workdir),
-  )
+  result = job.start(chosen, workdir, _mirror(workdir))
   if result is None:
     return
   print(report.table(result))

@@ -53,8 +53,21 @@ class Config:
   order: Literal['second', 'first'] = flags.field(
     'second', 'order of the meta-gradient'
   )
-  gradient: Literal['reverse', 'mixed'] = flags.field(
-    'mixed', 'how inner gradients are differentiated; both are exact'
+  gradient: Literal[
+    'auto',
+    'reverse',
+    'mixed',
+    'linearized',
+    'remat',
+    'truncated',
+    'implicit',
+    'reptile',
+  ] = flags.field(
+    'mixed', 'way to take the meta-gradient; all are exact but the last three'
+  )
+  truncate: int = flags.field(1, 'truncated: how many of the last steps are exact')
+  proximal: float = flags.field(
+    0.0, 'pull of the inner steps to their start (lambda); implicit needs it > 0'
   )
   share: Literal['nothing', 'sequences', 'prefixes'] = flags.field(
     'prefixes', 'what of the sessions in a batch is computed once; all are exact'
@@ -146,6 +159,8 @@ def make(config: Config) -> base.Detector:
     support_weight=config.source_weight,
     query_weight=config.target_weight,
     support_per_step=config.inner_steps > 0,
+    truncate=config.truncate,
+    proximal=config.proximal,
   )
 
   devices = mesh.make()
@@ -183,6 +198,7 @@ def make(config: Config) -> base.Detector:
     collapse=config.collapse,
     max_events=config.max_events,
     patience=config.patience,
+    way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
   )
 
 

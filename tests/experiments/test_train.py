@@ -85,6 +85,16 @@ def test_kill_nine_changes_nothing(root, tmp_path):
   assert metrics[0] == metrics[1]
 
 
+@pytest.mark.slow
+def test_explain_needs_no_run_folder_and_makes_none(root, tmp_path):
+  workdir = tmp_path / 'x'
+  args = [*command(root, workdir), '--explain']
+  for given in (args, [a for a in args if not a.startswith('--workdir')]):
+    done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'GFLOP' in done.stdout and not workdir.exists()
+
+
 @pytest.mark.parametrize('flag, code, says', [
   ('--metalog.order=third', 2, 'order'),
   ('--preset=none', 1, '--preset'),
