@@ -34,9 +34,9 @@ flags.mark_flags_as_required(['model', 'logs'])
 
 def main() -> None:
   """Loads the model, judges the logs, says how many were anomalous."""
-  from metalog_jax import detect, model, run  # jax: not for --help
+  from metalog_jax import detect, machine, model  # jax: not for --help
 
-  run.use_compilation_cache()
+  machine.use()
   loaded = model.load(pathlib.Path(FLAGS.model))
   changes = {
     name: FLAGS[name].value

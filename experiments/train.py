@@ -59,18 +59,30 @@ flags.DEFINE_integer('seed', 0, 'of labels drawn, batches and initial weights', 
 flags.DEFINE_string('workdir', None, 'run folder to write, or to go on with')
 flags.DEFINE_integer('validate_every', 10, 'meta-steps between validations', 1)
 flags.DEFINE_integer('checkpoint_every', 50, 'meta-steps between checkpoints', 1)
+flags.DEFINE_integer(
+  'devices', 0, 'CPU cores to share each batch out to; 0: all, up to 4', 0
+)
 flags.DEFINE_bool('overwrite', False, 'delete what --workdir holds first')
 flags.DEFINE_bool('report', True, 'write report.html and report.md at the end')
 flags.DEFINE_bool(
   'tensorboard', False, 'mirror metrics.jsonl to TensorBoard event files'
 )
-flags.mark_flag_as_required('workdir')
+flags.DEFINE_bool(
+  'explain', False, 'print what a step costs in work, memory and time; do not train'
+)
+flags.register_multi_flags_validator(
+  ['workdir', 'explain'],
+  lambda given: given['workdir'] is not None or given['explain'],
+  'Flag --workdir must have a value other than None.',
+)
 
 
 def main() -> None:
   """Reads the flags, runs the job, prints the table."""
-  from metalog_jax import job, run, transfer  # jax: not for --help
+  from metalog_jax import job, machine, run, transfer  # jax: not for --help
   from metalog_jax.evaluation import report
+
+  machine.use(FLAGS.devices)
 
   module = registry.get(FLAGS.detector)
   if FLAGS.preset not in module.PRESETS:
@@ -93,14 +105,14 @@ def main() -> None:
     FLAGS.seed,
   )
   loop = run.Options(FLAGS.validate_every, FLAGS.checkpoint_every)
+  chosen = job.Job(FLAGS.detector, FLAGS.preset, method, data, loop, FLAGS.alert_rate)
+  if FLAGS.explain:
+    print(job.explain(chosen))
+    return
   workdir = pathlib.Path(FLAGS.workdir)
   if FLAGS.overwrite and workdir.exists():
     shutil.rmtree(workdir)
-  result = job.start(
-    job.Job(FLAGS.detector, FLAGS.preset, method, data, loop, FLAGS.alert_rate),
-    workdir,
-    _mirror(workdir),
-  )
+  result = job.start(chosen, workdir, _mirror(workdir))
   if result is None:
     return
   print(report.table(result))

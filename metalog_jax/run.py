@@ -1,7 +1,6 @@
 """The one training loop: every detector, any budget, resumable bit for bit."""
 
 import dataclasses
-import os
 import pathlib
 import signal
 import threading
@@ -71,17 +70,6 @@ class Stop:
       signal.signal(number, handler)
 
 
-def use_compilation_cache() -> None:
-  """Keeps compiled programs in the user's cache folder: a second run starts at once."""
-  root = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  folder = os.environ.get('JAX_COMPILATION_CACHE_DIR') or (
-    pathlib.Path(root) / 'metalog_jax' / f'jax-{jax.__version__}'
-  )
-  jax.config.update('jax_compilation_cache_dir', str(folder))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
-  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
-
-
 def start(state: Any) -> Progress:
   """Progress before the first step."""
   zero = jnp.zeros((), jnp.int32)
@@ -130,7 +118,8 @@ class _Loop:
   """Steps, validations and checkpoints, in that order, until the budget is spent."""
 
   def __init__(self, detector, stream, validate, options, saved, metrics, progress):
-    self._step_fn, self._stream, self._validate = detector.step, stream, validate
+    self._put, self._step_fn = detector.put, detector.step
+    self._stream, self._validate = stream, validate
     self._options, self._saved, self._metrics = options, saved, metrics
     self._total = stream.num_steps if stream else 0
     self._patience = detector.patience * options.validate_every if validate else 0
@@ -177,7 +166,7 @@ class _Loop:
     return self._step % every == 0 or self._step == self._total
 
   def _advance(self) -> None:
-    batch = jax.device_put(self._stream.draw(self._step))
+    batch = self._put(self._stream.draw(self._step))
     self._state, values = self._program(batch)(self._state, batch)
     self._step += 1
     if not self._validate:  # then the newest counts

@@ -41,7 +41,7 @@ def lay(events, vectors, labels, weights, more: int = 0, share=False) -> types.B
   offsets = np.cumsum([0, *map(len, events)])
   flat = np.concatenate([*events, np.zeros(0)]).astype(np.int32)
   trie = packing.trie(flat, offsets) if share else None
-  seqs = batches.Sequences(flat, offsets, np.arange(len(events)), trie)
+  seqs = batches.Sequences(flat, offsets, *[np.arange(len(events))] * 2, trie)
   steps = max(map(len, events)) + more
   used = packing.first_fit(seqs.lengths, steps)[0].max() + 1 + more
   cells = 0

@@ -8,7 +8,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
   ['types'],
-  ['flags'],
+  ['flags', 'machine'],
   ['logs'],
   ['embeddings'],
   ['nets'],

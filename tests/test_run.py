@@ -29,6 +29,7 @@ def make_detector(total: int, patience: int = 0, on_step=None) -> base.Detector:
   return base.Detector(
     init=lambda key, _: {'x': jax.random.normal(key, (3,)), 'velocity': jnp.zeros(3)},
     batches=lambda transfer, seed: base.Stream(total, draw),
+    put=jax.device_put,
     step=step,
     score=None,
     explain=None,

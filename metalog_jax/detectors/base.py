@@ -29,12 +29,14 @@ class Detector(NamedTuple):
 
   init: Callable  # (key, transfer) -> state; host work allowed
   batches: Callable | None  # (transfer, seed) -> Stream
+  put: Callable | None  # what a Stream draws -> the same on the devices
   step: Callable | None  # (state, batch) -> (state, {metric: scalar})
   score: Callable  # (state, types.Batch) -> [B] scores
-  explain: Callable  # (state, types.Batch) -> [B, L] share of each event in the verdict
+  explain: Callable  # (state, types.Batch) -> [N'] share of each place in the verdict
   collapse: int  # runs of equal events are cut to this many; 0 keeps them
   max_events: int  # sessions are cut to this many events
   patience: int  # validations without a better one before training stops; 0: never
+  way: Callable | None = None  # (state, batch) -> (how the gradient is taken, why)
 
 
 def blind(transfer: types.Transfer, needs: frozenset[str]) -> types.Transfer:

@@ -16,6 +16,7 @@ from metalog_jax.detectors import packing
 
 SCORED = 1024  # sequences of a scoring batch, at most
 CELLS = 32768  # cells of a scoring batch, at most
+PAYS = 0.8  # beginnings are shared if that leaves at most this share of the cells
 
 
 class Sequences(NamedTuple):
@@ -24,6 +25,7 @@ class Sequences(NamedTuple):
   events: np.ndarray  # [N] int32
   offsets: np.ndarray  # [U + 1] int64
   inverse: np.ndarray  # [S] int64: session -> sequence
+  rank: np.ndarray  # [U] place in alphabetic order
   trie: packing.Trie | None = None  # where what they begin with is to be shared
 
   @property
@@ -59,7 +61,10 @@ def sequences(
   offsets = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
   events = np.concatenate([*rows, np.zeros(0, np.int32)])
   trie = packing.trie(events, offsets) if with_trie else None
-  return Sequences(events, offsets, inverse, trie)
+  order = sorted(range(len(rows)), key=lambda i: rows[i].tolist())
+  rank = np.empty(len(rows), np.int64)
+  rank[order] = np.arange(len(rows))
+  return Sequences(events, offsets, inverse, rank, trie)
 
 
 class Draw(NamedTuple):
@@ -76,6 +81,17 @@ def drawn(index: np.ndarray, labels: np.ndarray, merge: bool = True) -> Draw:
     return Draw(index, labels, np.ones(len(index)))
   pairs, weights = np.unique(np.stack([index, labels]), axis=1, return_counts=True)
   return Draw(pairs[0].astype(np.int64), pairs[1], weights)
+
+
+def deal(seqs: Sequences, draw: Draw, num: int) -> list[Draw]:
+  """Shares the sessions out into `num` parts of about equally many events.
+
+  Those that begin alike stay together.
+  """
+  order = np.argsort(seqs.rank[draw.rows], kind='stable')
+  ends = np.cumsum(seqs.lengths[draw.rows[order]] + 1)
+  part = np.minimum(ends * num // (ends[-1] + 1), num - 1)
+  return [Draw(*(x[order[part == i]] for x in draw)) for i in range(num)]
 
 
 def fit_room(
@@ -98,7 +114,9 @@ def fit_room(
       cells = max(cells, packing.fewest_rows(paths, seqs.trie.parents, steps))
   # Round numbers, so that runs on like data share compiled programs.
   more = lambda x, unit: min(-(-int(np.ceil(x * 1.05)) // unit) * unit, batch)
-  return packing.Room(steps, more(rows, 2), more(sessions, 8), more(cells, 2))
+  rows, cells = more(rows, 2), more(cells, 2)
+  cells = cells if cells <= PAYS * rows else 0
+  return packing.Room(steps, rows, more(sessions, 8), cells)
 
 
 def roomy(room: packing.Room, batch: int) -> packing.Room:
@@ -115,7 +133,7 @@ def assemble(
     vectors: [V, D] of the events.
     draw: the sessions, in the order they are to have; behind them come sessions of
       weight 0 without a place.
-    room: with shared cells if `seqs` has a trie.
+    room: with shared cells only if `seqs` has a trie.
   """
   lengths = seqs.lengths[draw.rows]
   if len(lengths) > room.sessions or lengths.max(initial=0) > room.steps:

@@ -38,7 +38,6 @@ class Config:
   )
   scale: bool = flags.field(True, 'divide the scores of Eq. 4 by sqrt(hidden)')
   peaks: bool = flags.field(True, 'the peak of every unit beside the attention context')
-  counts: int = flags.field(0, 'soft event counts beside the attention context')
   head: Literal['tanh_logit', 'linear'] = flags.field(
     'linear', 'tanh_logit: the paper; linear: the released code'
   )
@@ -54,8 +53,21 @@ class Config:
   order: Literal['second', 'first'] = flags.field(
     'second', 'order of the meta-gradient'
   )
-  gradient: Literal['reverse', 'mixed'] = flags.field(
-    'mixed', 'how inner gradients are differentiated; both are exact'
+  gradient: Literal[
+    'auto',
+    'reverse',
+    'mixed',
+    'linearized',
+    'remat',
+    'truncated',
+    'implicit',
+    'reptile',
+  ] = flags.field(
+    'mixed', 'way to take the meta-gradient; all are exact but the last three'
+  )
+  truncate: int = flags.field(1, 'truncated: how many of the last steps are exact')
+  proximal: float = flags.field(
+    0.0, 'pull of the inner steps to their start (lambda); implicit needs it > 0'
   )
   share: Literal['nothing', 'sequences', 'prefixes'] = flags.field(
     'prefixes', 'what of the sessions in a batch is computed once; all are exact'
@@ -82,7 +94,6 @@ PRESETS = {
     pooling='sum',
     scale=False,
     peaks=False,
-    counts=0,
     head='tanh_logit',
     batch=100,
     collapse=0,
@@ -96,7 +107,6 @@ PRESETS = {
     bidirectional=True,
     attention='guide',
     peaks=False,
-    counts=0,
     head='linear',
     batch=100,
     collapse=0,
@@ -122,7 +132,7 @@ def make(config: Config) -> base.Detector:
   import jax.numpy as jnp
   import optax
 
-  from metalog_jax.meta import inner, outer
+  from metalog_jax.meta import inner, mesh, outer
   from metalog_jax.nets import losses
   from metalog_jax.nets import metalog as nets
 
@@ -134,7 +144,6 @@ def make(config: Config) -> base.Detector:
     pooling=config.pooling,
     scale=config.scale,
     peaks=config.peaks,
-    counts=config.counts,
     head=config.head,
   )
   optimizer = optax.adam(
@@ -150,11 +159,15 @@ def make(config: Config) -> base.Detector:
     support_weight=config.source_weight,
     query_weight=config.target_weight,
     support_per_step=config.inner_steps > 0,
+    truncate=config.truncate,
+    proximal=config.proximal,
   )
+
+  devices = mesh.make()
 
   def loss(params, batch):
     logits = net.apply({'params': params}, batch)
-    return losses.cross_entropy(logits, batch.labels, batch.weights)
+    return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
 
   def init(key, transfer):
     data = transfer.target or transfer.sources[0]
@@ -166,7 +179,8 @@ def make(config: Config) -> base.Detector:
       jnp.zeros(1),
       jnp.ones(1),
     )
-    return outer.init_state(net.init(key, example)['params'], optimizer)
+    state = outer.init_state(net.init(key, example)['params'], optimizer)
+    return mesh.replicate(state, devices)
 
   def score(state, batch):
     return jax.nn.softmax(net.apply({'params': state.params}, batch))[:, 1]
@@ -176,34 +190,41 @@ def make(config: Config) -> base.Detector:
 
   return base.Detector(
     init=init,
-    batches=lambda transfer, seed: stream(config, transfer, seed),
-    step=outer.make_meta_step(loss, optimizer, meta),
+    batches=lambda transfer, seed: stream(config, transfer, seed, devices.size),
+    put=lambda task: mesh.put(task, devices),
+    step=outer.make_meta_step(loss, optimizer, meta, devices),
     score=score,
     explain=explain,
     collapse=config.collapse,
     max_events=config.max_events,
     patience=config.patience,
+    way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
   )
 
 
-def stream(config: Config, transfer: types.Transfer, seed: int) -> base.Stream:
+def stream(
+  config: Config, transfer: types.Transfer, seed: int, devices: int = 1
+) -> base.Stream:
   """Algorithm 1: each source in `parts`, `inner_steps` of them drawn per epoch,
   one batch of each and one of the target in every meta-step.
 
   With no target (zero-shot), the last source stands for it; where there is only
-  one source, its last part does.
+  one source, its last part does. Leaves are [1 task, devices, ...].
   """
+  import jax
+
   support, query = _pools(config, transfer, seed)
   per_epoch = max(-(-pool.size // config.batch) for pool in support or [query])
   if config.parts == 1:  # the released epoch ends when both sides have been read
     per_epoch = max(per_epoch, -(-query.size // config.batch))
   merge = config.share != 'nothing'
-  sampler = pools.Sampler(config.batch, config.anomaly_share, seed, merge)
+  sampler = pools.Sampler(config.batch, config.anomaly_share, seed, merge, devices)
   support_rooms = sampler.rooms(support) if support else []
   query_rooms = sampler.rooms([query])
 
   def draw(step: int) -> types.Task:
-    (target,) = sampler.batches([query], step, query_rooms)
+    target = sampler.batches([query], step, query_rooms)
+    target = jax.tree.map(lambda x: x[:, 0], target)
     if not support:
       return pools.stack([types.Task((), target)])
     rng = np.random.default_rng([seed, 1, step // per_epoch])
@@ -211,7 +232,7 @@ def stream(config: Config, transfer: types.Transfer, seed: int) -> base.Stream:
       len(support), config.inner_steps, replace=len(support) < config.inner_steps
     )
     parts = sampler.batches([support[i] for i in chosen], step, support_rooms)
-    return pools.stack([types.Task(pools.stack(parts), target)])  # one task a step
+    return pools.stack([types.Task(parts, target)])  # one task a step
 
   return base.Stream(config.steps or config.epochs * per_epoch, draw)
 

@@ -55,6 +55,7 @@ class Sampler(NamedTuple):
   anomaly_share: float  # share of anomalies in it; 0: as they come
   seed: int
   merge: bool = True  # equal sessions are computed once, with their number as weight
+  devices: int = 1  # that the sessions of a batch are dealt to
 
   def draw(self, pool: Pool, step: int) -> batches.Draw:
     """The sessions of batch `step`."""
@@ -75,27 +76,37 @@ class Sampler(NamedTuple):
   def rooms(self, pools: list[Pool]) -> list[packing.Room]:
     """A room that nearly all batches fit, then one that all do."""
     drawn = [pools[step % len(pools)] for step in range(PROFILE)]
-    draws = [(pool.seqs, self.draw(pool, step)) for step, pool in enumerate(drawn)]
+    draws = [
+      (pool.seqs, part) for i, pool in enumerate(drawn) for part in self._deal(pool, i)
+    ]
     longest = max(int(pool.seqs.lengths.max(initial=1)) for pool in pools)
     room = batches.fit_room(draws, self.batch, longest)
     return [room, batches.roomy(room, self.batch)]
 
+  def _deal(self, pool: Pool, step: int) -> list[batches.Draw]:
+    return batches.deal(pool.seqs, self.draw(pool, step), self.devices)
+
   def batches(
     self, pools: list[Pool], step: int, rooms: list[packing.Room]
-  ) -> list[types.Batch]:
-    """Batch `step` of each pool, all of one shape."""
-    draws = [self.draw(pool, step) for pool in pools]
+  ) -> types.Batch:
+    """Batch `step` of each pool, all of one shape: leaves [D, number of pools, ...]."""
     width = max(len(pool.vectors) for pool in pools)
+    vectors = [_pad_rows(pool.vectors, width) for pool in pools]
+    dealt = [self._deal(pool, step) for pool in pools]
 
-    def build(room: packing.Room) -> list[types.Batch] | None:
+    def build(room: packing.Room) -> types.Batch | None:
       made = [
-        batches.assemble(pool.vectors, pool.seqs, draw, room)
-        for pool, draw in zip(pools, draws)
+        [
+          batches.assemble(table, pool.seqs, draws[device], room)
+          for table, pool, draws in zip(vectors, pools, dealt)
+        ]
+        for device in range(self.devices)
       ]
-      return None if any(batch is None for batch in made) else made
+      if any(batch is None for row in made for batch in row):
+        return None
+      return stack([stack(row) for row in made])
 
-    made = next(filter(None, map(build, rooms)))
-    return [batch._replace(vectors=_pad_rows(batch.vectors, width)) for batch in made]
+    return next(filter(None, map(build, rooms)))
 
 
 def stack(trees: list[Any]) -> Any:

@@ -1,16 +1,20 @@
 """Scores of whole data sets, and which events made the verdicts."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import numpy as np
 
 from metalog_jax import types
 from metalog_jax.detectors import base, batches
+from metalog_jax.meta import mesh
 
 SHOWN = 10  # sessions explained of each kind
 
 
 class Scorer:
-  """A detector's `score`, compiled once per batch shape."""
+  """A detector's `score`, compiled once per batch shape; the devices take turns."""
 
   def __init__(self, detector: base.Detector):
     self._detector = detector
@@ -29,13 +33,22 @@ class Scorer:
     """Scores [S] float64, each distinct sequence computed once."""
     seqs = seqs or self.sequences(data)
     found = np.zeros(len(seqs.lengths))
-    pending = [
-      (rows, self._score(state, jax.device_put(batch)))
-      for rows, batch in batches.scoring_batches(data.vectors, seqs)
-    ]
-    for rows, scores in pending:
+    for rows, _, scores in self._run(self._score, state, data.vectors, seqs):
       found[rows] = np.asarray(scores)[: len(rows)]
     return found[seqs.inverse]
+
+  def _run(
+    self, function: Callable, state: Any, vectors: np.ndarray, seqs: batches.Sequences
+  ) -> list[tuple[np.ndarray, types.Batch, jax.Array]]:
+    """(sequence numbers, batch, what `function` gives of it) for all sequences."""
+    devices = jax.local_devices()
+    states = [jax.device_put(mesh.local(state), device) for device in devices]
+    results = []
+    for rows, batch in batches.scoring_batches(vectors, seqs):
+      turn = len(results) % len(devices)
+      value = function(states[turn], jax.device_put(batch, devices[turn]))
+      results.append((rows, batch, value))
+    return results
 
   def weights(self, state, data: types.Dataset) -> list[np.ndarray]:
     """Per session the share of every event that was read in the verdict.
@@ -45,10 +58,9 @@ class Scorer:
     """
     seqs = self.sequences(data)
     found = [np.zeros(0)] * len(seqs.lengths)
-    for rows, batch in batches.scoring_batches(data.vectors, seqs):
-      weights = np.asarray(self._explain(state, jax.device_put(batch)))
-      weights = weights.reshape(batch.sessions.shape).T.ravel()  # row after row
-      order = np.argsort(batch.sessions.T.ravel(), kind='stable')
+    for rows, batch, weights in self._run(self._explain, state, data.vectors, seqs):
+      weights = np.asarray(weights).reshape(batch.sessions.shape).T.ravel()
+      order = np.argsort(batch.sessions.T.ravel(), kind='stable')  # along time
       ends = np.cumsum(seqs.lengths[rows])
       for row, part in zip(rows, np.split(weights[order], ends)):
         found[row] = part

@@ -39,8 +39,9 @@ def test_a_batch_holds_its_draws_with_their_number(rows, merge, share, data):
   batch = batches.assemble(np.zeros((4, 2)), seqs, draw, room)
   assert batch is not None, 'a room holds the batch it was fitted to'
   assert batch.sessions.shape == (room.steps, room.rows)
-  if share:
-    assert batch.events.shape == (room.steps, room.cells)
+  shared = room.cells or room.rows
+  assert batch.events.shape == (room.steps, shared) and shared <= room.rows
+  assert share or not room.cells
   found = collections.Counter()
   for row, label, weight in zip(
     grids.sequences(batch), batch.labels, batch.weights, strict=True

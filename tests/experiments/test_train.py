@@ -21,7 +21,8 @@ STEPS = 800
 SMALL = (
   '--metalog.hidden=4 --metalog.layers=1 --metalog.batch=8 --metalog.parts=2 '
   f'--metalog.inner_steps=1 --metalog.steps={STEPS} --metalog.patience=0 '
-  '--split=random --target_normals=20 --target_anomalies=3 --checkpoint_every=10 --report=false'
+  '--split=random --target_normals=20 --target_anomalies=3 --checkpoint_every=10 '
+  '--report=false'
 ).split()
 
 fixture_root = test_job.fixture_root
@@ -82,6 +83,16 @@ def test_kill_nine_changes_nothing(root, tmp_path):
     np.testing.assert_array_equal(a, b)
   metrics = [(tmp_path / x / 'metrics.jsonl').read_text() for x in ('whole', 'cut')]
   assert metrics[0] == metrics[1]
+
+
+@pytest.mark.slow
+def test_explain_needs_no_run_folder_and_makes_none(root, tmp_path):
+  workdir = tmp_path / 'x'
+  args = [*command(root, workdir), '--explain']
+  for given in (args, [a for a in args if not a.startswith('--workdir')]):
+    done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'GFLOP' in done.stdout and not workdir.exists()
 
 
 @pytest.mark.parametrize('flag, code, says', [

@@ -1,0 +1,47 @@
+"""What a program asks of the machine before its first computation."""
+
+import ctypes
+import os
+import pathlib
+
+import jax
+
+MOST_CORES = 4  # as devices, unless more are asked for: batches are small
+
+
+def use(devices: int = 0) -> None:
+  """Prepares this process: compiled programs are kept, cores are devices, memory stays.
+
+  Args:
+    devices: how many devices the processor's cores are to be; 0: one per core, up to
+      `MOST_CORES`. No meaning on GPU and TPU.
+  """
+  use_compilation_cache()
+  jax.config.update('jax_num_cpu_devices', devices or min(os.cpu_count(), MOST_CORES))
+  keep_freed_memory()
+
+
+def use_compilation_cache() -> None:
+  """Keeps compiled programs in the user's cache folder: a second run starts at once."""
+  root = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  folder = os.environ.get('JAX_COMPILATION_CACHE_DIR') or (
+    pathlib.Path(root) / 'metalog_jax' / f'jax-{jax.__version__}'
+  )
+  jax.config.update('jax_compilation_cache_dir', str(folder))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+
+def keep_freed_memory() -> None:
+  """Keeps the memory of a step's temporaries for the next step.
+
+  The C library gives large blocks back to the system when they are freed, and the
+  system clears every page when it hands them out again: a third of a meta-step.
+  """
+  try:
+    mallopt = ctypes.CDLL(None).mallopt
+  except (AttributeError, OSError, TypeError):
+    return  # another C library
+  most = 2**31 - 1
+  for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    mallopt(parameter, most)
