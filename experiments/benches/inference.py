@@ -21,7 +21,11 @@ WORKLOADS = {
 DEFAULT = ('hdfs', 'bgl')
 VARIANTS = {
   'ours': variants.Variant('jax', 'ours'),
+  'ours, 2 devices': variants.Variant('jax', 'ours', devices=2),
   'ours, dedup': variants.Variant('jax', 'ours', sharing='sequences'),
+  'ours, dedup, 2 devices': variants.Variant(
+    'jax', 'ours', sharing='sequences', devices=2
+  ),
   **{
     f'nn.GRU sorted, B={size}': variants.Variant('torch', f'nn.GRU {size}')
     for size in (1024, 256, 128)

@@ -1,7 +1,6 @@
 """MetaLog's meta-step by this library, and by plain flax as a control."""
 
 import dataclasses
-import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +9,11 @@ import optax
 from flax import linen as nn
 
 from experiments.benches import ladder, reference, workloads
-from experiments.benches.variants import Absent, Runner, Variant
+from experiments.benches.variants import Runner, Variant
 from metalog_jax import meta, types
 from metalog_jax.detectors import base, metalog, pools
 
+_PROXIMAL = 1.0  # of 'implicit', which needs a pull to the start
 _B1 = 0.9  # of Adam, whose first moment after one step is (1 - _B1) gradient
 
 
@@ -30,7 +30,8 @@ def detector(workload: workloads.Workload, variant: Variant) -> base.Detector:
     share=variant.sharing,
   )
   if variant.gradient:
-    config = dataclasses.replace(config, gradient=variant.gradient)
+    proximal = _PROXIMAL if variant.gradient == 'implicit' else 0.0
+    config = dataclasses.replace(config, gradient=variant.gradient, proximal=proximal)
   return metalog.make(config)
 
 
@@ -54,30 +55,16 @@ def flatten(tree: dict) -> dict[str, np.ndarray]:
 def ours(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
 ) -> Runner:
-  """`num` tasks, taken in turn by the detector's own compiled step."""
-  draws = workloads.Draws(workload, variant.sharing, folders)
+  """`num` tasks, taken in turn by the detector's own step over all its devices."""
+  draws = workloads.Draws(workload, variant.sharing, folders, jax.device_count())
   made = detector(workload, variant)
-  step, place = on_devices(made.step, variant.devices)
-  tasks = []
-  for i in range(num):
-    support, query = draws.task(i)
-    tasks.append(place(pools.stack([types.Task(pools.stack(support), query)])))
+  tasks = [made.put(draws.task(i)) for i in range(num)]
   state = made.init(jax.random.key(0), types.Transfer((), draws.target))
-  state = place(state._replace(params=nest(workloads.params(workload))))
-  return _runner(step, state, tasks)
-
-
-def on_devices(step, devices: int):
-  """(the step over that many devices, what puts its arguments there).
-
-  The one place to change when the library learns to spread a step: everything
-  else asks for `devices` alone.
-  """
-  if devices == 1:
-    return step, jax.device_put
-  if importlib.util.find_spec('metalog_jax.meta.mesh') is None:
-    raise Absent('metalog_jax.meta.mesh: a step on several devices')
-  raise Absent('the bench does not call metalog_jax.meta.mesh yet')
+  params = nest(workloads.params(workload))
+  first = jax.tree.map(
+    lambda x, old: jax.device_put(x, old.sharding), params, state.params
+  )
+  return _runner(made.step, state._replace(params=first), tasks)
 
 
 def _runner(step, state, tasks) -> Runner:
@@ -112,8 +99,12 @@ def control(
   step = meta.make_meta_step(loss, optimizer, config)
   tasks = []
   for i in range(num):
-    support, query = draws.task(i) if rung == 'packed' else draws.padded(i, trim=False)
-    tasks.append(jax.device_put(pools.stack([types.Task(pools.stack(support), query)])))
+    if rung == 'packed':
+      task = jax.tree.map(lambda x: x[:, 0], draws.task(i))
+    else:
+      support, query = draws.padded(i, trim=False)
+      task = pools.stack([types.Task(pools.stack(support), query)])
+    tasks.append(jax.device_put(task))
   state = meta.init_state(nest(workloads.params(workload)), optimizer)
   return _runner(step, state, tasks)
 

@@ -8,19 +8,21 @@ built and handed to the framework before the clock starts.
 import pathlib
 import sys
 import tempfile
-import typing
 from typing import Any
 
 from experiments.benches import turns, variants, workloads
 from metalog_jax import meta
-from metalog_jax.meta import gradients
 
 PACKAGES = ('jax', 'flax', 'optax', 'numpy', 'torch', 'higher', 'torchopt')
 SAMPLES = 10
 DEFAULT = ('hdfs_to_bgl', 'bgl_to_hdfs', 'synthetic')  # workloads
 DRAWS = 5  # different tasks, in turn
 OURS = ('ours', 'ours, 2 devices')
-SHARED = ('ours, dedup', 'ours, prefixes', 'ours, prefixes, 2 devices')
+SHARED = tuple(
+  f'ours, {sharing}{more}'
+  for sharing in ('dedup', 'prefixes')
+  for more in ('', ', 2 devices')
+)
 
 
 def _table() -> dict[str, variants.Variant]:
@@ -38,6 +40,7 @@ def _table() -> dict[str, variants.Variant]:
     'ours, prefixes': jax('ours', sharing='prefixes'),
     'ours, prefixes, 2 devices': jax('ours', sharing='prefixes', devices=2),
     'ours, dedup': jax('ours', sharing='sequences'),
+    'ours, dedup, 2 devices': jax('ours', sharing='sequences', devices=2),
     'nn.GRU packed and trimmed': torch('nn.GRU packed and trimmed'),
     'nn.GRU trimmed': torch('nn.GRU trimmed'),
     'nn.GRU packed and trimmed, first order': torch(
@@ -60,7 +63,7 @@ def _table() -> dict[str, variants.Variant]:
     'higher trimmed': torch('higher trimmed'),
     'TorchOpt trimmed': torch('torchopt trimmed'),
   }
-  for way in typing.get_args(gradients.Gradient):
+  for way in variants.WAYS:
     if way != meta.MetaConfig().gradient:
       table[f'ours, {way}'] = jax('ours', gradient=way)
   # Last, since they hold up the others: the first is slow, the second rarely ends.
@@ -153,6 +156,7 @@ def row(workload: str, variant: variants.Variant, facts: dict) -> dict[str, Any]
     'framework': variant.framework,
     'order': variant.order,
     'sharing': variant.sharing,
+    'gradient': variant.gradient or None,
     'control': variant.control,
     'group': facts['group'],
     **{name: facts.get(name) for name in (*figures, 'peak_mib', 'compile_s')},

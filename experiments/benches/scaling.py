@@ -10,13 +10,11 @@ import os
 import subprocess
 import sys
 import time
-import typing
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.benches import machine, turns, variants, worker
-from metalog_jax.meta import gradients
 
 PACKAGES = ('jax', 'flax', 'optax', 'numpy')
 SAMPLES = 5
@@ -50,10 +48,7 @@ BASE = {axis: Point() for axis in AXES} | {
 }
 VARIANTS = {
   'first order': variants.Variant('jax', 'ours', 'first'),
-  **{
-    way: variants.Variant('jax', 'ours', gradient=way)
-    for way in typing.get_args(gradients.Gradient)
-  },
+  **{way: variants.Variant('jax', 'ours', gradient=way) for way in variants.WAYS},
 }
 
 
@@ -153,6 +148,7 @@ def _problem(point: Point, variant: variants.Variant):
   import optax
 
   from metalog_jax import meta, types
+  from metalog_jax.meta import mesh
   from metalog_jax.nets import losses
   from metalog_jax.nets import metalog as nets
 
@@ -170,20 +166,23 @@ def _problem(point: Point, variant: variants.Variant):
 
   def loss(params, batch):
     logits = net.apply({'params': params}, batch)
-    return losses.cross_entropy(logits, batch.labels, batch.weights)
+    return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
 
   ways = {'gradient': variant.gradient} if variant.gradient else {}
-  config = meta.MetaConfig(inner_steps=point.inner_steps, order=variant.order, **ways)
+  config = meta.MetaConfig(
+    inner_steps=point.inner_steps,
+    order=variant.order,
+    proximal=float(variant.gradient == 'implicit'),
+    **ways,
+  )
   tasks = types.Task(batch(point.tasks, point.inner_steps), batch(point.tasks))
   optimizer = optax.adam(2e-3)
   example = jax.tree.map(lambda x: jnp.asarray(x[0]), tasks.query)
   state = meta.init_state(net.init(jax.random.key(0), example)['params'], optimizer)
-  mesh = jax.sharding.Mesh(np.array(jax.devices()[: point.devices]), ('task',))
-  spread = lambda *axes: jax.sharding.NamedSharding(
-    mesh, jax.sharding.PartitionSpec(*axes)
-  )
-  step = meta.make_meta_step(loss, optimizer, config)
-  return step, jax.device_put(state, spread()), jax.device_put(tasks, spread('task'))
+  devices = mesh.make(point.devices, jax.devices()[: point.devices])
+  step = meta.make_meta_step(loss, optimizer, config, devices)
+  tasks = jax.tree.map(lambda x: x[:, None], tasks)  # all rows on one device
+  return step, mesh.replicate(state, devices), mesh.put(tasks, devices)
 
 
 def main(axis: str, name: str, samples: str, values: str) -> None:

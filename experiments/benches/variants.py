@@ -1,9 +1,19 @@
 """What a measured variant is, and what a suite's process offers for it."""
 
+import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from metalog_jax.detectors import metalog
+
+# Every way that the detector offers; 'auto' is one of the others.
+WAYS = tuple(
+  way
+  for way in typing.get_args(typing.get_type_hints(metalog.Config)['gradient'])
+  if way not in ('auto', 'finite')
+)
 
 
 class Variant(NamedTuple):

@@ -98,8 +98,11 @@ def sequences(sessions: types.Sessions, sharing: str) -> batches.Sequences:
 class Draws:
   """Meta-tasks of a workload, the same sessions whatever is shared."""
 
-  def __init__(self, workload: Workload, sharing: str, folders: dict[str, str], seed=0):
-    self._workload, self._seed = workload, seed
+  def __init__(
+    self, workload: Workload, sharing: str, folders: dict[str, str], devices: int = 1
+  ):
+    self._workload, self._seed = workload, 0
+    seed = self._seed
     source, target = (
       dataset(name, workload.dim, folders.get(name, ''), seed)
       for name in (workload.source, workload.target)
@@ -109,7 +112,9 @@ class Draws:
     read = lambda data: batches.sequences(
       data.sessions, 0, profile.CUT, sharing == 'prefixes'
     )
-    self._sampler = pools.Sampler(workload.batch, 0, seed, sharing != 'nothing')
+    self._sampler = pools.Sampler(
+      workload.batch, 0, seed, sharing != 'nothing', devices
+    )
     self._parts = pools.parts(source, read(source), workload.parts, seed)
     self._query = pools.whole(target, read(target))
 
@@ -123,11 +128,14 @@ class Draws:
     )
     return [self._parts[i] for i in chosen]
 
-  def task(self, step: int) -> tuple[list[types.Batch], types.Batch]:
-    """The support's batches and the query's, as the detector lays them out."""
+  def task(self, step: int) -> types.Task:
+    """Laid out as the detector does: leaves [1 task, devices, ...]."""
     support = self._sampler.batches(self._support(step), step, self._rooms[0])
-    (query,) = self._sampler.batches([self._query], step, self._rooms[1])
-    return support, query
+    query = self._sampler.batches([self._query], step, self._rooms[1])
+    query = query._replace(
+      **{n: x[:, 0] for n, x in query._asdict().items() if x is not None}
+    )
+    return pools.stack([types.Task(support, query)])
 
   def rows(self, step: int) -> tuple[list['Rows'], 'Rows']:
     """The same, as plain rows: with sharing, equal ones merged."""
