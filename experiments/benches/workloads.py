@@ -91,7 +91,8 @@ def dataset(name: str, dim: int, folder: str = '', seed: int = 0) -> types.Datas
 def sequences(sessions: types.Sessions, sharing: str) -> batches.Sequences:
   """Which session is which row to score: without sharing, each is its own."""
   if sharing == 'nothing':
-    return batches.Sequences(sessions.events, sessions.offsets, np.arange(sessions.num))
+    each = np.arange(sessions.num)
+    return batches.Sequences(sessions.events, sessions.offsets, each, rank=each)
   return batches.sequences(sessions, 0, profile.CUT, sharing == 'prefixes')
 
 

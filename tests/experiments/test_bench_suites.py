@@ -6,6 +6,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
 from experiments import bench
 from experiments.benches import (
@@ -122,8 +123,9 @@ def test_the_program_measures_in_processes_and_writes_json(tmp_path, capsys):
   flags = (
     f'--suite=inference --workloads=tiny --variants=dedup --samples=1 --json={report}'
   )
-  bench.FLAGS([sys.argv[0], *flags.split(), f'--plot={figure}'])
-  bench.main()
+  with flagsaver.flagsaver():
+    bench.FLAGS([sys.argv[0], *flags.split(), f'--plot={figure}'])
+    bench.main()
   written = json.loads(report.read_text())
   assert 'ours, dedup' in capsys.readouterr().out
   assert [r['variant'] for r in written['results']] == [
