@@ -10,7 +10,9 @@ import importlib
 import json
 import os
 import resource
+import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -36,6 +38,18 @@ def limit_threads() -> None:
   """Both frameworks take as many threads as there are cores they may use."""
   allowed = sorted(os.sched_getaffinity(0))
   os.sched_setaffinity(0, allowed[:THREADS])
+
+
+def end_with_parent() -> None:
+  """So that no worker computes on after its bench was killed."""
+  parent = os.getppid()
+
+  def watch() -> None:
+    while os.getppid() == parent:
+      time.sleep(1)
+    os.killpg(0, signal.SIGKILL)  # the group is the worker's own, see `turns.Worker`
+
+  threading.Thread(target=watch, daemon=True).start()
 
 
 def watched(work, times: int = 1) -> dict[str, float]:
@@ -100,4 +114,5 @@ def main(spec: dict[str, Any]) -> None:
 
 if __name__ == '__main__':
   limit_threads()
+  end_with_parent()
   main(json.loads(sys.argv[1]))
