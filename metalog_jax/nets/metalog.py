@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import attention, grid, gru, init
+from metalog_jax.nets import attention, grid, gru, init, linear
 
 Array = types.Array
 Pooling = attention.Pooling
@@ -65,12 +65,14 @@ class Network(nn.Module):
     if self.peaks:
       context = jnp.concatenate([context, peaks(states, batch)], -1)
     if self.counts:
-      counts = Linear(self.counts, dtype=self.dtype, name='counts')(batch.vectors)
+      counts = linear.Linear(self.counts, dtype=self.dtype, name='counts')(
+        batch.vectors
+      )
       context = jnp.concatenate([context, soft_counts(counts, batch)], -1)
     if self.head == 'linear':
-      logits = Linear(2, init.orthonormal_rows, self.dtype, name='head')(context)
+      logits = linear.Linear(2, init.orthonormal_rows, self.dtype, name='head')(context)
     else:
-      logits = Linear(2, bias=False, dtype=self.dtype, name='head')(context)
+      logits = linear.Linear(2, bias=False, dtype=self.dtype, name='head')(context)
       logits = jnp.tanh(logits)
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), weights
 
@@ -107,22 +109,3 @@ def soft_counts(logits: Array, batch: types.Batch) -> Array:
   """
   events = grid.places(batch.events.ravel(), batch)
   return jnp.log1p(grid.sums(jax.nn.sigmoid(logits)[events], batch))
-
-
-class Linear(nn.Module):
-  """x Wᵀ + b, in PyTorch's layout: `weight` [features, inputs], `bias` [features]."""
-
-  features: int
-  weight_init: Any = None
-  dtype: Any = None
-  bias: bool = True
-
-  @nn.compact
-  def __call__(self, x: Array) -> Array:
-    shape = (self.features, x.shape[-1])
-    weight = self.param('weight', self.weight_init or init.uniform(shape[1]), shape)
-    y = x @ init.cast(weight, self.dtype).T
-    if self.bias:
-      bias = self.param('bias', nn.initializers.zeros, shape[:1])
-      y += init.cast(bias, self.dtype)
-    return y
