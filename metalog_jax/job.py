@@ -8,6 +8,7 @@ import pathlib
 import platform
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -17,9 +18,10 @@ import pyarrow.parquet as pq
 
 import metalog_jax
 from metalog_jax import model, run, transfer, types
-from metalog_jax.detectors import floors, registry
+from metalog_jax.detectors import base, floors, registry
 from metalog_jax.evaluation import metrics, scoring, thresholds
 from metalog_jax.logs import store
+from metalog_jax.meta import costs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +46,17 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
   Raises:
     ValueError: the folder holds a run with other settings, or the data are unfit.
   """
+  shared = workdir
+  if (shared / 'result.json').exists():
+    _claim(shared, job)
+    say(f'{shared} is finished already')
+    return json.loads((shared / 'result.json').read_text())
+  if jax.process_index():  # one process writes the run folder, the others beside it
+    workdir = shared / f'process_{jax.process_index()}'
   workdir.mkdir(parents=True, exist_ok=True)
   _claim(workdir, job)
-  if (workdir / 'result.json').exists():
-    say(f'{workdir} is finished already')
-    return json.loads((workdir / 'result.json').read_text())
-  module = registry.get(job.detector)
-  detector = module.make(job.method)
-  problem = transfer.make(job.data, job.method.embedding, module.NEEDS)
-  for name, coverage in problem.coverage.items():
-    say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
+  detector, problem = _prepare(job, say)
+  gradient = _gradient(job, detector, problem, say)
   scorer = scoring.Scorer(detector)
   fitted = run.fit(
     detector,
@@ -63,14 +66,57 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
     workdir,
     job.loop,
     mirror,
+    shared,
   )
   if not fitted.finished:
     say(f'stopped by a signal after step {fitted.steps}; the same command goes on')
     return None
-  return _finish(job, problem, scorer, fitted, workdir)
+  return _finish(job, problem, scorer, fitted, workdir, gradient)
 
 
-def _finish(job, problem, scorer, fitted, workdir) -> dict:
+def explain(job: Job) -> str:
+  """What a step of `job` costs, and how its gradient is taken; trains nothing.
+
+  Raises:
+    ValueError: the method takes no steps, or the data are unfit.
+  """
+  detector, problem = _prepare(job, say=lambda _: None)
+  if detector.step is None:
+    raise ValueError(f'--explain: {job.detector} is fitted at once, without steps')
+  state, batch = _first(job, detector, problem)
+  lines = [costs.describe(costs.explain(detector.step, state, batch))]
+  if detector.way:
+    lines.insert(0, 'meta-gradient       {} ({})'.format(*detector.way(state, batch)))
+  return '\n'.join(lines)
+
+
+def _prepare(job: Job, say: Callable) -> tuple[base.Detector, transfer.Problem]:
+  module = registry.get(job.detector)
+  problem = transfer.make(job.data, job.method.embedding, module.NEEDS)
+  for name, coverage in problem.coverage.items():
+    say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
+  return module.make(job.method), problem
+
+
+def _gradient(job: Job, detector, problem, say: Callable) -> str | None:
+  """How the meta-gradient is taken; says so where that was left open."""
+  if getattr(job.method, 'order', None) == 'first':
+    return 'first'
+  gradient = getattr(job.method, 'gradient', None)
+  if gradient == 'auto':
+    gradient, why = detector.way(*_first(job, detector, problem))
+    say(f'meta-gradient: {gradient} ({why})')
+  return gradient
+
+
+def _first(job: Job, detector: base.Detector, problem: transfer.Problem) -> tuple:
+  """The state and the batch that training begins with."""
+  state = detector.init(jax.random.key(job.data.seed), problem.train)
+  draw = detector.batches(problem.train, job.data.seed).draw
+  return state, detector.put(draw(0))
+
+
+def _finish(job, problem, scorer, fitted, workdir, gradient) -> dict:
   start_time = time.perf_counter()
   scores = {
     name: scorer.scores(fitted.state, data) for name, data in problem.tests.items()
@@ -81,6 +127,7 @@ def _finish(job, problem, scorer, fitted, workdir) -> dict:
     for name in scores
   }
   result = _result(job, problem, fitted, scores, found, seconds)
+  result['gradient'] = gradient
   _write_scores(workdir / 'scores.parquet', problem.tests, scores)
   explained = {}
   for name, data in problem.tests.items():

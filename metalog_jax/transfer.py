@@ -47,19 +47,7 @@ def make(options: Options, embedding: gcse.Embedding, needs: frozenset[str]) -> 
   Raises:
     ValueError: a folder is no System, or a budget asks for more than there is.
   """
-  if not options.target and options.test == ('rest',):
-    raise ValueError(
-      '--test=rest is the rest of the target, and there is no --target: '
-      'give System folders to --test'
-    )
-  folders = dict.fromkeys(
-    [
-      *options.source,
-      *([options.target] if options.target else []),
-      *(t for t in options.test if t != 'rest'),
-    ]
-  )
-  systems = {folder: store.load(folder) for folder in folders}
+  systems = {folder: store.load(folder) for folder in _folders(options)}
   split = None
   if options.target:
     split = splits.split(
@@ -72,49 +60,51 @@ def make(options: Options, embedding: gcse.Embedding, needs: frozenset[str]) -> 
   tables = _tables(options, systems, embedding, split)
 
   def dataset(folder: str, sessions: types.Sessions, name: str = '') -> types.Dataset:
-    return types.Dataset(
-      name or pathlib.Path(folder).name, sessions, tables[folder].vectors
-    )
+    vectors = tables[folder].vectors
+    return types.Dataset(name or pathlib.Path(folder).name, sessions, vectors)
 
-  sources = tuple(dataset(f, systems[f].sessions) for f in options.source)
-  target, tests = None, {}
+  target, rest = None, None
   if split is not None:
     sessions = systems[options.target].sessions
     target = dataset(options.target, _labelled(sessions, split))
-    tests['rest'] = dataset(options.target, sessions.take(split.test), 'rest')
-  tests = {
-    name: tests['rest'] if name == 'rest' else dataset(name, systems[name].sessions)
+    rest = dataset(options.target, sessions.take(split.test), 'rest')
+  sources = tuple(dataset(f, systems[f].sessions) for f in options.source)
+  tests = [
+    rest if name == 'rest' else dataset(name, systems[name].sessions)
     for name in options.test
-  }
-  tests = {data.name: data for data in tests.values()}
+  ]
   labelled = base.blind(types.Transfer(sources, target), needs)
   train, valid = hold_out(labelled, options.validation, options.seed)
-  manifests = [system.manifest for system in systems.values()]
+  by_name = lambda read: {pathlib.Path(f).name: read(f) for f in systems}
+  manifest = lambda folder: systems[folder].manifest
+  bad_lines = by_name(lambda f: manifest(f).get('bad_lines', 0))
+  seconds = by_name(lambda f: manifest(f).get('seconds', {}).get('prepare', 0.0))
   return Problem(
     train,
     valid,
     labelled,
-    tests,
-    audit=(dict(split.audit) if split else {})
-    | {
-      'bad_lines': {
-        pathlib.Path(f).name: s.manifest.get('bad_lines', 0) for f, s in systems.items()
-      }
-    },
-    coverage={
-      pathlib.Path(f).name: table.coverage._asdict() for f, table in tables.items()
-    },
-    simulated=[
-      pathlib.Path(f).name for f, s in systems.items() if s.manifest.get('simulated')
-    ],
+    {data.name: data for data in tests},
+    audit=(dict(split.audit) if split else {}) | {'bad_lines': bad_lines},
+    coverage=by_name(lambda f: tables[f].coverage._asdict()),
+    simulated=[n for n, x in by_name(manifest).items() if x.get('simulated')],
     fit={
       'idf': options.fit,
-      'templates': {
-        pathlib.Path(f).name: s.manifest.get('fit', 'all') for f, s in systems.items()
-      },
+      'templates': by_name(lambda f: manifest(f).get('fit', 'all')),
     },
-    prepare_seconds=sum(m.get('seconds', {}).get('prepare', 0.0) for m in manifests),
+    prepare_seconds=sum(seconds.values()),
   )
+
+
+def _folders(options: Options) -> list[str]:
+  """Every System folder that is named, once."""
+  if not options.target and options.test == ('rest',):
+    raise ValueError(
+      '--test=rest is the rest of the target, and there is no --target: '
+      'give System folders to --test'
+    )
+  target = [options.target] if options.target else []
+  tests = [name for name in options.test if name != 'rest']
+  return list(dict.fromkeys([*options.source, *target, *tests]))
 
 
 def hold_out(

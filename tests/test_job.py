@@ -102,6 +102,27 @@ def test_the_result_has_what_the_interface_promises(workdir):
   assert folder.read(workdir).scores['rest'].labels.sum() == 7
 
 
+@pytest.mark.slow
+def test_the_way_that_auto_picked_is_said_and_kept(root, tmp_path):
+  chosen = make_job(root)
+  method = dataclasses.replace(chosen.method, gradient='auto', steps=1)
+  said = []
+  result = job.start(
+    dataclasses.replace(chosen, method=method), tmp_path, say=said.append
+  )
+  assert result['gradient'] == 'linearized'
+  assert any(line.startswith('meta-gradient: linearized (') for line in said)
+
+
+@pytest.mark.slow
+def test_a_job_explained_trains_nothing(root):
+  method = dataclasses.replace(make_job(root).method, gradient='remat')
+  text = job.explain(dataclasses.replace(make_job(root), method=method))
+  assert text.startswith('meta-gradient       remat (as asked for)')
+  for word in ('parameters', 'GFLOP', 'MiB', 'compilation', 'ms'):
+    assert word in text
+
+
 def test_a_finished_run_is_not_done_again(workdir, root):
   before = (workdir / 'result.json').stat().st_mtime_ns
   said = []

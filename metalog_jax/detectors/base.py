@@ -36,6 +36,7 @@ class Detector(NamedTuple):
   collapse: int  # runs of equal events are cut to this many; 0 keeps them
   max_events: int  # sessions are cut to this many events
   patience: int  # validations without a better one before training stops; 0: never
+  way: Callable | None = None  # (state, batch) -> (how the gradient is taken, why)
 
 
 def blind(transfer: types.Transfer, needs: frozenset[str]) -> types.Transfer:

@@ -38,7 +38,6 @@ class Config:
   )
   scale: bool = flags.field(True, 'divide the scores of Eq. 4 by sqrt(hidden)')
   peaks: bool = flags.field(True, 'the peak of every unit beside the attention context')
-  counts: int = flags.field(0, 'soft event counts beside the attention context')
   head: Literal['tanh_logit', 'linear'] = flags.field(
     'linear', 'tanh_logit: the paper; linear: the released code'
   )
@@ -54,8 +53,21 @@ class Config:
   order: Literal['second', 'first'] = flags.field(
     'second', 'order of the meta-gradient'
   )
-  gradient: Literal['reverse', 'mixed'] = flags.field(
-    'mixed', 'how inner gradients are differentiated; both are exact'
+  gradient: Literal[
+    'auto',
+    'reverse',
+    'mixed',
+    'linearized',
+    'remat',
+    'truncated',
+    'implicit',
+    'reptile',
+  ] = flags.field(
+    'mixed', 'way to take the meta-gradient; all are exact but the last three'
+  )
+  truncate: int = flags.field(1, 'truncated: how many of the last steps are exact')
+  proximal: float = flags.field(
+    0.0, 'pull of the inner steps to their start (lambda); implicit needs it > 0'
   )
   share: Literal['nothing', 'sequences', 'prefixes'] = flags.field(
     'prefixes', 'what of the sessions in a batch is computed once; all are exact'
@@ -82,7 +94,6 @@ PRESETS = {
     pooling='sum',
     scale=False,
     peaks=False,
-    counts=0,
     head='tanh_logit',
     batch=100,
     collapse=0,
@@ -96,7 +107,6 @@ PRESETS = {
     bidirectional=True,
     attention='guide',
     peaks=False,
-    counts=0,
     head='linear',
     batch=100,
     collapse=0,
@@ -134,7 +144,6 @@ def make(config: Config) -> base.Detector:
     pooling=config.pooling,
     scale=config.scale,
     peaks=config.peaks,
-    counts=config.counts,
     head=config.head,
   )
   optimizer = optax.adam(
@@ -150,6 +159,8 @@ def make(config: Config) -> base.Detector:
     support_weight=config.source_weight,
     query_weight=config.target_weight,
     support_per_step=config.inner_steps > 0,
+    truncate=config.truncate,
+    proximal=config.proximal,
   )
 
   devices = mesh.make()
@@ -187,6 +198,7 @@ def make(config: Config) -> base.Detector:
     collapse=config.collapse,
     max_events=config.max_events,
     patience=config.patience,
+    way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
   )
 
 

@@ -3,6 +3,7 @@
 from metalog_jax.meta.inner import MetaConfig, adapt
 from metalog_jax.meta.outer import (
   State,
+  choose,
   init_state,
   make_meta_step,
   meta_grad,
@@ -13,6 +14,7 @@ __all__ = [
   'MetaConfig',
   'State',
   'adapt',
+  'choose',
   'init_state',
   'make_meta_step',
   'meta_grad',

@@ -1,7 +1,18 @@
-"""Ways to take the gradient of an inner step, and what its own derivative costs.
+"""Ways to take the meta-gradient: how an inner gradient is differentiated again.
 
-Every way gives the same first derivative; they differ in how (or whether) it is
-differentiated again on the way to the meta-gradient.
+| way          | meta-gradient                        | kept of every inner step       |
+|--------------|--------------------------------------|--------------------------------|
+| `reverse`    | exact                                | its whole backward pass        |
+| `remat`      | exact, recomputes                    | its parameters                 |
+| `mixed`      | exact, recomputes                    | its parameters                 |
+| `linearized` | exact                                | its linearized backward pass   |
+| `truncated`  | exact through the last steps         | their parameters               |
+| `implicit`   | exact at the inner problem's optimum | nothing                        |
+| `reptile`    | a direction of its own               | nothing                        |
+| `finite`     | the oracle, 4 P values of the loss   | nothing                        |
+| `auto`       | exact: what `choose` says            |                                |
+
+First order (`order='first'`) takes the inner gradients for constants.
 """
 
 from collections.abc import Callable
@@ -10,7 +21,20 @@ from typing import Any, Literal
 import jax
 
 Order = Literal['second', 'first']
-Gradient = Literal['mixed', 'reverse']
+Gradient = Literal[
+  'auto',
+  'reverse',
+  'mixed',
+  'linearized',
+  'remat',
+  'truncated',
+  'implicit',
+  'reptile',
+  'finite',
+]
+EXACT = ('reverse', 'remat', 'mixed', 'linearized')
+PLAIN = ('reverse', 'remat', 'finite')  # no custom rules: derivatives of any order
+KEEP = 2**22  # bytes that several inner steps may keep: about what caches hold
 
 
 def reverse(loss_fn: Callable) -> Callable:
@@ -45,17 +69,71 @@ def mixed(loss_fn: Callable) -> Callable:
   return grad
 
 
+def linearized(loss_fn: Callable) -> Callable:
+  """As `mixed`, but keeps the linearization from the way forward: no recomputation."""
+
+  @jax.custom_vjp
+  def grad(params, batch):
+    return jax.grad(loss_fn)(params, batch)
+
+  def forward(params, batch):
+    return jax.linearize(lambda p: jax.grad(loss_fn)(p, batch), params)
+
+  grad.defvjp(forward, lambda product, v: (product(v), None))
+  return grad
+
+
+def inner_gradient(
+  loss_fn: Callable[[Any, Any], jax.Array], gradient: Gradient
+) -> Callable[[Any, Any], Any]:
+  """The gradient of an inner step: (params, batch) -> grads, shaped like params."""
+  ways = {'mixed': mixed, 'truncated': mixed, 'linearized': linearized}
+  return ways.get(gradient, reverse)(loss_fn)
+
+
+def choose(
+  loss_fn: Callable[[Any, Any], jax.Array],
+  params: Any,
+  batch: Any,
+  steps: int,
+  tasks: int = 1,
+) -> tuple[Gradient, str]:
+  """Picks an exact way, by what the inner steps would keep: (way, why).
+
+  Keeping is quicker than computing again only while it stays near the processor, or
+  where one step keeps for itself alone: on two CPU cores, a GRU of 100 units took
+  558 ms linearized and 469 ms mixed for five inner steps, 108 and 117 ms for one.
+  (Accelerators were not measured.) Traces the loss and compiles nothing.
+
+  Args:
+    loss_fn: (params, batch) -> scalar.
+    params: arrays or their shapes.
+    batch: of one inner step, arrays or their shapes.
+    steps: K, the inner steps.
+    tasks: T, how many tasks are taken side by side.
+  """
+  if not steps:
+    return 'reverse', 'there are no inner steps'
+  keep = lambda p, b: jax.linearize(lambda p: jax.grad(loss_fn)(p, b), p)[1]
+  leaves = jax.tree.leaves(jax.eval_shape(keep, params, batch))
+  size = steps * tasks * sum(x.size * x.dtype.itemsize for x in leaves)
+  kept = f'{size / 2**20:.1f} MiB to keep of {steps} inner steps, {tasks} tasks'
+  if steps == 1 or size <= KEEP:
+    return 'linearized', f'{kept}: quicker than computing again'
+  return 'mixed', f'{kept}: quicker to compute again'
+
+
 def mean_loss(loss_fn: Callable, gradient: Gradient) -> Callable[[Any, Any], jax.Array]:
   """The mean loss over stacked batches: (params, batches [K, ...]) -> scalar.
 
-  'mixed' takes the gradient on the way forward, so that nothing else outlives it;
-  then no second derivative can be asked of it.
+  All but the plain ways take the gradient on the way forward, so that nothing else
+  outlives it; then no second derivative can be asked of it.
   """
 
   def mean(params, batches):
     return jax.vmap(loss_fn, in_axes=(None, 0))(params, batches).mean()
 
-  if gradient == 'reverse':
+  if gradient in PLAIN:
     return mean
   eager = jax.custom_vjp(mean)
   eager.defvjp(
@@ -63,19 +141,3 @@ def mean_loss(loss_fn: Callable, gradient: Gradient) -> Callable[[Any, Any], jax
     lambda grads, v: (jax.tree.map(lambda g: g * v, grads), None),
   )
   return eager
-
-
-def inner_gradient(
-  loss_fn: Callable[[Any, Any], jax.Array], order: Order, gradient: Gradient
-) -> Callable[[Any, Any], Any]:
-  """The gradient of an inner step: (params, batch) -> grads, shaped like params.
-
-  Args:
-    loss_fn: (params, batch) -> scalar.
-    order: 'second' is exact; 'first' takes the gradient for a constant.
-    gradient: how the gradient is differentiated, see the functions above; without
-      meaning in first order.
-  """
-  if order == 'first':
-    return lambda params, batch: jax.lax.stop_gradient(jax.grad(loss_fn)(params, batch))
-  return {'reverse': reverse, 'mixed': mixed}[gradient](loss_fn)

@@ -1,12 +1,15 @@
-"""The inner loop: gradient descent on the support, differentiable as a whole."""
+"""The inner loop: descent on the support, differentiable as a whole."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from metalog_jax.meta import gradients
+from metalog_jax.meta import approximate, gradients, rules
+
+Loss = Callable[[Any, Any], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,14 +19,20 @@ class MetaConfig:
   Attributes:
     inner_lr: α, the step size of the inner updates.
     inner_steps: K, how many inner updates.
-    order: 'second' for the exact meta-gradient; 'first' drops the derivative of
-      the inner gradients, as the released MetaLog does.
-    gradient: how inner gradients are differentiated in second order; every way is
-      exact, see `gradients`.
+    order: 'second' as `gradient` says; 'first' drops the derivative of the inner
+      gradients, as the released MetaLog does, whatever `gradient` says.
+    gradient: the way to take the meta-gradient, see `gradients`.
     support_weight: of the support's loss at the initial parameters; MAML 0, MetaLog 1.
     query_weight: of the query's loss at the adapted parameters; MAML 1, MetaLog β.
     support_per_step: whether the support's leaves carry a leading axis of length
       `inner_steps`, one batch for each inner step (MetaLog's splits).
+    rule: of the inner updates, see `rules`; None: gradient descent with `inner_lr`.
+    truncate: with 'truncated', the last so many inner steps are differentiated
+      exactly, those before in first order. 0 is first order, K is exact.
+    proximal: λ >= 0. Adds λ/2 |θᵢ - θ|² to the inner loss, whatever the way; with
+      'implicit' it must be positive.
+    cg_steps: with 'implicit', steps of conjugate gradients at most.
+    cg_tol: with 'implicit', their residual relative to the right side.
   """
 
   inner_lr: float = 2e-3
@@ -33,47 +42,139 @@ class MetaConfig:
   support_weight: float = 1.0
   query_weight: float = 4.0
   support_per_step: bool = True
+  rule: rules.Rule | None = None
+  truncate: int = 1
+  proximal: float = 0.0
+  cg_steps: int = 10
+  cg_tol: float = 1e-6
+
+  @property
+  def way(self) -> str:
+    """'first', or the gradient's."""
+    return 'first' if self.order == 'first' else self.gradient
 
 
-def adapt(
-  loss_fn: Callable[[Any, Any], jax.Array],
-  params: Any,
-  support: Any,
-  config: MetaConfig,
-) -> Any:
-  """Takes K steps of gradient descent: θᵢ = θᵢ₋₁ - α ∇L(θᵢ₋₁; support).
+def rule_of(config: MetaConfig) -> rules.Rule:
+  """The inner rule."""
+  return config.rule or rules.sgd(config.inner_lr)
+
+
+def adapt(loss_fn: Loss, params: Any, support: Any, config: MetaConfig) -> Any:
+  """Takes K inner steps, by default of gradient descent: θᵢ = θᵢ₋₁ - α ∇L(θᵢ₋₁; S).
 
   Args:
     loss_fn: (params, batch) -> scalar.
-    params: any pytree.
+    params: any pytree; with a rule that learns, its meta-parameters.
     support: what `loss_fn` understands; with `config.support_per_step`, K of them
       stacked along a leading axis of every leaf.
-    config: see `MetaConfig`.
+    config: see `MetaConfig`. 'reptile' and 'finite' are ways for a whole objective:
+      here the one is first order, the other 'reverse'.
 
   Returns:
-    θ_K, shaped like `params` and differentiable in them.
+    θ_K, shaped like what the loss sees of `params`, and differentiable in them.
 
   Raises:
-    ValueError: the support's leading axis is not `inner_steps` long.
+    ValueError: the support's leading axis is not `inner_steps` long, or a setting
+      does not fit the way or the rule.
   """
+  start, rates = rule_of(config).split(params)
   if not config.inner_steps:
-    return params
+    return start
   if config.support_per_step:
     _check_steps(support, config.inner_steps)
-  grad_fn = gradients.inner_gradient(loss_fn, config.order, config.gradient)
+  if config.way == 'auto':
+    way, _ = choose(loss_fn, start, support, config)
+    config = dataclasses.replace(config, gradient=way)
+  _check_way(config, start, rates)
+  adapted = _descend(loss_fn, start, rates, support, config)
+  if config.way != 'implicit':
+    return adapted
+  return approximate.implicit(
+    support_loss(loss_fn, config, 'reverse'),  # can be differentiated twice
+    start,
+    adapted,
+    support,
+    config.proximal,
+    config.cg_steps,
+    config.cg_tol,
+  )
 
-  def step(params, batch):
-    grads = grad_fn(params, batch if config.support_per_step else support)
-    return jax.tree.map(lambda p, g: p - config.inner_lr * g, params, grads), None
 
-  batches = support if config.support_per_step else None
-  return jax.lax.scan(step, params, batches, length=config.inner_steps)[0]
+def support_loss(loss_fn: Loss, config: MetaConfig, gradient: str) -> Loss:
+  """L(θ; S), the mean over the batches of the inner steps if each has its own."""
+  if config.support_per_step:
+    return gradients.mean_loss(loss_fn, gradient)
+  return loss_fn
+
+
+def choose(
+  loss_fn: Loss, params: Any, support: Any, config: MetaConfig, tasks: int = 1
+) -> tuple[str, str]:
+  """The way that 'auto' stands for, and why: see `gradients.choose`.
+
+  Args:
+    loss_fn: (params, batch) -> scalar.
+    params: what the loss sees, arrays or their shapes.
+    support: of one task, arrays or their shapes.
+    config: any; if its way is not 'auto', that is the answer.
+    tasks: T, how many tasks are taken side by side.
+  """
+  if config.way != 'auto':
+    return config.way, 'as asked for'
+  if config.support_per_step and config.inner_steps:
+    first = lambda s: jax.tree.map(lambda x: x[0], s)
+    support = jax.eval_shape(first, support)
+  return gradients.choose(loss_fn, params, support, config.inner_steps, tasks)
+
+
+def _descend(loss_fn, start, rates, support, config):
+  """The scan over the inner steps: those in first order, then the exact ones."""
+  rule, num = rule_of(config), config.inner_steps
+  grad_fn = gradients.inner_gradient(loss_fn, config.gradient)
+
+  def step(carry, xs, exact):
+    (params, state), (batch, rates) = carry, xs
+    hold = (lambda x: x) if exact else jax.lax.stop_gradient
+    at, anchor = hold((params, start))
+    grads = grad_fn(at, batch if config.support_per_step else support)
+    if config.proximal:  # ∇ λ/2 |θᵢ - θ|²
+      pull = lambda g, p, a: g + config.proximal * (p - a)
+      grads = jax.tree.map(pull, grads, at, anchor)
+    return rule.update(grads, state, params, rates), None
+
+  xs = (support if config.support_per_step else None, rates)
+  carry, cut = (start, rule.init(start)), num - _exact_steps(config)
+  for exact, part in ((False, slice(0, cut)), (True, slice(cut, num))):
+    body = lambda carry, xs, exact=exact: step(carry, xs, exact)
+    if config.way == 'remat':
+      body = jax.checkpoint(body, prevent_cse=False)
+    if length := part.stop - part.start:
+      some = jax.tree.map(lambda x: x[part], xs) if length < num else xs  # noqa: B023
+      carry, _ = jax.lax.scan(body, carry, some, length=length)
+  return carry[0]
+
+
+def _exact_steps(config: MetaConfig) -> int:
+  if config.way == 'truncated':
+    return min(config.truncate, config.inner_steps)
+  return 0 if config.way in ('first', 'reptile', 'implicit') else config.inner_steps
+
+
+def _check_way(config: MetaConfig, params: Any, rates: Any) -> None:
+  if config.rule and _exact_steps(config):
+    rules.check(config.rule, jax.tree.map(jnp.asarray, params))
+  if config.way in ('implicit', 'reptile') and rates is not None:
+    raise ValueError(f'gradient={config.way!r} gives learned inner rates no gradient')
+  if config.way == 'implicit' and config.proximal <= 0:
+    raise ValueError("gradient='implicit' needs proximal > 0")
+  if config.way == 'truncated' and config.truncate < 0:
+    raise ValueError(f'truncate={config.truncate} is negative')
 
 
 def _check_steps(support: Any, steps: int) -> None:
   for leaf in jax.tree.leaves(support):
-    if jax.numpy.ndim(leaf) < 1 or leaf.shape[0] != steps:
+    if jnp.ndim(leaf) < 1 or leaf.shape[0] != steps:
       raise ValueError(
         f'with support_per_step every leaf of the support needs a leading axis of '
-        f'inner_steps={steps}, but one has the shape {jax.numpy.shape(leaf)}'
+        f'inner_steps={steps}, but one has the shape {jnp.shape(leaf)}'
       )

@@ -2,9 +2,11 @@
 
     L_S(θ) · support_weight + L_Q(adapt(θ, S)) · query_weight
 
-MAML is (0, 1); MetaLog is (1, β).
+MAML is (0, 1); MetaLog is (1, β). The way to take the meta-gradient is one of the
+second term; the first is always differentiated exactly.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -12,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from metalog_jax import types
-from metalog_jax.meta import gradients, inner
+from metalog_jax.meta import approximate, differences, inner
 from metalog_jax.meta import mesh as meshes
 
 Loss = Callable[[Any, Any], jax.Array]
@@ -43,7 +45,7 @@ def meta_loss(
 
   Args:
     loss_fn: (params, batch) -> scalar.
-    params: any pytree.
+    params: any pytree; with an inner rule that learns, its meta-parameters.
     task: support and query, whatever `loss_fn` understands; see `inner.adapt`.
     config: see `inner.MetaConfig`.
 
@@ -84,13 +86,13 @@ def make_meta_step(
   must add up over the axis `mesh.ROWS`; see `mesh`.
   """
 
-  def objective(params, task):
-    return _objective(loss_fn, params, task, config)
-
   def over_tasks(params, tasks):
     if mesh:  # each device adapts to its own tasks
       params = jax.tree.map(meshes.vary, params)
-    if jax.tree.leaves(tasks)[0].shape[0] == 1:
+    way, _ = choose(loss_fn, params, tasks, config)
+    chosen = dataclasses.replace(config, gradient=way) if way != 'first' else config
+    objective = lambda params, task: _objective(loss_fn, params, task, chosen)
+    if _num(tasks) == 1:
       results = objective(params, jax.tree.map(lambda x: x[0], tasks))
     else:
       results = jax.vmap(objective, in_axes=(None, 0))(params, tasks)
@@ -108,14 +110,49 @@ def make_meta_step(
   return jax.jit(meshes.shard(step, mesh) if mesh else step, donate_argnums=0)
 
 
+def choose(
+  loss_fn: Loss,
+  params: Any,
+  tasks: types.Task,
+  config: inner.MetaConfig,
+  mesh: jax.sharding.Mesh | None = None,
+) -> tuple[str, str]:
+  """The way that a step takes the meta-gradient of `tasks`, and why.
+
+  Takes what `make_meta_step` and its step take. Needs shapes alone, and compiles
+  nothing; see `gradients.choose`.
+  """
+  if mesh:  # traced as the step is, where the loss can sum over its axis
+    found = []
+    look = lambda p, t: found.append(choose(loss_fn, p, t, config)) or p
+    jax.eval_shape(meshes.shard(look, mesh), params, tasks)
+    return found[0]
+  split = lambda p, t: (
+    inner.rule_of(config).split(p)[0],
+    jax.tree.map(lambda x: x[0], t.support),
+  )
+  shapes = jax.eval_shape(split, params, tasks)
+  return inner.choose(loss_fn, *shapes, config, _num(tasks))
+
+
+def _num(tasks: types.Task) -> int:
+  return jax.tree.leaves(tasks)[0].shape[0]
+
+
 def _objective(loss_fn, params, task, config):
   """The meta-objective, and its parts by name."""
+  if config.way == 'finite':
+    plain = dataclasses.replace(config, order='first')  # the values are the same
+    f = lambda params, task: _objective(loss_fn, params, task, plain)
+    return differences.differentiated(f)(params, task)
+  start = inner.rule_of(config).split(params)[0]
   support = jnp.zeros(())
-  if config.support_weight and config.support_per_step:
-    mean_loss = gradients.mean_loss(loss_fn, config.gradient)
-    support = mean_loss(params, task.support)
-  elif config.support_weight:
-    support = loss_fn(params, task.support)
-  query = loss_fn(inner.adapt(loss_fn, params, task.support, config), task.query)
+  if config.support_weight:
+    support_loss = inner.support_loss(loss_fn, config, config.gradient)
+    support = support_loss(start, task.support)
+  adapted = inner.adapt(loss_fn, params, task.support, config)
+  query = loss_fn(adapted, task.query)
+  if config.way == 'reptile':  # of K + 1 steps, whose last is on the query
+    query += approximate.reptile(start, adapted, config.inner_lr)
   loss = config.support_weight * support + config.query_weight * query
   return loss, {'loss': loss, 'support_loss': support, 'query_loss': query}

@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -26,7 +25,6 @@ class Network(nn.Module):
     pooling: of self-attention, see `attention.self_attention`.
     scale: whether self-attention divides its scores by sqrt(H).
     peaks: adds the largest value that every unit had, see `peaks`.
-    counts: C > 0 adds C soft counts to the context, see `soft_counts`.
     head: 'tanh_logit' bounds the logits to (-1, 1) as the paper does; 'linear'
       starts with orthonormal rows and has a bias, as in the released code.
     dtype: what to compute in; by default the type of the parameters. Logits come
@@ -40,7 +38,6 @@ class Network(nn.Module):
   pooling: Pooling = 'sum'
   scale: bool = False
   peaks: bool = False
-  counts: int = 0
   head: Literal['tanh_logit', 'linear'] = 'tanh_logit'
   dtype: Any = None
 
@@ -64,11 +61,6 @@ class Network(nn.Module):
     context, weights = attend(states, batch)
     if self.peaks:
       context = jnp.concatenate([context, peaks(states, batch)], -1)
-    if self.counts:
-      counts = linear.Linear(self.counts, dtype=self.dtype, name='counts')(
-        batch.vectors
-      )
-      context = jnp.concatenate([context, soft_counts(counts, batch)], -1)
     if self.head == 'linear':
       logits = linear.Linear(2, init.orthonormal_rows, self.dtype, name='head')(context)
     else:
@@ -93,19 +85,3 @@ def peaks(states: Array, batch: types.Batch) -> Array:
     [B, H]; -1 for sessions without events.
   """
   return grid.maxima(states, batch, floor=-1)
-
-
-def soft_counts(logits: Array, batch: types.Batch) -> Array:
-  """log(1 + how often), for C learned kinds of events: log1p(Σ_t sigmoid(f(e_t))).
-
-  Lets counts of events reach the decision without saturating, whatever the length.
-
-  Args:
-    logits: [V, C], how far each event is of each kind.
-    batch: whose events to count.
-
-  Returns:
-    [B, C].
-  """
-  events = grid.places(batch.events.ravel(), batch)
-  return jnp.log1p(grid.sums(jax.nn.sigmoid(logits)[events], batch))

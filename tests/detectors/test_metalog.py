@@ -1,6 +1,7 @@
 """MetaLog as a detector: it learns, and sees only what it may."""
 
 import dataclasses
+import typing
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from metalog_jax import run, types
 from metalog_jax.detectors import base, metalog
 from metalog_jax.evaluation import metrics, scoring
+from metalog_jax.meta import gradients
 from tests import builders
 
 SMALL = dataclasses.replace(
@@ -41,6 +43,12 @@ def make_system(seed: int, order: np.ndarray, num: int = 120) -> types.Dataset:
   vectors = np.zeros_like(meaning)
   vectors[order] = meaning
   return types.Dataset(f's{seed}', builders.sessions(rows, labels), vectors)
+
+
+def test_it_offers_every_way_but_the_oracle():
+  hints = typing.get_type_hints(metalog.Config)
+  ways = set(typing.get_args(gradients.Gradient)) - {'finite'}
+  assert set(typing.get_args(hints['gradient'])) == ways
 
 
 @pytest.fixture(name='transfer', scope='module')

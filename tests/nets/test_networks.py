@@ -15,9 +15,7 @@ FORMS = {
   'logmeta': logmeta.Network(hidden=3),
   'paper': small(),
   'released': small(bidirectional=True, attention='guide', head='linear'),
-  'default': small(
-    layers=1, pooling='mean', scale=True, peaks=True, counts=2, head='linear'
-  ),
+  'default': small(layers=1, pooling='mean', scale=True, peaks=True, head='linear'),
 }
 forms = pytest.mark.parametrize('network', FORMS.values(), ids=FORMS)
 
@@ -114,14 +112,6 @@ def test_heads():
   params = jax.tree.map(lambda x: 50 * x, grids.params(bounded, batch))
   logits = jax.jit(bounded.apply)({'params': params}, batch)
   assert np.abs(logits).max() <= 1
-
-
-def test_soft_counts_count():
-  batch = grids.batch(rows=8)
-  logits = np.random.default_rng(1).normal(size=(len(batch.vectors), 3))
-  kinds = 1 / (1 + np.exp(-logits))
-  expected = [np.log1p(kinds[row].sum(0)) for row in grids.sequences(batch)]
-  np.testing.assert_allclose(metalog.soft_counts(logits, batch), expected, atol=1e-12)
 
 
 def test_peaks_are_maxima():

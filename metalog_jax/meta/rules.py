@@ -1,0 +1,123 @@
+"""Inner rules: how the gradient of an inner step becomes the next parameters.
+
+A rule may learn: then the meta-parameters hold more than the loss sees, and the
+meta-gradient flows to all of them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Rule(NamedTuple):
+  """Three pure functions; `params` is what the loss understands.
+
+  `split` and `update` are differentiated, so they must be differentiable where
+  gradients are zero; `check` proves that they are.
+  """
+
+  split: Callable  # meta-parameters -> (params, rates: leaves [K, ...], or None)
+  init: Callable  # params -> state of the rule
+  update: Callable  # (grads, state, params, rates of this step) -> (params, state)
+
+
+class Learned(NamedTuple):
+  """Meta-parameters of `learned`."""
+
+  params: Any
+  rates: Any  # like params; leaves [K] or [K, *shape], or with 1 in the place of K
+
+
+def sgd(rate: float) -> Rule:
+  """Gradient descent: θᵢ = θᵢ₋₁ - α g."""
+
+  def update(grads, state, params, _):
+    return jax.tree.map(lambda p, g: p - rate * g, params, grads), state
+
+  return Rule(lambda params: (params, None), lambda _: (), update)
+
+
+def from_optax(transform: Any) -> Rule:
+  """Any `optax.GradientTransformation`, started afresh in every task.
+
+  Adam and its kin divide by sqrt(v), whose derivative at a gradient of zero is not
+  finite: give them `eps_root` > 0 (1e-8, say).
+  """
+
+  def update(grads, state, params, _):
+    updates, state = transform.update(grads, state, params)
+    return jax.tree.map(lambda p, u: (p + u).astype(p.dtype), params, updates), state
+
+  return Rule(lambda params: (params, None), transform.init, update)
+
+
+def learned(steps: int) -> Rule:
+  """θᵢ = θᵢ₋₁ - rᵢ ⊙ g, where the rates r are learned like the parameters.
+
+  The meta-parameters are a `Learned`, which `with_rates` makes.
+
+  Args:
+    steps: K, the inner steps.
+
+  References:
+    Li et al, Meta-SGD, 2017, eq. 3. Antoniou et al, How to train your MAML, ICLR
+    2019, section 4 (one rate for each layer and step).
+  """
+
+  def split(meta):
+    spread = lambda r: jnp.broadcast_to(r, (steps, *r.shape[1:]))
+    return meta.params, jax.tree.map(spread, meta.rates)
+
+  def update(grads, state, params, rates):
+    return jax.tree.map(lambda p, g, r: p - r * g, params, grads, rates), state
+
+  return Rule(split, lambda _: (), update)
+
+
+def with_rates(
+  params: Any, rate: float, steps: int = 1, each: Literal['leaf', 'entry'] = 'leaf'
+) -> Learned:
+  """Parameters with inner rates to learn, all `rate` at first.
+
+  Args:
+    params: any pytree.
+    rate: the initial rate.
+    steps: K for rates of each inner step (MAML++); 1: they share them (Meta-SGD).
+    each: one rate for every leaf, or for every entry of it.
+  """
+
+  def rates(p):
+    shape = jnp.shape(p) if each == 'entry' else ()
+    return jnp.full((steps, *shape), rate, jnp.asarray(p).dtype)
+
+  return Learned(params, jax.tree.map(rates, params))
+
+
+def check(rule: Rule, params: Any) -> None:
+  """Checks that the rule's derivative in the gradient is finite where that is zero.
+
+  Args:
+    rule: any rule.
+    params: only the tree, the ranks and the types of its leaves matter.
+
+  Raises:
+    ValueError: it is not; every meta-gradient would be NaN.
+  """
+  with jax.ensure_compile_time_eval():
+    zeros = jax.tree.map(lambda p: np.zeros((1,) * p.ndim, p.dtype), params)
+    step = lambda grads: rule.update(grads, rule.init(zeros), zeros, zeros)[0]
+    slopes = jax.jvp(step, (zeros,), (jax.tree.map(np.ones_like, zeros),))[1]
+    bad = [
+      jax.tree_util.keystr(path)
+      for path, slope in jax.tree_util.tree_leaves_with_path(slopes)
+      if not np.isfinite(slope).all()
+    ]
+  if bad:
+    raise ValueError(
+      f'the inner rule has no finite derivative at a gradient of zero '
+      f'(in {bad[0] or "the parameters"}), so the meta-gradient would be NaN: give '
+      "optax's adam, rmsprop and the like eps_root=1e-8, or take order='first'"
+    )

@@ -1,0 +1,64 @@
+"""The ways on a mesh: rows or tasks on two devices, rows summed by the loss itself."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import jax
+import numpy as np
+import optax
+from metalog_jax import meta, types
+from metalog_jax.meta import gradients, mesh
+from tests import grids
+
+jax.config.update('jax_enable_x64', True)
+rng = np.random.default_rng(0)
+params = {'w': rng.normal(size=(3, 4)), 'v': rng.normal(size=4)}
+whole = types.Task(rng.normal(size=(2, 2, 6, 3)), rng.normal(size=(2, 6, 3)))
+sgd = optax.sgd(0.1)
+
+def loss_fn(total):
+  def loss(params, x):
+    rows = (jax.numpy.tanh(x @ params['w']) @ params['v'] - x[:, 0]) ** 2
+    return total(rows.sum()) / 6
+  return loss
+
+def cut(x, parts):  # [..., 6, 3] -> [T, D, ..., 6 / D, 3]
+  return np.stack(np.split(x, parts, axis=-2), axis=1)
+
+def stepped(loss, config, tasks, devices=None):
+  step = meta.make_meta_step(loss, sgd, config, devices)
+  state = meta.init_state(params, sgd)
+  if devices:
+    state, tasks = mesh.replicate(state, devices), mesh.put(tasks, devices)
+    assert meta.choose(loss, state.params, tasks, config, devices)[0] != 'auto'
+  state = step(state, tasks)[0]
+  return jax.tree.map(lambda a, b: np.asarray(a) - b, state.params, params)
+
+summed = loss_fn(lambda x: jax.lax.psum(x, mesh.ROWS))
+for way in ['first', 'auto', 'truncated', 'implicit', 'reptile', *gradients.EXACT]:
+  named = {'order': 'first'} if way == 'first' else {'gradient': way}
+  config = meta.MetaConfig(
+    inner_lr=0.1, inner_steps=2, proximal=5.0, truncate=1, cg_tol=1e-12, **named
+  )
+  one = stepped(loss_fn(lambda x: x), config, whole)
+  for along in (1, 2):
+    devices = mesh.make(tasks=along)
+    tasks = jax.tree.map(lambda x: cut(x, 2 // along), whole)
+    error = grids.difference(stepped(summed, config, tasks, devices), one)
+    print(way, along, error, flush=True)
+    assert error < 1e-12, (way, along, error)
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_agree_with_one():
+  flags = '--xla_force_host_platform_device_count=2'
+  env = {**os.environ, 'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'}
+  done = subprocess.run(
+    [sys.executable, '-c', PROGRAM], env=env, capture_output=True, text=True
+  )
+  assert done.returncode == 0, done.stderr

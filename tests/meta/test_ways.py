@@ -1,0 +1,148 @@
+"""Every way to take the meta-gradient: the exact ones against finite differences and
+each other, and what holds of all of them."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.flatten_util
+import numpy as np
+import pytest
+
+from metalog_jax import meta
+from metalog_jax.meta import gradients
+from metalog_jax.nets import metalog
+from tests import grids
+from tests.meta import problems
+
+STEPS = 5
+CONFIG = meta.MetaConfig(
+  inner_lr=0.2, inner_steps=STEPS, query_weight=2.0, proximal=0.3, truncate=2
+)
+SIZES = {'dim': 3, 'lengths': (4, 3, 3, 1), 'rows': 5}
+PROBLEMS = {
+  'tanh': lambda: one_task(problems.regression(STEPS)),
+  'gru_attention': lambda: problems.logs(metalog.Network(hidden=4), STEPS, **SIZES),
+}
+SLOW = ('gru_attention',)
+EACH = [
+  pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+  for name in PROBLEMS
+]
+INEXACT = ('truncated', 'implicit', 'reptile')
+
+
+def one_task(problem):
+  return problem._replace(task=jax.tree.map(lambda x: x[0], problem.task))
+
+
+def with_way(way, **change):
+  named = {'order': 'first'} if way == 'first' else {'gradient': way}
+  return dataclasses.replace(CONFIG, **named, **change)
+
+
+def meta_grad(problem, config, params=None):
+  params = problem.params if params is None else params
+  return jax.jit(
+    lambda p, t: meta.meta_grad(problem.loss_fn, p, t, config),
+  )(params, problem.task)
+
+
+def error_by_leaf(ours, theirs):
+  """The largest error of a leaf, relative to the leaf's largest entry."""
+  error = lambda a, b: np.abs(a - b).max() / np.abs(b).max()
+  return max(jax.tree.leaves(jax.tree.map(error, ours, theirs)))
+
+
+@functools.cache
+def oracle(name):
+  """Central differences of the meta-loss, whose value no way changes, over every
+  coordinate."""
+  problem = PROBLEMS[name]()
+  flat, unravel = jax.flatten_util.ravel_pytree(problem.params)
+  loss = lambda p: meta.meta_loss(problem.loss_fn, p, problem.task, with_way('first'))
+  return unravel(
+    problems.central_differences(loss, problem.params, np.eye(flat.size), step=1e-3)
+  )
+
+
+@functools.cache
+def taken(name, way):
+  return meta_grad(PROBLEMS[name](), with_way(way))[1]
+
+
+@pytest.mark.parametrize('way', gradients.EXACT)
+@pytest.mark.parametrize('name', EACH)
+def test_exact_ways_agree_with_finite_differences_and_each_other(name, way):
+  assert error_by_leaf(taken(name, way), oracle(name)) <= 1e-7
+  assert error_by_leaf(taken(name, way), taken(name, 'reverse')) <= 1e-12
+
+
+@pytest.mark.parametrize('name', EACH)
+def test_the_second_order_term_is_far_above_the_tolerance(name):
+  """So that the test above fails for any way that has lost it."""
+  assert error_by_leaf(taken(name, 'first'), oracle(name)) > 1e-2
+
+
+def test_the_librarys_own_differences():
+  assert error_by_leaf(taken('tanh', 'finite'), oracle('tanh')) <= 1e-9
+
+
+@pytest.mark.parametrize('way', ['first', 'auto', *gradients.EXACT, *INEXACT, 'finite'])
+def test_compiled_and_side_by_side_for_tasks_it_is_the_same(way):
+  loss_fn, params, tasks = problems.regression(2, num=2)
+  config = with_way(way, inner_steps=2)
+  grad = jax.jit(lambda task: meta.meta_grad(loss_fn, params, task, config))
+  each = [grad(jax.tree.map(lambda x: x[i], tasks)) for i in range(2)]  # noqa: B023
+  expected = jax.tree.map(lambda a, b: (a + b) / 2, *each)
+  mapped = jax.tree.map(lambda x: x.mean(0), jax.jit(jax.vmap(grad))(tasks))
+  tolerance = {'finite': 1e-10, 'implicit': 1e-10}.get(way, 1e-14)
+  assert grids.difference(mapped, expected) < tolerance
+
+
+@pytest.mark.parametrize('way', ['reverse', 'remat'])
+def test_plain_ways_can_be_differentiated_forward(way):
+  problem = one_task(problems.regression(2))
+  loss = lambda p: meta.meta_loss(
+    problem.loss_fn, p, problem.task, with_way(way, inner_steps=2)
+  )
+  slope = jax.jvp(loss, (problem.params,), (problem.params,))[1]
+  pairs = jax.tree.map(np.vdot, jax.grad(loss)(problem.params), problem.params)
+  assert slope == pytest.approx(float(sum(jax.tree.leaves(pairs))), rel=1e-12)
+
+
+def test_auto_chooses_by_what_would_be_kept_and_computes_nothing(monkeypatch):
+  loss_fn, *arrays = problems.regression(STEPS, num=3)
+  shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
+  config = with_way('auto')
+  way, why = meta.choose(loss_fn, *shapes, config)
+  assert way == 'linearized' and '5 inner steps, 3 tasks' in why
+  params, task = shapes[0], one_task(problems.regression(STEPS)).task
+  batch = jax.tree.map(lambda x: x[0], task.support)
+  pick = lambda tasks: gradients.choose(loss_fn, params, batch, STEPS, tasks)[0]
+  assert [pick(1), pick(10**6)] == ['linearized', 'mixed']
+  monkeypatch.setattr(gradients, 'KEEP', 1)
+  assert meta.choose(loss_fn, *shapes, config)[0] == 'mixed'
+  shared = with_way('auto', inner_steps=1, support_per_step=False)
+  assert meta.choose(loss_fn, *shapes, shared)[0] == 'linearized'
+  assert meta.choose(loss_fn, *shapes, with_way('remat'))[0] == 'remat'
+  none = with_way('auto', inner_steps=0, support_per_step=False)
+  assert meta.choose(loss_fn, *shapes, none)[0] == 'reverse'
+
+
+@pytest.mark.parametrize(
+  'change, says',
+  [
+    ({'gradient': 'implicit', 'proximal': 0.0}, 'proximal > 0'),
+    ({'gradient': 'truncated', 'truncate': -1}, 'truncate=-1'),
+  ],
+)
+def test_settings_that_do_not_fit_are_an_error(change, says):
+  with pytest.raises(ValueError, match=says):
+    meta_grad(PROBLEMS['tanh'](), dataclasses.replace(CONFIG, **change))
+
+
+def test_differences_refuse_single_precision():
+  problem = PROBLEMS['tanh']()
+  with jax.enable_x64(False), pytest.raises(ValueError, match='float64'):
+    meta_grad(problem, with_way('finite'))
