@@ -62,6 +62,14 @@ flags.DEFINE_integer('checkpoint_every', 50, 'meta-steps between checkpoints', 1
 flags.DEFINE_integer(
   'devices', 0, 'CPU cores to share each batch out to; 0: all, up to 4', 0
 )
+flags.DEFINE_bool(
+  'distributed', False, 'this is one of several processes that train together'
+)
+flags.DEFINE_string(
+  'coordinator', '', 'with --distributed: host:port of process 0, where jax cannot know'
+)
+flags.DEFINE_integer('processes', 0, 'with --coordinator: how many processes', 0)
+flags.DEFINE_integer('process', -1, 'with --coordinator: the number of this one', -1)
 flags.DEFINE_bool('overwrite', False, 'delete what --workdir holds first')
 flags.DEFINE_bool('report', True, 'write report.html and report.md at the end')
 flags.DEFINE_bool(
@@ -83,6 +91,8 @@ def main() -> None:
   from metalog_jax.evaluation import report
 
   machine.use(FLAGS.devices)
+  if FLAGS.distributed:
+    machine.join(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
 
   module = registry.get(FLAGS.detector)
   if FLAGS.preset not in module.PRESETS:
@@ -110,10 +120,12 @@ def main() -> None:
     print(job.explain(chosen))
     return
   workdir = pathlib.Path(FLAGS.workdir)
-  if FLAGS.overwrite and workdir.exists():
+  is_first = machine.is_first()
+  if FLAGS.overwrite and workdir.exists() and is_first:
     shutil.rmtree(workdir)
-  result = job.start(chosen, workdir, _mirror(workdir))
-  if result is None:
+  mirror = _mirror(workdir) if FLAGS.tensorboard and is_first else None
+  result = job.start(chosen, workdir, mirror, print if is_first else bool)
+  if result is None or not is_first:
     return
   print(report.table(result))
   if FLAGS.report:
@@ -121,8 +133,6 @@ def main() -> None:
 
 
 def _mirror(workdir: pathlib.Path):
-  if not FLAGS.tensorboard:
-    return None
   import tensorboardX
 
   writer = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'))

@@ -46,11 +46,15 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
   Raises:
     ValueError: the folder holds a run with other settings, or the data are unfit.
   """
+  shared = workdir
+  if (shared / 'result.json').exists():
+    _claim(shared, job)
+    say(f'{shared} is finished already')
+    return json.loads((shared / 'result.json').read_text())
+  if jax.process_index():  # one process writes the run folder, the others beside it
+    workdir = shared / f'process_{jax.process_index()}'
   workdir.mkdir(parents=True, exist_ok=True)
   _claim(workdir, job)
-  if (workdir / 'result.json').exists():
-    say(f'{workdir} is finished already')
-    return json.loads((workdir / 'result.json').read_text())
   detector, problem = _prepare(job, say)
   gradient = _gradient(job, detector, problem, say)
   scorer = scoring.Scorer(detector)
@@ -62,6 +66,7 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
     workdir,
     job.loop,
     mirror,
+    shared,
   )
   if not fitted.finished:
     say(f'stopped by a signal after step {fitted.steps}; the same command goes on')

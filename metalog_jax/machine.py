@@ -21,6 +21,24 @@ def use(devices: int = 0) -> None:
   keep_freed_memory()
 
 
+def join(address: str = '', processes: int = 0, number: int = -1) -> None:
+  """Joins the other processes of a run; before `use` has been followed by any work.
+
+  Args:
+    address: host:port of process 0; '' on a TPU pod, SLURM or GKE, where jax finds it.
+    processes: how many there are; 0: found likewise.
+    number: which of them this is; -1: found likewise.
+  """
+  jax.distributed.initialize(
+    address or None, processes or None, None if number < 0 else number
+  )
+
+
+def is_first() -> bool:
+  """Whether this is the process that reports, of those that run together."""
+  return jax.process_index() == 0
+
+
 def use_compilation_cache() -> None:
   """Keeps compiled programs in the user's cache folder: a second run starts at once."""
   root = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from metalog_jax import checkpoints, metrics_file, types
@@ -32,9 +33,9 @@ class Progress(NamedTuple):
 
   state: Any
   best_state: Any  # of the best validation; the newest where nothing is validated
-  best_value: Any  # [] float32, higher is better
-  best_step: Any  # [] int32
-  step: Any  # [] int32 meta-steps done
+  best_value: np.ndarray  # [] float32, higher is better
+  best_step: np.ndarray  # [] int32
+  step: np.ndarray  # [] int32 meta-steps done
 
 
 class Fitted(NamedTuple):
@@ -50,20 +51,30 @@ class Fitted(NamedTuple):
 
 
 class Stop:
-  """Set by SIGTERM or SIGINT; the loop saves and ends at the next step."""
+  """Set by SIGTERM or SIGINT; the loop saves and ends at the next step.
+
+  Several processes agree on that step through jax's own service, which then has
+  SIGTERM.
+  """
 
   def __init__(self):
     self.requested = False
 
   def __enter__(self) -> 'Stop':
     self._old = {}
-    if threading.current_thread() is threading.main_thread():
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and jax.process_count() == 1:
       for number in (signal.SIGTERM, signal.SIGINT):
         self._old[number] = signal.signal(number, self._request)
     return self
 
   def _request(self, *_) -> None:
     self.requested = True
+
+  def is_due(self, step: int) -> bool:
+    if jax.process_count() > 1:
+      return multihost_utils.reached_preemption_sync_point(step)
+    return self.requested
 
   def __exit__(self, *_) -> None:
     for number, handler in self._old.items():
@@ -72,8 +83,14 @@ class Stop:
 
 def start(state: Any) -> Progress:
   """Progress before the first step."""
-  zero = jnp.zeros((), jnp.int32)
-  return Progress(state, state, jnp.float32(-jnp.inf), zero, zero)
+  return _progress(state, state, -np.inf, 0, 0)
+
+
+def _progress(state, best_state, best_value, best_step, step) -> Progress:
+  # numpy's: each of several processes has them, and one of them saves.
+  count = lambda x: np.array(x, np.int32)
+  value = np.array(best_value, np.float32)
+  return Progress(state, best_state, value, count(best_step), count(step))
 
 
 def fit(
@@ -84,15 +101,19 @@ def fit(
   workdir: pathlib.Path,
   options: Options,
   mirror: Callable | None = None,
+  shared: pathlib.Path | None = None,
 ) -> Fitted:
-  """Trains `detector`, going on from the last checkpoint in `workdir` if there is one.
+  """Trains `detector`, going on from the last checkpoint if there is one.
 
   Args:
     validate: state -> {'valid_value': higher is better, ...}; None keeps the last.
+    workdir: where metrics.jsonl is.
     mirror: gets (step, metrics) of every line of metrics.jsonl, e.g. TensorBoard.
+    shared: where the checkpoints are, if not in `workdir`: several processes write
+      them together.
   """
   state = detector.init(jax.random.key(seed), transfer)
-  saved = checkpoints.Checkpoints(workdir / 'checkpoints')
+  saved = checkpoints.Checkpoints((shared or workdir) / 'checkpoints')
   progress = saved.restore(start(state)) or start(state)
   metrics = metrics_file.MetricsFile(
     workdir / 'metrics.jsonl', int(progress.step), mirror
@@ -138,7 +159,7 @@ class _Loop:
     with tqdm(
       total=self._total, initial=self._step, unit='step', disable=None, desc='training'
     ) as bar:
-      while not self._is_over() and not stop.requested:
+      while not self._is_over() and not stop.is_due(self._step):
         self._advance()
         if self._validate and self._is_due(self._options.validate_every):
           self._look()
@@ -188,6 +209,8 @@ class _Loop:
   def _look(self) -> None:
     self._flush()
     found = self._validate(self._state)
+    if jax.process_count() > 1:  # rounding may differ, decisions must not
+      found = multihost_utils.broadcast_one_to_all(found)
     self._metrics.write(self._step, found)
     if found['valid_value'] > self._best_value:
       self._best = jax.tree.map(jnp.copy, self._state)
@@ -203,12 +226,8 @@ class _Loop:
     if self._step > self._saved_step:
       self._saved.save(
         self._step,
-        Progress(
-          self._state,
-          self._best,
-          jnp.float32(self._best_value),
-          jnp.int32(self._best_step),
-          jnp.int32(self._step),
+        _progress(
+          self._state, self._best, self._best_value, self._best_step, self._step
         ),
       )
       self._saved_step = self._step

@@ -14,8 +14,7 @@ import numpy as np
 from metalog_jax import types
 from metalog_jax.detectors import packing
 
-SCORED = 1024  # sequences of a scoring batch, at most
-CELLS = 32768  # cells of a scoring batch, at most
+CELLS = 8192  # cells of a scoring batch, about: what stays near the processor
 PAYS = 0.8  # beginnings are shared if that leaves at most this share of the cells
 
 
@@ -199,20 +198,24 @@ def scoring_batches(
   Yields (sequence numbers [n], batch); session i of the batch is sequence number i.
   Shapes are rounded up to few values, so that few programs are compiled.
   """
-  steps = np.maximum(64, -(-seqs.lengths // 128) * 128)
-  steps[seqs.lengths <= 64] = 64
+  steps = np.where(seqs.lengths <= 64, 64, -(-seqs.lengths // 128) * 128)
   for width in np.unique(steps):
-    rows = np.flatnonzero(steps == width)
-    rows = rows[np.argsort(-seqs.lengths[rows], kind='stable')]
-    most = max(1, min(SCORED, CELLS // int(width)))
-    parts = max(1, -(-int(seqs.lengths[rows].sum()) // CELLS), -(-len(rows) // most))
-    for part in (rows[i::parts] for i in range(parts)):  # long and short in each
+    members = np.flatnonzero(steps == width)
+    members = members[np.argsort(-seqs.lengths[members], kind='stable')]
+    size = int(seqs.lengths[members].sum()) + len(members)
+    parts = [members[i :: -(-size // CELLS)] for i in range(-(-size // CELLS))]
+    used = [packing.first_fit(seqs.lengths[part], int(width))[0] for part in parts]
+    room = packing.Room(
+      int(width),
+      _rounded(max(int(rows.max()) + 1 for rows in used)),
+      _rounded(max(map(len, parts))),
+    )
+    for part in parts:  # long and short in each
       draw = Draw(part, np.zeros(len(part)), np.ones(len(part)))
-      used = packing.first_fit(seqs.lengths[part], int(width))[0].max() + 1
-      sizes = (min(64, most), most)
-      room = packing.Room(
-        int(width),
-        next((n for n in sizes if n >= used), int(used)),
-        next((n for n in sizes if n >= len(part)), len(part)),
-      )
       yield part, assemble(vectors, seqs, draw, room)
+
+
+def _rounded(size: int) -> int:
+  """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ..."""
+  power = 1 << max(size - 1, 0).bit_length()
+  return power * 3 // 4 if size <= power * 3 // 4 and power > 2 else power

@@ -1,6 +1,6 @@
 """Attention pooling: from the states of a session to one vector.
 
-Both kinds reduce to ONE weight per event: context = sum_j weight_j h_j. That is
+All kinds reduce to ONE weight per event: context = sum_j weight_j h_j. That is
 cheaper than forming the attended sequence, and it is what a report can show.
 States and weights are flat over places (see `grid`).
 """
@@ -87,7 +87,43 @@ def guide_attention(
   w_guide, w_state = jnp.split(weight, 2)
   scores = jnp.tanh(w_guide @ guide + states @ w_state + bias)
   # No score is far from another, so none needs to be taken off before exp.
-  parts = jnp.exp(scores) * grid.mask(batch)
+  return _in_proportion(jnp.exp(scores) * grid.mask(batch), states, batch)
+
+
+def score_attention(
+  weight: Array, bias: Array, states: Array, batch: types.Batch
+) -> tuple[Array, Array]:
+  """LogMeta's attention: s_t = w·h_t + b, weights = softmax(s).
+
+  The bias moves all scores of a session alike, so nothing depends on it.
+
+  Args:
+    weight: [H].
+    bias: [].
+    states: [N', H].
+    batch: the batch that the states are of.
+
+  Returns:
+    The context [B, H], and the weight of every place [N'].
+
+  References:
+    Sun et al, LogRoBERTa, Automated Software Engineering 2025 (which attends to
+    padding as well).
+  """
+  scores = states @ weight + bias
+  # Scores have no bound. What is taken off cancels, so it is as good as a constant.
+  fixed = jax.lax.stop_gradient(scores)
+  largest = grid.maxima(fixed, batch, floor=jnp.finfo(fixed.dtype).min)
+  below = scores - jnp.append(largest, 0)[batch.sessions.ravel()]
+  # Before exp: what stands in empty cells could overflow, and inf * 0 is nan.
+  parts = jnp.exp(jnp.where(grid.mask(batch), below, -jnp.inf))
+  return _in_proportion(parts, states, batch)
+
+
+def _in_proportion(
+  parts: Array, states: Array, batch: types.Batch
+) -> tuple[Array, Array]:
+  """Contexts [B, H] and weights [N'] that are as parts [N'] >= 0, of sum one."""
   total = grid.sums(parts, batch)
   weights = parts / jnp.append(total, 1)[batch.sessions.ravel()]
   return grid.sums(weights[:, None] * states, batch), weights
@@ -123,3 +159,16 @@ class GuideAttention(nn.Module):
     bias = self.param('bias', nn.initializers.zeros, ())
     params = init.cast((guide, weight, bias), self.dtype)
     return guide_attention(*params, states, batch)
+
+
+class ScoreAttention(nn.Module):
+  """Declares the parameters of `score_attention`, which start as PyTorch's `Linear`."""
+
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, states: Array, batch: types.Batch):
+    size = states.shape[-1]
+    weight = self.param('weight', init.uniform(size), (size,))
+    bias = self.param('bias', init.uniform(size), ())
+    return score_attention(*init.cast((weight, bias), self.dtype), states, batch)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import attention, grid, gru, init
+from metalog_jax.nets import attention, grid, gru, init, linear
 
 Array = types.Array
 Pooling = attention.Pooling
@@ -62,9 +62,9 @@ class Network(nn.Module):
     if self.peaks:
       context = jnp.concatenate([context, peaks(states, batch)], -1)
     if self.head == 'linear':
-      logits = Linear(2, init.orthonormal_rows, self.dtype, name='head')(context)
+      logits = linear.Linear(2, init.orthonormal_rows, self.dtype, name='head')(context)
     else:
-      logits = Linear(2, bias=False, dtype=self.dtype, name='head')(context)
+      logits = linear.Linear(2, bias=False, dtype=self.dtype, name='head')(context)
       logits = jnp.tanh(logits)
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), weights
 
@@ -85,22 +85,3 @@ def peaks(states: Array, batch: types.Batch) -> Array:
     [B, H]; -1 for sessions without events.
   """
   return grid.maxima(states, batch, floor=-1)
-
-
-class Linear(nn.Module):
-  """x Wᵀ + b, in PyTorch's layout: `weight` [features, inputs], `bias` [features]."""
-
-  features: int
-  weight_init: Any = None
-  dtype: Any = None
-  bias: bool = True
-
-  @nn.compact
-  def __call__(self, x: Array) -> Array:
-    shape = (self.features, x.shape[-1])
-    weight = self.param('weight', self.weight_init or init.uniform(shape[1]), shape)
-    y = x @ init.cast(weight, self.dtype).T
-    if self.bias:
-      bias = self.param('bias', nn.initializers.zeros, shape[:1])
-      y += init.cast(bias, self.dtype)
-    return y

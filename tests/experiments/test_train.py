@@ -3,6 +3,7 @@
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +94,29 @@ def test_explain_needs_no_run_folder_and_makes_none(root, tmp_path):
     done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 'GFLOP' in done.stdout and not workdir.exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_two_devices_do(root, tmp_path):
+  """On the way from one device, through a SIGTERM, to two: a run goes on anywhere."""
+  few = ['--metalog.steps=60', '--checkpoint_every=5', '--validate_every=20']
+  args = lambda name: [*command(root, tmp_path / name)[3:], *few]
+  train = [sys.executable, '-m', 'experiments.train']
+  process = subprocess.Popen([*train, *args('a'), '--devices=1'], cwd=ROOT)
+  while steps_of(tmp_path / 'a') < 10:
+    assert process.poll() is None
+    time.sleep(1e-3)
+  process.terminate()
+  assert process.wait() == 0 and not (tmp_path / 'a' / 'result.json').exists()
+  shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+  subprocess.run([*train, *args('a'), '--devices=2'], cwd=ROOT, check=True)
+  local = ['sh', 'experiments/launch/local.sh', '2']
+  env = {**os.environ, 'PYTHON': sys.executable}
+  # The other process finds its own folder as the first one left it.
+  subprocess.run([*local, *args('b')], cwd=ROOT, env=env, check=True, timeout=300)
+  one, two = last_state(tmp_path / 'a'), last_state(tmp_path / 'b')
+  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+    np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize('flag, code, says', [

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metalog_jax import meta, types
-from metalog_jax.nets import losses, metalog
+from metalog_jax.nets import losses
 from tests import grids
 
 # Large inner steps, so that first and second order are far apart.
@@ -26,7 +26,7 @@ def stack(items: list) -> Any:
   return jax.tree.map(lambda *x: np.stack(x), *items)
 
 
-def logs(network: metalog.Network, steps: int, dim: int, **sizes) -> Problem:
+def logs(network: Any, steps: int, dim: int, **sizes) -> Problem:
   """Sessions of a source in `steps` splits, and of a target."""
 
   def loss_fn(params, batch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metalog_jax import meta
-from metalog_jax.nets import metalog
+from metalog_jax.nets import logmeta, metalog
 from tests.meta import problems
 
 FORMS = {
@@ -16,7 +16,9 @@ FORMS = {
   'released': metalog.Network(
     hidden=4, layers=1, bidirectional=True, attention='guide', head='linear'
   ),
+  'logmeta': logmeta.Network(hidden=3),
 }
+OTHERS = ('released', 'logmeta')
 
 
 def errors(problem, config, directions, orders):
@@ -35,7 +37,7 @@ def errors(problem, config, directions, orders):
 
 
 @pytest.mark.parametrize(
-  'form', ['paper', pytest.param('released', marks=pytest.mark.slow)]
+  'form', ['paper', *(pytest.param(f, marks=pytest.mark.slow) for f in OTHERS)]
 )
 def test_every_coordinate(form):
   problem = problems.logs(FORMS[form], steps=2, dim=3, lengths=(4, 3, 3, 1), rows=5)

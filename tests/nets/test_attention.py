@@ -1,6 +1,7 @@
-"""Both attentions: against their formulas, session by session."""
+"""All attentions: against their formulas, session by session."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -62,10 +63,52 @@ def test_guide_attention_is_the_released_one(batch, states):
     np.testing.assert_allclose(context[i], expected @ a, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize('bias', [0.3, 1e4])
+def test_score_attention_is_a_softmax_of_scores(batch, states, bias):
+  """However large: without a maximum taken off, exp would overflow."""
+  weight = np.random.default_rng(2).normal(size=SIZE)
+  context, weights = jax.jit(attention.score_attention)(
+    weight, np.array(bias), states, batch
+  )
+  weights = grids.split(weights, batch)
+  for i, a in enumerate(grids.split(states, batch)):
+    expected = softmax(a @ weight + bias) if len(a) else np.zeros(0)
+    np.testing.assert_allclose(weights[i], expected, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(context[i], expected @ a, rtol=0, atol=1e-11)
+
+
+def test_score_attention_has_the_derivatives_of_a_softmax(batch, states):
+  """Of first and second order, and what stands in empty cells changes nothing."""
+  weight, probe = np.random.default_rng(2).normal(size=(2, SIZE))
+  empty = np.array(batch.sessions.ravel() == len(batch.labels))
+  states[empty] = 1e5 * weight  # scores that exp cannot take
+
+  def ours(weight, states):
+    return attention.score_attention(weight, 0.3, states, batch)[0]
+
+  def plain(weight, states):
+    parts = states.reshape(*batch.sessions.shape, SIZE)
+    at = [np.nonzero(batch.sessions.T == i)[::-1] for i in range(len(batch.labels))]
+    pool = lambda a: jax.nn.softmax(a @ weight + 0.3) @ a
+    return jnp.stack([pool(parts[steps, rows]) for steps, rows in at])
+
+  def derivatives(run):
+    loss = lambda w, a: ((run(w, a) @ probe) ** 2).sum()
+    both = jax.grad(loss, (0, 1))
+    slope = lambda w, a: sum((g**2).sum() for g in both(w, a))
+    return jax.jit(lambda *x: (both(*x), jax.grad(slope, (0, 1))(*x)))(weight, states)
+
+  assert grids.difference(derivatives(ours), derivatives(plain)) < 1e-12
+
+
 def test_weights_at_padding_are_zero(batch, states):
   w_q, w_k = np.random.default_rng(2).normal(size=(2, SIZE, SIZE))
-  weights = jax.jit(attention.self_attention)(w_q, w_k, states, batch)[1]
-  assert weights.shape == (batch.sessions.size,)
   padding = batch.sessions.ravel() == len(batch.labels)
   assert padding.any()
-  np.testing.assert_array_equal(weights[padding], 0)
+  for weights in (
+    jax.jit(attention.self_attention)(w_q, w_k, states, batch)[1],
+    jax.jit(attention.guide_attention)(w_q[0], w_k[:2].ravel(), 0.3, states, batch)[1],
+    jax.jit(attention.score_attention)(w_q[0], 0.3, states, batch)[1],
+  ):
+    assert weights.shape == (batch.sessions.size,)
+    np.testing.assert_array_equal(weights[padding], 0)

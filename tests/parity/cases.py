@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.nets import metalog
+from metalog_jax.nets import logmeta, metalog
 from tests import grids
 from tests.meta import problems
 
@@ -15,6 +15,7 @@ FORMS = {
   'released': metalog.Network(
     hidden=4, bidirectional=True, attention='guide', head='linear'
   ),
+  'logmeta': logmeta.Network(hidden=4),
 }
 INNER_LR, BETA, STEPS = 0.3, 4.0, 2
 

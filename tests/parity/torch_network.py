@@ -1,4 +1,4 @@
-"""MetaLog in PyTorch, one session at a time: the oracle of our networks.
+"""MetaLog and LogMeta in PyTorch, one session at a time: the oracle of our networks.
 
 Nothing here is shared with the library but the names of the parameters.
 """
@@ -22,25 +22,33 @@ def tensors(tree: dict[str, Any]) -> dict[str, torch.Tensor]:
   return out
 
 
-def gru(params: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-  """torch.nn.GRU over one session: [L, D] -> [L, H * directions]."""
-  names = [name for name in params if name.startswith('gru.')]
+UNITS = {'gru': torch.nn.GRU, 'lstm': torch.nn.LSTM}
+
+
+def recurrent(params: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+  """torch.nn.GRU or LSTM over one session: [L, D] -> [L, H * directions]."""
+  unit = next(unit for unit in UNITS if f'{unit}.weight_hh_l0' in params)
+  names = [name for name in params if name.startswith(f'{unit}.')]
   layers = 1 + max(int(n.split('_l')[1].split('_')[0]) for n in names)
   bidirectional = any(n.endswith('_reverse') for n in names)
-  hidden = params['gru.weight_hh_l0'].shape[1]
-  module = torch.nn.GRU(
+  hidden = params[f'{unit}.weight_hh_l0'].shape[1]
+  module = UNITS[unit](
     x.shape[1], hidden, layers, bidirectional=bidirectional, dtype=DOUBLE
   )
-  own = {name.removeprefix('gru.'): params[name] for name in names}
+  own = {name.removeprefix(f'{unit}.'): params[name] for name in names}
   assert set(own) == {name for name, _ in module.named_parameters()}
   return torch.func.functional_call(module, own, (x,))[0]
 
 
 def context(params: dict[str, torch.Tensor], a: torch.Tensor) -> torch.Tensor:
-  """Eq. 4, or the released attention: [L, H] -> [H]."""
+  """Eq. 4, the released attention, or LogMeta's: [L, H] -> [H]."""
   if 'attention.w_q' in params:
     q, k = a @ params['attention.w_q'].T, a @ params['attention.w_k'].T
     return (torch.softmax(q @ k.T, dim=-1) @ a).sum(0)
+  if 'attention.guide' not in params:
+    score = torch.nn.functional.linear
+    weight, bias = params['attention.weight'][None], params['attention.bias']
+    return (torch.softmax(score(a, weight, bias), 0) * a).sum(0)
   guide = params['attention.guide'].expand(len(a), -1)
   scores = torch.tanh(
     torch.cat([guide, a], 1) @ params['attention.weight'] + params['attention.bias']
@@ -50,7 +58,7 @@ def context(params: dict[str, torch.Tensor], a: torch.Tensor) -> torch.Tensor:
 
 def logits(params: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
   """One session [L, D] -> [2]."""
-  out = params['head.weight'] @ context(params, gru(params, x))
+  out = params['head.weight'] @ context(params, recurrent(params, x))
   return out + params['head.bias'] if 'head.bias' in params else torch.tanh(out)
 
 
@@ -86,6 +94,17 @@ def loss(
 def gradient(params: dict[str, torch.Tensor], value: torch.Tensor) -> dict[str, Any]:
   grads = torch.autograd.grad(value, list(params.values()))
   return {n: g.numpy() for n, g in zip(params, grads, strict=True)}
+
+
+def states_and_gradient(
+  tree: Any, vectors: np.ndarray, sequences: list, probe: np.ndarray
+) -> dict[str, Any]:
+  """States of all sessions, one after another, and their gradient along a probe."""
+  params = tensors(tree)
+  vectors = torch.tensor(vectors, dtype=DOUBLE)
+  states = torch.cat([recurrent(params, vectors[e]) for e in sequences if len(e)])
+  along = (states * torch.tensor(probe)).sum()
+  return {'states': states.detach().numpy(), **gradient(params, along)}
 
 
 def loss_and_gradient(tree: Any, batch: dict[str, Any]) -> dict[str, Any]:

@@ -1,35 +1,64 @@
-"""The GRU: against a plain scan of its cell, and free of padding."""
+"""The recurrent units: against a plain scan of their cell, and free of padding."""
 
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax.nets import grid, gru, recurrence
+from metalog_jax.nets import grid, gru, gru_recurrence, lstm, lstm_recurrence
 from tests import grids
 
 FORMS = [(1, False, False), (1, True, False), (2, False, True)]
 
 
-def make(batch, layers, bidirectional, hidden=4):
-  module = gru.Gru(hidden, layers, bidirectional)
-  return grids.params(module, batch)
+class Unit(NamedTuple):
+  run: Callable  # (params, batch, layers, bidirectional) -> states
+  module: type
+  gates: int
+  carry: int  # its size, in H
+  step: Callable  # (carry, x, w, b) -> (carry, h)
 
 
-def plain(params, batch, layers, bidirectional):
+def lstm_step(carry, x, w, b):
+  carry, _ = lstm_recurrence.cell(x + b, carry, w)
+  return carry, carry[w.shape[1] :]
+
+
+def gru_step(h, x, w, b):
+  return (gru_recurrence.cell(x, h, w, b)[0],) * 2
+
+
+UNITS = {
+  'gru': Unit(gru.gru, gru.Gru, 3, 1, gru_step),
+  'lstm': Unit(lstm.lstm, lstm.Lstm, 4, 2, lstm_step),
+}
+
+
+@pytest.fixture(name='unit', params=UNITS)
+def fixture_unit(request) -> Unit:
+  return UNITS[request.param]
+
+
+def make(unit, batch, layers, bidirectional, hidden=4):
+  return grids.params(unit.module(hidden, layers, bidirectional), batch)
+
+
+def plain(unit, params, batch, layers, bidirectional):
   """The same by a scan of the cell over each session, differentiated by jax."""
   return jnp.concatenate(
     [
-      one(params, jnp.asarray(batch.vectors)[events], layers, bidirectional)
+      one(unit, params, jnp.asarray(batch.vectors)[events], layers, bidirectional)
       for events in grids.sequences(batch)
       if len(events)
     ]
   )
 
 
-def one(params, x, layers, bidirectional):
+def one(unit, params, x, layers, bidirectional):
   """One session: [L, D] -> [L, H']."""
   for layer in range(layers):
     sides = []
@@ -38,36 +67,32 @@ def one(params, x, layers, bidirectional):
         params[f'{n}_l{layer}{suffix}']
         for n in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')
       )
-
-      def step(h, x, w_hh=w_hh, b_hh=b_hh):
-        h = recurrence.cell(x, h, w_hh, b_hh)[0]
-        return h, h
-
-      start = jnp.zeros(w_hh.shape[1])
+      step = lambda carry, x, w=w_hh, b=b_hh: unit.step(carry, x, w, b)
+      start = jnp.zeros(unit.carry * w_hh.shape[1])
       xs = x @ w_ih.T + b_ih
       sides.append(jax.lax.scan(step, start, xs, reverse=bool(suffix))[1])
     x = jnp.concatenate(sides, -1)
   return x
 
 
-def on_grid(params, batch, layers, bidirectional):
+def on_grid(unit, params, batch, layers, bidirectional):
   """Our states, session after session: [sum of L, H']."""
-  states = gru.gru(params, batch, layers, bidirectional)
+  states = unit.run(params, batch, layers, bidirectional)
   num = np.arange(batch.sessions.size)
   order = np.concatenate(grids.split(num, batch))
   return grid.places(states, batch)[order]
 
 
 @pytest.mark.parametrize('layers,bidirectional,share', FORMS)
-def test_derivatives_equal_those_of_a_plain_scan(layers, bidirectional, share):
+def test_derivatives_equal_those_of_a_plain_scan(unit, layers, bidirectional, share):
   batch = grids.batch(lengths=(6, 5, 3, 3, 1), rows=6, share=share)
-  params = make(batch, layers, bidirectional)
+  params = make(unit, batch, layers, bidirectional)
   rng = np.random.default_rng(1)
-  probe = rng.normal(size=on_grid(params, batch, layers, bidirectional).shape)
+  probe = rng.normal(size=on_grid(unit, params, batch, layers, bidirectional).shape)
   direction = jax.tree.map(lambda x: rng.normal(size=x.shape), params)
 
   def derivatives(run):
-    loss = lambda p: jnp.vdot(probe, run(p, batch, layers, bidirectional) ** 2)
+    loss = lambda p: jnp.vdot(probe, run(unit, p, batch, layers, bidirectional) ** 2)
     grad = jax.grad(loss)
     along = lambda p: sum(map(jnp.vdot, *map(jax.tree.leaves, (grad(p), direction))))
     return {
@@ -82,24 +107,23 @@ def test_derivatives_equal_those_of_a_plain_scan(layers, bidirectional, share):
     assert grids.difference(ours[name], expected) < 1e-12, name
 
 
-def test_third_derivative():
+def test_third_derivative(unit):
   batch = grids.batch(lengths=(4, 3))
-  params = make(batch, 1, False, hidden=3)
+  params = make(unit, batch, 1, False, hidden=3)
   direction = jax.tree.map(np.ones_like, params)
 
   def third(run):
-    f = lambda t: jnp.sum(
-      run(jax.tree.map(lambda p, d: p + t * d, params, direction), batch, 1, False)
-    )
+    along = lambda t: jax.tree.map(lambda p, d: p + t * d, params, direction)
+    f = lambda t: jnp.sum(run(unit, along(t), batch, 1, False))
     return jax.jit(jax.grad(jax.grad(jax.grad(f))))(0.1)
 
   assert grids.difference(third(on_grid), third(plain)) < 1e-11
 
 
-def test_vmap_equals_a_loop():
+def test_vmap_equals_a_loop(unit):
   many = [grids.batch(seed) for seed in range(3)]
-  params = make(many[0], 1, True)
-  loss = lambda p, batch: jnp.sum(gru.gru(p, batch, 1, True) ** 3)
+  params = make(unit, many[0], 1, True)
+  loss = lambda p, batch: jnp.sum(unit.run(p, batch, 1, True) ** 3)
   grad = jax.jit(jax.grad(loss))
   stacked = jax.tree.map(lambda *x: np.stack(x), *many)
   ours = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(params, stacked)
@@ -109,32 +133,33 @@ def test_vmap_equals_a_loop():
 
 
 @pytest.mark.parametrize('bidirectional', [False, True])
-def test_rows_of_padding_alone_are_finite(bidirectional):
+def test_rows_of_padding_alone_are_finite(unit, bidirectional):
   batch = grids.lay([[]] * 2, np.ones((3, 5)), *np.ones((2, 2)), more=2)
-  params = make(batch, 1, bidirectional)
-  run = functools.partial(gru.gru, layers=1, bidirectional=bidirectional)
+  params = make(unit, batch, 1, bidirectional)
+  run = functools.partial(unit.run, layers=1, bidirectional=bidirectional)
   loss = lambda p: jnp.sum(run(p, batch) ** 2)
   leaves = jax.tree.leaves(jax.jit(jax.value_and_grad(loss))(params))
   assert all(np.isfinite(leaf).all() for leaf in leaves)
 
 
-def test_names_and_shapes_are_those_of_pytorch():
-  params = make(grids.batch(dim=5), 2, True, hidden=4)
+def test_names_and_shapes_are_those_of_pytorch(unit):
+  params = make(unit, grids.batch(dim=5), 2, True, hidden=4)
+  rows = unit.gates * 4
   assert {name: leaf.shape for name, leaf in params.items()} == {
     f'{name}_l{layer}{suffix}': shape
     for layer, inputs in ((0, 5), (1, 8))
     for suffix in ('', '_reverse')
     for name, shape in (
-      ('weight_ih', (12, inputs)),
-      ('weight_hh', (12, 4)),
-      ('bias_ih', (12,)),
-      ('bias_hh', (12,)),
+      ('weight_ih', (rows, inputs)),
+      ('weight_hh', (rows, 4)),
+      ('bias_ih', (rows,)),
+      ('bias_hh', (rows,)),
     )
   }
 
 
-def test_parameters_start_as_in_pytorch():
-  module = gru.Gru(100, 1)
+def test_parameters_start_as_in_pytorch(unit):
+  module = unit.module(100, 1)
   params = module.init(jax.random.key(0), grids.batch())['params']
   leaves = np.concatenate([np.ravel(x) for x in jax.tree.leaves(params)])
   assert 0.099 < np.abs(leaves).max() <= 0.1

@@ -1,4 +1,4 @@
-"""The network: its forms, its size, and nothing of it depends on padding."""
+"""The networks: their forms and sizes, and nothing of them depends on padding."""
 
 import functools
 
@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax.nets import losses, metalog
+from metalog_jax.nets import logmeta, losses, metalog
 from tests import grids
 
 small = functools.partial(metalog.Network, hidden=3)
 FORMS = {
+  'logmeta': logmeta.Network(hidden=3),
   'paper': small(),
   'released': small(bidirectional=True, attention='guide', head='linear'),
   'default': small(layers=1, pooling='mean', scale=True, peaks=True, head='linear'),
@@ -57,6 +58,24 @@ def test_paper_form_is_one_directional_without_biases_in_the_head():
   }
 
 
+def test_logmeta_has_the_sizes_of_its_authors_models():
+  h, d = 256, 768
+  assert sizes(logmeta.Network(), dim=d) == {
+    'lstm': 2 * 4 * h * (d + h + 2),
+    'attention': 2 * h + 1,
+    'head': 2 * (2 * h + 1),
+  }
+
+
+def test_logmeta_starts_as_in_pytorch():
+  network = logmeta.Network(hidden=50)
+  params = network.init(jax.random.key(0), grids.batch())['params']
+  for name, fan in (('lstm', 50), ('attention', 100), ('head', 100)):
+    values = np.abs([x for leaf in params[name].values() for x in np.ravel(leaf)])
+    assert 0.9 < values.max() * np.sqrt(fan) <= 1
+    assert all(np.abs(leaf).max() > 0 for leaf in params[name].values())
+
+
 @forms
 def test_nothing_depends_on_padding_layout_or_order(network):
   batch = grids.batch(rows=8)
@@ -75,6 +94,9 @@ def test_every_parameter_learns(network):
   batch = grids.batch(rows=8)
   params = grids.params(network, batch)
   _, grads = scores_and_gradient(network, params, batch)
+  if isinstance(network, logmeta.Network):
+    # It moves all scores of a softmax alike.
+    assert abs(grads['attention'].pop('bias')) < 1e-15
   for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
     assert np.isfinite(leaf).all(), path
     assert np.abs(leaf).max() > 1e-9, path
@@ -111,17 +133,21 @@ def test_shared_beginnings_change_nothing(name):
   assert grids.difference(ours, expected) < 1e-12
 
 
-def test_only_a_forward_reader_can_share():
+@pytest.mark.parametrize('name', ['released', 'logmeta'])
+def test_only_a_forward_reader_can_share(name):
   batch = grids.batch(share=True)
   with pytest.raises(ValueError, match='forward'):
-    FORMS['released'].init(jax.random.key(0), batch)
+    FORMS[name].init(jax.random.key(0), batch)
 
 
-def test_bfloat16_computes_close_by_and_answers_in_float32():
+@pytest.mark.parametrize(
+  'make', [functools.partial(small, layers=1), functools.partial(logmeta.Network, 3)]
+)
+def test_bfloat16_computes_close_by_and_answers_in_float32(make):
   batch = grids.batch(dtype=np.float32)
-  params = grids.params(small(layers=1), batch, dtype=np.float32)
+  params = grids.params(make(), batch, dtype=np.float32)
   exact, rough = (
-    jax.jit(small(layers=1, dtype=dtype).apply)({'params': params}, batch)
+    jax.jit(make(dtype=dtype).apply)({'params': params}, batch)
     for dtype in (None, jnp.bfloat16)
   )
   assert rough.dtype == exact.dtype == jnp.float32

@@ -1,0 +1,48 @@
+"""LogMeta's network: bidirectional LSTM, attention, two logits."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from metalog_jax import types
+from metalog_jax.nets import attention, grid, init, linear, lstm
+
+Array = types.Array
+
+
+class Network(nn.Module):
+  """Logits of a batch of sessions: [B, 2], normal and anomalous.
+
+  LogMeta's own code is not public; the form and the sizes are those of its authors'
+  earlier models, which are. They read the words of a text and attend to its padding;
+  here the steps are a session's events, and there is no padding.
+
+  Attributes:
+    hidden: H, the size of the state of one direction.
+    dtype: what to compute in; by default the type of the parameters. Logits come
+      back as float32 at least.
+
+  References:
+    Sun et al, LogRoBERTa, Automated Software Engineering 2025; Sun et al, SemiRALD,
+    Information and Software Technology 183, 2025.
+  """
+
+  hidden: int = 256
+  dtype: Any = None
+
+  def __call__(self, batch: types.Batch) -> Array:
+    return self.attend(batch)[0]
+
+  @nn.compact
+  def attend(self, batch: types.Batch) -> tuple[Array, Array]:
+    """Logits [B, 2], and the attention weight of every place [N']."""
+    batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
+    reader = lstm.Lstm(self.hidden, bidirectional=True, dtype=self.dtype, name='lstm')
+    states = grid.places(reader(batch), batch)
+    attend = attention.ScoreAttention(self.dtype, name='attention')
+    context, weights = attend(states, batch)
+    start = init.uniform(context.shape[-1])
+    head = linear.Linear(2, dtype=self.dtype, bias_init=start, name='head')
+    logits = head(context)
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), weights
