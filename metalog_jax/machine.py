@@ -1,10 +1,11 @@
 """What a program asks of the machine before its first computation."""
 
-import ctypes
 import os
 import pathlib
 
 import jax
+
+from metalog_jax import memory
 
 MOST_CORES = 4  # as devices, unless more are asked for: batches are small
 
@@ -18,7 +19,7 @@ def use(devices: int = 0) -> None:
   """
   use_compilation_cache()
   jax.config.update('jax_num_cpu_devices', devices or min(os.cpu_count(), MOST_CORES))
-  keep_freed_memory()
+  memory.keep_freed()
 
 
 def join(address: str = '', processes: int = 0, number: int = -1) -> None:
@@ -48,18 +49,3 @@ def use_compilation_cache() -> None:
   jax.config.update('jax_compilation_cache_dir', str(folder))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
-
-
-def keep_freed_memory() -> None:
-  """Keeps the memory of a step's temporaries for the next step.
-
-  The C library gives large blocks back to the system when they are freed, and the
-  system clears every page when it hands them out again: a third of a meta-step.
-  """
-  try:
-    mallopt = ctypes.CDLL(None).mallopt
-  except (AttributeError, OSError, TypeError):
-    return  # another C library
-  most = 2**31 - 1
-  for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-    mallopt(parameter, most)

@@ -8,7 +8,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
   ['types'],
-  ['flags', 'machine'],
+  ['flags', 'memory'],
+  ['machine'],
   ['logs'],
   ['embeddings'],
   ['nets'],

@@ -19,15 +19,12 @@ from typing import Any
 import numpy as np
 
 from experiments.benches import machine, variants
+from metalog_jax import memory
 
 THREADS = 2
 LEAST = 0.5  # seconds of a sample: the kernel counts what others do in 0.01 s
 MOST = 10  # runs in one sample, whose mean it is
 SETTINGS = {
-  # XLA's and PyTorch's big temporaries stay with the process. By default glibc gives
-  # them back to the kernel after every step and gets them again page by page.
-  'GLIBC_TUNABLES': 'glibc.malloc.mmap_threshold=8589934592'
-  ':glibc.malloc.trim_threshold=17179869184',
   'OMP_NUM_THREADS': str(THREADS),
   'JAX_PLATFORMS': 'cpu',
   'JAX_ENABLE_COMPILATION_CACHE': 'false',
@@ -90,6 +87,7 @@ def ready(runner: variants.Runner, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(spec: dict[str, Any]) -> None:
+  memory.keep_freed()  # PyTorch's too
   answers = os.fdopen(os.dup(1), 'w')  # what libraries print must not come between
   os.dup2(2, 1)
 
