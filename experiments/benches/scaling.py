@@ -147,7 +147,7 @@ def _problem(point: Point, variant: variants.Variant):
   import jax.numpy as jnp
   import optax
 
-  from metalog_jax import memory, meta, types
+  from metalog_jax import meta, types
   from metalog_jax.meta import mesh
   from metalog_jax.nets import losses
   from metalog_jax.nets import metalog as nets
