@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.benches import machine, turns, variants, worker
+from metalog_jax import memory
 
 PACKAGES = ('jax', 'flax', 'optax', 'numpy')
 SAMPLES = 5
