@@ -14,6 +14,7 @@ LABELS = {
   'cosine': 'cosine with the exact gradient',
   'difference': '|difference| / |exact|',
   'ratio': '|gradient| / |exact|',
+  'size': '|exact|',
 }
 
 

@@ -5,30 +5,47 @@ from typing import Any
 
 from experiments.studies import outcome as outcomes
 from metalog_jax.evaluation.document import blocks
-from metalog_jax.meta import compare, study
+from metalog_jax.meta import compare, gradients, study
 
 
 def along(found: Sequence[dict[str, Any]]) -> blocks.Table:
   """Ways by points: the whole gradient, the query's term, and the parts."""
-  rows = []
+  rows, of = [], []
   for point in found:
     for way, parts in point['ways'].items():
-      if way == study.REFERENCE:
+      if way in gradients.EXACT:
         continue
-      groups = [name for name in parts if '/' not in name]
-      of = [name for name in groups if name not in (compare.ALL, study.QUERY)]
-      cells = [_cosine(parts[compare.ALL]), *_sizes(parts[compare.ALL])]
-      cells.append(_percent(parts[study.QUERY]['difference']))
+      whole = parts[compare.ALL]
+      top = [name for name in parts if '/' not in name]
+      of = [name for name in top if name not in (compare.ALL, study.QUERY)]
+      cells = [_figure(whole['size']['mean']), _cosine(whole), _least(whole['cosine'])]
+      cells += [_percent(whole['difference']), _figure(whole['ratio']['mean'], '.4g')]
+      cells.append(_percent(parts[study.QUERY]['difference'], spread=False))
       cells += [_percent(parts[name]['difference'], spread=False) for name in of]
       rows.append([point['at'], way, *cells])
+  head = ['at', 'way', '|exact|', 'cosine', 'least', 'difference %', 'length ratio']
   return blocks.Table(
-    head=['at', 'way', 'cosine', 'difference %', 'length ratio', 'of the query term %']
-    + [f'{name} %' for name in of],
+    head=[*head, 'of query term %', *(f'{name} %' for name in of)],
     rows=rows,
-    caption='Mean ± standard deviation over tasks; difference: |way - exact| / '
-    '|exact|; the last columns are the same for a part of the objective or of the '
-    'parameters.',
+    caption='Mean ± standard deviation over tasks; least: the worst task; difference: '
+    '|way - exact| / |exact|; the last columns are the same for a part of the '
+    'objective or of the parameters. Where |exact| is next to nothing, relative '
+    f'figures say little. {_exact(found)}',
     words=2,
+  )
+
+
+def _exact(found: Sequence[dict[str, Any]]) -> str:
+  """How far the exact ways are from each other, at worst."""
+  names = [way for way in found[0]['ways'] if way in gradients.EXACT]
+  names = [way for way in names if way != study.REFERENCE]
+  if not names:
+    return ''
+  every = [point['ways'][way][compare.ALL]['difference'] for point in found
+           for way in names]  # fmt: skip
+  worst = max(value for of in every for value in of['each'] if value is not None)
+  return (
+    f'Exact is {study.REFERENCE}; {", ".join(names)} differ by {worst:.1e} at most.'
   )
 
 
@@ -116,6 +133,12 @@ def _ascii(cell: str) -> str:
   return cell.replace('±', '+-').replace('–', '-')
 
 
+def _figure(value: float | None, form: str = '.3g') -> str:
+  if value is None:
+    return '–'
+  return f'{value:,.0f}' if abs(value) >= 1000 else format(value, form)
+
+
 def _cosine(part: dict[str, Any]) -> str:
   mean, std = part['cosine']['mean'], part['cosine']['std']
   if mean is None:
@@ -123,9 +146,9 @@ def _cosine(part: dict[str, Any]) -> str:
   return f'{mean:.4f}' + ('' if std is None else f' ± {std:.4f}')
 
 
-def _sizes(part: dict[str, Any]) -> list[str]:
-  ratio = part['ratio']['mean']
-  return [_percent(part['difference']), '–' if ratio is None else f'{ratio:.3f}']
+def _least(value: dict[str, Any]) -> str:
+  known = [v for v in value['each'] if v is not None]
+  return f'{min(known):.4f}' if known else '–'
 
 
 def _pair(part: dict[str, Any]) -> str:
@@ -139,5 +162,5 @@ def _percent(value: dict[str, Any], spread: bool = True) -> str:
   mean, std = value['mean'], value['std']
   if mean is None:
     return '–'
-  text = f'{100 * mean:.3g}'
-  return text if std is None or not spread else f'{text} ± {100 * std:.2g}'
+  text = _figure(100 * mean)
+  return text if std is None or not spread else f'{text} ± {_figure(100 * std)}'

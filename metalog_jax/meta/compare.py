@@ -19,6 +19,7 @@ class Distance(NamedTuple):
   cosine: float  # of the angle between a and b, -1..1
   difference: float  # |a - b| / |b|
   ratio: float  # |a| / |b|
+  size: float  # |b|: where it is next to nothing, relative figures say little
 
 
 def distance(a: Any, b: Any) -> Distance:
@@ -63,8 +64,8 @@ def _flat(leaves: list) -> np.ndarray:
 def _of_flat(a: np.ndarray, b: np.ndarray) -> Distance:
   size, exact, apart = (float(np.linalg.norm(x)) for x in (a, b, a - b))
   if not apart:
-    return Distance(1.0, 0.0, 1.0)
+    return Distance(1.0, 0.0, 1.0, exact)
   over = lambda x, y: x / y if y else math.nan
   return Distance(
-    over(float(a @ b), size * exact), over(apart, exact), over(size, exact)
+    over(float(a @ b), size * exact), over(apart, exact), over(size, exact), exact
   )

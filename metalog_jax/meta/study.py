@@ -17,7 +17,7 @@ from metalog_jax.meta import compare, gradients, inner, outer
 
 REFERENCE = 'mixed'  # exact, and the one that keeps least
 FIRST = 'first'
-PULLED = 'exact, pulled'
+PULLED = 'pulled exact'
 QUERY = 'query term'  # the part of the objective that the ways differ in
 LEAVES = 99  # keys from the root: more than any pytree of parameters has
 

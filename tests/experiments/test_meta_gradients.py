@@ -58,7 +58,7 @@ def test_the_files_have_what_was_measured(done):
     assert list(point['ways']) == ways
     for parts in point['ways'].values():
       assert list(parts)[: len(PARTS)] == PARTS and 'gru/weight_hh_l0' in parts
-      for measure in ('cosine', 'difference', 'ratio'):
+      for measure in ('cosine', 'difference', 'ratio', 'size'):
         assert len(parts['all'][measure]['each']) == 2
   assert list(found['costs']) == ways and found['outcome'] is None
   for cost in found['costs'].values():
