@@ -24,7 +24,8 @@ class Detector(NamedTuple):
 
   state is any pytree of arrays. `step`, `score` and `explain` are pure and jitted
   by the caller. A method in closed form does its work in `init` and has
-  `batches = step = None`.
+  `batches = step = None`. The loss of `objective` reads the rows of one device and
+  adds up over the mesh's axis ROWS.
   """
 
   init: Callable  # (key, transfer) -> state; host work allowed
@@ -37,6 +38,7 @@ class Detector(NamedTuple):
   max_events: int  # sessions are cut to this many events
   patience: int  # validations without a better one before training stops; 0: never
   way: Callable | None = None  # (state, batch) -> (how the gradient is taken, why)
+  objective: tuple[Callable, Any] | None = None  # (loss_fn, MetaConfig) of `step`
 
 
 def blind(transfer: types.Transfer, needs: frozenset[str]) -> types.Transfer:

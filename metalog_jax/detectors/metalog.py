@@ -199,6 +199,7 @@ def make(config: Config) -> base.Detector:
     max_events=config.max_events,
     patience=config.patience,
     way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
+    objective=(loss, meta),
   )
 
 

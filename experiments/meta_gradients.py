@@ -1,0 +1,137 @@
+r"""How far each way to take the meta-gradient is from the exact one, and what it costs.
+
+  python -m experiments.meta_gradients --model=runs/hdfs_to_bgl --out=studies/a
+  python -m experiments.meta_gradients --source=systems/hdfs --target=systems/bgl \
+    --train_steps=0,50,200 --out=studies/b
+
+Looks at real tasks of the detector's stream: first order, truncated, implicit and
+Reptile against the exact gradient, and the exact ways against each other. With a
+--model, its settings, data and checkpoint are taken, unless flags say otherwise;
+without one, a training is made here as the settings say, and looked at on the way.
+--seeds=5 also trains to the end in first and in second order and compares results.
+
+Writes meta_gradients.json, meta_gradients.md and figures into --out. Settings of the
+method are dotted flags (--metalog.inner_lr=0.02) over a --preset.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from experiments import main as program
+from metalog_jax import flags as config_flags
+from metalog_jax.detectors import registry
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string('model', None, 'run folder of experiments.train to look into')
+flags.DEFINE_string('detector', 'metalog', 'which method, without a --model')
+flags.DEFINE_string('preset', 'default', 'settings to start from, without a --model')
+flags.DEFINE_list('source', [], 'System folders whose labels are all known')
+flags.DEFINE_string('target', '', 'System folder to detect anomalies in')
+flags.DEFINE_string('target_normals', '30%', 'labelled normals: a count or a share')
+flags.DEFINE_string('target_anomalies', '1%', 'labelled anomalies: count or share')
+flags.DEFINE_enum(
+  'split',
+  'chronological',
+  ['chronological', 'tail', 'random'],
+  'which target sessions are for training',
+)
+flags.DEFINE_float('validation', 0.2, 'share of the labels held out, as in train')
+flags.DEFINE_string('vectors', None, 'word vectors: a name or a file')
+flags.DEFINE_integer('seed', 0, 'of labels drawn, batches and initial weights', 0)
+flags.DEFINE_string('out', None, 'folder to write into', required=True)
+flags.DEFINE_list('ways', [], 'ways to look at: first, implicit, ...; none: all')
+flags.DEFINE_integer('tasks', 8, 'tasks to look at; the spread is over them', 1)
+flags.DEFINE_list(
+  'train_steps', ['0'], 'look after so many meta-steps of a training made here'
+)
+flags.DEFINE_list('inner_lrs', [], 'inner learning rates of the grid; none: no grid')
+flags.DEFINE_list('inner_steps', ['1', '5', '10'], 'inner steps of the grid')
+flags.DEFINE_list('grid_ways', ['first'], 'ways of the grid: first, reptile, ...')
+flags.DEFINE_integer('grid_tasks', 4, 'tasks in each cell of the grid', 1)
+flags.DEFINE_bool('costs', True, 'measure time, memory and compilation of each way')
+flags.DEFINE_integer(
+  'seeds', 0, 'train to the end with so many seeds in each of --orders; resumable', 0
+)
+flags.DEFINE_list('orders', ['first', 'second'], 'of --seeds; also: truncated')
+flags.DEFINE_integer(
+  'devices', 0, 'CPU cores that training shares each batch out to; 0: all, up to 4', 0
+)
+
+
+def main() -> None:
+  """Measures what was asked for and writes it."""
+  from experiments.studies import plan as plans  # jax: not for --help
+  from experiments.studies import report
+  from metalog_jax import machine
+
+  machine.use(FLAGS.devices)
+  model = pathlib.Path(FLAGS.model) if FLAGS.model else None
+  plan = plans.Plan(
+    model=model,
+    ways=tuple(FLAGS.ways),
+    tasks=FLAGS.tasks,
+    train_steps=tuple(sorted(_numbers('train_steps', int))),
+    inner_lrs=_numbers('inner_lrs', float),
+    inner_steps=_numbers('inner_steps', int),
+    grid_ways=tuple(FLAGS.grid_ways),
+    grid_tasks=FLAGS.grid_tasks,
+    costs=FLAGS.costs,
+    seeds=FLAGS.seeds,
+    orders=tuple(FLAGS.orders),
+  )
+  out = pathlib.Path(FLAGS.out)
+  found = plans.run(_job(model), plan, out)
+  print(report.console(found))
+  print(f'report: {report.write(found, out)}')
+
+
+def _job(model: pathlib.Path | None):
+  """The job to study: the model's or the preset's, and the flags given over it."""
+  from experiments.studies import subject
+  from metalog_jax import job, transfer
+
+  if model:
+    base = subject.job_of(model)
+  else:
+    presets = registry.get(FLAGS.detector).PRESETS
+    if FLAGS.preset not in presets:
+      raise ValueError(f'--preset={FLAGS.preset} is not one of {", ".join(presets)}')
+    data = transfer.Options(target_normals='30%', target_anomalies='1%')
+    base = job.Job(FLAGS.detector, FLAGS.preset, presets[FLAGS.preset], data)
+  method = config_flags.read(base.detector, base.method)
+  if FLAGS.vectors:
+    embedding = dataclasses.replace(method.embedding, vectors=FLAGS.vectors)
+    method = dataclasses.replace(method, embedding=embedding)
+  fields = {f.name for f in dataclasses.fields(base.data)}
+  given = {
+    name: tuple(FLAGS[name].value) if name == 'source' else FLAGS[name].value
+    for name in fields
+    if name in FLAGS and FLAGS[name].present
+  }
+  return dataclasses.replace(
+    base, method=method, data=dataclasses.replace(base.data, **given)
+  )
+
+
+def _numbers(flag: str, kind: type) -> tuple:
+  """The numbers of a list flag.
+
+  Raises:
+    ValueError: one of them is no such number, or negative.
+  """
+  try:
+    numbers = tuple(kind(text) for text in FLAGS[flag].value)
+  except ValueError:
+    numbers = (-1,)
+  if min(numbers, default=0) < 0:
+    raise ValueError(f'--{flag}={",".join(FLAGS[flag].value)}: numbers >= 0 are needed')
+  return numbers
+
+
+if __name__ == '__main__':
+  for name, module in registry.DETECTORS.items():
+    config_flags.define(name, module.Config())
+  flags.adopt_module_key_flags(config_flags)
+  program.run(main)
