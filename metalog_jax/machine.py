@@ -20,8 +20,10 @@ def use(devices: int = 0) -> None:
       `MOST_CORES`. No meaning on GPU and TPU.
   """
   use_compilation_cache()
-  jax.config.update('jax_num_cpu_devices', devices or min(os.cpu_count(), MOST_CORES))
   memory.keep_freed()
+  if 'host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
+    jax.config.update('jax_num_cpu_devices', devices or min(cores, MOST_CORES))
 
 
 def join(address: str = '', processes: int = 0, number: int = -1) -> None:
