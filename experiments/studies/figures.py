@@ -19,12 +19,13 @@ LABELS = {
 
 
 def along(ax, found: Sequence[dict[str, Any]], ways: Sequence[str], measure: str):
-  """A measure of each way over the training steps; bars are one std over tasks."""
+  """A measure of each way along training: mean, and the least and most of the tasks."""
   places = np.arange(len(found))
   for index, way in enumerate(ways):
-    of = [point['ways'][way][compare.ALL][measure] for point in found]
-    means = [x['mean'] for x in of]
-    spreads = [x['std'] or 0 for x in of]
+    of = [point['ways'][way][compare.ALL][measure]['each'] for point in found]
+    each = [[v for v in values if v is not None] or [np.nan] for values in of]
+    low, means, high = ([end(v) for v in each] for end in (min, np.mean, max))
+    spreads = np.abs(np.array([low, high]) - means)
     style = {'marker': 'o^sDvP'[index % 6], 'color': f'C{index % 6}', 'capsize': 3}
     style['linestyle'] = ('-', '--')[index // 6 % 2]
     shift = 0.05 * (index - len(ways) / 2)  # so that bars do not hide each other

@@ -70,11 +70,11 @@ def console(found: dict[str, Any]) -> str:
   lines = []
   for block in blocks_of(found):
     if isinstance(block, blocks.Title):
-      lines.append(f'{block.text}: {block.subtitle}'.replace('→', '->'))
+      lines.append(tables.ascii_of(f'{block.text}: {block.subtitle}'))
     elif isinstance(block, blocks.Heading):
       lines += ['', block.text]
     elif isinstance(block, blocks.Table):
-      lines += [tables.text(block), block.caption.replace('±', '+-')]
+      lines += [tables.text(block), tables.ascii_of(block.caption)]
   return '\n'.join(lines)
 
 

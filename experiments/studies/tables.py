@@ -7,6 +7,8 @@ from experiments.studies import outcome as outcomes
 from metalog_jax.evaluation.document import blocks
 from metalog_jax.meta import compare, gradients, study
 
+_PLAIN = {'±': '+-', '–': '-', '≥': '>=', '→': '->'}
+
 
 def along(found: Sequence[dict[str, Any]]) -> blocks.Table:
   """Ways by points: the whole gradient, the query's term, and the parts."""
@@ -76,7 +78,7 @@ def costs(found: dict[str, dict[str, Any]]) -> blocks.Table:
       way,
       f'{1e3 * cost["seconds_per_step"]:.0f}',
       f'{cost["temporary_bytes"] / 2**20:.1f}',
-      f'{cost["flops"] / 1e9:.3g}',
+      ('≥ ' if cost['open_loops'] else '') + f'{cost["flops"] / 1e9:.3g}',
       f'{cost["compile_seconds"]:.1f}',
       f'{cost["load"]:.1f}',
     ]
@@ -86,7 +88,8 @@ def costs(found: dict[str, dict[str, Any]]) -> blocks.Table:
     head=['way', 'ms a step', 'temporary MiB', 'GFLOP', 'compilation s', 'load'],
     rows=rows,
     caption='Of one whole meta-step. Load: processes that wanted to run on the machine '
-    'then; where there were more than cores, times say little, memory and work do.',
+    'then; where there were more than cores, times say little, memory and work do. '
+    '≥: has a loop whose length is data, counted once.',
   )
 
 
@@ -120,7 +123,7 @@ def outcome(found: dict[str, Any]) -> blocks.Table:
 def text(table: blocks.Table) -> str:
   """A table for a terminal."""
   lines = [list(table.head), *(list(row) for row in table.rows)]
-  lines = [[_ascii(cell) for cell in line] for line in lines]
+  lines = [[ascii_of(cell) for cell in line] for line in lines]
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   side = lambda i: str.ljust if i < table.words else str.rjust
   return '\n'.join(
@@ -129,8 +132,11 @@ def text(table: blocks.Table) -> str:
   )
 
 
-def _ascii(cell: str) -> str:
-  return cell.replace('±', '+-').replace('–', '-')
+def ascii_of(text: str) -> str:
+  """What every terminal shows."""
+  for sign, plain in _PLAIN.items():
+    text = text.replace(sign, plain)
+  return text
 
 
 def _figure(value: float | None, form: str = '.3g') -> str:
