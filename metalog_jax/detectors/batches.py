@@ -183,7 +183,7 @@ def _share(trie, paths, room):
     return None
   own, cells = found
   total = room.steps * room.cells
-  cell_of = lambda x: np.where(x < 0, total, cells[np.searchsorted(own, x) % len(own)])
+  cell_of = lambda x: np.where(x < 0, total, cells[np.searchsorted(own, x)])
   events, parents = np.zeros(total, np.int32), np.full(total, total, np.int32)
   events[cells], parents[cells] = trie.events[own], cell_of(trie.parents[own])
   shape = (room.steps, room.cells)

@@ -70,9 +70,9 @@ def schedule(
     Node numbers in ascending order and the flat cell of each, or None if the grid is
     too small.
   """
-  nodes, place = np.unique(np.concatenate([*paths]), return_inverse=True)
+  nodes, place = np.unique(_joined(paths), return_inverse=True)
   height = np.zeros(len(nodes), np.int64)
-  ahead = np.concatenate([np.arange(len(p), 0, -1) for p in paths])
+  ahead = _joined([np.arange(len(p), 0, -1) for p in paths])
   np.maximum.at(height, place, ahead)
   children: dict[int, list[tuple[int, int]]] = {}
   for i, parent in enumerate(parents[nodes].tolist()):
@@ -90,7 +90,11 @@ def schedule(
 
 def fewest_rows(paths: Sequence[np.ndarray], parents: np.ndarray, steps: int) -> int:
   """The rows that `schedule` needs."""
-  rows = max(1, -(-len(np.unique(np.concatenate([*paths]))) // steps))
+  rows = max(1, -(-len(np.unique(_joined(paths))) // steps))
   while schedule(paths, parents, steps, rows) is None:
     rows += 1
   return rows
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+  return np.concatenate([np.zeros(0, np.int64), *arrays])

@@ -51,6 +51,22 @@ def test_a_batch_holds_its_draws_with_their_number(rows, merge, share, data):
   assert +found == expected
 
 
+@hypothesis.given(SESSIONS, st.integers(1, 5))
+def test_every_session_is_dealt_to_one_device(rows, num):
+  seqs = batches.sequences(builders.sessions(rows), 0, 100, True)
+  draw = batches.drawn(seqs.inverse, np.arange(len(rows)) % 2)
+  parts = batches.deal(seqs, draw, num)
+  assert len(parts) == num
+  room = batches.fit_room([(seqs, part) for part in parts], 40, 12)
+  if len(set(seqs.lengths)) == 1:  # shared even where it pays nothing
+    room = room._replace(cells=40)
+  laid = [batches.assemble(np.zeros((4, 2)), seqs, part, room) for part in parts]
+  found = sum((b.weights @ (10 + b.labels) for b in laid), 0.0)
+  assert found == np.sum(10 + np.arange(len(rows)) % 2)
+  in_parts = np.concatenate([part.rows for part in parts])
+  assert sorted(in_parts.tolist()) == sorted(draw.rows.tolist())
+
+
 @hypothesis.given(SESSIONS)
 def test_shared_cells_are_the_different_beginnings(rows):
   seqs = batches.sequences(builders.sessions(rows), 0, 100, True)
