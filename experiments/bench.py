@@ -27,7 +27,7 @@ _SAMPLES = flags.DEFINE_integer(
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Seed of simulated data.', lower_bound=0)
 _VARIANTS = flags.DEFINE_list(
-  'variants', [], 'Parts of names of variants; all if empty.'
+  'variants', [], 'Names of variants, or parts of names; all if empty.'
 )
 _WORKLOADS = flags.DEFINE_list('workloads', [], "Workloads; the suite's if empty.")
 _SYSTEMS = flags.DEFINE_list(
@@ -64,7 +64,11 @@ def _options(suite) -> turns.Options:
     ValueError: a name that the suite does not know.
   """
   known = list(suite.VARIANTS)
-  names = [n for n in known if any(part.strip() in n for part in _VARIANTS.value)]
+  parts = [part.strip() for part in _VARIANTS.value]
+  is_asked = lambda name: any(
+    part == name if part in known else part in name for part in parts
+  )
+  names = list(filter(is_asked, known))
   if _VARIANTS.value and not names:
     raise ValueError(f'--variants: nothing like that among {known}')
   if not all('=' in pair for pair in _SYSTEMS.value):
