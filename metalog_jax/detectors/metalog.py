@@ -130,39 +130,11 @@ def make(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
   import jax  # here, so that flags can be read without waiting for jax
   import jax.numpy as jnp
-  import optax
 
-  from metalog_jax.meta import inner, mesh, outer
+  from metalog_jax.meta import mesh, outer
   from metalog_jax.nets import losses
-  from metalog_jax.nets import metalog as nets
 
-  net = nets.Network(
-    hidden=config.hidden,
-    layers=config.layers,
-    bidirectional=config.bidirectional,
-    attention=config.attention,
-    pooling=config.pooling,
-    scale=config.scale,
-    peaks=config.peaks,
-    head=config.head,
-  )
-  optimizer = optax.adam(
-    optax.exponential_decay(config.outer_lr, 1000, config.lr_decay, staircase=True),
-    b2=config.adam_b2,
-    eps=config.adam_eps,
-  )
-  meta = inner.MetaConfig(
-    inner_lr=config.inner_lr,
-    inner_steps=config.inner_steps,
-    order=config.order,
-    gradient=config.gradient,
-    support_weight=config.source_weight,
-    query_weight=config.target_weight,
-    support_per_step=config.inner_steps > 0,
-    truncate=config.truncate,
-    proximal=config.proximal,
-  )
-
+  net, optimizer, meta = _network(config), _optimizer(config), _objective(config)
   devices = mesh.make()
 
   def loss(params, batch):
@@ -200,6 +172,44 @@ def make(config: Config) -> base.Detector:
     patience=config.patience,
     way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
     objective=(loss, meta),
+  )
+
+
+def _network(config: Config):
+  from metalog_jax.nets import metalog as nets
+
+  return nets.Network(
+    hidden=config.hidden,
+    layers=config.layers,
+    bidirectional=config.bidirectional,
+    attention=config.attention,
+    pooling=config.pooling,
+    scale=config.scale,
+    peaks=config.peaks,
+    head=config.head,
+  )
+
+
+def _optimizer(config: Config):
+  import optax
+
+  rate = optax.exponential_decay(config.outer_lr, 1000, config.lr_decay, staircase=True)
+  return optax.adam(rate, b2=config.adam_b2, eps=config.adam_eps)
+
+
+def _objective(config: Config):
+  from metalog_jax.meta import inner
+
+  return inner.MetaConfig(
+    inner_lr=config.inner_lr,
+    inner_steps=config.inner_steps,
+    order=config.order,
+    gradient=config.gradient,
+    support_weight=config.source_weight,
+    query_weight=config.target_weight,
+    support_per_step=config.inner_steps > 0,
+    truncate=config.truncate,
+    proximal=config.proximal,
   )
 
 
