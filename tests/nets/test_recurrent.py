@@ -24,7 +24,7 @@ class Unit(NamedTuple):
 
 
 def lstm_step(carry, x, w, b):
-  carry, _ = lstm_recurrence.cell(x + b, carry, w)
+  carry, *_ = lstm_recurrence.cell(x + b, carry, w)
   return carry, carry[w.shape[1] :]
 
 
