@@ -86,23 +86,19 @@ def make_meta_step(
   must add up over the axis `mesh.ROWS`; see `mesh`.
   """
 
-  def over_tasks(params, tasks):
+  def gradient(params, tasks):
+    """Means over the tasks of the gradients and of the metrics."""
     if mesh:  # each device adapts to its own tasks
       params = jax.tree.map(meshes.vary, params)
     way, _ = choose(loss_fn, params, tasks, config)
     chosen = dataclasses.replace(config, gradient=way) if way != 'first' else config
     objective = lambda params, task: _objective(loss_fn, params, task, chosen)
-    if _num(tasks) == 1:
-      results = objective(params, jax.tree.map(lambda x: x[0], tasks))
-    else:
-      results = jax.vmap(objective, in_axes=(None, 0))(params, tasks)
-      results = jax.tree.map(lambda x: x.mean(0), results)
+    mean = _mean_in_turn if _are_in_turn(config) else _mean_side_by_side
+    results = mean(objective, params, tasks, meshes.vary if mesh else lambda x: x)
     return jax.lax.pmean(results, meshes.TASKS) if mesh else results
 
   def step(state, tasks):
-    (_, metrics), grads = jax.value_and_grad(over_tasks, has_aux=True)(
-      state.params, tasks
-    )
+    grads, metrics = gradient(state.params, tasks)
     updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
     params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), state.params, updates)
     return State(params, optimizer_state, state.step + 1), metrics
@@ -132,7 +128,40 @@ def choose(
     jax.tree.map(lambda x: x[0], t.support),
   )
   shapes = jax.eval_shape(split, params, tasks)
-  return inner.choose(loss_fn, *shapes, config, _num(tasks))
+  at_once = 1 if _are_in_turn(config) else _num(tasks)
+  return inner.choose(loss_fn, *shapes, config, at_once)
+
+
+def _are_in_turn(config: inner.MetaConfig) -> bool:
+  """Whether a device takes its tasks one after another.
+
+  A processor is no quicker with many small products of different parameters than
+  with one after another, whose temporaries stay in its caches.
+  """
+  is_cpu = jax.default_backend() == 'cpu'
+  return is_cpu if config.tasks == 'auto' else config.tasks == 'in_turn'
+
+
+def _mean_in_turn(objective, params, tasks, vary):
+  """Means over the tasks of (gradients, metrics), with the memory of one task."""
+  num, gradient = _num(tasks), jax.grad(objective, has_aux=True)
+  if num == 1:
+    return gradient(params, jax.tree.map(lambda x: x[0], tasks))
+
+  def add(total, task):
+    return jax.tree.map(jnp.add, total, gradient(params, task)), None
+
+  shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], tasks))
+  zeros = jax.tree.map(lambda x: vary(jnp.zeros(x.shape, x.dtype)), shapes)
+  return jax.tree.map(lambda x: x / num, jax.lax.scan(add, zeros, tasks)[0])
+
+
+def _mean_side_by_side(objective, params, tasks, vary):
+  def mean(params):
+    results = jax.vmap(objective, in_axes=(None, 0))(params, tasks)
+    return jax.tree.map(lambda x: x.mean(0), results)
+
+  return jax.grad(mean, has_aux=True)(params)
 
 
 def _num(tasks: types.Task) -> int:
