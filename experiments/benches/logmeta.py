@@ -40,7 +40,9 @@ def _table() -> dict[str, Variant]:
     table[how] = torch(how)
     table[f'{how}, first order'] = torch(how, 'first')
   table['ours, tasks side by side'] = Variant('jax', 'side by side')
-  table['ours, tasks side by side, 2 devices'] = Variant('jax', 'side by side', devices=2)
+  table['ours, tasks side by side, 2 devices'] = Variant(
+    'jax', 'side by side', devices=2
+  )
   table['ours, first order'] = Variant('jax', 'ours', 'first')
   return table
 

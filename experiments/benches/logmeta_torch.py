@@ -56,7 +56,9 @@ def hand_cell(params: dict, x: torch.Tensor) -> torch.Tensor:
 
 
 def _loss(read: Callable) -> Callable:
-  return lambda params, x, labels: F.cross_entropy(attend(params, read(params, x)), labels)
+  return lambda params, x, labels: F.cross_entropy(
+    attend(params, read(params, x)), labels
+  )
 
 
 def in_turn(workload, variant, loss) -> Callable:
@@ -102,14 +104,19 @@ def at_once(workload, variant, loss) -> Callable:
 
 def build(workload: logmeta.Workload, variant: Variant, num: int) -> Runner:
   """`num` steps in turn, each a step of Adam on its meta-gradient."""
-  params = {n: nn.Parameter(torch.tensor(x)) for n, x in logmeta.params(workload).items()}
+  params = {
+    n: nn.Parameter(torch.tensor(x)) for n, x in logmeta.params(workload).items()
+  }
   module = nn.LSTM(workload.dim, workload.hidden, batch_first=True, bidirectional=True)
   read = library_cell(module) if variant.how == 'nn.LSTM' else hand_cell
   make = at_once if variant.how == 'torch.func vmap' else in_turn
   backward = make(workload, variant, _loss(read))
   table = torch.from_numpy(logmeta.vectors(workload))
   steps = [
-    [(table[torch.from_numpy(p.events).long()], torch.from_numpy(p.labels)) for p in parts]
+    [
+      (table[torch.from_numpy(p.events).long()], torch.from_numpy(p.labels))
+      for p in parts
+    ]
     for parts in (logmeta.tasks(workload, i) for i in range(num))
   ]
   optimizer = torch.optim.Adam(list(params.values()), 2e-3)

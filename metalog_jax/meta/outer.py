@@ -93,7 +93,8 @@ def make_meta_step(
     way, _ = choose(loss_fn, params, tasks, config)
     chosen = dataclasses.replace(config, gradient=way) if way != 'first' else config
     objective = lambda params, task: _objective(loss_fn, params, task, chosen)
-    mean = _mean_in_turn if _are_in_turn(config) else _mean_side_by_side
+    alone = _num(tasks) == 1
+    mean = _mean_in_turn if alone or _are_in_turn(config) else _mean_side_by_side
     results = mean(objective, params, tasks, meshes.vary if mesh else lambda x: x)
     return jax.lax.pmean(results, meshes.TASKS) if mesh else results
 

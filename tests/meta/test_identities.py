@@ -96,10 +96,12 @@ def test_maml_is_the_case_without_support_loss():
 
 
 @pytest.mark.parametrize('num', [1, 3])
-def test_a_step_takes_the_mean_over_tasks(num):
+@pytest.mark.parametrize('how', ['in_turn', 'side_by_side'])
+def test_a_step_takes_the_mean_over_tasks(how, num):
   loss_fn, params, tasks = problems.regression(steps=3, num=num)
   optimizer = optax.sgd(0.5)
-  step = meta.make_meta_step(loss_fn, optimizer, CONFIG)
+  config = dataclasses.replace(CONFIG, tasks=how)
+  step = meta.make_meta_step(loss_fn, optimizer, config)
   state, metrics = step(meta.init_state(params, optimizer), tasks)
   each = [
     meta.meta_grad(loss_fn, params, jax.tree.map(lambda x: x[i], tasks), CONFIG)  # noqa: B023

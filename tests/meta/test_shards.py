@@ -7,6 +7,7 @@ import sys
 import pytest
 
 PROGRAM = """
+import dataclasses
 import jax
 import numpy as np
 import optax
@@ -45,12 +46,13 @@ for way in ['first', 'auto', 'truncated', 'implicit', 'reptile', *gradients.EXAC
     inner_lr=0.1, inner_steps=2, proximal=5.0, truncate=1, cg_tol=1e-12, **named
   )
   one = stepped(loss_fn(lambda x: x), config, whole)
-  for along in (1, 2):
+  for along, how in ((1, 'side_by_side'), (1, 'in_turn'), (2, 'auto')):
+    config = dataclasses.replace(config, tasks=how)
     devices = mesh.make(tasks=along)
     tasks = jax.tree.map(lambda x: cut(x, 2 // along), whole)
     error = grids.difference(stepped(summed, config, tasks, devices), one)
-    print(way, along, error, flush=True)
-    assert error < 1e-12, (way, along, error)
+    print(way, along, how, error, flush=True)
+    assert error < 1e-12, (way, along, how, error)
 """
 
 
