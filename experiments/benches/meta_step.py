@@ -143,15 +143,27 @@ def _rows(workload: str, expected: dict[str, str], options) -> list[dict[str, An
     )
     for name, variant in chosen.items()
   }
+  again = {
+    name: turns.compile_again(*specs[name], options.limit)
+    for name in OURS
+    if name in specs
+  }
   return [
-    row(workload, chosen[facts['variant']], facts)
+    row(
+      workload,
+      chosen[facts['variant']],
+      facts | {'compile_cached_s': again.get(facts['variant'])},
+    )
     for facts in turns.measure(specs, options)
   ]
 
 
 def row(workload: str, variant: variants.Variant, facts: dict) -> dict[str, Any]:
   """A line of the results: the same keys for each, None where nothing is known."""
-  figures = ('median_ms', 'spread_ms', 'samples', 'quiet', 'discarded', 'others_cores')
+  figures = (
+    *('median_ms', 'spread_ms', 'samples', 'quiet', 'discarded', 'others_cores'),
+    *('peak_mib', 'compile_s', 'compile_cached_s'),
+  )
   return {
     'workload': workload,
     'variant': facts['variant'],
@@ -161,7 +173,7 @@ def row(workload: str, variant: variants.Variant, facts: dict) -> dict[str, Any]
     'gradient': variant.gradient or None,
     'control': variant.control,
     'group': facts['group'],
-    **{name: facts.get(name) for name in (*figures, 'peak_mib', 'compile_s')},
+    **{name: facts.get(name) for name in figures},
     'gradient_error': facts.get('error') and float(f'{facts["error"]:.2g}'),
     'status': facts.get('status'),
   }

@@ -156,7 +156,8 @@ def make(config: Config) -> base.Detector:
       jnp.zeros(1),
       jnp.ones(1),
     )
-    state = outer.init_state(net.init(key, example)['params'], optimizer)
+    first = jax.jit(net.init)(key, example)['params']  # as a whole, to be kept compiled
+    state = outer.init_state(first, optimizer)
     return mesh.replicate(state, devices)
 
   def score(state, batch):
