@@ -53,6 +53,22 @@ for way in ['first', 'auto', 'truncated', 'implicit', 'reptile', *gradients.EXAC
     error = grids.difference(stepped(summed, config, tasks, devices), one)
     print(way, along, how, error, flush=True)
     assert error < 1e-12, (way, along, how, error)
+
+# Runs along the devices, of other tasks each, with the rows in one or in two parts.
+config = meta.MetaConfig(inner_lr=0.1, inner_steps=2)
+runs = [jax.tree.map(lambda x: (1 + i) * x, whole) for i in range(4)]
+alone = [stepped(loss_fn(lambda x: x), config, run) for run in runs]
+stack = lambda trees: jax.tree.map(lambda *x: np.stack(x), *trees)
+for along in (1, 2):
+  devices = mesh.make(runs=along)
+  step = meta.make_meta_step(summed, sgd, config, devices, runs=True)
+  state = mesh.stack([meta.init_state(params, sgd)] * 4, devices)
+  tasks = stack([jax.tree.map(lambda x: cut(x, 2 // along), run) for run in runs])
+  state = step(state, mesh.put(tasks, devices, runs=True))[0]
+  moved = jax.tree.map(lambda a, b: np.asarray(a) - b, state.params, params)
+  error = grids.difference(moved, stack(alone))
+  print('runs', along, error, flush=True)
+  assert error < 1e-12, (along, error)
 """
 
 
