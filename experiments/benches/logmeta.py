@@ -39,6 +39,8 @@ def _table() -> dict[str, Variant]:
   for how in ('torch.func vmap', 'nn.LSTM', 'hand cell'):
     table[how] = torch(how)
     table[f'{how}, first order'] = torch(how, 'first')
+  for how in ('torch.func vmap', 'hand cell'):
+    table[f'{how}, table'] = torch(f'{how} table', control=True)
   table['ours, tasks side by side'] = Variant('jax', 'side by side')
   table['ours, tasks side by side, 2 devices'] = Variant(
     'jax', 'side by side', devices=2

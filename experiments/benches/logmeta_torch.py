@@ -1,5 +1,6 @@
 """LogMeta's meta-step in PyTorch: task by task, or all tasks at once by torch.func."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -30,18 +31,20 @@ def library_cell(module: nn.LSTM) -> Callable:
   return read
 
 
-def hand_cell(params: dict, x: torch.Tensor) -> torch.Tensor:
+def hand_cell(params: dict, x, table: torch.Tensor | None = None) -> torch.Tensor:
   """Both directions step by step, inputs projected at once: [B, L, D] -> [B, L, 2 H].
 
-  The directions go side by side as one batch, which halves the operations.
+  The directions go side by side as one batch, which halves the operations. With a
+  `table`, x are events [B, L] in it: it is projected once, and looked up.
   """
   at = lambda name, suffix: params[f'lstm.{name}_l0{suffix}']
   both = lambda f: torch.stack([f(''), f('_reverse')])
   w_ih, w_hh = (both(lambda s, n=n: at(n, s)) for n in ('weight_ih', 'weight_hh'))
   # Added up before they are stacked: behind that, their gradients would share memory.
   bias = both(lambda s: at('bias_ih', s) + at('bias_hh', s))
-  batch, steps, _ = x.shape
-  y = F.linear(x, w_ih.flatten(0, 1), bias.flatten())  # [B, L, 2 * 4H]
+  batch, steps = x.shape[:2]
+  y = F.linear(x if table is None else table, w_ih.flatten(0, 1), bias.flatten())
+  y = y if table is None else F.embedding(x, y)  # [B, L, 2 * 4H]
   forward, backward = y.chunk(2, -1)
   y = torch.stack([forward, backward.flip(1)])  # [2, B, L, 4H]
   h = c = y.new_zeros(2, batch, w_hh.shape[-1])
@@ -109,12 +112,15 @@ def build(workload: logmeta.Workload, variant: Variant, num: int) -> Runner:
   }
   module = nn.LSTM(workload.dim, workload.hidden, batch_first=True, bidirectional=True)
   read = library_cell(module) if variant.how == 'nn.LSTM' else hand_cell
-  make = at_once if variant.how == 'torch.func vmap' else in_turn
-  backward = make(workload, variant, _loss(read))
+  make = at_once if variant.how.startswith('torch.func vmap') else in_turn
   table = torch.from_numpy(logmeta.vectors(workload))
+  look_up = table.__getitem__
+  if variant.how.endswith('table'):
+    read, look_up = functools.partial(hand_cell, table=table), lambda events: events
+  backward = make(workload, variant, _loss(read))
   steps = [
     [
-      (table[torch.from_numpy(p.events).long()], torch.from_numpy(p.labels))
+      (look_up(torch.from_numpy(p.events).long()), torch.from_numpy(p.labels))
       for p in parts
     ]
     for parts in (logmeta.tasks(workload, i) for i in range(num))
