@@ -69,6 +69,11 @@ class Config:
   proximal: float = flags.field(
     0.0, 'pull of the inner steps to their start (lambda); implicit needs it > 0'
   )
+  dtype: Literal['float32', 'bfloat16'] = flags.field(
+    'float32',
+    'what the network computes in, for accelerators; parameters, gradients and loss '
+    'stay float32',
+  )
   share: Literal['nothing', 'sequences', 'prefixes'] = flags.field(
     'prefixes', 'what of the sessions in a batch is computed once; all are exact'
   )
@@ -151,7 +156,8 @@ def make(config: Config) -> base.Detector:
       jnp.zeros(1),
       jnp.ones(1),
     )
-    state = outer.init_state(net.init(key, example)['params'], optimizer)
+    first = jax.jit(net.init)(key, example)['params']  # as a whole, to be kept compiled
+    state = outer.init_state(first, optimizer)
     return mesh.replicate(state, devices)
 
   def score(state, batch):
@@ -176,6 +182,8 @@ def make(config: Config) -> base.Detector:
 
 
 def _network(config: Config):
+  import jax.numpy as jnp
+
   from metalog_jax.nets import metalog as nets
 
   return nets.Network(
@@ -187,6 +195,7 @@ def _network(config: Config):
     scale=config.scale,
     peaks=config.peaks,
     head=config.head,
+    dtype=None if config.dtype == 'float32' else jnp.dtype(config.dtype),
   )
 
 
