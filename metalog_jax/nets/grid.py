@@ -132,7 +132,8 @@ def _zeros(xs, size):
 
 def vary_as(x: Array, *arrays: Array) -> list[Array]:
   """The arrays, varying over a mesh as `x` does, as rules of one's own must give back."""
-  return [array + jnp.zeros_like(x[(0,) * x.ndim]) for array in arrays]
+  zero = jnp.zeros_like(x.ravel()[0])
+  return [array + zero for array in arrays]
 
 
 def places(x: Array, batch: types.Batch) -> Array:
