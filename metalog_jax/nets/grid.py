@@ -131,7 +131,7 @@ def _zeros(xs, size):
 
 
 def vary_as(x: Array, *arrays: Array) -> list[Array]:
-  """The arrays, varying over a mesh as `x` does, as rules of one's own must give back."""
+  """The arrays, varying over a mesh as `x` does: own rules must give back what does."""
   zero = jnp.zeros_like(x.ravel()[0])
   return [array + zero for array in arrays]
 
