@@ -130,6 +130,15 @@ def _zeros(xs, size):
   )
 
 
+def whole(body: Callable) -> Callable:
+  """Keeps the body of a tangent's loop in one piece where it is linearized.
+
+  Else what depends on the kept states alone is computed ahead, and kept as well:
+  several times their size.
+  """
+  return jax.checkpoint(body, prevent_cse=False)
+
+
 def vary_as(x: Array, *arrays: Array) -> list[Array]:
   """The arrays, varying over a mesh as `x` does: own rules must give back what does."""
   zero = jnp.zeros_like(x.ravel()[0])
