@@ -1,0 +1,76 @@
+"""Texts of all lengths into rows of few widths, with hardly a cell empty.
+
+Encoders would otherwise spend their time on padding, or be compiled for every
+length. Several texts share a row (`encoder` keeps them apart), so there is one program
+for each width.
+"""
+
+import bisect
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096)
+
+
+class Rows(NamedTuple):
+  """A batch: some texts, and their tokens in rows."""
+
+  texts: list[int]  # which texts: the first is segment 1
+  ids: np.ndarray  # [B, L] int32
+  segments: np.ndarray  # [B, L] int32, 0 at padding
+
+
+def batches(
+  tokens: Sequence[np.ndarray], cells: int, padding: int
+) -> Iterator[Rows]:
+  """Yields batches of `cells` cells (one row at least); shapes depend on width alone.
+
+  Args:
+    tokens: the ids of each text.
+    cells: B * L of a batch.
+    padding: what empty cells hold.
+  """
+  by_width: dict[int, list[list[int]]] = {}
+  for width, row in place([len(text) for text in tokens]):
+    by_width.setdefault(width, []).append(row)
+  for width, rows in by_width.items():
+    height = max(cells // width, 1)
+    for i in range(0, len(rows), height):
+      yield _fill(tokens, rows[i : i + height], (height, width), padding)
+
+
+def place(lengths: Sequence[int]) -> list[tuple[int, list[int]]]:
+  """(width, texts) of each row: the longest text first, each into the fullest row that
+  has room (best fit decreasing); a new row is as narrow as it can be.
+  """
+  rows: list[tuple[int, list[int]]] = []
+  free: list[tuple[int, int]] = []  # (room, row), ascending
+  for text in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+    length = lengths[text]
+    at = bisect.bisect_left(free, (length, 0))
+    if at < len(free):
+      room, row = free.pop(at)
+    else:
+      room, row = _width(length), len(rows)
+      rows.append((room, []))
+    rows[row][1].append(text)
+    bisect.insort(free, (room - length, row))
+  return rows
+
+
+def _width(length: int) -> int:
+  return WIDTHS[bisect.bisect_left(WIDTHS, length)]
+
+
+def _fill(tokens, rows, shape, padding) -> Rows:
+  ids, segments = np.full(shape, padding, np.int32), np.zeros(shape, np.int32)
+  texts: list[int] = []
+  for i, row in enumerate(rows):
+    start = 0
+    for text in row:
+      texts.append(text)
+      part = slice(start, start := start + len(tokens[text]))
+      ids[i, part], segments[i, part] = tokens[text], len(texts)
+  return Rows(texts, ids, segments)
