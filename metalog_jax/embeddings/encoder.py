@@ -230,6 +230,13 @@ class Network(nn.Module):
     return apply(jax.tree.map(cast, params), ids, segments, self.form, kinds)
 
 
+def start(key: Array, form: Form) -> Params:
+  """Parameters as both papers start them."""
+  groups = pretrained.groups(form).items()
+  keys = jax.random.split(key, len(groups))
+  return {name: _draw(k, shapes) for k, (name, shapes) in zip(keys, groups)}
+
+
 def _draw(key, shapes):
   """N(0, 0.02) for weights; zero for biases, one for the norms' weights."""
   params = {}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096)
+NARROWEST = 64  # as one text costs hardly less in a row of its own length
 
 
 class Rows(NamedTuple):
@@ -33,17 +33,39 @@ def batches(
     padding: what empty cells hold.
   """
   by_width: dict[int, list[list[int]]] = {}
-  for width, row in place([len(text) for text in tokens]):
-    by_width.setdefault(width, []).append(row)
-  for width, rows in by_width.items():
-    height = max(cells // width, 1)
+  for wide, row in place([len(text) for text in tokens]):
+    by_width.setdefault(wide, []).append(row)
+  for wide, rows in by_width.items():
+    height = max(cells // wide, 1)
     for i in range(0, len(rows), height):
-      yield _fill(tokens, rows[i : i + height], (height, width), padding)
+      yield _fill(tokens, rows[i : i + height], (height, wide), padding)
 
 
-def place(lengths: Sequence[int]) -> list[tuple[int, list[int]]]:
-  """(width, texts) of each row: the longest text first, each into the fullest row that
-  has room (best fit decreasing); a new row is as narrow as it can be.
+def stack(states: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+  """Hidden states of texts, each [tokens, D], in rows: what `encoder.apply_top` takes.
+
+  Returns:
+    hidden [B, L, D] and segments [B, L]; text i is segment i + 1.
+  """
+  lengths = [len(one) for one in states]
+  placed = place(lengths, width(max(lengths)))
+  hidden = np.zeros((len(placed), placed[0][0], states[0].shape[1]), states[0].dtype)
+  segments = np.zeros(hidden.shape[:2], np.int32)
+  for i, (_, row) in enumerate(placed):
+    start = 0
+    for text in row:
+      part = slice(start, start := start + lengths[text])
+      hidden[i, part], segments[i, part] = states[text], text + 1
+  return hidden, segments
+
+
+def place(
+  lengths: Sequence[int], narrowest: int = NARROWEST
+) -> list[tuple[int, list[int]]]:
+  """(width, texts) of each row; widths are powers of two.
+
+  The longest text comes first, each goes into the fullest row that has room (best fit
+  decreasing), and a new row is as narrow as it can be.
   """
   rows: list[tuple[int, list[int]]] = []
   free: list[tuple[int, int]] = []  # (room, row), ascending
@@ -53,15 +75,16 @@ def place(lengths: Sequence[int]) -> list[tuple[int, list[int]]]:
     if at < len(free):
       room, row = free.pop(at)
     else:
-      room, row = _width(length), len(rows)
+      room, row = max(narrowest, width(length)), len(rows)
       rows.append((room, []))
     rows[row][1].append(text)
     bisect.insort(free, (room - length, row))
   return rows
 
 
-def _width(length: int) -> int:
-  return WIDTHS[bisect.bisect_left(WIDTHS, length)]
+def width(length: int) -> int:
+  """The power of two that holds `length`."""
+  return 1 << max(length - 1, 0).bit_length()
 
 
 def _fill(tokens, rows, shape, padding) -> Rows:
