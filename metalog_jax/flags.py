@@ -1,10 +1,10 @@
 """Frozen dataclasses <-> dotted absl flags.
 
 `define('metalog', Config())` makes one flag a field (`--metalog.inner_lr`),
-nested dataclasses included; where a field may hold one of several (`A | B`), all have
-flags, and those of the one that `base` holds count. `read('metalog', base)` returns `base` with the
-fields that were given on the command line or in a flagfile. A preset is just
-another `base`, so explicit flags win over it wherever they stand.
+nested dataclasses included; where a field may hold one of several (`A | B`), all of
+them have flags. `read('metalog', base)` returns `base` with the fields that were
+given on the command line or in a flagfile. A preset is just another `base`, so
+explicit flags win over it wherever they stand.
 """
 
 import dataclasses

@@ -228,7 +228,9 @@ def fingerprint(folder: pathlib.Path, names: tuple[str, ...]) -> str:
   for name in names:
     if (folder / name).is_file():
       with (folder / name).open('rb') as file:
-        total.update(f'{name} {hashlib.file_digest(file, "sha256").hexdigest()}'.encode())
+        total.update(
+          f'{name} {hashlib.file_digest(file, "sha256").hexdigest()}'.encode()
+        )
   return total.hexdigest()
 
 

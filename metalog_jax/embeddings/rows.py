@@ -22,9 +22,7 @@ class Rows(NamedTuple):
   segments: np.ndarray  # [B, L] int32, 0 at padding
 
 
-def batches(
-  tokens: Sequence[np.ndarray], cells: int, padding: int
-) -> Iterator[Rows]:
+def batches(tokens: Sequence[np.ndarray], cells: int, padding: int) -> Iterator[Rows]:
   """Yields batches of `cells` cells (one row at least); shapes depend on width alone.
 
   Args:

@@ -13,8 +13,20 @@ FILES = (
   *('tokenizer.json', 'tokenizer_config.json'),
   *('vocab.txt', 'vocab.json', 'merges.txt'),
 )
-_BERT = {'pad': '[PAD]', 'unk': '[UNK]', 'cls': '[CLS]', 'sep': '[SEP]', 'mask': '[MASK]'}
-_ROBERTA = {'cls': '<s>', 'pad': '<pad>', 'sep': '</s>', 'unk': '<unk>', 'mask': '<mask>'}
+_BERT = {
+  'pad': '[PAD]',
+  'unk': '[UNK]',
+  'cls': '[CLS]',
+  'sep': '[SEP]',
+  'mask': '[MASK]',
+}
+_ROBERTA = {
+  'cls': '<s>',
+  'pad': '<pad>',
+  'sep': '</s>',
+  'unk': '<unk>',
+  'mask': '<mask>',
+}
 
 
 class Tokens(NamedTuple):
@@ -65,7 +77,9 @@ def _read(folder, form):
   whole = folder / 'tokenizer.json'
   make = {'bert': _word_pieces, 'roberta': _byte_pairs}[form.family]
   try:
-    return tokenizers.Tokenizer.from_file(str(whole)) if whole.is_file() else make(folder)
+    return (
+      tokenizers.Tokenizer.from_file(str(whole)) if whole.is_file() else make(folder)
+    )
   except ValueError:
     raise
   except Exception as error:  # what `tokenizers` raises has no class of its own

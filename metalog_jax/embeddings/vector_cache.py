@@ -38,7 +38,7 @@ class Cache:
     self.folder = root() / 'encoder' / key[:32]
 
   def get(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-    """The rows [n, D] of those of `texts` that are kept; damaged files are passed by."""
+    """The rows [n, D] of those of `texts` that are kept; damaged files do not count."""
     wanted = {_digest(text): text for text in texts}
     found: dict[str, np.ndarray] = {}
     for path in sorted(self.folder.glob('*.npz')):
@@ -59,11 +59,21 @@ class Cache:
     name = hashlib.sha256(b''.join(digests)).hexdigest()[:32]
     try:
       self.folder.mkdir(parents=True, exist_ok=True)
-      with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
-        np.savez(file, **content)
-      os.replace(file.name, self.folder / f'{name}.npz')
+      _write(self.folder / f'{name}.npz', content)
     except OSError as error:
       logging.warning('encoded texts are not kept (%s): set %s', error, VARIABLE)
+
+
+def _write(path, content):
+  """All of it, or nothing; several processes may write the same file at once."""
+  with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+    try:
+      np.savez(file, **content)
+      file.flush()
+      os.replace(file.name, path)
+    except BaseException:
+      os.unlink(file.name)
+      raise
 
 
 def _read(path, wanted):
