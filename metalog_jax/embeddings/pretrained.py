@@ -189,10 +189,10 @@ def weights_path(folder: pathlib.Path) -> pathlib.Path:
     return path
   if pickles := sorted(p.name for p in folder.glob('*.bin')):
     raise ValueError(
-      f'{folder} has its weights as {pickles[0]}, a pickle, which can run any code when '
-      f'it is read: convert it where you trust it, with transformers: '
-      "AutoModel.from_pretrained(folder).save_pretrained(folder), or take the model's "
-      f'{WEIGHTS} where it was published'
+      f'{folder} has its weights as {pickles[0]}, a pickle, which can run any code '
+      f'when it is read: take the {WEIGHTS} of the model where it was published or, if '
+      'you trust the file, have transformers convert it: '
+      'AutoModel.from_pretrained(folder).save_pretrained(folder)'
     )
   raise ValueError(f'{folder} has no {WEIGHTS}: no pre-trained model (--encoder)')
 

@@ -60,7 +60,7 @@ def stack(states: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 def place(
   lengths: Sequence[int], narrowest: int = NARROWEST
 ) -> list[tuple[int, list[int]]]:
-  """(width, texts) of each row; widths are powers of two.
+  """(width, texts) of each row; see `width` for the widths that there are.
 
   The longest text comes first, each goes into the fullest row that has room (best fit
   decreasing), and a new row is as narrow as it can be.
@@ -81,8 +81,14 @@ def place(
 
 
 def width(length: int) -> int:
-  """The power of two that holds `length`."""
-  return 1 << max(length - 1, 0).bit_length()
+  """The narrowest row for `length`: eight widths an octave (64, 72, 80, ..., 128, 144).
+
+  A text of just over half a power of two would waste the other half, and raw lines
+  are all about as long.
+  """
+  octave = 1 << max(length - 1, 0).bit_length() >> 1
+  step = max(octave // 8, 1)
+  return -(-length // step) * step
 
 
 def _fill(tokens, rows, shape, padding) -> Rows:

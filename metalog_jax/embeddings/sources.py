@@ -21,6 +21,22 @@ def embed(
   return gcse.embed(systems, config, fit)
 
 
+def can_extend(config: Config) -> bool:
+  """Whether a text has a vector that depends on nothing but itself: see `encode`."""
+  return isinstance(config, texts.Encoder)
+
+
+def encode(templates: Sequence[str], config: Config) -> np.ndarray:
+  """The vectors of templates that `embed` had not, [n, D] float32.
+
+  Raises:
+    ValueError: not from word vectors, whose weights were counted over all templates.
+  """
+  if not can_extend(config):
+    raise ValueError('word vectors are weighed by all templates: embed them together')
+  return texts.encode(templates, config)
+
+
 def choose(config: Config, vectors: str | None, encoder: str | None) -> Config:
   """`config`, or what was asked for in its place: word vectors, or an encoder.
 

@@ -133,7 +133,7 @@ def _encode(templates, config, how) -> list[np.ndarray]:
   cache = vector_cache.Cache(_key(model, config, how))
   found = cache.get(texts)
   if new := [text for text in dict.fromkeys(texts) if text not in found]:
-    made = dict(zip(new, _compute(model, config, how, new)))
+    made = dict(zip(new, compute(model, params_of(model, config), how, new)))
     cache.put(made)
     found |= made
   return [found[text] for text in texts]
@@ -148,16 +148,38 @@ def _key(model: Model, config: Encoder, how: str) -> str:
   return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _compute(model: Model, config: Encoder, how: str, texts) -> list[np.ndarray]:
+def params_of(model: Model, config: Encoder):
+  """The parameters for `encoder.apply`, in the type to compute in."""
+  import jax
+  import jax.numpy as jnp
+
+  from metalog_jax.embeddings import encoder
+
+  if config.weights == 'random':
+    params = encoder.start(jax.random.key(0), model.form)
+  else:
+    params = pretrained.read_weights(model.folder, model.form)
+  return jax.tree.map(lambda x: jnp.asarray(x, config.dtype), params)
+
+
+def compute(
+  model: Model, params, how: pretrained.Pooling | Literal['tokens'], read: Sequence[str]
+) -> list[np.ndarray]:
+  """Encodes texts, without a cache: rows [n, D] float32 of each; n is 1 but for tokens.
+
+  Args:
+    params: as `params_of` makes them.
+    how: one vector a text, or the states of all its tokens.
+    read: distinct texts, as `as_text` makes them of templates.
+  """
   import jax
 
   from metalog_jax.embeddings import encoder
 
-  params = params_of(model, config)
   pool = jax.jit(encoder.pool, static_argnames=('num', 'how'))
   cells = _CPU_CELLS if jax.default_backend() == 'cpu' else _CELLS
-  ids = tokens.encode(model.tokenizer, texts, model.longest).ids
-  made: list[Any] = [None] * len(texts)
+  ids = tokens.encode(model.tokenizer, read, model.longest).ids
+  made: list[Any] = [None] * len(read)
   for batch in rows.batches(ids, cells, model.form.padding):
     args = batch.segments, model.form
     hidden = encoder.apply(params, batch.ids, *args, depth=model.depth)
@@ -171,20 +193,6 @@ def _compute(model: Model, config: Encoder, how: str, texts) -> list[np.ndarray]
     for text, part in zip(batch.texts, parts):
       made[text] = part
   return made
-
-
-def params_of(model: Model, config: Encoder):
-  """The parameters for `encoder.apply`, in the type to compute in."""
-  import jax
-  import jax.numpy as jnp
-
-  from metalog_jax.embeddings import encoder
-
-  if config.weights == 'random':
-    params = encoder.start(jax.random.key(0), model.form)
-  else:
-    params = pretrained.read_weights(model.folder, model.form)
-  return jax.tree.map(lambda x: jnp.asarray(x, config.dtype), params)
 
 
 def _coverage(model: Model, templates, config) -> tables.Coverage:

@@ -53,8 +53,8 @@ def load(folder: pathlib.Path, form: pretrained.Form):
   size = tokenizer.get_vocab_size()
   if size > form.vocabulary:
     raise ValueError(
-      f'{folder}: the tokenizer has {size} tokens and the model {form.vocabulary}: they '
-      'are not of one model'
+      f'{folder}: the tokenizer has {size} tokens and the model {form.vocabulary}: '
+      'they are not of one model'
     )
   return tokenizer
 

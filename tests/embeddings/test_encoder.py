@@ -153,7 +153,7 @@ def test_the_top_is_trained_as_in_the_whole(name):
   kept = encoder.apply(params, ids, segments, form, depth=form.layers - 2)
   states = [np.asarray(kept)[i][mask[i]] for i in range(len(ids))]
   hidden, packed = rows.stack(states)
-  assert len(hidden) == 3  # rows of 16: 12, 12, and 7 with 2
+  assert len(hidden) == 3  # rows of 12: 12, 12, and 7 with 2
   top = encoder.top_params(params, form, 2)
   assert sorted(top) == ['layer_1', 'layer_2']
 
@@ -191,7 +191,7 @@ def test_the_module_declares_what_the_files_have():
 def test_half_precision_of_real_weights():
   real()
   wide, half = (
-    texts._compute(texts.load(c), c, 'mean', list(TEXTS))
+    texts.compute(texts.load(c), texts.params_of(texts.load(c), c), 'mean', TEXTS)
     for c in (texts.Encoder(), texts.Encoder(dtype='bfloat16'))
   )
   for one, other in zip(wide, half):

@@ -54,7 +54,7 @@ def no_computing(monkeypatch):
   def refuse(*_):
     raise AssertionError('computed again')
 
-  monkeypatch.setattr(texts, '_compute', refuse)
+  monkeypatch.setattr(texts, 'compute', refuse)
 
 
 def test_a_table_is_the_encoders_vectors(config):
@@ -111,13 +111,13 @@ def test_templates_as_text(template, as_words, as_template):
 
 
 def test_nothing_is_computed_twice(config, monkeypatch):
-  computed, compute = [], texts._compute
+  computed, compute = [], texts.compute
 
   def count(*arguments):
     computed.extend(arguments[-1])
     return compute(*arguments)
 
-  monkeypatch.setattr(texts, '_compute', count)
+  monkeypatch.setattr(texts, 'compute', count)
   [table] = texts.embed([[*SYSTEM, *SYSTEM[1:]]], config)
   assert len(computed) == len(cases.TEMPLATES)
   [more] = texts.embed([[*SYSTEM, 'stored copy']], config)
@@ -201,7 +201,17 @@ def test_rows_hold_every_token_once(lengths, cells):
       seen.append(text)
     assert (batch.ids[batch.segments == 0] == 7).all()
   assert sorted(seen) == list(range(len(lengths)))
-  assert len(shapes) <= 4  # 64, 128, 256, 512
+  assert len(shapes) <= 19  # 64, 72, 80, ..., 128, 144, ..., 256, 288, 320
+
+
+def test_rows_are_full_whatever_the_lengths():
+  rng = np.random.default_rng(0)
+  for low, high, most in ((3, 30, 1.05), (65, 75, 1.1), (10, 128, 1.1)):
+    lengths = rng.integers(low, high, 1000)
+    placed = rows.place(lengths.tolist())
+    assert sum(width for width, _ in placed) < most * lengths.sum()
+    assert all(lengths[row].sum() <= width for width, row in placed)
+    assert len({width for width, _ in placed}) <= 9
 
 
 def test_many_texts_take_few_compilations(config):
