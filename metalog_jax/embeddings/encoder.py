@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.embeddings import pretrained
+from metalog_jax.embeddings import pretrained, weight_files
 
 Array = types.Array
 Form = pretrained.Form
@@ -224,7 +224,7 @@ class Network(nn.Module):
   @nn.compact
   def __call__(self, ids: Array, segments: Array, kinds: Array | None = None) -> Array:
     """The last hidden states, [B, L, D]."""
-    groups = pretrained.groups(self.form)
+    groups = weight_files.groups(self.form)
     params = {name: self.param(name, _draw, shapes) for name, shapes in groups.items()}
     cast = lambda x: x if self.dtype is None else x.astype(self.dtype)
     return apply(jax.tree.map(cast, params), ids, segments, self.form, kinds)
@@ -232,7 +232,7 @@ class Network(nn.Module):
 
 def start(key: Array, form: Form) -> Params:
   """Parameters as both papers start them."""
-  groups = pretrained.groups(form).items()
+  groups = weight_files.groups(form).items()
   keys = jax.random.split(key, len(groups))
   return {name: _draw(k, shapes) for k, (name, shapes) in zip(keys, groups)}
 

@@ -18,6 +18,7 @@ from metalog_jax.embeddings import (
   tables,
   tokens,
   vector_cache,
+  weight_files,
   words,
 )
 
@@ -158,7 +159,7 @@ def params_of(model: Model, config: Encoder):
   if config.weights == 'random':
     params = encoder.start(jax.random.key(0), model.form)
   else:
-    params = pretrained.read_weights(model.folder, model.form)
+    params = weight_files.read(model.folder, model.form)
   return jax.tree.map(lambda x: jnp.asarray(x, config.dtype), params)
 
 

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from safetensors import numpy as safetensors
 
-from metalog_jax.embeddings import pretrained
+from metalog_jax.embeddings import pretrained, weight_files
 
 FORMS = {
   'bert': pretrained.Form('bert', 99, 24, 3, 4, 40, 40),
@@ -36,7 +36,7 @@ def weights(form: pretrained.Form, seed: int = 0) -> dict[str, dict[str, np.ndar
 
   return {
     group: {name: draw(name, shape).astype(np.float32) for name, shape in names.items()}
-    for group, names in pretrained.groups(form).items()
+    for group, names in weight_files.groups(form).items()
   }
 
 

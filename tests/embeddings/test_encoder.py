@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax.embeddings import encoder, pretrained, rows, texts, tokens
+from metalog_jax.embeddings import (
+  encoder,
+  pretrained,
+  rows,
+  texts,
+  tokens,
+  weight_files,
+)
 from tests.embeddings import encoder_cases as cases
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'encoder.npz'
@@ -44,7 +51,7 @@ def real():
   except ValueError as error:
     pytest.skip(str(error))
   form = pretrained.read_form(folder)
-  return form, folder, pretrained.read_weights(folder, form)
+  return form, folder, weight_files.read(folder, form)
 
 
 def ours(form, params, ids, mask, **more):
@@ -179,7 +186,7 @@ def test_the_module_declares_what_the_files_have():
   network = encoder.Network(form)
   start = network.init(jax.random.key(0), ids, segments)['params']
   shapes = jax.tree.map(jnp.shape, dict(start))
-  assert shapes == pretrained.groups(form)
+  assert shapes == weight_files.groups(form)
   params = cases.weights(form)
   found = network.apply({'params': params}, ids, segments)
   np.testing.assert_array_equal(found, encoder.apply(params, ids, segments, form))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from metalog_jax.embeddings import pretrained, tokens
+from metalog_jax.embeddings import pretrained, tokens, weight_files
 from tests.embeddings import encoder_cases as cases
 from tests.embeddings import test_encoder
 
@@ -20,7 +20,7 @@ def test_form_and_weights_come_back(tmp_path):
   for name, form in cases.FORMS.items():
     folder = cases.write(tmp_path / name, form)
     assert pretrained.read_form(folder) == form
-    found = pretrained.read_weights(folder, form)
+    found = weight_files.read(folder, form)
     for group, names in cases.weights(form).items():
       assert list(found[group]) == list(names)
       for key, value in names.items():
@@ -45,7 +45,7 @@ def test_prefixes_heads_and_old_spellings(tmp_path):
   folder = cases.write(
     tmp_path, BERT, {n: x.astype(np.float16) for n, x in old.items()}
   )
-  found = cases.flat(pretrained.read_weights(folder, BERT))
+  found = cases.flat(weight_files.read(folder, BERT))
   assert set(found) == set(tensors)
   for name, x in tensors.items():
     np.testing.assert_array_equal(found[name], x.astype(np.float16))
@@ -60,7 +60,7 @@ def test_missing_surplus_and_misshapen_tensors_are_listed(tmp_path):
   tensors[f'{weight}.weight'] = tensors[f'{weight}.weight'].T.copy()
   folder = cases.write(tmp_path, BERT, tensors)
   with pytest.raises(ValueError) as error:
-    pretrained.read_weights(folder, BERT)
+    weight_files.read(folder, BERT)
   said = str(error.value)
   assert said.startswith(str(folder / 'model.safetensors'))
   assert f'missing: {bias};' in said
@@ -73,17 +73,17 @@ def test_a_pickle_is_not_read(tmp_path):
   folder = cases.write(tmp_path, BERT)
   (folder / 'model.safetensors').rename(folder / 'pytorch_model.bin')
   with pytest.raises(ValueError, match='pytorch_model.bin, a pickle.*save_pretrained'):
-    pretrained.read_weights(folder, BERT)
+    weight_files.read(folder, BERT)
   (folder / 'pytorch_model.bin').unlink()
   with pytest.raises(ValueError, match='has no model.safetensors'):
-    pretrained.read_weights(folder, BERT)
+    weight_files.read(folder, BERT)
 
 
 def test_damaged_weights(tmp_path):
   path = cases.write(tmp_path, BERT) / 'model.safetensors'
   path.write_bytes(path.read_bytes()[:5000])
   with pytest.raises(ValueError, match='model.safetensors: damaged'):
-    pretrained.read_weights(tmp_path, BERT)
+    weight_files.read(tmp_path, BERT)
 
 
 @pytest.mark.parametrize(
