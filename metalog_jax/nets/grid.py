@@ -139,12 +139,6 @@ def whole(body: Callable) -> Callable:
   return jax.checkpoint(body, prevent_cse=False)
 
 
-def vary_as(x: Array, *arrays: Array) -> list[Array]:
-  """The arrays, varying over a mesh as `x` does: own rules must give back what does."""
-  zero = jnp.zeros_like(x.ravel()[0])
-  return [array + zero for array in arrays]
-
-
 def places(x: Array, batch: types.Batch) -> Array:
   """Cells [N, ...] -> what stands at the places of sessions [N', ...]."""
   return x if batch.places is None else x[batch.places.ravel()]

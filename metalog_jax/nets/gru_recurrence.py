@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from metalog_jax import types
-from metalog_jax.nets import grid
+from metalog_jax.nets import grid, products
 
 Array = types.Array
 
@@ -52,7 +52,7 @@ def states(x: Array, w: Array, b: Array, link: Array, order: grid.Order) -> Arra
     link: of the batch, see `grid.link`.
     order: how the recurrence runs, see `grid`.
   """
-  return _states(order, x, *grid.vary_as(x, w, b), link)
+  return _states(order, x, *products.vary_as(x, w, b), link)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -74,7 +74,7 @@ def _states_forward(order, x, w, b, link):
 def _states_backward(order, saved, bar):
   kept, w, link = saved
   x_bar, y_bar, _ = _backward(order, kept, w, bar, link)
-  return x_bar, y_bar.T @ kept[0], y_bar.sum(0), jnp.zeros_like(link)
+  return x_bar, products.outer(y_bar, kept[0]), y_bar.sum(0), jnp.zeros_like(link)
 
 
 _states.defvjp(_states_forward, _states_backward)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from metalog_jax import types
-from metalog_jax.nets import grid
+from metalog_jax.nets import grid, products
 
 Array = types.Array
 
@@ -43,7 +43,7 @@ def states(x: Array, w: Array, b: Array, link: Array, order: grid.Order) -> Arra
     link: of the batch, see `grid.link`.
     order: how the recurrence runs, see `grid`.
   """
-  return _states(order, x + b, *grid.vary_as(x, w), link)
+  return _states(order, x + b, *products.vary_as(x, w), link)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -66,7 +66,7 @@ def _states_forward(order, x, w, link):
 def _states_backward(order, saved, bar):
   kept, w, link = saved
   y_bar, *_ = _backward(order, kept, w, bar, link)
-  return y_bar, y_bar.T @ kept[1], jnp.zeros_like(link)
+  return y_bar, products.outer(y_bar, kept[1]), jnp.zeros_like(link)
 
 
 _states.defvjp(_states_forward, _states_backward)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import grid, init
+from metalog_jax.nets import grid, init, products
 
 Array = types.Array
 
@@ -59,7 +59,7 @@ def run(
       if states is None:
         x = (jnp.asarray(batch.vectors) @ w_ih.T + b_ih)[batch.events.ravel()]
       else:
-        x = states @ w_ih.T + b_ih
+        x = products.linear(states, w_ih) + b_ih
       link = grid.link(batch, order)
       directions.append(recurrence(x, w_hh, b_hh, link, order))
     states = jnp.concatenate(directions, -1)
