@@ -57,6 +57,7 @@ def make(
     inner_steps=max(settings.steps, 1),
     support_per_step=False,
     order='first',
+    gradient='reverse',
     anneal=0,
   )
   path = jax.jit(lambda params, batch: inner.path(loss_fn, params, batch, config))

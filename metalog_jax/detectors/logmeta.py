@@ -33,6 +33,10 @@ class Config:
 
   embedding: gcse.Embedding = gcse.Embedding()
   hidden: int = flags.field(256, 'hidden units of the LSTM in each direction')
+  recurrent: bool = flags.field(True, 'read with the LSTM; no: an ablation')
+  attention: bool = flags.field(
+    True, 'pool by attention; no: the last state of each direction, an ablation'
+  )
   collapse: int = flags.field(
     2, 'cut runs of equal events to this many; 0: keep them (our choice)'
   )
@@ -102,7 +106,10 @@ def make(config: Config) -> base.Detector:
   from metalog_jax.nets import logmeta as nets
   from metalog_jax.nets import losses
 
-  net, optimizer = nets.Network(config.hidden), optax.adam(config.outer_lr)
+  net = nets.Network(config.hidden, config.recurrent, config.attention)
+  if not (config.recurrent or config.attention):
+    raise ValueError('--logmeta.recurrent and --logmeta.attention cannot both be off')
+  optimizer = optax.adam(config.outer_lr)
   meta = _objective(config)
   num = len(jax.devices())
   devices = mesh.make(math.gcd(config.tasks, num))
@@ -204,7 +211,7 @@ def _adaptation(config: Config, loss, probability):
     config.rounds,
     config.most_pseudo,
   )
-  meta = dataclasses.replace(_objective(config), rule=rule, gradient='reverse')
+  meta = dataclasses.replace(_objective(config), rule=rule)
   return adaptation.make(loss, probability, meta, settings)
 
 
