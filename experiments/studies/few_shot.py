@@ -229,7 +229,9 @@ def by_steps(ax, records: list[dict[str, Any]]) -> None:
   curves = collections.defaultdict(list)
   for r in records:
     if 'curve' in r:
-      curves[f'{r["target"]}, {r["labels"]}'].append([100 * (x or 0) for x in r['curve']])
+      curves[f'{r["target"]}, {r["labels"]}'].append(
+        [100 * (x or 0) for x in r['curve']]
+      )
   for name, found in curves.items():
     ax.plot([sum(x) / len(x) for x in zip(*found)], marker='o', label=name)
   ax.set(xlabel='steps of adaptation', ylabel='F1, per cent', ylim=(0, 101))

@@ -87,9 +87,7 @@ class Sampler(NamedTuple):
     start = rng.uniform(0, latest)
     first = [np.searchsorted(p, start) for p in line.places]
     end = max(p[f + n - 1] for p, f, n in zip(line.places, first, need))
-    return [
-      m[(p >= start) & (p <= end)] for m, p in zip(line.members, line.places)
-    ]
+    return [m[(p >= start) & (p <= end)] for m, p in zip(line.members, line.places)]
 
   def rooms(self, lines: list[Timeline]) -> list[list[packing.Room]]:
     """For support and query: a room that nearly all batches fit, one that all do."""

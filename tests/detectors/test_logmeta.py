@@ -101,7 +101,9 @@ def test_hidden_labels_change_nothing(fitted, transfer):
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.parametrize('preset', ['anil', 'meta_sgd', 'maml_pp', 'reptile', 'scratch'])
+@pytest.mark.parametrize(
+  'preset', ['anil', 'meta_sgd', 'maml_pp', 'reptile', 'scratch']
+)
 def test_every_kin_takes_a_step_and_adapts(preset, transfer):
   change = {'hidden': 2, 'tasks': 2, 'shots': 2, 'queries': 2, 'adapt_steps': 2}
   config = dataclasses.replace(logmeta.PRESETS[preset], **change)

@@ -95,18 +95,16 @@ def test_tasks_side_by_side_are_a_loop_over_tasks(problem):
 @pytest.mark.parametrize('parts', [('v',), ('b', 'v')])
 def test_anil_moves_some_parts_alone(one, parts, way):
   def written_out(params):
-    step = lambda _, p, g: {
-      k: p[k] - RATE * g[k] if k in parts else p[k] for k in p
-    }
+    step = lambda _, p, g: {k: p[k] - RATE * g[k] if k in parts else p[k] for k in p}
     return one.loss_fn(descend(one, params, step)[-1], one.task.query)
 
   config = dataclasses.replace(
     MAML, rule=rules.only(rules.sgd(RATE), parts), gradient=way
   )
   ours = meta_grad(one, config)
-  assert grids.difference(ours, jax.jit(jax.value_and_grad(written_out))(one.params)) < (
-    1e-12
-  )
+  assert grids.difference(
+    ours, jax.jit(jax.value_and_grad(written_out))(one.params)
+  ) < (1e-12)
   assert all(np.abs(x).max() > 0 for x in jax.tree.leaves(ours[1]['w']))
   adapted = meta.adapt(one.loss_fn, one.params, one.task.support, config)
   moved = {k for k in adapted if grids.difference(adapted[k], one.params[k]) > 0}
@@ -229,7 +227,9 @@ def test_more_steps_than_rates_go_on_with_the_last(one):
 def test_adam_by_name_is_safe_and_nonsense_is_not_taken(one):
   ours = meta_grad(one, dataclasses.replace(MAML, rule=rules.named('adam', 0.05)))
   rule = rules.from_optax(optax.adam(0.05, eps_root=1e-8))
-  assert grids.difference(ours, meta_grad(one, dataclasses.replace(MAML, rule=rule))) == 0
+  assert (
+    grids.difference(ours, meta_grad(one, dataclasses.replace(MAML, rule=rule))) == 0
+  )
   for name in ('no_such', 'apply_updates', 'chain'):
     with pytest.raises(ValueError, match=name):
       rules.named(name, 0.1)
