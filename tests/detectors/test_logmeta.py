@@ -101,9 +101,13 @@ def test_hidden_labels_change_nothing(fitted, transfer):
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-  'preset', ['anil', 'meta_sgd', 'maml_pp', 'reptile', 'scratch']
-)
+SLOW = [
+  pytest.param(name, marks=pytest.mark.slow)
+  for name in ('anil', 'meta_sgd', 'maml_pp', 'reptile')
+]
+
+
+@pytest.mark.parametrize('preset', ['scratch', *SLOW])
 def test_every_kin_takes_a_step_and_adapts(preset, transfer):
   change = {'hidden': 2, 'tasks': 2, 'shots': 2, 'queries': 2, 'adapt_steps': 2}
   config = dataclasses.replace(logmeta.PRESETS[preset], **change)
