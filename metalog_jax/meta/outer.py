@@ -172,6 +172,7 @@ def _objective(loss_fn, params, task, config, step):
   if config.anneal and config.inner_steps:
     path = inner.path(loss_fn, params, task.support, config)
     losses = jax.lax.map(lambda params: loss_fn(params, task.query), path)
+    step = jnp.asarray(step, losses.dtype)  # or integers make weights of float32
     query = step_weights(config.inner_steps, config.anneal, step) @ losses
     adapted = jax.tree.map(lambda x: x[-1], path)
   else:
