@@ -154,7 +154,8 @@ def test_maml_over_tasks():
 
   every = []
   for i in range(4):
-    support, query = (cases.plain(b) for b in jax.tree.map(lambda x: x[i], tasks))  # noqa: B023
+    one = jax.tree.map(lambda x: np.asarray(x[i]), tasks)  # noqa: B023
+    support, query = map(cases.plain, one)
     every.append(
       oracle().meta_gradient(params, [support] * 5, query, cases.INNER_LR, 1.0, 0.0)
     )
