@@ -36,6 +36,11 @@ flags.DEFINE_enum(
   ['chronological', 'tail', 'random'],
   'which target sessions are for training',
 )
+flags.DEFINE_string(
+  'unlabelled',
+  '0',
+  'test sessions of a random split to take out and train on without their labels',
+)
 flags.DEFINE_enum(
   'fit',
   'train',
@@ -120,6 +125,7 @@ def main() -> None:
     FLAGS.fit,
     FLAGS.validation,
     FLAGS.seed,
+    FLAGS.unlabelled,
   )
   loop = run.Options(FLAGS.validate_every, FLAGS.checkpoint_every)
   chosen = job.Job(FLAGS.detector, FLAGS.preset, method, data, loop, FLAGS.alert_rate)

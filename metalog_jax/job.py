@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import metalog_jax
-from metalog_jax import model, run, transfer, types
+from metalog_jax import checkpoints, model, run, transfer, types
 from metalog_jax.detectors import base, floors, registry
 from metalog_jax.evaluation import metrics, scoring, thresholds
 from metalog_jax.logs import store
@@ -35,6 +35,7 @@ class Job:
   loop: run.Options = run.Options()
   alert_rate: float = 0.0  # > 0: the threshold that alerts on this share of sessions
   kind: Literal['run'] = 'run'
+  model: str = ''  # a trained run folder to adapt to the target, in place of training
 
 
 def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | None:
@@ -56,22 +57,25 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
   workdir.mkdir(parents=True, exist_ok=True)
   _claim(workdir, job)
   detector, problem = _prepare(job, say)
-  gradient = _gradient(job, detector, problem, say)
   scorer = scoring.Scorer(detector)
-  fitted = run.fit(
-    detector,
-    problem.train,
-    scoring.validator(scorer, problem.valid),
-    job.data.seed,
-    workdir,
-    job.loop,
-    mirror,
-    shared,
-  )
+  if job.model:
+    gradient, fitted = None, _trained(job, detector, problem)
+  else:
+    gradient = _gradient(job, detector, problem, say)
+    fitted = run.fit(
+      detector,
+      problem.train,
+      scoring.validator(scorer, problem.valid),
+      job.data.seed,
+      workdir,
+      job.loop,
+      mirror,
+      shared,
+    )
   if not fitted.finished:
     say(f'stopped by a signal after step {fitted.steps}; the same command goes on')
     return None
-  return _finish(job, problem, scorer, fitted, workdir, gradient)
+  return _finish(job, problem, detector, scorer, fitted, workdir, gradient)
 
 
 def explain(job: Job) -> str:
@@ -92,10 +96,48 @@ def explain(job: Job) -> str:
 
 def _prepare(job: Job, say: Callable) -> tuple[base.Detector, transfer.Problem]:
   module = registry.get(job.detector)
-  problem = transfer.make(job.data, job.method.embedding, module.NEEDS)
+  detector = module.make(job.method)
+  known, data = (), job.data
+  if job.model:
+    known = model.known(pathlib.Path(job.model))
+  if job.model or detector.few_shot:  # all labels are for adaptation
+    data = dataclasses.replace(data, validation=0.0)
+  problem = transfer.make(data, job.method.embedding, module.NEEDS, known)
   for name, coverage in problem.coverage.items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
-  return module.make(job.method), problem
+  return detector, problem
+
+
+def _trained(job: Job, detector: base.Detector, problem) -> run.Fitted:
+  """What the training of `job.model` left, as if it had been here.
+
+  Raises:
+    ValueError: the method cannot adapt, or there is no target.
+  """
+  if detector.adapt is None or problem.train.target is None:
+    raise ValueError(f'{job.detector} cannot be adapted, or there is no --target')
+  vectors = problem.train.target.vectors
+  state = model.trained_state(pathlib.Path(job.model), detector, vectors)
+  return run.Fitted(state, state, 0, 0, True, 0.0, 0.0)
+
+
+def _adapt(job: Job, detector: base.Detector, problem, fitted, workdir, scorer):
+  """(the state adapted to the target, what is to be told of it)."""
+  state, report = detector.adapt(fitted.state, problem.train, job.data.seed)
+  saved = checkpoints.Checkpoints(workdir / model.ADAPTED)
+  saved.save(max(fitted.steps, 1), run.start(state))
+  saved.close()
+  truth, rounds = problem.truth, []
+  for labels in report.pop('pseudo'):
+    known = (labels >= 0) & (truth >= 0)
+    counts = {'normal': labels == 0, 'anomalous': labels == 1, 'known': known}
+    counts['right'] = known & (labels == truth)
+    rounds.append({name: int(mask.sum()) for name, mask in counts.items()})
+  before = {
+    name: metrics.by_kind(data.sessions, scorer.scores(fitted.state, data), 0.5)
+    for name, data in problem.tests.items()
+  }
+  return state, report | {'pseudo_labels': rounds, 'before': before}
 
 
 def _gradient(job: Job, detector, problem, say: Callable) -> str | None:
@@ -116,7 +158,12 @@ def _first(job: Job, detector: base.Detector, problem: transfer.Problem) -> tupl
   return state, detector.put(draw(0))
 
 
-def _finish(job, problem, scorer, fitted, workdir, gradient) -> dict:
+def _finish(job, problem, detector, scorer, fitted, workdir, gradient) -> dict:
+  adaptation = None
+  is_due = job.model or detector.few_shot
+  if is_due and problem.train.target is not None:
+    state, adaptation = _adapt(job, detector, problem, fitted, workdir, scorer)
+    fitted = fitted._replace(state=state)
   start_time = time.perf_counter()
   scores = {
     name: scorer.scores(fitted.state, data) for name, data in problem.tests.items()
@@ -128,6 +175,7 @@ def _finish(job, problem, scorer, fitted, workdir, gradient) -> dict:
   }
   result = _result(job, problem, fitted, scores, found, seconds)
   result['gradient'] = gradient
+  result['adaptation'] = adaptation
   _write_scores(workdir / 'scores.parquet', problem.tests, scores)
   explained = {}
   for name, data in problem.tests.items():
@@ -136,6 +184,7 @@ def _finish(job, problem, scorer, fitted, workdir, gradient) -> dict:
       scorer, fitted.state, data, templates, scores[name], found[name][0]
     )
   _write_json(workdir / 'explained.json', explained)
+  model.save_known(workdir, problem.known)
   if job.data.target:
     texts = store.load(job.data.target).templates
     model.save(
@@ -257,11 +306,12 @@ def environment() -> dict[str, Any]:
 
 
 def _write_scores(path: pathlib.Path, tests: dict[str, types.Dataset], scores) -> None:
+  joined = lambda parts: np.concatenate([*parts, []] if not parts else parts)
   columns = {
-    'system': np.concatenate([[n] * len(s) for n, s in scores.items()]),
-    'session_id': np.concatenate([tests[n].sessions.ids for n in scores]).astype(str),
-    'label': np.concatenate([tests[n].sessions.labels for n in scores]),
-    'score': np.concatenate(list(scores.values())),
+    'system': joined([[n] * len(s) for n, s in scores.items()]),
+    'session_id': joined([tests[n].sessions.ids for n in scores]).astype(str),
+    'label': joined([tests[n].sessions.labels for n in scores]),
+    'score': joined(list(scores.values())),
   }
   temporary = path.with_name(path.name + '.tmp')
   pq.write_table(

@@ -21,6 +21,8 @@ from metalog_jax.logs import raw, store, systems, templates
 FOLDER = 'model'
 EVENTS = 'events.npz'  # vectors [V, D] and texts [V]
 OPTIONS = 'prepare.json'  # systems.Options of the target
+KNOWN = 'known.json'  # templates of the sources
+ADAPTED = 'adapted'  # of a run folder: the state adapted to the target
 
 
 class Model(NamedTuple):
@@ -86,7 +88,7 @@ def load(workdir: pathlib.Path) -> Model:
   tests = list(result['test'].values())
   return Model(
     detector,
-    _state(workdir, detector, vectors),
+    trained_state(workdir, detector, vectors, adapted=True),
     vectors,
     texts,
     templates.Templates.load(frozen) if frozen.exists() else None,
@@ -109,8 +111,38 @@ def extend(model: Model, texts: tuple[str, ...]) -> Model:
   return model._replace(vectors=vectors, texts=texts)
 
 
-def _state(workdir: pathlib.Path, detector: base.Detector, vectors: np.ndarray) -> Any:
-  """The best state of the run's last checkpoint."""
+def save_known(workdir: pathlib.Path, known: list[list[str]]) -> None:
+  """Keeps the templates of the sources, which count for the event vectors' IDF."""
+  folder = workdir / FOLDER
+  folder.mkdir(exist_ok=True)
+  (folder / KNOWN).write_text(json.dumps(known, indent=1) + '\n')
+
+
+def known(workdir: pathlib.Path) -> list[list[str]]:
+  """What `save_known` kept.
+
+  Raises:
+    ValueError: `workdir` is no finished run.
+  """
+  path = workdir / FOLDER / KNOWN
+  if not path.exists():
+    raise ValueError(
+      f'{workdir} is no finished run (it has no {FOLDER}/{KNOWN}): give --model a '
+      'folder that experiments.train has finished'
+    )
+  return json.loads(path.read_text())
+
+
+def trained_state(
+  workdir: pathlib.Path,
+  detector: base.Detector,
+  vectors: np.ndarray,
+  adapted: bool = False,
+) -> Any:
+  """The best state of the run's last checkpoint; the adapted one if asked for.
+
+  A run that was adapted and not trained has its adapted state alone.
+  """
   nobody = np.zeros(0)
   sessions = types.Sessions(
     nobody,
@@ -123,7 +155,9 @@ def _state(workdir: pathlib.Path, detector: base.Detector, vectors: np.ndarray) 
   )
   dataset = types.Dataset('', sessions, vectors)
   state = detector.init(jax.random.key(0), types.Transfer((dataset,), dataset))
-  saved = checkpoints.Checkpoints(workdir / 'checkpoints')
+  has = workdir / ADAPTED
+  use = has.exists() and (adapted or not (workdir / 'checkpoints').exists())
+  saved = checkpoints.Checkpoints(has if use else workdir / 'checkpoints')
   progress = saved.restore(run.start(state))
   saved.close()
   if progress is None:

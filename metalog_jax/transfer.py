@@ -25,6 +25,7 @@ class Options:
   fit: Literal['all', 'train'] = 'train'
   validation: float = 0.2  # share of the labelled sessions held out
   seed: int = 0
+  unlabelled: str = '0'  # of a random split's test: given to training without labels
 
 
 class Problem(NamedTuple):
@@ -34,6 +35,8 @@ class Problem(NamedTuple):
   valid: tuple[types.Dataset, ...]  # labelled sessions held out, the target last
   labelled: types.Transfer  # train and validation together: the floors' view
   tests: dict[str, types.Dataset]
+  truth: np.ndarray | None  # [S] true labels of the target's sessions in `train`
+  known: list[list[str]]  # templates of the sources that the IDF counted
   audit: dict[str, Any]
   coverage: dict[str, Any]
   simulated: list[str]
@@ -41,8 +44,17 @@ class Problem(NamedTuple):
   prepare_seconds: float
 
 
-def make(options: Options, embedding: sources.Config, needs: frozenset[str]) -> Problem:
+def make(
+  options: Options,
+  embedding: sources.Config,
+  needs: frozenset[str],
+  known: list[list[str]] = (),
+) -> Problem:
   """Loads, splits, embeds and blinds.
+
+  Args:
+    known: templates of systems that are not at hand, for the IDF to count: what a
+      trained model keeps of its sources.
 
   Raises:
     ValueError: a folder is no System, or a budget asks for more than there is.
@@ -57,16 +69,19 @@ def make(options: Options, embedding: sources.Config, needs: frozenset[str]) -> 
       options.target_anomalies,
       options.seed,
     )
-  events = _tables(options, systems, embedding, split)
+    if options.unlabelled != '0':
+      split = _spare(systems[options.target], split, options)
+  events, counted = _tables(options, systems, embedding, split, known)
 
   def dataset(folder: str, sessions: types.Sessions, name: str = '') -> types.Dataset:
     vectors = events[folder].vectors
     return types.Dataset(name or pathlib.Path(folder).name, sessions, vectors)
 
-  target, rest = None, None
+  target, rest, truth = None, None, None
   if split is not None:
     sessions = systems[options.target].sessions
-    target = dataset(options.target, _labelled(sessions, split))
+    target, truth = _labelled(sessions, split)
+    target = dataset(options.target, target)
     rest = dataset(options.target, sessions.take(split.test), 'rest')
   sources = tuple(dataset(f, systems[f].sessions) for f in options.source)
   tests = [
@@ -84,6 +99,8 @@ def make(options: Options, embedding: sources.Config, needs: frozenset[str]) -> 
     valid,
     labelled,
     {data.name: data for data in tests},
+    truth,
+    counted,
     audit=(dict(split.audit) if split else {}) | {'bad_lines': bad_lines},
     coverage=by_name(lambda f: events[f].coverage._asdict()),
     simulated=[n for n, x in by_name(manifest).items() if x.get('simulated')],
@@ -97,7 +114,7 @@ def make(options: Options, embedding: sources.Config, needs: frozenset[str]) -> 
 
 def _folders(options: Options) -> list[str]:
   """Every System folder that is named, once."""
-  if not options.target and options.test == ('rest',):
+  if not options.target and 'rest' in options.test:
     raise ValueError(
       '--test=rest is the rest of the target, and there is no --target: '
       'give System folders to --test'
@@ -143,14 +160,34 @@ def hold_out(
   return types.Transfer(sources, target), tuple(v for v in valid if v.sessions.num)
 
 
-def _labelled(sessions: types.Sessions, split: Any) -> types.Sessions:
-  """The training pool: chosen sessions keep their label, dropped ones lose it."""
+def _spare(system: types.System, split: Any, options: Options) -> Any:
+  """Takes some of the test's sessions out of it, for training without their labels."""
+  num = splits.budget(options.unlabelled, len(split.test))
+  if num > len(split.test):
+    raise ValueError(
+      f'--unlabelled={options.unlabelled}: system {system.name} has {len(split.test)} '
+      'test sessions to take them from'
+    )
+  rng = np.random.default_rng([options.seed, 8])
+  taken = np.sort(rng.choice(split.test, num, replace=False))
+  parts = split._replace(
+    test=np.setdiff1d(split.test, taken), dropped=np.union1d(split.dropped, taken)
+  )
+  return parts._replace(audit=split.audit | splits.audit(system, parts))
+
+
+def _labelled(
+  sessions: types.Sessions, split: Any
+) -> tuple[types.Sessions, np.ndarray]:
+  """The training pool: chosen sessions keep their label, dropped ones lose it.
+
+  Returns the true labels of all as well, which no detector is to see.
+  """
   shown = np.concatenate([split.train_normals, split.train_anomalies])
   index = np.sort(np.concatenate([shown, split.dropped]))
   pool = sessions.take(index)
-  return pool._replace(
-    labels=np.where(np.isin(index, shown), pool.labels, -1).astype(np.int8)
-  )
+  seen = np.where(np.isin(index, shown), pool.labels, -1).astype(np.int8)
+  return pool._replace(labels=seen), pool.labels
 
 
 def _tables(
@@ -158,9 +195,12 @@ def _tables(
   systems: dict[str, types.System],
   embedding: sources.Config,
   split: Any,
-) -> dict[str, tables.Table]:
-  """Event vectors of every system; what the IDF counts is training data alone,
-  unless fit='all'."""
+  known: list[list[str]],
+) -> tuple[dict[str, tables.Table], list[list[str]]]:
+  """Event vectors of every system, and the templates of sources that were counted.
+
+  What the IDF counts is training data alone, unless fit='all'.
+  """
   fit = []
   for folder, system in systems.items():
     if options.fit == 'all':
@@ -174,5 +214,11 @@ def _tables(
         seen[system.sessions.take(train).events] = True
       mask = seen
     fit.append(mask)
-  found = sources.embed([s.templates for s in systems.values()], embedding, fit)
-  return dict(zip(systems, found))
+  texts = [s.templates for s in systems.values()]
+  found = sources.embed([*texts, *known], embedding, [*fit, *[None] * len(known)])
+  counted = [
+    [t for i, t in enumerate(own) if mask is None or mask[i] or i == types.UNKNOWN]
+    for folder, own, mask in zip(systems, texts, fit)
+    if folder in options.source
+  ]
+  return dict(zip(systems, found)), [*known, *counted]

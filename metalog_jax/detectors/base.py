@@ -39,6 +39,8 @@ class Detector(NamedTuple):
   patience: int  # validations without a better one before training stops; 0: never
   way: Callable | None = None  # (state, batch) -> (how the gradient is taken, why)
   objective: tuple[Callable, Any] | None = None  # (loss_fn, MetaConfig) of `step`
+  adapt: Callable | None = None  # (state, transfer, seed) -> (state, report)
+  few_shot: bool = False  # training leaves the target to `adapt`, which ends it
 
 
 def blind(transfer: types.Transfer, needs: frozenset[str]) -> types.Transfer:

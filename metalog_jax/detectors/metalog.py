@@ -19,6 +19,7 @@ from metalog_jax import flags, types
 from metalog_jax.detectors import base, batches, pools
 from metalog_jax.embeddings import gcse, sources
 
+ADAPT_STEPS = 10  # to a system that training never saw (our choice)
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
 
 
@@ -136,15 +137,16 @@ def make(config: Config) -> base.Detector:
   import jax  # here, so that flags can be read without waiting for jax
   import jax.numpy as jnp
 
+  from metalog_jax.detectors import adaptation
   from metalog_jax.meta import mesh, outer
   from metalog_jax.nets import losses
 
   net, optimizer, meta = _network(config), _optimizer(config), _objective(config)
   devices = mesh.make()
 
-  def loss(params, batch):
+  def loss(params, batch, axis=mesh.ROWS):
     logits = net.apply({'params': params}, batch)
-    return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
+    return losses.cross_entropy(logits, batch.labels, batch.weights, axis)
 
   def init(key, transfer):
     data = transfer.target or transfer.sources[0]
@@ -160,8 +162,18 @@ def make(config: Config) -> base.Detector:
     state = outer.init_state(first, optimizer)
     return mesh.replicate(state, devices)
 
+  def probability(params, batch):
+    return jax.nn.softmax(net.apply({'params': params}, batch))[:, 1]
+
   def score(state, batch):
-    return jax.nn.softmax(net.apply({'params': state.params}, batch))[:, 1]
+    return probability(state.params, batch)
+
+  settings = adaptation.Settings(ADAPT_STEPS, config.collapse, config.max_events)
+  descend = adaptation.make(lambda p, b: loss(p, b, None), probability, meta, settings)
+
+  def adapt(state, transfer, seed, **how):
+    params, report = descend(mesh.local(state.params), transfer, seed, **how)
+    return state._replace(params=mesh.replicate(params, devices)), report
 
   def explain(state, batch):
     return net.apply({'params': state.params}, batch, method='attend')[1]
@@ -178,6 +190,7 @@ def make(config: Config) -> base.Detector:
     patience=config.patience,
     way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
     objective=(loss, meta),
+    adapt=adapt,
   )
 
 

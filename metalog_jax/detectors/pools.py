@@ -91,7 +91,7 @@ class Sampler(NamedTuple):
   ) -> types.Batch:
     """Batch `step` of each pool, all of one shape: leaves [D, number of pools, ...]."""
     width = max(len(pool.vectors) for pool in pools)
-    vectors = [_pad_rows(pool.vectors, width) for pool in pools]
+    vectors = [pad_rows(pool.vectors, width) for pool in pools]
     dealt = [self._deal(pool, step) for pool in pools]
 
     def build(room: packing.Room) -> types.Batch | None:
@@ -127,5 +127,6 @@ def _cycle(members: np.ndarray, num: int, step: int, key: list[int]) -> np.ndarr
   return members[[orders[p][i] for p, i in zip(passes, place)]]
 
 
-def _pad_rows(x: np.ndarray, rows: int) -> np.ndarray:
+def pad_rows(x: np.ndarray, rows: int) -> np.ndarray:
+  """An event table [V, D] with rows of zeros up to `rows`."""
   return np.pad(x, ((0, rows - len(x)), (0, 0)))

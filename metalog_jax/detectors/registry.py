@@ -2,9 +2,9 @@
 
 from types import ModuleType
 
-from metalog_jax.detectors import metalog
+from metalog_jax.detectors import logmeta, metalog
 
-DETECTORS: dict[str, ModuleType] = {'metalog': metalog}
+DETECTORS: dict[str, ModuleType] = {'metalog': metalog, 'logmeta': logmeta}
 
 
 def get(name: str) -> ModuleType:

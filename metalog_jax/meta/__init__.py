@@ -1,6 +1,6 @@
 """Meta-learning with exact meta-gradients, for any `loss_fn(params, batch)`."""
 
-from metalog_jax.meta.inner import MetaConfig, adapt
+from metalog_jax.meta.inner import MetaConfig, adapt, path
 from metalog_jax.meta.outer import (
   State,
   choose,
@@ -19,4 +19,5 @@ __all__ = [
   'make_meta_step',
   'meta_grad',
   'meta_loss',
+  'path',
 ]

@@ -27,6 +27,8 @@ class MetaConfig:
     support_per_step: whether the support's leaves carry a leading axis of length
       `inner_steps`, one batch for each inner step (MetaLog's splits).
     rule: of the inner updates, see `rules`; None: gradient descent with `inner_lr`.
+    anneal: > 0: the query's loss is taken after every inner step, with weights that
+      move to the last one over so many meta-steps (MAML++); 0: after the last alone.
     truncate: with 'truncated', the last so many inner steps are differentiated
       exactly, those before in first order. 0 is first order, K is exact.
     proximal: λ >= 0. Adds λ/2 |θᵢ - θ|² to the inner loss, whatever the way; with
@@ -45,6 +47,7 @@ class MetaConfig:
   query_weight: float = 4.0
   support_per_step: bool = True
   rule: rules.Rule | None = None
+  anneal: int = 0
   truncate: int = 1
   proximal: float = 0.0
   cg_steps: int = 10
@@ -83,13 +86,8 @@ def adapt(loss_fn: Loss, params: Any, support: Any, config: MetaConfig) -> Any:
   start, rates = rule_of(config).split(params)
   if not config.inner_steps:
     return start
-  if config.support_per_step:
-    _check_steps(support, config.inner_steps)
-  if config.way == 'auto':
-    way, _ = choose(loss_fn, start, support, config)
-    config = dataclasses.replace(config, gradient=way)
-  _check_way(config, start, rates)
-  adapted = _descend(loss_fn, start, rates, support, config)
+  config = _checked(loss_fn, start, rates, support, config)
+  adapted, _ = _descend(loss_fn, start, rates, support, config)
   if config.way != 'implicit':
     return adapted
   return approximate.implicit(
@@ -101,6 +99,32 @@ def adapt(loss_fn: Loss, params: Any, support: Any, config: MetaConfig) -> Any:
     config.cg_steps,
     config.cg_tol,
   )
+
+
+def path(loss_fn: Loss, params: Any, support: Any, config: MetaConfig) -> Any:
+  """All that `adapt` comes by: θ₁ .. θ_K, stacked along a leading axis.
+
+  Takes what `adapt` takes, at least one inner step, and raises what it raises.
+
+  Raises:
+    ValueError: the way is 'implicit' or 'reptile', which know the last of them alone.
+  """
+  if config.way in ('implicit', 'reptile'):
+    raise ValueError(f'gradient={config.way!r} has no losses after each inner step')
+  start, rates = rule_of(config).split(params)
+  config = _checked(loss_fn, start, rates, support, config)
+  return _descend(loss_fn, start, rates, support, config, every=True)[1]
+
+
+def _checked(loss_fn, start, rates, support, config: MetaConfig) -> MetaConfig:
+  """The config with its way chosen, if everything fits it."""
+  if config.support_per_step:
+    _check_steps(support, config.inner_steps)
+  if config.way == 'auto':
+    way, _ = choose(loss_fn, start, support, config)
+    config = dataclasses.replace(config, gradient=way)
+  _check_way(config, start, rates)
+  return config
 
 
 def support_loss(loss_fn: Loss, config: MetaConfig, gradient: str) -> Loss:
@@ -130,8 +154,11 @@ def choose(
   return gradients.choose(loss_fn, params, support, config.inner_steps, tasks)
 
 
-def _descend(loss_fn, start, rates, support, config):
-  """The scan over the inner steps: those in first order, then the exact ones."""
+def _descend(loss_fn, start, rates, support, config, every=False):
+  """The scan over the inner steps: those in first order, then the exact ones.
+
+  Returns θ_K and, with `every`, θ₁ .. θ_K.
+  """
   rule, num = rule_of(config), config.inner_steps
   grad_fn = gradients.inner_gradient(loss_fn, config.gradient)
 
@@ -143,18 +170,21 @@ def _descend(loss_fn, start, rates, support, config):
     if config.proximal:  # ∇ λ/2 |θᵢ - θ|²
       pull = lambda g, p, a: g + config.proximal * (p - a)
       grads = jax.tree.map(pull, grads, at, anchor)
-    return rule.update(grads, state, params, rates), None
+    carry = rule.update(grads, state, params, rates)
+    return carry, carry[0] if every else None
 
   xs = (support if config.support_per_step else None, rates)
   carry, cut = (start, rule.init(start)), num - _exact_steps(config)
+  paths = []
   for exact, part in ((False, slice(0, cut)), (True, slice(cut, num))):
     body = lambda carry, xs, exact=exact: step(carry, xs, exact)
     if config.way == 'remat':
       body = jax.checkpoint(body, prevent_cse=False)
     if length := part.stop - part.start:
       some = jax.tree.map(lambda x: x[part], xs) if length < num else xs  # noqa: B023
-      carry, _ = jax.lax.scan(body, carry, some, length=length)
-  return carry[0]
+      carry, passed = jax.lax.scan(body, carry, some, length=length)
+      paths.append(passed)
+  return carry[0], jax.tree.map(lambda *x: jnp.concatenate(x), *paths)
 
 
 def _exact_steps(config: MetaConfig) -> int:

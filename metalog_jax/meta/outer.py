@@ -36,7 +36,7 @@ class State(NamedTuple):
 
 
 def meta_loss(
-  loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig
+  loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig, step: Any = 0
 ) -> jax.Array:
   """The meta-objective of one task.
 
@@ -48,19 +48,38 @@ def meta_loss(
     params: any pytree; with an inner rule that learns, its meta-parameters.
     task: support and query, whatever `loss_fn` understands; see `inner.adapt`.
     config: see `inner.MetaConfig`.
+    step: meta-steps taken; matters with `config.anneal` alone, see `step_weights`.
 
   References:
     Zhang et al, MetaLog, ICSE 2024, eq. 2 and 3. Finn et al, MAML, ICML 2017.
   """
-  return _objective(loss_fn, params, task, config)[0]
+  return _objective(loss_fn, params, task, config, step)[0]
 
 
 def meta_grad(
-  loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig
+  loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig, step: Any = 0
 ) -> tuple[jax.Array, Any]:
   """The meta-objective of one task and its gradient in `params`."""
-  value, grads = jax.value_and_grad(meta_loss, argnums=1)(loss_fn, params, task, config)
-  return value, grads
+  loss = lambda params: meta_loss(loss_fn, params, task, config, step)
+  return jax.value_and_grad(loss)(params)
+
+
+def step_weights(steps: int, anneal: int, step: Any) -> jax.Array:
+  """How much the query's loss after each inner step counts: [K], of sum one.
+
+  All alike at first; those before the last fall to zero over `anneal` meta-steps, in
+  a straight line (the paper leaves the line open).
+
+  Args:
+    steps: K.
+    anneal: > 0.
+    step: meta-steps taken.
+
+  References:
+    Antoniou et al, How to train your MAML, ICLR 2019, section 4, eq. 4.
+  """
+  early = jnp.maximum(1 - step / anneal, 0) / steps
+  return jnp.full(steps, early).at[-1].set(1 - (steps - 1) * early)
 
 
 def init_state(params: Any, optimizer: Optimizer) -> State:
@@ -92,20 +111,20 @@ def make_meta_step(
   # Along which what belongs to one task differs from device to device.
   axes = (meshes.RUNS, meshes.TASKS)[0 if runs else 1 :] if mesh else ()
 
-  def gradient(params, tasks):
+  def gradient(params, tasks, step):
     """Means over the tasks of the gradients and of the metrics."""
     if mesh:  # each device adapts to its own tasks
       params = jax.tree.map(meshes.vary, params)
     way, _ = choose(loss_fn, params, tasks, config)
     chosen = dataclasses.replace(config, gradient=way) if way != 'first' else config
-    objective = lambda params, task: _objective(loss_fn, params, task, chosen)
+    objective = lambda params, task: _objective(loss_fn, params, task, chosen, step)
     alone = _num(tasks) == 1
     mean = _mean_in_turn if alone or _are_in_turn(config) else _mean_side_by_side
     results = mean(objective, params, tasks, axes)
     return jax.lax.pmean(results, meshes.TASKS) if mesh else results
 
   def step(state, tasks):
-    grads, metrics = gradient(state.params, tasks)
+    grads, metrics = gradient(state.params, tasks, state.step)
     updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
     params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), state.params, updates)
     return State(params, optimizer_state, state.step + 1), metrics
@@ -184,19 +203,26 @@ def _num(tasks: types.Task) -> int:
   return jax.tree.leaves(tasks)[0].shape[0]
 
 
-def _objective(loss_fn, params, task, config):
+def _objective(loss_fn, params, task, config, step):
   """The meta-objective, and its parts by name."""
   if config.way == 'finite':
     plain = dataclasses.replace(config, order='first')  # the values are the same
-    f = lambda params, task: _objective(loss_fn, params, task, plain)
+    f = lambda params, task: _objective(loss_fn, params, task, plain, step)
     return differences.differentiated(f)(params, task)
   start = inner.rule_of(config).split(params)[0]
   support = jnp.zeros(())
   if config.support_weight:
     support_loss = inner.support_loss(loss_fn, config, config.gradient)
     support = support_loss(start, task.support)
-  adapted = inner.adapt(loss_fn, params, task.support, config)
-  query = loss_fn(adapted, task.query)
+  if config.anneal and config.inner_steps:
+    path = inner.path(loss_fn, params, task.support, config)
+    losses = jax.lax.map(lambda params: loss_fn(params, task.query), path)
+    step = jnp.asarray(step, losses.dtype)  # or integers make weights of float32
+    query = step_weights(config.inner_steps, config.anneal, step) @ losses
+    adapted = jax.tree.map(lambda x: x[-1], path)
+  else:
+    adapted = inner.adapt(loss_fn, params, task.support, config)
+    query = loss_fn(adapted, task.query)
   if config.way == 'reptile':  # of K + 1 steps, whose last is on the query
     query += approximate.reptile(start, adapted, config.inner_lr)
   loss = config.support_weight * support + config.query_weight * query

@@ -4,12 +4,15 @@ A rule may learn: then the meta-parameters hold more than the loss sees, and the
 meta-gradient flows to all of them.
 """
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Collection
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+EPS_ROOT = 1e-8  # what Adam adds under the root, so that it has a derivative at zero
 
 
 class Rule(NamedTuple):
@@ -54,13 +57,53 @@ def from_optax(transform: Any) -> Rule:
   return Rule(lambda params: (params, None), transform.init, update)
 
 
+def named(name: str, rate: float) -> Rule:
+  """The rule of optax's optimizer `name` (sgd, adam, rmsprop, ...) with this rate.
+
+  Where the optimizer has an `eps_root`, it is 1e-8: see `from_optax`.
+
+  Raises:
+    ValueError: optax has no such optimizer.
+  """
+  import optax
+
+  factory = getattr(optax, name, None)
+  settings = inspect.signature(factory).parameters if callable(factory) else {}
+  if 'learning_rate' not in settings:
+    raise ValueError(f'{name!r} is no optimizer of optax: take sgd, adam, rmsprop, ...')
+  safe = {'eps_root': EPS_ROOT} if 'eps_root' in settings else {}
+  return from_optax(factory(learning_rate=rate, **safe))
+
+
+def only(rule: Rule, parts: Collection[str]) -> Rule:
+  """`rule` for some parts of the parameters; the others stay as they are (ANIL).
+
+  They are still learned by the meta-step. No gradient of theirs is computed inside.
+
+  Args:
+    parts: keys at the top of what the loss sees, a dict.
+
+  References:
+    Raghu et al, Rapid Learning or Feature Reuse?, ICLR 2020, section 4.
+  """
+
+  def update(grads, state, params, rates):
+    moved, state = rule.update(grads, state, params, rates)
+    if missing := set(parts) - set(params):
+      raise ValueError(f'the parameters have no {sorted(missing)} to adapt')
+    kept = {k: moved[k] if k in parts else params[k] for k in params}
+    return kept, state
+
+  return rule._replace(update=update)
+
+
 def learned(steps: int) -> Rule:
   """θᵢ = θᵢ₋₁ - rᵢ ⊙ g, where the rates r are learned like the parameters.
 
   The meta-parameters are a `Learned`, which `with_rates` makes.
 
   Args:
-    steps: K, the inner steps.
+    steps: K, the inner steps. If there are more than rates, the last goes on.
 
   References:
     Li et al, Meta-SGD, 2017, eq. 3. Antoniou et al, How to train your MAML, ICLR
@@ -68,7 +111,7 @@ def learned(steps: int) -> Rule:
   """
 
   def split(meta):
-    spread = lambda r: jnp.broadcast_to(r, (steps, *r.shape[1:]))
+    spread = lambda r: r[jnp.minimum(jnp.arange(steps), len(r) - 1)]
     return meta.params, jax.tree.map(spread, meta.rates)
 
   def update(grads, state, params, rates):

@@ -20,6 +20,9 @@ class Network(nn.Module):
 
   Attributes:
     hidden: H, the size of the state of one direction.
+    recurrent: without, attention weighs the event vectors themselves (an ablation).
+    attention: without, the context is the last state of each direction (an ablation
+      of LogRoBERTa's).
     dtype: what to compute in; by default the type of the parameters. Logits come
       back as float32 at least.
 
@@ -29,6 +32,8 @@ class Network(nn.Module):
   """
 
   hidden: int = 256
+  recurrent: bool = True
+  attention: bool = True
   dtype: Any = None
 
   def __call__(self, batch: types.Batch) -> Array:
@@ -38,11 +43,35 @@ class Network(nn.Module):
   def attend(self, batch: types.Batch) -> tuple[Array, Array]:
     """Logits [B, 2], and the attention weight of every place [N']."""
     batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
-    reader = lstm.Lstm(self.hidden, bidirectional=True, dtype=self.dtype, name='lstm')
-    states = grid.places(reader(batch), batch)
-    attend = attention.ScoreAttention(self.dtype, name='attention')
-    context, weights = attend(states, batch)
+    if self.recurrent:
+      reader = lstm.Lstm(self.hidden, bidirectional=True, dtype=self.dtype, name='lstm')
+      states = grid.places(reader(batch), batch)
+    else:
+      events = grid.places(jnp.asarray(batch.events).ravel(), batch)
+      states = jnp.asarray(batch.vectors)[events]
+    if self.attention:
+      attend = attention.ScoreAttention(self.dtype, name='attention')
+      context, weights = attend(states, batch)
+    else:
+      context, weights = ends(states, batch)
     start = init.uniform(context.shape[-1])
     head = linear.Linear(2, dtype=self.dtype, bias_init=start, name='head')
     logits = head(context)
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), weights
+
+
+def ends(states: Array, batch: types.Batch) -> tuple[Array, Array]:
+  """The last state of each direction: the context [B, H], and weights [N'] of one half.
+
+  Args:
+    states: [N', H], the first half read forward and the second backward.
+    batch: the batch that the states are of.
+  """
+  inside = (batch.sessions[1:] == batch.sessions[:-1]).astype(states.dtype)
+  edge = jnp.ones_like(batch.sessions[:1], states.dtype)
+  real = grid.mask(batch)
+  first = jnp.concatenate([edge, 1 - inside]).ravel() * real
+  last = jnp.concatenate([1 - inside, edge]).ravel() * real
+  forward, backward = jnp.split(states, 2, axis=-1)
+  parts = [last[:, None] * forward, first[:, None] * backward]
+  return grid.sums(jnp.concatenate(parts, -1), batch), (first + last) / 2

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metalog_jax import meta, types
-from metalog_jax.nets import losses
+from metalog_jax.nets import logmeta, losses
 from tests import grids
 
 # Large inner steps, so that first and second order are far apart.
@@ -40,6 +40,16 @@ def logs(network: Any, steps: int, dim: int, **sizes) -> Problem:
   return Problem(
     loss_fn, jax.tree.map(lambda x: scale * x, params), types.Task(support, query)
   )
+
+
+def few_shot(tasks: int = 4, **sizes) -> Problem:
+  """LogMeta's network on `tasks` tasks of one support each; leaves [tasks, ...]."""
+  sizes = {'lengths': (5, 4, 4, 2, 1), 'dim': 3, 'rows': 6} | sizes
+  problem = logs(logmeta.Network(hidden=3), 1, **sizes)
+  draw = lambda i, templates: grids.batch(i, templates=templates, **sizes)
+  supports = stack([draw(i, 6) for i in range(tasks)])
+  queries = stack([draw(50 + i, 6) for i in range(tasks)])
+  return problem._replace(task=jax.tree.map(jnp.asarray, types.Task(supports, queries)))
 
 
 def regression(steps: int, num: int = 1) -> Problem:

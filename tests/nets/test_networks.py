@@ -13,6 +13,8 @@ from tests import grids
 small = functools.partial(metalog.Network, hidden=3)
 FORMS = {
   'logmeta': logmeta.Network(hidden=3),
+  'logmeta_without_lstm': logmeta.Network(hidden=3, recurrent=False),
+  'logmeta_without_attention': logmeta.Network(hidden=3, attention=False),
   'paper': small(),
   'released': small(bidirectional=True, attention='guide', head='linear'),
   'default': small(layers=1, pooling='mean', scale=True, peaks=True, head='linear'),
@@ -94,7 +96,7 @@ def test_every_parameter_learns(network):
   batch = grids.batch(rows=8)
   params = grids.params(network, batch)
   _, grads = scores_and_gradient(network, params, batch)
-  if isinstance(network, logmeta.Network):
+  if isinstance(network, logmeta.Network) and network.attention:
     # It moves all scores of a softmax alike.
     assert abs(grads['attention'].pop('bias')) < 1e-15
   for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
@@ -152,3 +154,13 @@ def test_bfloat16_computes_close_by_and_answers_in_float32(make):
   )
   assert rough.dtype == exact.dtype == jnp.float32
   assert 0 < np.abs(rough - exact).max() < 0.1
+
+
+def test_without_attention_the_context_is_the_last_state_of_each_direction():
+  batch = grids.batch(rows=9)
+  states = np.random.default_rng(0).normal(size=(batch.sessions.size, 6))
+  context, weights = logmeta.ends(states, batch)
+  for i, own in enumerate(grids.split(states, batch)):
+    if len(own):
+      np.testing.assert_allclose(context[i], [*own[-1, :3], *own[0, 3:]], rtol=1e-5)
+      assert grids.split(weights, batch)[i].sum() == pytest.approx(1)

@@ -4,6 +4,7 @@ Live where torch can be imported, and always against what it gave when
 `tests/golden/make.py` was run.
 """
 
+import dataclasses
 import functools
 import pathlib
 
@@ -14,6 +15,7 @@ import pytest
 from metalog_jax import meta
 from metalog_jax.nets import gru, lstm
 from tests import grids
+from tests.meta import problems
 from tests.parity import cases
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
@@ -129,6 +131,38 @@ def test_full_meta_gradient():
   compare(our_meta_gradient(problem), theirs, 1e-9)
   with pytest.raises(AssertionError):  # the comparison can tell the orders apart
     compare(our_meta_gradient(problem, order='first'), theirs, 1e-3)
+
+
+@pytest.mark.slow
+def test_maml_over_tasks():
+  """LogMeta's network, five inner steps on one support, four tasks side by side."""
+  loss_fn, params, tasks = problems.few_shot()
+  config = meta.MetaConfig(
+    inner_lr=cases.INNER_LR,
+    inner_steps=5,
+    support_weight=0.0,
+    query_weight=1.0,
+    support_per_step=False,
+  )
+
+  def ours(order):
+    chosen = dataclasses.replace(config, order=order)
+    each = lambda p, t: meta.meta_loss(loss_fn, p, t, chosen)
+    mean = lambda p: jax.vmap(each, (None, 0))(p, tasks).mean()
+    loss, grads = jax.jit(jax.value_and_grad(mean))(params)
+    return {'loss': loss, **cases.flat(grads)}
+
+  every = []
+  for i in range(4):
+    one = jax.tree.map(lambda x: np.asarray(x[i]), tasks)  # noqa: B023
+    support, query = map(cases.plain, one)
+    every.append(
+      oracle().meta_gradient(params, [support] * 5, query, cases.INNER_LR, 1.0, 0.0)
+    )
+  theirs = jax.tree.map(lambda *x: sum(x) / 4, *every)
+  compare(ours('second'), theirs, 1e-9)
+  with pytest.raises(AssertionError):  # the comparison can tell the orders apart
+    compare(ours('first'), theirs, 1e-3)
 
 
 def arguments(problem):

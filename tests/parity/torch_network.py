@@ -120,9 +120,17 @@ def loss_and_gradient(tree: Any, batch: dict[str, Any]) -> dict[str, Any]:
 
 
 def meta_gradient(
-  tree: Any, support: list[dict], query: dict, inner_lr: float, beta: float
+  tree: Any,
+  support: list[dict],
+  query: dict,
+  inner_lr: float,
+  beta: float,
+  support_weight: float = 1.0,
 ) -> dict[str, Any]:
-  """MetaLog's objective by double backward (`create_graph`) through every step."""
+  """MetaLog's objective by double backward (`create_graph`) through every step.
+
+  MAML's with a support weight of 0 and a beta of 1.
+  """
   params = adapted = tensors(tree)
   total = torch.zeros((), dtype=DOUBLE)
   for batch in support:
@@ -131,6 +139,6 @@ def meta_gradient(
     adapted = {
       n: p - inner_lr * g for (n, p), g in zip(adapted.items(), grads, strict=True)
     }
-    total = total + loss(params, batch) / len(support)
+    total = total + support_weight * loss(params, batch) / len(support)
   total = total + beta * loss(adapted, query)
   return {'loss': total.detach().numpy(), **gradient(params, total)}

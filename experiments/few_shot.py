@@ -1,0 +1,67 @@
+r"""How much meta-learning adds with few labels: every system is left out in turn.
+
+  python -m experiments.few_shot --systems=systems/hdfs,systems/bgl,systems/openstack \
+    --labels=1,5,10,20 --seeds=5 --out=studies/few_shot
+
+For each system and seed, LogMeta is trained on the others, and so is the same network
+without inner steps (pooled). Then each is adapted to the left-out system with so many
+labels of each class (a count or a share), beside the same network from scratch on the
+same labels. The threshold is 0.5 throughout. Every training and adaptation is a run
+folder in --out/runs: the same command goes on where it stopped, and ablations are other
+settings (--logmeta.rounds=0, --most_sources=1, --vectors=...) with another --out.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from experiments import main as program
+from metalog_jax import flags as config_flags
+from metalog_jax.detectors import registry
+from metalog_jax.embeddings import sources
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list('systems', None, 'System folders, each left out in turn')
+flags.DEFINE_list('targets', [], 'those of --systems to leave out; none: all')
+flags.DEFINE_list('labels', ['1', '5', '10', '20'], 'labels a class: counts or shares')
+flags.DEFINE_string('preset', 'default', 'of logmeta: how it is meta-trained')
+flags.DEFINE_string('unlabelled', '20%', 'of the test: given without labels')
+flags.DEFINE_string('vectors', None, 'word vectors: a name or a file')
+flags.DEFINE_string('encoder', None, 'event vectors from this BERT or RoBERTa instead')
+flags.DEFINE_integer('most_sources', 0, 'train on so many systems at most; 0: all', 0)
+flags.DEFINE_integer('seeds', 5, 'how many, from 0', 1)
+flags.DEFINE_bool('curves', True, 'F1 after every step of adaptation')
+flags.DEFINE_string('out', None, 'folder to write into')
+flags.mark_flags_as_required(['systems', 'out'])
+
+
+def main() -> None:
+  """Trains, adapts and compares."""
+  from experiments.studies import few_shot  # jax: not for --help
+  from metalog_jax import machine
+
+  machine.use()
+  method = config_flags.read('logmeta', registry.get('logmeta').PRESETS[FLAGS.preset])
+  embedding = sources.choose(method.embedding, FLAGS.vectors, FLAGS.encoder)
+  method = dataclasses.replace(method, embedding=embedding)
+  plan = few_shot.Plan(
+    tuple(FLAGS.systems),
+    tuple(FLAGS.targets or FLAGS.systems),
+    tuple(FLAGS.labels),
+    method,
+    FLAGS.preset,
+    FLAGS.unlabelled,
+    FLAGS.most_sources,
+    FLAGS.seeds,
+    FLAGS.curves,
+  )
+  out = pathlib.Path(FLAGS.out)
+  found = few_shot.run(plan, out)
+  print(few_shot.write(found, out).read_text())
+
+
+if __name__ == '__main__':
+  config_flags.define('logmeta', registry.get('logmeta').Config())
+  flags.adopt_module_key_flags(config_flags)
+  program.run(main)

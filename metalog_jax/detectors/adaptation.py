@@ -1,0 +1,155 @@
+"""Adaptation of a trained detector to a target: some steps on its few labels.
+
+Then, in rounds, unlabelled sessions that the adapted detector is sure of join with the
+label it gives them, and the steps are taken anew from where training ended.
+
+References:
+  Finn et al, MAML, ICML 2017. Sun et al, SemiRALD, Information and Software
+  Technology 183, 2025 (pseudo-labels above 0.90; it goes on training with them).
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metalog_jax import types
+from metalog_jax.detectors import batches
+from metalog_jax.meta import inner
+
+UNIT = 16  # sessions of a support batch are rounded up to this: few programs
+
+
+class Settings(NamedTuple):
+  """How a target is adapted to."""
+
+  steps: int  # on the labels
+  collapse: int  # of the detector
+  max_events: int  # of the detector
+  confidence: float = 0.9  # a pseudo-label needs a probability above this
+  rounds: int = 0  # of pseudo-labels at most
+  most: int = 64  # sequences of each class with a pseudo-label that are learned from
+
+
+def make(
+  loss_fn: inner.Loss,
+  probability: Callable[[Any, types.Batch], Any],
+  config: inner.MetaConfig,
+  settings: Settings,
+) -> Callable:
+  """Makes adapt(params, transfer, seed, steps=None, rounds=None) -> (params, report).
+
+  Labelled sessions of both classes weigh alike in sum, however many there are; those
+  with pseudo-labels weigh together as much as the labelled ones of their class (both
+  our choice). `steps` = 0 gives what training left. The report's `pseudo` holds a
+  round's labels of the target's sessions, int8 [S] each, -1 where none was taken.
+
+  Args:
+    loss_fn: (params as the loss sees them, batch) -> scalar, on one device.
+    probability: likewise -> [B], of an anomaly.
+    config: of training; its rule goes on, for `settings.steps` steps.
+  """
+  config = dataclasses.replace(
+    config,
+    inner_steps=max(settings.steps, 1),
+    support_per_step=False,
+    order='first',
+    gradient='reverse',
+    anneal=0,
+  )
+  path = jax.jit(lambda params, batch: inner.path(loss_fn, params, batch, config))
+  predict = jax.jit(probability)
+
+  def adapt(params, transfer, seed, steps=None, rounds=None):
+    begun, data = time.perf_counter(), transfer.target
+    steps = settings.steps if steps is None else min(steps, settings.steps)
+    start = inner.rule_of(config).split(params)[0]
+    seqs = batches.sequences(data.sessions, settings.collapse, settings.max_events)
+    pseudo, passed = _Pseudo(data, seqs, settings, seed), []
+
+    def descend() -> Any:
+      batch = _batch(data.vectors, seqs, pseudo.draw())
+      found = path(params, batch)
+      return jax.tree.map(lambda x: x[steps - 1], found)
+
+    adapted = descend() if steps else start
+    for _ in range((settings.rounds if rounds is None else rounds) if steps else 0):
+      if not pseudo.take(_scores(predict, adapted, data.vectors, seqs)):
+        break
+      adapted = descend()
+      passed.append(pseudo.of_sessions())
+    report = {
+      'steps': steps,
+      'normal': int(np.sum(data.sessions.labels == 0)),
+      'anomalous': int(np.sum(data.sessions.labels == 1)),
+      'unlabelled': int(np.sum(data.sessions.labels < 0)),
+      'pseudo': passed,
+      'seconds': time.perf_counter() - begun,
+    }
+    return jax.block_until_ready(adapted), report
+
+  return adapt
+
+
+class _Pseudo:
+  """The labels there are, and those given to sequences without one."""
+
+  def __init__(self, data, seqs, settings, seed):
+    labels = data.sessions.labels
+    self._seqs, self._settings = seqs, settings
+    self._hidden = np.flatnonzero(labels < 0)
+    self._free = np.unique(seqs.inverse[self._hidden])  # sequences
+    self._given = np.full(len(seqs.lengths), -1, np.int8)
+    shown = np.flatnonzero(labels >= 0)
+    self._labelled = batches.drawn(seqs.inverse[shown], labels[shown].astype(float))
+    self._rng = np.random.default_rng([seed, 7])
+    if not len(shown):
+      raise ValueError('the target has no labelled session to adapt to: raise '
+                       '--target_normals and --target_anomalies')  # fmt: skip
+
+  def take(self, scores: np.ndarray) -> int:
+    """Labels sequences that have none and a sure score; how many."""
+    free = self._free[self._given[self._free] < 0]
+    sure = free[np.maximum(scores[free], 1 - scores[free]) > self._settings.confidence]
+    self._given[sure] = scores[sure] > 0.5
+    return len(sure)
+
+  def of_sessions(self) -> np.ndarray:
+    found = np.full(len(self._seqs.inverse), -1, np.int8)
+    found[self._hidden] = self._given[self._seqs.inverse[self._hidden]]
+    return found
+
+  def draw(self) -> batches.Draw:
+    """All labels, and at most so many pseudo-labels of each class."""
+    rows, labels, weights = self._labelled
+    parts = []
+    for label in (0, 1):
+      own = labels == label
+      taken = np.flatnonzero(self._given == label)
+      if len(taken) > self._settings.most:
+        taken = self._rng.choice(taken, self._settings.most, replace=False)
+      mass = [weights[own] / max(weights[own].sum(), 1), np.ones(len(taken))]
+      mass[1] /= max(len(taken), 1)
+      mass = np.concatenate(mass)
+      if len(mass):
+        index = np.concatenate([rows[own], taken])
+        parts.append((index, np.full(len(index), float(label)), mass / mass.sum()))
+    return batches.Draw(*(np.concatenate(x) for x in zip(*parts)))
+
+
+def _batch(vectors, seqs: batches.Sequences, draw: batches.Draw) -> types.Batch:
+  size = -(-len(draw.rows) // UNIT) * UNIT
+  longest = int(seqs.lengths.max(initial=1))
+  return batches.assemble(
+    vectors, seqs, draw, batches.fit_room([(seqs, draw)], size, longest)
+  )
+
+
+def _scores(predict, params, vectors, seqs: batches.Sequences) -> np.ndarray:
+  found = np.zeros(len(seqs.lengths))
+  for rows, batch in batches.scoring_batches(vectors, seqs):
+    found[rows] = np.asarray(predict(params, batch))[: len(rows)]
+  return found
