@@ -61,7 +61,7 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
   fitted = run.fit(
     detector,
     problem.train,
-    scoring.validator(scorer, problem.valid),
+    scoring.validator(scorer, problem.valid) if detector.selects else None,
     job.data.seed,
     workdir,
     job.loop,
@@ -71,7 +71,7 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
   if not fitted.finished:
     say(f'stopped by a signal after step {fitted.steps}; the same command goes on')
     return None
-  return _finish(job, problem, scorer, fitted, workdir, gradient)
+  return _finish(job, detector, problem, scorer, fitted, workdir, gradient)
 
 
 def explain(job: Job) -> str:
@@ -92,7 +92,8 @@ def explain(job: Job) -> str:
 
 def _prepare(job: Job, say: Callable) -> tuple[base.Detector, transfer.Problem]:
   module = registry.get(job.detector)
-  problem = transfer.make(job.data, job.method.embedding, module.NEEDS)
+  needs = registry.needs(module, job.method)
+  problem = transfer.make(job.data, job.method.embedding, needs)
   for name, coverage in problem.coverage.items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
   return module.make(job.method), problem
@@ -116,18 +117,20 @@ def _first(job: Job, detector: base.Detector, problem: transfer.Problem) -> tupl
   return state, detector.put(draw(0))
 
 
-def _finish(job, problem, scorer, fitted, workdir, gradient) -> dict:
+def _finish(job, detector, problem, scorer, fitted, workdir, gradient) -> dict:
   start_time = time.perf_counter()
   scores = {
     name: scorer.scores(fitted.state, data) for name, data in problem.tests.items()
   }
   seconds = time.perf_counter() - start_time
   found = {
-    name: _threshold(job, scorer, fitted.state, problem, scores[name])
+    name: _threshold(job, detector, scorer, fitted.state, problem, scores[name])
     for name in scores
   }
   result = _result(job, problem, fitted, scores, found, seconds)
   result['gradient'] = gradient
+  if detector.note:
+    result['note'] = detector.note
   _write_scores(workdir / 'scores.parquet', problem.tests, scores)
   explained = {}
   for name, data in problem.tests.items():
@@ -146,10 +149,13 @@ def _finish(job, problem, scorer, fitted, workdir, gradient) -> dict:
   return result
 
 
-def _threshold(job: Job, scorer, state, problem, scores) -> tuple[float, str]:
+def _threshold(job: Job, detector, scorer, state, problem, scores) -> tuple[float, str]:
   """(threshold, where it comes from); no test label is ever looked at."""
   if job.alert_rate:
     return thresholds.alert_rate(scores, job.alert_rate), 'alert_rate'
+  if detector.threshold:
+    score = lambda data: scorer.scores(state, data)
+    return detector.threshold(state, problem.train, score)
   return 0.5, 'fixed'
 
 

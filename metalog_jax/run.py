@@ -114,7 +114,8 @@ def fit(
   """
   state = detector.init(jax.random.key(seed), transfer)
   saved = checkpoints.Checkpoints((shared or workdir) / 'checkpoints')
-  progress = saved.restore(start(state)) or start(state)
+  restored = saved.restore(start(state))
+  progress = restored or start(state)
   metrics = metrics_file.MetricsFile(
     workdir / 'metrics.jsonl', int(progress.step), mirror
   )
@@ -126,6 +127,7 @@ def fit(
     saved,
     metrics,
     progress,
+    restored is not None,
   )
   try:
     with Stop() as stop:
@@ -138,7 +140,9 @@ def fit(
 class _Loop:
   """Steps, validations and checkpoints, in that order, until the budget is spent."""
 
-  def __init__(self, detector, stream, validate, options, saved, metrics, progress):
+  def __init__(
+    self, detector, stream, validate, options, saved, metrics, progress, is_saved
+  ):
     self._put, self._step_fn = detector.put, detector.step
     self._stream, self._validate = stream, validate
     self._options, self._saved, self._metrics = options, saved, metrics
@@ -149,7 +153,8 @@ class _Loop:
       jnp.copy, (progress.state, progress.best_state)
     )
     self._best_value, self._best_step = progress.best_value, int(progress.best_step)
-    self._step = self._saved_step = int(progress.step)
+    self._step = int(progress.step)
+    self._saved_step = self._step if is_saved else -1  # without steps, 0 is saved
     self._pending: list[tuple[int, dict]] = []
     self._compiled: dict[Any, Callable] = {}
     self._compile_seconds = 0.0

@@ -39,6 +39,10 @@ class Detector(NamedTuple):
   patience: int  # validations without a better one before training stops; 0: never
   way: Callable | None = None  # (state, batch) -> (how the gradient is taken, why)
   objective: tuple[Callable, Any] | None = None  # (loss_fn, MetaConfig) of `step`
+  # (state, transfer, dataset -> scores) -> (threshold, where it comes from); None: 0.5
+  threshold: Callable | None = None
+  selects: bool = True  # the state of the best validation is kept; False: the last
+  note: str = ''  # what a reader of its results has to know
 
 
 def blind(transfer: types.Transfer, needs: frozenset[str]) -> types.Transfer:

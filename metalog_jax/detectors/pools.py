@@ -22,6 +22,9 @@ class Pool(NamedTuple):
   normals: np.ndarray  # indices of sessions
   anomalies: np.ndarray  # indices of sessions
   number: int  # tells its random stream from other pools'
+  targets: np.ndarray | None = (
+    None  # [S] what stands for labels, where it is not 0 or 1
+  )
 
   @property
   def size(self) -> int:
@@ -70,7 +73,10 @@ class Sampler(NamedTuple):
           _cycle(pool.anomalies, count, step, [self.seed, 4, pool.number]),
         ]
       )
-    labels = np.isin(chosen, pool.anomalies).astype(np.float64)
+    if pool.targets is None:
+      labels = np.isin(chosen, pool.anomalies).astype(np.float64)
+    else:
+      labels = pool.targets[chosen]
     return batches.drawn(pool.seqs.inverse[chosen], labels, self.merge)
 
   def rooms(self, pools: list[Pool]) -> list[packing.Room]:
@@ -91,7 +97,7 @@ class Sampler(NamedTuple):
   ) -> types.Batch:
     """Batch `step` of each pool, all of one shape: leaves [D, number of pools, ...]."""
     width = max(len(pool.vectors) for pool in pools)
-    vectors = [_pad_rows(pool.vectors, width) for pool in pools]
+    vectors = [pad_rows(pool.vectors, width) for pool in pools]
     dealt = [self._deal(pool, step) for pool in pools]
 
     def build(room: packing.Room) -> types.Batch | None:
@@ -127,5 +133,6 @@ def _cycle(members: np.ndarray, num: int, step: int, key: list[int]) -> np.ndarr
   return members[[orders[p][i] for p, i in zip(passes, place)]]
 
 
-def _pad_rows(x: np.ndarray, rows: int) -> np.ndarray:
+def pad_rows(x: np.ndarray, rows: int) -> np.ndarray:
+  """Adds rows of zeros to [V, D], up to `rows` of them."""
   return np.pad(x, ((0, rows - len(x)), (0, 0)))
