@@ -56,7 +56,6 @@ class State(NamedTuple):
 
 def make(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
-  import jax
   import jax.numpy as jnp
   import optax
 
@@ -112,7 +111,7 @@ def make(config: Config) -> base.Detector:
     patience=0,
     threshold=lambda state, transfer, scores: (float(config.top), 'top_g'),
     selects=False,
-    note='a score is the worst place of an event among those expected; above g: anomaly',
+    note='scores are the worst place of an event among those expected; above g: anomaly',
   )
 
 

@@ -111,9 +111,8 @@ def _state(mean, outside, threshold) -> State:
 def features(config: Config, data: types.Dataset) -> np.ndarray:
   """[S, D] float64: the vector of every session, as far as it is read."""
   seqs = batches.sequences(data.sessions, config.collapse, config.max_events)
-  read = data.sessions._replace(events=seqs.events, offsets=seqs.offsets)
-  found = bags.bags(read, len(data.vectors))
+  found = bags.of_sequences(seqs, len(data.vectors))
   x = found.counts @ data.vectors.astype(np.float64)
   if config.pooling == 'mean':
     x /= np.maximum(np.asarray(found.counts.sum(1)), 1)
-  return x[found.inverse][seqs.inverse]
+  return x[found.inverse]

@@ -7,7 +7,7 @@ settings, the module has `needs(config)` as well.
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from metalog_jax.detectors import deeplog, logrobust, metalog, pca, tca
+from metalog_jax.detectors import deeplog, logrobust, metalog, pca, plelog, tca
 
 Module = ModuleType | SimpleNamespace
 
@@ -16,6 +16,8 @@ DETECTORS: dict[str, Module] = {
   'logrobust': logrobust,
   'deeplog': deeplog,
   'pca': pca,
+  'plelog': plelog,
+  'tca_plelog': tca.before(plelog, 'PLELog'),
   'tca_logrobust': tca.before(logrobust, 'LogRobust'),
 }
 

@@ -83,7 +83,7 @@ def stream(
   """Passes over all systems, a batch of one system in every step.
 
   Args:
-    config: has `batch` and `anomaly_share`.
+    config: has `batch`, and maybe `anomaly_share`.
 
   Raises:
     ValueError: no session has a label.
@@ -95,7 +95,8 @@ def stream(
   systems = [
     pool._replace(vectors=pools.pad_rows(pool.vectors, width)) for pool in systems
   ]
-  sampler = pools.Sampler(config.batch, config.anomaly_share, seed, devices=devices)
+  share = getattr(config, 'anomaly_share', 0.0)
+  sampler = pools.Sampler(config.batch, share, seed, devices=devices)
   rooms = sampler.rooms(systems)
   turns = Turns(tuple(-(-pool.size // config.batch) for pool in systems), seed)
 

@@ -33,13 +33,21 @@ SMALL = {  # settings that make a detector quick, where it has them
   'lr': 2e-2,
   'patience': 0,
   'anomaly_share': 0.5,
+  'ica': 3,
+  'min_cluster': 5,
+  'min_samples': 5,
 }
 
 
 def small(config: Any, **more: Any) -> Any:
   """`config` with the settings of SMALL that it has, and some more."""
   own = {f.name for f in dataclasses.fields(config)}
-  values = SMALL | more
+  nested = {
+    name: small(getattr(config, name), **more)
+    for name in own
+    if name != 'embedding' and dataclasses.is_dataclass(getattr(config, name))
+  }
+  values = SMALL | nested | more
   return dataclasses.replace(config, **{k: v for k, v in values.items() if k in own})
 
 
