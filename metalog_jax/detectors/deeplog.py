@@ -111,7 +111,7 @@ def make(config: Config) -> base.Detector:
     patience=0,
     threshold=lambda state, transfer, scores: (float(config.top), 'top_g'),
     selects=False,
-    note='scores are the worst place of an event among those expected; above g: anomaly',
+    note='a score is the worst place of an event among those expected; the limit is g',
   )
 
 
