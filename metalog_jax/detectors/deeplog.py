@@ -75,7 +75,9 @@ def make(config: Config) -> base.Detector:
 
   def init(key, transfer):
     data = transfer.target or transfer.sources[0]
-    example = supervised.example(1)._replace(vectors=np.eye(len(data.vectors)))
+    example = supervised.example(1)._replace(
+      vectors=np.eye(len(data.vectors), dtype=np.float32)
+    )
     params = net.init(key, example)['params']
     state = State(seen(data), outer.init_state(params, optimizer))
     return mesh.replicate(state, devices)

@@ -7,18 +7,31 @@ settings, the module has `needs(config)` as well.
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from metalog_jax.detectors import deeplog, logrobust, metalog, pca, plelog, tca
+from metalog_jax.detectors import (
+  deeplog,
+  logrobust,
+  logtad,
+  logtransfer,
+  metalog,
+  neurallog,
+  pca,
+  plelog,
+  tca,
+)
 
 Module = ModuleType | SimpleNamespace
 
 DETECTORS: dict[str, Module] = {
   'metalog': metalog,
+  'plelog': plelog,
   'logrobust': logrobust,
   'deeplog': deeplog,
+  'neurallog': neurallog,
   'pca': pca,
-  'plelog': plelog,
   'tca_plelog': tca.before(plelog, 'PLELog'),
   'tca_logrobust': tca.before(logrobust, 'LogRobust'),
+  'logtad': logtad,
+  'logtransfer': logtransfer,
 }
 
 

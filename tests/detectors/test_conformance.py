@@ -14,6 +14,7 @@ from tests import builders, grids
 from tests.detectors import systems
 
 NAMES = sorted(registry.DETECTORS)
+MORE = {'logtad': {'epochs': 30}}  # what learns slowest
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -52,7 +53,7 @@ def fit(detector, step, transfer, steps=1 << 30, key=0):
 @pytest.fixture(name='fitted', scope='module', params=NAMES)
 def fixture_fitted(request) -> Fitted:
   module = registry.get(request.param)
-  config = systems.small(module.Config())
+  config = systems.small(module.Config(), **MORE.get(request.param, {}))
   detector, needs = module.make(config), registry.needs(module, config)
   transfer = systems.transfer()
   step = jax.jit(detector.step) if detector.step else None
