@@ -8,6 +8,9 @@ Differs from the released code:
   The release takes first-order gradients of one step over one source batch, never
   trains the attention on the target, and reads source events from target rows.
   `reference_fixed` keeps its network and first-order step with those faults mended.
+  `reference` has them, each a field of its own, and labels that are estimated from
+  clusters as there. What it does not have is the release's choice of the best epoch
+  on the test set.
 """
 
 import dataclasses
@@ -16,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from metalog_jax import flags, types
-from metalog_jax.detectors import base, batches, pools
+from metalog_jax.detectors import base, batches, pools, pseudo_labels, released
 from metalog_jax.embeddings import gcse
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
@@ -83,6 +86,20 @@ class Config:
   patience: int = flags.field(
     5, 'stop after so many validations without a better one; 0: never'
   )
+  # What the released code does, and the paper does not.
+  estimated_labels: bool = flags.field(
+    False, 'take the labels of the target from clusters, as PLELog does'
+  )
+  labels: pseudo_labels.Options = pseudo_labels.Options()
+  wrong_rows: bool = flags.field(
+    False, 'read the vectors of source events in the table of the target (a fault)'
+  )
+  unmasked_padding: bool = flags.field(
+    False, 'let the GRU run over padding (a fault): scores depend on the batch'
+  )
+  random_attention: bool = flags.field(
+    False, 'judge the target with an attention that is never trained (a fault)'
+  )
 
 
 PRESETS = {
@@ -124,6 +141,18 @@ PRESETS = {
     patience=0,
   ),
 }
+PRESETS['reference'] = dataclasses.replace(
+  PRESETS['reference_fixed'],
+  estimated_labels=True,
+  wrong_rows=True,
+  unmasked_padding=True,
+  random_attention=True,
+)
+
+
+def needs(config: Config) -> frozenset[str]:
+  """Estimated labels need no anomaly of the target."""
+  return NEEDS - ({base.TARGET_ANOMALIES} if config.estimated_labels else set())
 
 
 def make(config: Config) -> base.Detector:
@@ -138,6 +167,8 @@ def make(config: Config) -> base.Detector:
   devices = mesh.make()
 
   def loss(params, batch):
+    if config.random_attention:
+      params, batch = released.seen(params, batch)
     logits = net.apply({'params': params}, batch)
     return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
 
@@ -151,7 +182,11 @@ def make(config: Config) -> base.Detector:
       jnp.zeros(1),
       jnp.ones(1),
     )
-    state = outer.init_state(net.init(key, example)['params'], optimizer)
+    params = net.init(key, example)['params']
+    if config.random_attention:
+      other = net.init(jax.random.fold_in(key, 1), example)['params']
+      params = released.with_copy(params, other)
+    state = outer.init_state(params, optimizer)
     return mesh.replicate(state, devices)
 
   def score(state, batch):
@@ -172,6 +207,7 @@ def make(config: Config) -> base.Detector:
     patience=config.patience,
     way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
     objective=(loss, meta),
+    selects=not config.estimated_labels,
   )
 
 
@@ -187,6 +223,7 @@ def _network(config: Config):
     scale=config.scale,
     peaks=config.peaks,
     head=config.head,
+    pads=config.unmasked_padding,
   )
 
 
@@ -236,6 +273,8 @@ def stream(
   def draw(step: int) -> types.Task:
     target = sampler.batches([query], step, query_rooms)
     target = jax.tree.map(lambda x: x[:, 0], target)
+    if config.random_attention:
+      target = released.Copied(target)
     if not support:
       return pools.stack([types.Task((), target)])
     rng = np.random.default_rng([seed, 1, step // per_epoch])
@@ -264,6 +303,8 @@ def _pools(
       for pool in pools.parts(source, read(source), config.parts, seed)
     ]
 
+  if config.wrong_rows:
+    transfer = released.wrong_rows(transfer)
   sources, target = transfer.sources, transfer.target
   if target is not None:
     if config.inner_steps and not sources:
@@ -271,6 +312,8 @@ def _pools(
         'there is no --source to learn from: give one, or --preset=target_only'
       )
     support = cut(sources) if config.inner_steps else []
+    if config.estimated_labels:
+      return support, pseudo_labels.pool(target, read(target), config.labels, seed)
     return support, pools.whole(target, read(target))
   if len(sources) > 1:
     return cut(sources[:-1]), pools.whole(sources[-1], read(sources[-1]))

@@ -8,19 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import grid, init, linear
+from metalog_jax.nets import grid, init, linear, padded
 
 Array = types.Array
 _EPSILON = 1e-6
-
-
-def positions(batch: types.Batch) -> Array:
-  """[N'] the number of each place in its session, from 0."""
-  steps, rows = batch.sessions.shape
-  step = jnp.repeat(jnp.arange(steps), rows)
-  sessions = batch.sessions.ravel()
-  first = jax.ops.segment_min(step, sessions, len(batch.labels) + 1)
-  return step - first[sessions]
 
 
 def sinusoids(position: Array, size: int, dtype: Any) -> Array:
@@ -131,7 +122,7 @@ class Network(nn.Module):
     vectors = init.cast(jnp.asarray(batch.vectors), self.dtype)
     dim = vectors.shape[-1]
     x = grid.places(vectors[batch.events.ravel()], batch)
-    x += sinusoids(positions(batch), dim, x.dtype)
+    x += sinusoids(padded.positions(batch), dim, x.dtype)
     encoder = Encoder(
       self.heads,
       self.size or dim,
