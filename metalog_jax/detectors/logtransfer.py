@@ -15,7 +15,7 @@ Differs from the released code:
 import dataclasses
 
 from metalog_jax import flags, types
-from metalog_jax.detectors import base, supervised
+from metalog_jax.detectors import base, phases, supervised
 from metalog_jax.embeddings import gcse
 
 NEEDS = supervised.needs('both')
@@ -53,56 +53,36 @@ def make(config: Config) -> base.Detector:
 
   net = nets.Network(config.hidden, config.dense)
   optimizers = _optimizers(config, nets.SHARED)
-  devices = mesh.make()
 
-  def step_of(dropout, optimizer):
+  def loss_of(dropout):
     learner = net.clone(train=True, dropout=dropout)
 
     def loss(params, batch, key):
       logits = learner.apply({'params': params}, batch, rngs={'dropout': key})
       return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
 
-    return supervised.make_step(loss, optimizer, devices)
+    return loss
 
-  on_source = step_of(config.dropout, optimizers[0])
-  on_target = step_of(config.target_dropout, optimizers[1])
-
-  def step(state, task):
-    if task.query == ():  # its form tells the phase, so each is a program of its own
-      return on_source(state, types.Task((), task.support))
-    return on_target(state, task)
-
+  both = loss_of(config.dropout), loss_of(config.target_dropout)
   return supervised.make(
     net,
     optimizers[0],
     config,
     lambda transfer, seed, devices: stream(config, transfer, seed, devices),
-    step=step,
+    step=phases.make_step(both, optimizers, mesh.make()),
     selects=False,
   )
 
 
 def _optimizers(config: Config, shared: tuple[str, ...]):
-  """Adam on everything, then a new one on all but `shared`; one state holds both."""
+  """Adam on everything, then a new one on all but `shared`."""
   import optax
 
   def kinds(params):
     return {name: 'keep' if name in shared else 'learn' for name in params}
 
   adams = {'learn': optax.adam(config.lr), 'keep': optax.set_to_zero()}
-  both = optax.adam(config.lr), optax.multi_transform(adams, kinds)
-
-  def init(params):
-    return tuple(each.init(params) for each in both)
-
-  def update_of(number):
-    def update(grads, states, params=None):
-      updates, own = both[number].update(grads, states[number], params)
-      return updates, (*states[:number], own, *states[number + 1 :])
-
-    return update
-
-  return [optax.GradientTransformation(init, update_of(i)) for i in range(2)]
+  return phases.optimizers(optax.adam(config.lr), optax.multi_transform(adams, kinds))
 
 
 def stream(
@@ -121,12 +101,7 @@ def stream(
     )
   )
 
-  def draw(step: int) -> types.Task:
-    if step < first.num_steps:
-      return types.Task(first.draw(step).query, ())
-    return second.draw(step - first.num_steps)
-
-  return base.Stream(first.num_steps + second.num_steps, draw)
+  return phases.stream(first, second, 1)
 
 
 def _chosen(transfer, kind):

@@ -19,7 +19,14 @@ from typing import Literal
 import numpy as np
 
 from metalog_jax import flags, types
-from metalog_jax.detectors import base, batches, pools, pseudo_labels, released
+from metalog_jax.detectors import (
+  alternating,
+  base,
+  batches,
+  pools,
+  pseudo_labels,
+  released,
+)
 from metalog_jax.embeddings import gcse
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
@@ -100,6 +107,9 @@ class Config:
   random_attention: bool = flags.field(
     False, 'judge the target with an attention that is never trained (a fault)'
   )
+  alternate: bool = flags.field(
+    False, 'no meta-learning: epochs of the sources and of the target in turn'
+  )
 
 
 PRESETS = {
@@ -148,6 +158,14 @@ PRESETS['reference'] = dataclasses.replace(
   unmasked_padding=True,
   random_attention=True,
 )
+# The release's first version. Whether it misread rows is not known.
+PRESETS['reference_v0'] = dataclasses.replace(
+  PRESETS['reference'],
+  wrong_rows=False,
+  random_attention=False,
+  alternate=True,
+  epochs=5,
+)
 
 
 def needs(config: Config) -> frozenset[str]:
@@ -164,6 +182,9 @@ def make(config: Config) -> base.Detector:
   from metalog_jax.nets import losses
 
   net, optimizer, meta = _network(config), _optimizer(config), _objective(config)
+  if config.alternate:
+    pools_of = lambda transfer, seed: _pools(config, transfer, seed)
+    return alternating.make(net, optimizer, config, pools_of)
   devices = mesh.make()
 
   def loss(params, batch):

@@ -115,7 +115,7 @@ def reduced(x: np.ndarray, times: np.ndarray, num: int, seed: int) -> np.ndarray
   model = decomposition.FastICA(
     min(num, rank), random_state=seed, whiten='unit-variance'
   )
-  with warnings.catch_warnings():
+  with warnings.catch_warnings(), np.errstate(divide='ignore', invalid='ignore'):
     warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
     return model.fit(np.repeat(x, times, axis=0)).transform(x)
 

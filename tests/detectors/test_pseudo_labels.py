@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metalog_jax.detectors import batches, pseudo_labels
+from tests import builders
 from tests.detectors import systems
 
 hdbscan = pytest.importorskip('hdbscan', reason='needs the extra `baselines`')
@@ -93,6 +94,20 @@ def test_known_sessions_are_normal_and_copies_of_anomalies_equal():
   for bag in set(bags):
     mine = targets[[other == bag for other in bags]]
     assert len(set(mine[mine > 0].tolist())) <= 1
+
+
+def test_known_sessions_are_certain_however_far_out():
+  rng = np.random.default_rng(0)
+  rows = [rng.integers(1, 5, rng.integers(1, 9)).tolist() for _ in range(150)]
+  data = systems.system(3)._replace(sessions=builders.sessions(rows))
+  seqs = batches.sequences(data.sessions, 0, 99)
+  certain, half = (
+    pseudo_labels.estimate(
+      data, seqs, pseudo_labels.Options(share, ica=3, min_cluster=10, min_samples=5), 0
+    )
+    for share in (1.0, 0.5)
+  )
+  assert not certain.any() and half.any()
 
 
 def test_there_are_no_more_components_than_directions():

@@ -3,7 +3,9 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from metalog_jax import types
@@ -110,3 +112,43 @@ def test_mended_it_is_reference_fixed():
     random_attention=False,
   )
   assert mended == metalog.PRESETS['reference_fixed']
+
+
+def test_the_first_version_takes_turns():
+  """Against the two Adams written down."""
+  config = dataclasses.replace(
+    systems.small(metalog.PRESETS['reference_v0']), epochs=2, target_weight=3.0
+  )
+  assert (config.alternate, config.parts) == (True, 4)
+  config = dataclasses.replace(config, parts=1, unmasked_padding=False)
+  detector = metalog.make(config)
+  transfer = base.blind(systems.transfer(), metalog.needs(config))
+  stream = detector.batches(transfer, 0)
+  kinds = [stream.draw(i).query == () for i in range(stream.num_steps)]
+  epoch = [True] * 7 + [False] * 7  # 100 sessions of each system by 16
+  assert kinds == epoch * 2
+  state, step = detector.init(jax.random.key(0), transfer), jax.jit(detector.step)
+  params, moments = state.params, []
+  for _ in range(2):
+    adam = optax.adam(config.outer_lr, b2=config.adam_b2, eps=config.adam_eps)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), adam)
+    moments.append((optimizer, optimizer.init(params)))
+
+  def loss(params, batch, weight):
+    p = detector.score(state._replace(params=params), batch)
+    each = batch.labels * jnp.log(p) + (1 - batch.labels) * jnp.log(1 - p)
+    return -weight * (batch.weights @ each) / batch.weights.sum()
+
+  grad = jax.jit(jax.grad(loss))
+  for i in (0, 1, 7, 8):
+    task, side = stream.draw(i), int(i >= 7)
+    drawn = task.query if side else task.support
+    batch = jax.tree.map(lambda x: x[0, 0], drawn.batch)
+    optimizer, moment = moments[side]
+    weight = 3.0 if side else 1.0
+    updates, moment = optimizer.update(grad(params, batch, weight), moment)
+    moments[side] = optimizer, moment
+    params = jax.tree.map(lambda p, u, w=weight: p + w * u, params, updates)
+    state, _ = step(state, detector.put(task))
+  for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-3 * config.outer_lr + 1e-5)
