@@ -44,6 +44,7 @@ def test_source_events_read_the_rows_of_the_release(source, target, expected):
   assert released.wrong_rows(given._replace(target=None)).sources == given.sources
 
 
+@pytest.mark.slow
 def test_a_step_is_the_release_s():
   """g = grad L_S(θ) + grad L_T(θ', attention of the copy), the copy's never trained."""
   config = dataclasses.replace(REFERENCE, unmasked_padding=False)
@@ -114,6 +115,7 @@ def test_mended_it_is_reference_fixed():
   assert mended == metalog.PRESETS['reference_fixed']
 
 
+@pytest.mark.slow
 def test_the_first_version_takes_turns():
   """Against the two Adams written down."""
   config = dataclasses.replace(

@@ -43,6 +43,17 @@ def test_an_epoch_reads_every_session_once():
   assert (total, anomalous) == (60, data.sessions.labels.sum())
 
 
+def test_systems_of_different_size_share_one_shape():
+  small, large = systems.system(0, 30), systems.system(1, 50)
+  more = np.concatenate([large.vectors, np.ones((3, 5), np.float32)])
+  config = systems.small(logrobust.Config())
+  pools = supervised.wholes((small, large._replace(vectors=more)), config)
+  stream = supervised.stream(pools, config, 0, 1, 2)
+  drawn = [stream.draw(i).query.batch for i in range(stream.num_steps)]
+  assert {b.vectors.shape for b in drawn} == {(1, 1, 10, 5)}
+  assert len({b.vectors.tobytes() for b in drawn}) == 2, 'a batch is of one system'
+
+
 def test_draws_are_a_function_of_seed_and_step():
   config = systems.small(logrobust.Config())
   pools = supervised.wholes((systems.system(0),), config)
