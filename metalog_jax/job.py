@@ -197,6 +197,7 @@ def _result(job, problem, fitted, scores, found, seconds) -> dict:
     'fit': problem.fit,
     'seconds': {
       'prepare': problem.prepare_seconds,
+      'setup': fitted.setup_seconds,
       'compile': fitted.compile_seconds,
       'train': fitted.seconds,
       'test': seconds,

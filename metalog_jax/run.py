@@ -48,6 +48,7 @@ class Fitted(NamedTuple):
   finished: bool  # False: stopped by a signal, to be resumed
   compile_seconds: float
   seconds: float  # training without compilation, of this process
+  setup_seconds: float = 0.0  # before the first step: closed forms, clusters
 
 
 class Stop:
@@ -112,7 +113,10 @@ def fit(
     shared: where the checkpoints are, if not in `workdir`: several processes write
       them together.
   """
-  state = detector.init(jax.random.key(seed), transfer)
+  begin = time.perf_counter()
+  state = jax.block_until_ready(detector.init(jax.random.key(seed), transfer))
+  stream = detector.batches and detector.batches(transfer, seed)
+  setup_seconds = time.perf_counter() - begin
   saved = checkpoints.Checkpoints((shared or workdir) / 'checkpoints')
   restored = saved.restore(start(state))
   progress = restored or start(state)
@@ -121,7 +125,7 @@ def fit(
   )
   loop = _Loop(
     detector,
-    detector.batches and detector.batches(transfer, seed),
+    stream,
     validate,
     options,
     saved,
@@ -131,7 +135,7 @@ def fit(
   )
   try:
     with Stop() as stop:
-      return loop.run(stop)
+      return loop.run(stop)._replace(setup_seconds=setup_seconds)
   finally:
     metrics.close()
     saved.close()
