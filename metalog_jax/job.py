@@ -61,7 +61,7 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
   fitted = run.fit(
     detector,
     problem.train,
-    scoring.validator(scorer, problem.valid) if detector.selects else None,
+    scoring.validator(scorer, problem.valid),
     job.data.seed,
     workdir,
     job.loop,
@@ -92,11 +92,14 @@ def explain(job: Job) -> str:
 
 def _prepare(job: Job, say: Callable) -> tuple[base.Detector, transfer.Problem]:
   module = registry.get(job.detector)
-  needs = registry.needs(module, job.method)
-  problem = transfer.make(job.data, job.method.embedding, needs)
+  detector, needs = module.make(job.method), registry.needs(module, job.method)
+  data = job.data
+  if not detector.selects:  # what selects nothing learns from all labels
+    data = dataclasses.replace(data, validation=0.0)
+  problem = transfer.make(data, job.method.embedding, needs)
   for name, coverage in problem.coverage.items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
-  return module.make(job.method), problem
+  return detector, problem
 
 
 def _gradient(job: Job, detector, problem, say: Callable) -> str | None:

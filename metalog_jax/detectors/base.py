@@ -41,7 +41,8 @@ class Detector(NamedTuple):
   objective: tuple[Callable, Any] | None = None  # (loss_fn, MetaConfig) of `step`
   # (state, transfer, dataset -> scores) -> (threshold, where it comes from); None: 0.5
   threshold: Callable | None = None
-  selects: bool = True  # the state of the best validation is kept; False: the last
+  # The state of the best validation is kept. False: the last, and nothing is held out.
+  selects: bool = True
   note: str = ''  # what a reader of its results has to know
 
 
