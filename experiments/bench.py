@@ -63,7 +63,7 @@ def _options(suite) -> turns.Options:
   Raises:
     ValueError: a name that the suite does not know.
   """
-  known = list(suite.VARIANTS)
+  known = list(getattr(suite, 'NAMES', suite.VARIANTS))
   parts = [part.strip() for part in _VARIANTS.value]
   is_asked = lambda name: any(
     part == name if part in known else part in name for part in parts

@@ -21,9 +21,19 @@ def use(devices: int = 0) -> None:
   """
   use_compilation_cache()
   memory.keep_freed()
+  _schedule_for_caches()
   if 'host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
     jax.config.update('jax_num_cpu_devices', devices or min(cores, MOST_CORES))
+
+
+def _schedule_for_caches() -> None:
+  """Has XLA compute on a processor what is needed next, rather than what could be
+  computed side by side: its default takes a meta-step 6 % longer."""
+  flag = '--xla_cpu_enable_concurrency_optimized_scheduler'
+  flags = os.environ.get('XLA_FLAGS', '')
+  if flag not in flags:
+    os.environ['XLA_FLAGS'] = f'{flags} {flag}=false'.strip()
 
 
 def join(address: str = '', processes: int = 0, number: int = -1) -> None:

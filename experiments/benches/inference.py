@@ -75,8 +75,7 @@ def _ours(workload, variant, data: types.Dataset):
 
 
 def _torch(workload, variant, data: types.Dataset):
-  meta_step.torch_builder()
-  import torch
+  torch = variants.use_torch()
 
   from experiments.benches import torch_network
 

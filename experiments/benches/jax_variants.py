@@ -64,11 +64,11 @@ def ours(
   first = jax.tree.map(
     lambda x, old: jax.device_put(x, old.sharding), params, state.params
   )
-  return _runner(made.step, state._replace(params=first), tasks)
+  return runner(made.step, state._replace(params=first), tasks)
 
 
-def _runner(step, state, tasks) -> Runner:
-  """Adam's first moment after the first step tells that step's gradient."""
+def runner(step, state, tasks) -> Runner:
+  """Takes tasks in turn; Adam's first moment after the first tells its gradient."""
   held = {'state': state, 'first': None}
 
   def run(i: int) -> None:
@@ -106,7 +106,7 @@ def control(
       task = pools.stack([types.Task(pools.stack(support), query)])
     tasks.append(jax.device_put(task))
   state = meta.init_state(nest(workloads.params(workload)), optimizer)
-  return _runner(step, state, tasks)
+  return runner(step, state, tasks)
 
 
 def flax_loss(workload: workloads.Workload):

@@ -1,7 +1,9 @@
-"""One meta-step of MetaLog, Adam included: this library beside PyTorch and its kin.
+"""One meta-step, Adam included: this library beside PyTorch and its kin.
+
+Of MetaLog in several workloads, and of LogMeta in one (see `logmeta`).
 
 All variants take the same sessions from the same weights; before any of them is
-timed, its meta-gradient is compared with `no_library_maml`'s in float64. Batches are
+timed, its meta-gradient is compared with plain jax's in float64. Batches are
 built and handed to the framework before the clock starts.
 """
 
@@ -10,12 +12,12 @@ import sys
 import tempfile
 from typing import Any
 
-from experiments.benches import turns, variants, workloads
+from experiments.benches import logmeta, turns, variants, workloads
 from metalog_jax import meta
 
 PACKAGES = ('jax', 'flax', 'optax', 'numpy', 'torch', 'higher', 'torchopt')
 SAMPLES = 10
-DEFAULT = ('hdfs_to_bgl', 'bgl_to_hdfs', 'synthetic')  # workloads
+DEFAULT = ('hdfs_to_bgl', 'bgl_to_hdfs', 'synthetic', 'logmeta')  # workloads
 DRAWS = 5  # different tasks, in turn
 OURS = ('ours', 'ours, 2 devices')
 SHARED = tuple(
@@ -73,11 +75,14 @@ def _table() -> dict[str, variants.Variant]:
 
 
 VARIANTS = _table()
+NAMES = tuple(dict.fromkeys([*VARIANTS, *logmeta.VARIANTS]))  # of all workloads
 
 
 def build(spec: dict[str, Any]) -> variants.Runner:
   """In the process of one variant."""
   variant = variants.Variant(**spec['variant'])
+  if spec['workload'] in logmeta.WORKLOADS:
+    return logmeta.build(spec['workload'], variant, spec['draws'])
   workload = workloads.WORKLOADS[spec['workload']]
   if variant.framework == 'jax':
     from experiments.benches import jax_variants
@@ -89,11 +94,7 @@ def build(spec: dict[str, Any]) -> variants.Runner:
 
 
 def torch_builder():
-  try:
-    import torch
-  except ImportError as error:
-    raise variants.Absent(f'{error}: install the extra `torch`') from error
-  torch.set_num_threads(2)
+  variants.use_torch()
   from experiments.benches import torch_peers
 
   return torch_peers.build
@@ -133,7 +134,8 @@ def _expected(workload: str, order: str, folder: pathlib.Path, options) -> str:
 
 
 def _rows(workload: str, expected: dict[str, str], options) -> list[dict[str, Any]]:
-  chosen = {n: VARIANTS[n] for n in options.variants or VARIANTS}
+  known = logmeta.VARIANTS if workload in logmeta.WORKLOADS else VARIANTS
+  chosen = {n: known[n] for n in options.variants or known if n in known}
   specs = {
     name: (
       {**_spec(workload, variant, options), 'expected': expected[variant.order]},
@@ -141,15 +143,27 @@ def _rows(workload: str, expected: dict[str, str], options) -> list[dict[str, An
     )
     for name, variant in chosen.items()
   }
+  again = {
+    name: turns.compile_again(*specs[name], options.limit)
+    for name in OURS
+    if name in specs
+  }
   return [
-    row(workload, chosen[facts['variant']], facts)
+    row(
+      workload,
+      chosen[facts['variant']],
+      facts | {'compile_cached_s': again.get(facts['variant'])},
+    )
     for facts in turns.measure(specs, options)
   ]
 
 
 def row(workload: str, variant: variants.Variant, facts: dict) -> dict[str, Any]:
   """A line of the results: the same keys for each, None where nothing is known."""
-  figures = ('median_ms', 'spread_ms', 'samples', 'quiet', 'discarded', 'others_cores')
+  figures = (
+    *('median_ms', 'spread_ms', 'samples', 'quiet', 'discarded', 'others_cores'),
+    *('peak_mib', 'compile_s', 'compile_cached_s'),
+  )
   return {
     'workload': workload,
     'variant': facts['variant'],
@@ -159,7 +173,7 @@ def row(workload: str, variant: variants.Variant, facts: dict) -> dict[str, Any]
     'gradient': variant.gradient or None,
     'control': variant.control,
     'group': facts['group'],
-    **{name: facts.get(name) for name in (*figures, 'peak_mib', 'compile_s')},
+    **{name: facts.get(name) for name in figures},
     'gradient_error': facts.get('error') and float(f'{facts["error"]:.2g}'),
     'status': facts.get('status'),
   }

@@ -44,3 +44,17 @@ class Runner(NamedTuple):
 
 class Absent(Exception):
   """What the variant needs is not on this machine."""
+
+
+def use_torch():
+  """PyTorch, set to as many threads as jax has.
+
+  Raises:
+    Absent: it is not installed.
+  """
+  try:
+    import torch
+  except ImportError as error:
+    raise Absent(f'{error}: install the extra `torch`') from error
+  torch.set_num_threads(2)
+  return torch

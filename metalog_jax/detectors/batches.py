@@ -191,9 +191,11 @@ def _share(trie, paths, room):
 
 
 def scoring_batches(
-  vectors: np.ndarray, seqs: Sequences
+  vectors: np.ndarray, seqs: Sequences, devices: int = 1
 ) -> Iterator[tuple[np.ndarray, types.Batch]]:
-  """Every sequence once, in batches of not too different length.
+  """Every sequence once, in batches of CELLS cells at most, or of one row.
+
+  For several devices there are as many of each shape as serve all of them alike.
 
   Yields (sequence numbers [n], batch); session i of the batch is sequence number i.
   Shapes are rounded up to few values, so that few programs are compiled.
@@ -202,20 +204,31 @@ def scoring_batches(
   for width in np.unique(steps):
     members = np.flatnonzero(steps == width)
     members = members[np.argsort(-seqs.lengths[members], kind='stable')]
-    size = int(seqs.lengths[members].sum()) + len(members)
-    parts = [members[i :: -(-size // CELLS)] for i in range(-(-size // CELLS))]
-    used = [packing.first_fit(seqs.lengths[part], int(width))[0] for part in parts]
-    room = packing.Room(
-      int(width),
-      _rounded(max(int(rows.max()) + 1 for rows in used)),
-      _rounded(max(map(len, parts))),
-    )
-    for part in parts:  # long and short in each
+    parts, rows = _parts(seqs.lengths, members, int(width), devices)
+    room = packing.Room(int(width), rows, _rounded(max(map(len, parts))))
+    for part in parts:
       draw = Draw(part, np.zeros(len(part)), np.ones(len(part)))
-      yield part, assemble(vectors, seqs, draw, room)
+      roomier = room._replace(rows=2 * rows)  # hardly ever needed
+      fit = (assemble(vectors, seqs, draw, r) for r in (room, roomier))
+      yield part, next(filter(None, fit))
+
+
+def _parts(
+  lengths: np.ndarray, members: np.ndarray, width: int, devices: int
+) -> tuple[list[np.ndarray], int]:
+  """Members, longest first, in parts that each fit so many rows: (parts, rows)."""
+  most = max(CELLS // width, 1)
+  num, needed = -(-int(lengths[members].sum()) // (most * width)), most + 1
+  while needed > most:
+    num = min(-(-max(num, 1) // devices) * devices, len(members))
+    parts = [members[i::num] for i in range(num)]  # long and short in each
+    rows, _ = packing.first_fit(lengths[parts[0]], width)  # it has the longest
+    needed = int(rows.max()) + 1
+    num = max(num + 1, num * needed // most)
+  return parts, min(_rounded(needed), most)
 
 
 def _rounded(size: int) -> int:
-  """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ..."""
-  power = 1 << max(size - 1, 0).bit_length()
-  return power * 3 // 4 if size <= power * 3 // 4 and power > 2 else power
+  """The next of 1, 2, ... 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, ..."""
+  unit = max((1 << max(size - 1, 0).bit_length()) // 8, 1)
+  return max(-(-size // unit) * unit, 1)

@@ -56,6 +56,7 @@ class State(NamedTuple):
 
 def make(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
+  import jax
   import jax.numpy as jnp
   import optax
 
@@ -78,7 +79,7 @@ def make(config: Config) -> base.Detector:
     example = supervised.example(1)._replace(
       vectors=np.eye(len(data.vectors), dtype=np.float32)
     )
-    params = net.init(key, example)['params']
+    params = jax.jit(net.init)(key, example)['params']
     state = State(seen(data), outer.init_state(params, optimizer))
     return mesh.replicate(state, devices)
 

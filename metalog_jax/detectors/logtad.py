@@ -106,7 +106,7 @@ def make(config: Config) -> base.Detector:
 
   def init(key, transfer):
     example = supervised.example(supervised.dim(transfer))
-    params = Params(net.init(key, example)['params'], jnp.zeros(config.hidden))
+    params = Params(jax.jit(net.init)(key, example)['params'], jnp.zeros(config.hidden))
     return mesh.replicate(outer.init_state(params, optimizer), devices)
 
   def score(state, batch):

@@ -79,6 +79,11 @@ class Config:
   proximal: float = flags.field(
     0.0, 'pull of the inner steps to their start (lambda); implicit needs it > 0'
   )
+  dtype: Literal['float32', 'bfloat16'] = flags.field(
+    'float32',
+    'what the network computes in, for accelerators; parameters, gradients and loss '
+    'stay float32',
+  )
   share: Literal['nothing', 'sequences', 'prefixes'] = flags.field(
     'prefixes', 'what of the sessions in a batch is computed once; all are exact'
   )
@@ -203,9 +208,10 @@ def make(config: Config) -> base.Detector:
       jnp.zeros(1),
       jnp.ones(1),
     )
-    params = net.init(key, example)['params']
+    start = jax.jit(net.init)  # as a whole, to be kept compiled
+    params = start(key, example)['params']
     if config.random_attention:
-      other = net.init(jax.random.fold_in(key, 1), example)['params']
+      other = start(jax.random.fold_in(key, 1), example)['params']
       params = released.with_copy(params, other)
     state = outer.init_state(params, optimizer)
     return mesh.replicate(state, devices)
@@ -233,6 +239,8 @@ def make(config: Config) -> base.Detector:
 
 
 def _network(config: Config):
+  import jax.numpy as jnp
+
   from metalog_jax.nets import metalog as nets
 
   return nets.Network(
@@ -245,6 +253,7 @@ def _network(config: Config):
     peaks=config.peaks,
     head=config.head,
     pads=config.unmasked_padding,
+    dtype=None if config.dtype == 'float32' else jnp.dtype(config.dtype),
   )
 
 

@@ -43,14 +43,20 @@ def trie(events: np.ndarray, offsets: np.ndarray) -> Trie:
 def first_fit(lengths: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
   """The row [n] and the first step [n] of every session.
 
-  The longest goes first, each into the first row that still has room.
+  The longest goes first, each into the first row that still has room; those of equal
+  length at once.
   """
   rows, starts = np.zeros((2, len(lengths)), np.int64)
   used = np.zeros(len(lengths) + 1, np.int64)
-  for i in np.argsort(-lengths, kind='stable'):
-    row = int(np.argmax(used + lengths[i] <= steps))
-    rows[i], starts[i] = row, used[row]
-    used[row] += lengths[i]
+  order = np.argsort(-lengths, kind='stable')
+  for equal in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+    length, num = lengths[equal[:1]].sum(), len(equal)
+    space = (steps - used) // length if length else np.full(len(used), num)
+    taken = np.diff(np.minimum(np.cumsum(space), num), prepend=0)  # in each row
+    row = np.repeat(np.arange(len(used)), taken)
+    nth = np.arange(num) - np.repeat(np.cumsum(taken) - taken, taken)
+    rows[equal], starts[equal] = row, used[row] + nth * length
+    used += taken * length
   return rows, starts
 
 

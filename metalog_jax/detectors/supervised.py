@@ -193,7 +193,7 @@ def make(
     return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
 
   def init(key, transfer):
-    params = net.init(key, example(dim(transfer)))['params']
+    params = jax.jit(net.init)(key, example(dim(transfer)))['params']
     return mesh.replicate(outer.init_state(params, optimizer), devices)
 
   def score(state, batch):

@@ -1,6 +1,7 @@
 """Scores of whole data sets, and which events made the verdicts."""
 
-from collections.abc import Callable
+import collections
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from metalog_jax.detectors import base, batches
 from metalog_jax.meta import mesh
 
 SHOWN = 10  # sessions explained of each kind
+AHEAD = 2  # batches that a device is given before its first is waited for
 
 
 class Scorer:
@@ -39,16 +41,23 @@ class Scorer:
 
   def _run(
     self, function: Callable, state: Any, vectors: np.ndarray, seqs: batches.Sequences
-  ) -> list[tuple[np.ndarray, types.Batch, jax.Array]]:
-    """(sequence numbers, batch, what `function` gives of it) for all sequences."""
+  ) -> Iterator[tuple[np.ndarray, types.Batch, jax.Array]]:
+    """(sequence numbers, batch, what `function` gives of it) for all sequences.
+
+    While the devices compute, the next batches are laid out here; only a few wait, so
+    that memory does not grow with the number of sessions.
+    """
     devices = jax.local_devices()
     states = [jax.device_put(mesh.local(state), device) for device in devices]
-    results = []
-    for rows, batch in batches.scoring_batches(vectors, seqs):
-      turn = len(results) % len(devices)
+    waiting: collections.deque = collections.deque()
+    made = batches.scoring_batches(vectors, seqs, len(devices))
+    for i, (rows, batch) in enumerate(made):
+      turn = i % len(devices)
       value = function(states[turn], jax.device_put(batch, devices[turn]))
-      results.append((rows, batch, value))
-    return results
+      waiting.append((rows, batch, value))
+      if len(waiting) == AHEAD * len(devices):
+        yield waiting.popleft()
+    yield from waiting
 
   def weights(self, state, data: types.Dataset) -> list[np.ndarray]:
     """Per session the share of every event that was read in the verdict.

@@ -131,7 +131,7 @@ def mean_loss(loss_fn: Callable, gradient: Gradient) -> Callable[[Any, Any], jax
   """
 
   def mean(params, batches):
-    return jax.vmap(loss_fn, in_axes=(None, 0))(params, batches).mean()
+    return jax.lax.map(lambda batch: loss_fn(params, batch), batches).mean()
 
   if gradient in PLAIN:
     return mean

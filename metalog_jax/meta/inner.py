@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,8 @@ class MetaConfig:
       'implicit' it must be positive.
     cg_steps: with 'implicit', steps of conjugate gradients at most.
     cg_tol: with 'implicit', their residual relative to the right side.
+    tasks: how a device takes the tasks of a step: 'side_by_side' (`vmap`) or
+      'in_turn' (`scan`), which needs the memory of one; 'auto': in turn on a CPU.
   """
 
   inner_lr: float = 2e-3
@@ -47,6 +49,7 @@ class MetaConfig:
   proximal: float = 0.0
   cg_steps: int = 10
   cg_tol: float = 1e-6
+  tasks: Literal['auto', 'in_turn', 'side_by_side'] = 'auto'
 
   @property
   def way(self) -> str:

@@ -1,9 +1,12 @@
-"""Meta-steps over devices: tasks, and the rows inside a task, are axes of a mesh.
+"""Meta-steps over devices: runs, tasks, and the rows inside a task are a mesh's axes.
 
 Every device holds all parameters, some of the tasks and, of each of these, some of
 the rows. A loss adds its rows up over the axis ROWS (`lax.psum`), a meta-step averages
 its tasks over TASKS; jax derives from that where gradients are to be reduced, at every
 order. The same program serves one core, several, a TPU slice and several hosts.
+
+Runs that differ in seed or data, but not in shapes, can train side by side along RUNS;
+nothing is exchanged between them.
 """
 
 from collections.abc import Callable
@@ -13,12 +16,15 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-TASKS, ROWS = 'tasks', 'rows'
+RUNS, TASKS, ROWS = 'runs', 'tasks', 'rows'
 _SPEC = P(TASKS, ROWS)  # of what a step reads: leaves [T, D, ...]
+_SPEC_OF_RUNS = P(RUNS, TASKS, ROWS)  # leaves [S, T, D, ...]
 
 
-def make(tasks: int = 1, devices: list[Any] | None = None) -> jax.sharding.Mesh:
-  """A mesh with `tasks` devices along TASKS and the others along ROWS.
+def make(
+  tasks: int = 1, devices: list[Any] | None = None, runs: int = 1
+) -> jax.sharding.Mesh:
+  """A mesh with `runs` devices along RUNS, `tasks` along TASKS, the others along ROWS.
 
   Args:
     devices: by default all, those of other processes too.
@@ -27,38 +33,55 @@ def make(tasks: int = 1, devices: list[Any] | None = None) -> jax.sharding.Mesh:
     ValueError: the devices cannot be shared out so.
   """
   devices = jax.devices() if devices is None else devices
-  if len(devices) % tasks:
-    raise ValueError(f'{len(devices)} devices cannot be {tasks} along the tasks')
-  grid = np.array(devices).reshape(tasks, -1)
-  return jax.sharding.Mesh(grid, (TASKS, ROWS))
+  if len(devices) % (runs * tasks):
+    raise ValueError(
+      f'{len(devices)} devices cannot be {tasks} along the tasks of {runs} runs'
+    )
+  grid = np.array(devices).reshape(runs, tasks, -1)
+  return jax.sharding.Mesh(grid, (RUNS, TASKS, ROWS))
 
 
-def shard(step: Callable, mesh: jax.sharding.Mesh) -> Callable:
+def shard(
+  step: Callable, mesh: jax.sharding.Mesh, each: Callable | None = None
+) -> Callable:
   """step(state, tasks) -> (state, metrics), run over the mesh.
 
   Args:
     step: reads leaves [T', ...], the tasks and rows of one device. What it returns
       must be the same on all devices, which jax proves.
+    each: takes `step` to the same function of stacked runs, e.g. `jax.vmap`; None:
+      there is one run.
 
   Returns:
     The same function of leaves [T, D, ...] for T tasks, the rows of each dealt to
-    the D devices along ROWS.
+    the D devices along ROWS; of runs, with an axis before that in all it reads and
+    returns.
   """
 
   def local(state, tasks):
     return step(state, jax.tree.map(lambda x: x.squeeze(1), tasks))
 
-  return jax.shard_map(local, mesh=mesh, in_specs=(P(), _SPEC), out_specs=P())
+  if each is None:
+    return jax.shard_map(local, mesh=mesh, in_specs=(P(), _SPEC), out_specs=P())
+  specs = P(RUNS), _SPEC_OF_RUNS
+  return jax.shard_map(each(local), mesh=mesh, in_specs=specs, out_specs=P(RUNS))
 
 
-def vary(x: jax.Array) -> jax.Array:
-  """Tells jax that derivatives in `x` are each task's own, until they are averaged."""
-  return jax.lax.pcast(x, TASKS, to='varying')
+def vary(x: jax.Array, axes: tuple[str, ...] = (TASKS,)) -> jax.Array:
+  """Tells jax that `x`, and what is derived in it, is each task's own.
+
+  Until it is averaged; along other `axes`, each run's own as well.
+  """
+  return jax.lax.pcast(x, axes, to='varying') if axes else x
 
 
-def put(tasks: Any, mesh: jax.sharding.Mesh) -> Any:
-  """Places host arrays [T, D, ...] over the mesh; each process its own part of them."""
-  sharding = jax.sharding.NamedSharding(mesh, _SPEC)
+def put(tasks: Any, mesh: jax.sharding.Mesh, runs: bool = False) -> Any:
+  """Places host arrays over the mesh; each process its own part of them.
+
+  Args:
+    tasks: leaves [T, D, ...], or of stacked runs [S, T, D, ...].
+  """
+  sharding = jax.sharding.NamedSharding(mesh, _SPEC_OF_RUNS if runs else _SPEC)
   return jax.tree.map(
     lambda x: jax.make_array_from_callback(x.shape, sharding, x.__getitem__), tasks
   )
@@ -67,6 +90,15 @@ def put(tasks: Any, mesh: jax.sharding.Mesh) -> Any:
 def replicate(tree: Any, mesh: jax.sharding.Mesh) -> Any:
   """Places a copy on every device."""
   return jax.device_put(tree, jax.sharding.NamedSharding(mesh, P()))
+
+
+def stack(states: list[Any], mesh: jax.sharding.Mesh) -> Any:
+  """The states of S runs, stacked and dealt along RUNS: leaves [S, ...]."""
+  sharding = jax.sharding.NamedSharding(mesh, P(RUNS))
+  stacked = jax.tree.map(lambda *x: np.stack(x), *states)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_callback(x.shape, sharding, x.__getitem__), stacked
+  )
 
 
 def local(tree: Any) -> Any:

@@ -74,6 +74,7 @@ def make_meta_step(
   optimizer: Optimizer,
   config: inner.MetaConfig,
   mesh: jax.sharding.Mesh | None = None,
+  runs: bool = False,
 ) -> Callable[[State, types.Task], tuple[State, dict[str, jax.Array]]]:
   """Makes the compiled step(state, tasks) -> (state, metrics).
 
@@ -83,31 +84,43 @@ def make_meta_step(
   is 0) and `query_loss`, all before the update.
 
   With a mesh, the leaves are [T, D, ...], `loss_fn` sees the rows of one device and
-  must add up over the axis `mesh.ROWS`; see `mesh`.
+  must add up over the axis `mesh.ROWS`; see `mesh`. With `runs`, whatever is read and
+  returned is of S runs side by side, in a leading axis of all leaves: each takes its
+  own step, as it would alone.
   """
 
-  def over_tasks(params, tasks):
+  # Along which what belongs to one task differs from device to device.
+  axes = (meshes.RUNS, meshes.TASKS)[0 if runs else 1 :] if mesh else ()
+
+  def gradient(params, tasks):
+    """Means over the tasks of the gradients and of the metrics."""
     if mesh:  # each device adapts to its own tasks
       params = jax.tree.map(meshes.vary, params)
     way, _ = choose(loss_fn, params, tasks, config)
     chosen = dataclasses.replace(config, gradient=way) if way != 'first' else config
     objective = lambda params, task: _objective(loss_fn, params, task, chosen)
-    if _num(tasks) == 1:
-      results = objective(params, jax.tree.map(lambda x: x[0], tasks))
-    else:
-      results = jax.vmap(objective, in_axes=(None, 0))(params, tasks)
-      results = jax.tree.map(lambda x: x.mean(0), results)
+    alone = _num(tasks) == 1
+    mean = _mean_in_turn if alone or _are_in_turn(config) else _mean_side_by_side
+    results = mean(objective, params, tasks, axes)
     return jax.lax.pmean(results, meshes.TASKS) if mesh else results
 
   def step(state, tasks):
-    (_, metrics), grads = jax.value_and_grad(over_tasks, has_aux=True)(
-      state.params, tasks
-    )
+    grads, metrics = gradient(state.params, tasks)
     updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
     params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), state.params, updates)
     return State(params, optimizer_state, state.step + 1), metrics
 
-  return jax.jit(meshes.shard(step, mesh) if mesh else step, donate_argnums=0)
+  each = (_in_turn if _are_in_turn(config) else jax.vmap) if runs else None
+  if mesh:
+    step = meshes.shard(step, mesh, each)
+  elif each:
+    step = each(step)
+  return jax.jit(step, donate_argnums=0)
+
+
+def _in_turn(f: Callable) -> Callable:
+  """As `jax.vmap`, one after another."""
+  return lambda *args: jax.lax.map(lambda xs: f(*xs), args)
 
 
 def choose(
@@ -132,7 +145,42 @@ def choose(
     jax.tree.map(lambda x: x[0], t.support),
   )
   shapes = jax.eval_shape(split, params, tasks)
-  return inner.choose(loss_fn, *shapes, config, _num(tasks))
+  at_once = 1 if _are_in_turn(config) else _num(tasks)
+  return inner.choose(loss_fn, *shapes, config, at_once)
+
+
+def _are_in_turn(config: inner.MetaConfig) -> bool:
+  """Whether a device takes its tasks one after another.
+
+  A processor is no quicker with many small products of different parameters than
+  with one after another, whose temporaries stay in its caches.
+  """
+  is_cpu = jax.default_backend() == 'cpu'
+  return is_cpu if config.tasks == 'auto' else config.tasks == 'in_turn'
+
+
+def _mean_in_turn(objective, params, tasks, axes):
+  """Means over the tasks of (gradients, metrics), with the memory of one task."""
+  num, gradient = _num(tasks), jax.grad(objective, has_aux=True)
+  if num == 1:
+    return gradient(params, jax.tree.map(lambda x: x[0], tasks))
+
+  def add(total, task):
+    return jax.tree.map(jnp.add, total, gradient(params, task)), None
+
+  shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], tasks))
+  zero = lambda x: meshes.vary(jnp.zeros(x.shape, x.dtype), axes)
+  return jax.tree.map(
+    lambda x: x / num, jax.lax.scan(add, jax.tree.map(zero, shapes), tasks)[0]
+  )
+
+
+def _mean_side_by_side(objective, params, tasks, _):
+  def mean(params):
+    results = jax.vmap(objective, in_axes=(None, 0))(params, tasks)
+    return jax.tree.map(lambda x: x.mean(0), results)
+
+  return jax.grad(mean, has_aux=True)(params)
 
 
 def _num(tasks: types.Task) -> int:

@@ -29,9 +29,10 @@ def self_attention(
 ) -> tuple[Array, Array]:
   """MetaLog's attention over a session's states A: Sum_t(softmax(Q Kᵀ) A)_t.
 
-  Q = A W_qᵀ and K = A W_kᵀ. The sum over positions is taken first, on the
-  attention matrix: an event's weight is its column sum, and the [L, L] x [L, H]
-  product is never formed.
+  Q = A W_qᵀ and K = A W_kᵀ, so that Q Kᵀ = A (W_qᵀ W_k) Aᵀ: one product with the
+  states in place of two. The sum over positions is taken first, on the attention
+  matrix: an event's weight is its column sum, and the [L, L] x [L, H] product is
+  never formed.
 
   Args:
     w_q: [H, H].
@@ -50,13 +51,10 @@ def self_attention(
     Zhang et al, MetaLog, ICSE 2024, eq. 4 (which also defines V and leaves it
     unused).
   """
-  queries = states @ w_q.T / (math.sqrt(w_q.shape[0]) if scale else 1)
-  keys = states @ w_k.T
-  q, k, sessions = (
-    grid.rows(x, batch) for x in (queries, keys, batch.sessions.ravel())
-  )
+  w = w_q.T @ w_k / (math.sqrt(w_q.shape[0]) if scale else 1)
+  a, sessions = (grid.rows(x, batch) for x in (states, batch.sessions.ravel()))
   inside = sessions[:, :, None] == sessions[:, None, :]  # [R', L', L']
-  scores = jnp.where(inside, q @ k.swapaxes(1, 2), jnp.finfo(q.dtype).min / 2)
+  scores = jnp.where(inside, (a @ w) @ a.swapaxes(1, 2), jnp.finfo(a.dtype).min / 2)
   matrix = jax.nn.softmax(scores, axis=-1)
   weights = matrix.sum(1)
   if pooling == 'mean':

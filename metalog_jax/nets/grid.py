@@ -130,6 +130,11 @@ def _zeros(xs, size):
   )
 
 
+def vary_as(x: Array, *arrays: Array) -> list[Array]:
+  """The arrays, varying over a mesh as `x` does, as rules of one's own must give back."""
+  return [array + jnp.zeros_like(x[(0,) * x.ndim]) for array in arrays]
+
+
 def places(x: Array, batch: types.Batch) -> Array:
   """Cells [N, ...] -> what stands at the places of sessions [N', ...]."""
   return x if batch.places is None else x[batch.places.ravel()]

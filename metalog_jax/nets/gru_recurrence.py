@@ -1,21 +1,18 @@
-"""The GRU's recurrence over a grid, with one product in the loop.
+"""The GRU's recurrence over a grid, with its first and second derivatives by hand.
 
-h_t = cell(x_t, h_{t-1}) for all t is one triangular system. So its derivative is
-a triangular system too, linear this time,
+A state, its gradient, its tangent and the tangent of its gradient are one loop each.
+A loop holds the one product that must wait for the step before, [R, H] x [H, 3H],
+and all that is done to single numbers, while these are near the processor. The
+products of the weights' own derivatives need no loop: each is one with all states.
+(Differentiating the loop itself adds up the gradient of the weights step by step,
+and at the second order does so several times over.)
 
-    y_t = W v_{t-1} + q_t
-    v_t = z_t v_{t-1} + Σ_gates a_t y_t + u_t,
+Written out are `grad`, and `jvp` and `grad` of it; derivatives of higher order are
+derived from these. Pure forward mode, `jvp` of a loss, is what is given up: jax says
+so; a `vjp` or a scan of `cell` has it.
 
-whose coefficients z, a and right sides q, u come from all the states at once,
-outside of any loop; and the derivative of that is again such a system, and so on.
-Only the solves below are sequential, each with one [R, H] x [H, 3H] product a
-step, and they serve derivatives of every order, in both modes: the transposed
-system yields the gradients of the gates, and those of the weights are one product
-with all states. (Differentiating the loop itself adds up the gradient of the
-weights step by step, and at the second order does so several times over.)
-
-Arrays are flat over the batch's cells, [N, ...]; t-1 is the cell that the link
-names; see `grid`.
+A dot is a tangent (ẋ), a bar a cotangent (x̄). Arrays are flat over the batch's
+cells, [N, ...]; t-1 is the cell that the link names; see `grid`.
 """
 
 import functools
@@ -28,6 +25,10 @@ from metalog_jax.nets import grid
 
 Array = types.Array
 
+# Keeps a linearized body whole: else what depends on the kept states alone is computed
+# ahead and kept too, several times their size.
+_together = functools.partial(jax.checkpoint, prevent_cse=False)
+
 
 def cell(x: Array, h: Array, w: Array, b: Array) -> tuple[Array, ...]:
   """One step. x: [..., 3H], h: [..., H], w: [3H, H], b: [3H].
@@ -38,14 +39,12 @@ def cell(x: Array, h: Array, w: Array, b: Array) -> tuple[Array, ...]:
       h' = (1 - z) n + z h
 
   Returns:
-    h' [..., H], (r, z) side by side [..., 2H], n and m [..., H].
+    h', r, z, n, m, all [..., H].
   """
-  cut = 2 * h.shape[-1]
-  y = h @ w.T + b
-  rz, m = jax.nn.sigmoid(x[..., :cut] + y[..., :cut]), y[..., cut:]
-  r, z = jnp.split(rz, 2, axis=-1)
-  n = jnp.tanh(x[..., cut:] + r * m)
-  return (1 - z) * n + z * h, rz, n, m
+  (x_r, x_z, x_n), (y_r, y_z, m) = _gates(x), _gates(h @ w.T + b)
+  r, z = jax.nn.sigmoid(x_r + y_r), jax.nn.sigmoid(x_z + y_z)
+  n = jnp.tanh(x_n + r * m)
+  return n + z * (h - n), r, z, n, m
 
 
 def states(x: Array, w: Array, b: Array, link: Array, order: grid.Order) -> Array:
@@ -57,69 +56,113 @@ def states(x: Array, w: Array, b: Array, link: Array, order: grid.Order) -> Arra
     link: of the batch, see `grid.link`.
     order: how the recurrence runs, see `grid`.
   """
-  return _run(order, x, w, b, link)[0][:, : w.shape[1]]
+  return _states(order, x, *grid.vary_as(x, w, b), link)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _states(order, x, w, b, link):
+  def body(h, x):
+    h, r, z, _, _ = cell(x, h, w, b)
+    # With the gates, though only h is asked for: as a kernel of its own, the CPU's
+    # compiler computes it three times slower.
+    return h, jnp.concatenate([h, r, z], -1)
+
+  return grid.down(body, x, w.shape[1], link, order)[:, : w.shape[1]]
+
+
+def _states_forward(order, x, w, b, link):
+  h, *kept = _forward(order, x, w, b, link)
+  return h, (kept, w, link)
+
+
+def _states_backward(order, saved, bar):
+  kept, w, link = saved
+  x_bar, y_bar, _ = _backward(order, kept, w, bar, link)
+  return x_bar, y_bar.T @ kept[0], y_bar.sum(0), jnp.zeros_like(link)
+
+
+_states.defvjp(_states_forward, _states_backward)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _run(order, x, w, b, link):
+def _forward(order, x, w, b, link):
+  """h and all that derivatives need: h_{t-1}, r, z, n, m; each [N, H]."""
+
   def body(h, x):
-    h, rz, n, m = cell(x, h, w, b)
-    # In one array, so that the gates are stored even where only h is asked for:
-    # as one kernel with h, the CPU's compiler computes them three times slower.
-    return h, (jnp.concatenate([h, rz], -1), n, m)
+    new, *gates = cell(x, h, w, b)
+    return new, (new, h, *gates)
 
   return grid.down(body, x, w.shape[1], link, order)
 
 
-@_run.defjvp
-def _run_jvp(order, primals, tangents):
-  (x, w, b, link), (d_x, d_w, d_b, _) = primals, tangents
-  h_rz, n, m = _run(order, x, w, b, link)
-  h, r, z = jnp.split(h_rz, 3, axis=-1)
-  before = grid.before(h, link, order)
-  # ∂h'/∂x and ∂h'/∂(W h + b), gate by gate.
-  of_n = (1 - z) * (1 - n * n)
-  of_r, of_z = of_n * m * r * (1 - r), (before - n) * z * (1 - z)
-  of_y = jnp.concatenate([of_r, of_z, of_n * r], -1)
-  d_xr, d_xz, d_xn = jnp.split(d_x, 3, axis=-1)
-  u = of_r * d_xr + of_z * d_xz + of_n * d_xn
-  d_h, d_y = _solve(z, of_y, w, u, before @ d_w.T + d_b, link, order)
-  d_yr, d_yz, d_m = jnp.split(d_y, 3, axis=-1)
-  d_r, d_z = r * (1 - r) * (d_xr + d_yr), z * (1 - z) * (d_xz + d_yz)
-  d_n = (1 - n * n) * (d_xn + d_r * m + r * d_m)
-  return (h_rz, n, m), (jnp.concatenate([d_h, d_r, d_z], -1), d_n, d_m)
+@_forward.defjvp
+def _forward_tangent(order, primals, tangents):
+  (x, w, b, link), (x_dot, w_dot, b_dot, _) = primals, tangents
+  found = _forward(order, x, w, b, link)
+
+  @_together
+  def body(h_dot, inputs):
+    h, r, z, n, m, x_dot, y_dot = inputs
+    x_r, x_z, x_n = _gates(x_dot)
+    y_r, y_z, m_dot = _gates(h_dot @ w.T + y_dot)
+    r_dot = r * (1 - r) * (x_r + y_r)
+    z_dot = z * (1 - z) * (x_z + y_z)
+    n_dot = (1 - n * n) * (x_n + r_dot * m + r * m_dot)
+    new = n_dot + z_dot * (h - n) + z * (h_dot - n_dot)
+    return new, (new, h_dot, r_dot, z_dot, n_dot, m_dot)
+
+  inputs = *found[1:], x_dot, found[1] @ w_dot.T + b_dot
+  return found, grid.down(body, inputs, w.shape[1], link, order)
 
 
-def _solve(z, a, w, u, q, link, order):
-  """v [N, H] and y [N, 3H] of the system above."""
-  size = w.shape[1]
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _backward(order, kept, w, bar, link):
+  """x̄ [N, 3H], ȳ of y = W h_{t-1} + b [N, 3H], and h̄ in whole [N, H].
 
-  def solve(_, right):
-    def body(v, xs):
-      z, a, u, q = xs
-      y = v @ w.T + q
-      v = z * v + _fold(a * y) + u
-      return v, (v, y)
+  bar: [N, H], the part of h̄ that comes from outside of the recurrence.
+  """
 
-    return grid.down(body, (z, a, *right), size, link, order)
+  def body(later, inputs):
+    h, r, z, n, m, bar = inputs
+    bar += later
+    n_bar = bar * (1 - z) * (1 - n * n)
+    z_bar = bar * (h - n) * z * (1 - z)
+    r_bar = n_bar * m * r * (1 - r)
+    y_bar = jnp.concatenate([r_bar, z_bar, n_bar * r], -1)
+    return bar * z + y_bar @ w, (jnp.concatenate([r_bar, z_bar, n_bar], -1), y_bar, bar)
 
-  def transpose_solve(_, right):
-    def body(m, xs):
-      z, a, c_v, c_y = xs
-      v = c_v + m
-      y = c_y + a * jnp.concatenate([v, v, v], -1)
-      return z * v + y @ w, (v, y)
-
-    return grid.up(body, (z, a, *right), size, link, order)
-
-  def system(unknowns):
-    v, y = unknowns
-    before = grid.before(v, link, order)
-    return v - z * before - _fold(a * y), y - before @ w.T
-
-  return jax.lax.custom_linear_solve(system, (u, q), solve, transpose_solve)
+  return grid.up(body, (*kept, bar), w.shape[1], link, order)
 
 
-def _fold(x: Array) -> Array:
-  """Sums the three gates: [..., 3H] -> [..., H]."""
-  return sum(jnp.split(x, 3, axis=-1))
+@_backward.defjvp
+def _backward_tangent(order, primals, tangents):
+  kept, w, bar, link = primals
+  kept_dot, w_dot, bar_dot, _ = tangents
+  found = _backward(order, kept, w, bar, link)
+
+  @_together
+  def body(later, inputs):
+    h, r, z, n, m, h_dot, r_dot, z_dot, n_dot, m_dot, bar, bar_dot, more = inputs
+    bar_dot += later
+    of_n, of_z, of_r = 1 - n * n, z * (1 - z), r * (1 - r)  # σ' and tanh'
+    n_bar = bar * (1 - z) * of_n
+    n_bar_dot = (bar_dot * (1 - z) - bar * z_dot) * of_n
+    n_bar_dot -= 2 * bar * (1 - z) * n * n_dot
+    z_bar_dot = (bar_dot * (h - n) + bar * (h_dot - n_dot)) * of_z
+    z_bar_dot += bar * (h - n) * (1 - 2 * z) * z_dot
+    r_bar_dot = (n_bar_dot * m + n_bar * m_dot) * of_r
+    r_bar_dot += n_bar * m * (1 - 2 * r) * r_dot
+    m_bar_dot = n_bar_dot * r + n_bar * r_dot
+    y_bar_dot = jnp.concatenate([r_bar_dot, z_bar_dot, m_bar_dot], -1)
+    x_bar_dot = jnp.concatenate([r_bar_dot, z_bar_dot, n_bar_dot], -1)
+    earlier = bar_dot * z + bar * z_dot + y_bar_dot @ w + more
+    return earlier, (x_bar_dot, y_bar_dot, bar_dot)
+
+  _, y_bar, whole = found
+  inputs = *kept, *kept_dot, whole, bar_dot, y_bar @ w_dot
+  return found, grid.up(body, inputs, w.shape[1], link, order)
+
+
+def _gates(x: Array) -> list[Array]:
+  """[..., 3H] -> three times [..., H]."""
+  return jnp.split(x, 3, axis=-1)

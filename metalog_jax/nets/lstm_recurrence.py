@@ -1,16 +1,7 @@
-"""The LSTM's recurrence over a grid, with one product in the loop.
+"""The LSTM's recurrence over a grid, with its first and second derivatives by hand.
 
-Here the derivative is written as for the GRU, and for the same reasons (see
-`gru_recurrence`): as a linear triangular system,
-
-    y_t = W h_{t-1} + q_t
-    c_t = f_t c_{t-1} + Σ_{i,f,g} a_t y_t + u_t
-    h_t = s_t c_t + a_t y_t (of the gate o) + u'_t,
-
-whose coefficients f, s, a and right sides q, u, u' come from all the states at once.
-
-Arrays are flat over the batch's cells, [N, ...]; t-1 is the cell that the link
-names; see `grid`. c and h go side by side.
+Written as the GRU's, for the same reasons and with the same limits: see
+`gru_recurrence`. c and h go side by side from step to step.
 """
 
 import functools
@@ -23,8 +14,10 @@ from metalog_jax.nets import grid
 
 Array = types.Array
 
+_together = functools.partial(jax.checkpoint, prevent_cse=False)
 
-def cell(x: Array, state: Array, w: Array) -> tuple[Array, Array]:
+
+def cell(x: Array, state: Array, w: Array) -> tuple[Array, ...]:
   """One step. x: [..., 4H], state: c and h side by side [..., 2H], w: [4H, H].
 
       i, f, o = sigmoid(x_i + W_i h), sigmoid(x_f + W_f h), sigmoid(x_o + W_o h)
@@ -33,17 +26,14 @@ def cell(x: Array, state: Array, w: Array) -> tuple[Array, Array]:
       h' = o tanh(c')
 
   Returns:
-    c' and h' [..., 2H], (i, f, g, o) [..., 4H], both side by side.
+    c' and h' side by side [..., 2H], then i, f, g, o and tanh(c'), all [..., H].
   """
-  size = w.shape[1]
-  c, h = _halves(state)
-  y = x + h @ w.T
-  i_f, o = jax.nn.sigmoid(y[..., : 2 * size]), jax.nn.sigmoid(y[..., 3 * size :])
-  i, f = _halves(i_f)
-  g = jnp.tanh(y[..., 2 * size : 3 * size])
+  c, h = _parts(state, 2)
+  y_i, y_f, y_g, y_o = _parts(x + h @ w.T, 4)
+  i, f, g, o = (*map(jax.nn.sigmoid, (y_i, y_f)), jnp.tanh(y_g), jax.nn.sigmoid(y_o))
   c = f * c + i * g
-  state = jnp.concatenate([c, o * jnp.tanh(c)], -1)
-  return state, jnp.concatenate([i_f, g, o], -1)
+  t = jnp.tanh(c)
+  return jnp.concatenate([c, o * t], -1), i, f, g, o, t
 
 
 def states(x: Array, w: Array, b: Array, link: Array, order: grid.Order) -> Array:
@@ -55,82 +45,121 @@ def states(x: Array, w: Array, b: Array, link: Array, order: grid.Order) -> Arra
     link: of the batch, see `grid.link`.
     order: how the recurrence runs, see `grid`.
   """
+  return _states(order, x + b, *grid.vary_as(x, w), link)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _states(order, x, w, link):
   size = w.shape[1]
-  return _run(order, x + b, w, link)[:, size : 2 * size]
+
+  def body(state, x):
+    state, *gates = cell(x, state, w)
+    # With the gates, for the reason that `gru_recurrence` gives.
+    return state, jnp.concatenate([state[:, size:], *gates[:4]], -1)
+
+  return grid.down(body, x, 2 * size, link, order)[:, :size]
+
+
+def _states_forward(order, x, w, link):
+  h, *kept = _forward(order, x, w, link)
+  return h, (kept, w, link)
+
+
+def _states_backward(order, saved, bar):
+  kept, w, link = saved
+  y_bar, *_ = _backward(order, kept, w, bar, link)
+  return y_bar, y_bar.T @ kept[1], jnp.zeros_like(link)
+
+
+_states.defvjp(_states_forward, _states_backward)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _run(order, x, w, link):
-  """c, h, i, f, g, o of every cell, side by side: [N, 6H]."""
-
-  def body(state, x):
-    state, gates = cell(x, state, w)
-    # In one array, for the reason that `gru_recurrence` gives.
-    return state, jnp.concatenate([state, gates], -1)
-
-  return grid.down(body, x, 2 * w.shape[1], link, order)
-
-
-@_run.defjvp
-def _run_jvp(order, primals, tangents):
-  (x, w, link), (d_x, d_w, _) = primals, tangents
-  out = _run(order, x, w, link)
-  c, _, i, f, g, o = jnp.split(out, 6, axis=-1)
-  state = out[:, : 2 * w.shape[1]]
-  c_before, h_before = _halves(grid.before(state, link, order))
-  tanh_c = jnp.tanh(c)
-  # Of the gates by their pre-activations, and of (c, c, c, h) by those.
-  slopes = jnp.concatenate([i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o)], -1)
-  a = slopes * jnp.concatenate([g, c_before, i, tanh_c], -1)
-  of_c = o * (1 - tanh_c * tanh_c)  # of h
-  u = jnp.concatenate(_parts(a, d_x), -1)
-  d_state, d_y = _solve(f, of_c, a, w, u, h_before @ d_w.T, link, order)
-  return out, jnp.concatenate([d_state, slopes * (d_x + d_y)], -1)
-
-
-def _solve(f, s, a, w, u, q, link, order):
-  """(c, h) [N, 2H] and y [N, 4H] of the system above."""
+def _forward(order, x, w, link):
+  """h and all that derivatives need: c_{t-1}, h_{t-1}, i, f, g, o, t; each [N, H]."""
   size = w.shape[1]
 
-  def solve(_, right):
-    def body(state, xs):
-      f, s, a, u, q = xs
-      (c, h), (u_c, u_h) = _halves(state), _halves(u)
-      y = h @ w.T + q
-      to_c, to_h = _parts(a, y)
-      c = f * c + to_c + u_c
-      state = jnp.concatenate([c, s * c + to_h + u_h], -1)
-      return state, (state, y)
+  def body(state, x):
+    new, *gates = cell(x, state, w)
+    return new, (new[:, size:], *_parts(state, 2), *gates)
 
-    return grid.down(body, (f, s, a, *right), 2 * size, link, order)
-
-  def transpose_solve(_, right):
-    def body(m, xs):
-      f, s, a, k, k_y = xs
-      c, h = _halves(k + m)
-      c = c + s * h
-      y = k_y + a * jnp.concatenate([c, c, c, h], -1)
-      m = jnp.concatenate([f * c, y @ w], -1)
-      return m, (jnp.concatenate([c, h], -1), y)
-
-    return grid.up(body, (f, s, a, *right), 2 * size, link, order)
-
-  def system(unknowns):
-    state, y = unknowns
-    c_before, h_before = _halves(grid.before(state, link, order))
-    to_c, to_h = _parts(a, y)
-    expected = jnp.concatenate([f * c_before + to_c, s * state[:, :size] + to_h], -1)
-    return state - expected, y - h_before @ w.T
-
-  return jax.lax.custom_linear_solve(system, (u, q), solve, transpose_solve)
+  return grid.down(body, x, 2 * size, link, order)
 
 
-def _halves(x: Array) -> tuple[Array, Array]:
-  """What is side by side apart: c and h, [..., 2H] -> two of [..., H]."""
-  return tuple(jnp.split(x, 2, axis=-1))
+@_forward.defjvp
+def _forward_tangent(order, primals, tangents):
+  (x, w, link), (x_dot, w_dot, _) = primals, tangents
+  found = _forward(order, x, w, link)
+
+  @_together
+  def body(state_dot, inputs):
+    c, _, i, f, g, o, t, y_dot = inputs
+    c_dot, h_dot = _parts(state_dot, 2)
+    y_i, y_f, y_g, y_o = _parts(h_dot @ w.T + y_dot, 4)
+    i_dot, f_dot = i * (1 - i) * y_i, f * (1 - f) * y_f
+    g_dot, o_dot = (1 - g * g) * y_g, o * (1 - o) * y_o
+    new_c = f_dot * c + f * c_dot + i_dot * g + i * g_dot
+    t_dot = (1 - t * t) * new_c
+    new_h = o_dot * t + o * t_dot
+    kept = new_h, c_dot, h_dot, i_dot, f_dot, g_dot, o_dot, t_dot
+    return jnp.concatenate([new_c, new_h], -1), kept
+
+  inputs = *found[1:], x_dot + found[2] @ w_dot.T
+  return found, grid.down(body, inputs, 2 * w.shape[1], link, order)
 
 
-def _parts(a: Array, y: Array) -> tuple[Array, Array]:
-  """What the gates add to c (i, f and g) and to h (o): [..., 4H] -> two of [..., H]."""
-  i, f, g, o = jnp.split(a * y, 4, axis=-1)
-  return i + f + g, o
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _backward(order, kept, w, bar, link):
+  """ȳ of y = x + W h_{t-1} [N, 4H], and c̄ and h̄ in whole, both [N, H].
+
+  bar: [N, H], the part of h̄ that comes from outside of the recurrence.
+  """
+
+  def body(later, inputs):
+    c, _, i, f, g, o, t, bar = inputs
+    c_bar, h_bar = _parts(later, 2)
+    h_bar += bar
+    c_bar += h_bar * o * (1 - t * t)
+    of_i, of_f = c_bar * g * i * (1 - i), c_bar * c * f * (1 - f)
+    of_g, of_o = c_bar * i * (1 - g * g), h_bar * t * o * (1 - o)
+    y_bar = jnp.concatenate([of_i, of_f, of_g, of_o], -1)
+    return jnp.concatenate([c_bar * f, y_bar @ w], -1), (y_bar, c_bar, h_bar)
+
+  return grid.up(body, (*kept, bar), 2 * w.shape[1], link, order)
+
+
+@_backward.defjvp
+def _backward_tangent(order, primals, tangents):
+  (kept, w, bar, link), (kept_dot, w_dot, bar_dot, _) = primals, tangents
+  found = _backward(order, kept, w, bar, link)
+
+  @_together
+  def body(later, inputs):
+    (c, _, i, f, g, o, t), dots, c_bar, h_bar, bar_dot, more = inputs
+    c_dot, _, i_dot, f_dot, g_dot, o_dot, t_dot = dots
+    c_bar_dot, h_bar_dot = _parts(later, 2)
+    h_bar_dot += bar_dot
+    c_bar_dot += (h_bar_dot * o + h_bar * o_dot) * (1 - t * t)
+    c_bar_dot -= 2 * h_bar * o * t * t_dot
+
+    def sigmoid(y, y_dot, y_bar, y_bar_dot):  # ȳ y (1 - y), differentiated
+      return y_bar_dot * y * (1 - y) + y_bar * (1 - 2 * y) * y_dot
+
+    i_bar_dot = sigmoid(i, i_dot, c_bar * g, c_bar_dot * g + c_bar * g_dot)
+    f_bar_dot = sigmoid(f, f_dot, c_bar * c, c_bar_dot * c + c_bar * c_dot)
+    o_bar_dot = sigmoid(o, o_dot, h_bar * t, h_bar_dot * t + h_bar * t_dot)
+    g_bar_dot = (c_bar_dot * i + c_bar * i_dot) * (1 - g * g)
+    g_bar_dot -= 2 * c_bar * i * g * g_dot
+    y_bar_dot = jnp.concatenate([i_bar_dot, f_bar_dot, g_bar_dot, o_bar_dot], -1)
+    c_bar_dot, whole = c_bar_dot * f + c_bar * f_dot, c_bar_dot
+    earlier = jnp.concatenate([c_bar_dot, y_bar_dot @ w + more], -1)
+    return earlier, (y_bar_dot, whole, h_bar_dot)
+
+  y_bar, c_bar, h_bar = found
+  inputs = kept, kept_dot, c_bar, h_bar, bar_dot, y_bar @ w_dot
+  return found, grid.up(body, inputs, 2 * w.shape[1], link, order)
+
+
+def _parts(x: Array, number: int) -> list[Array]:
+  """[..., n H] -> n times [..., H]."""
+  return jnp.split(x, number, axis=-1)

@@ -100,11 +100,11 @@ def test_first_fit_overlaps_nothing(lengths):
   assert (rows.max() + 1 - 1) * 5 <= sum(lengths)  # no two rows at most half full
 
 
-@hypothesis.given(SESSIONS)
-def test_scoring_covers_every_sequence_once(rows):
+@hypothesis.given(SESSIONS, st.integers(1, 3))
+def test_scoring_covers_every_sequence_once(rows, devices):
   seqs = batches.sequences(builders.sessions(rows), collapse=0, max_events=100)
   seen = {}
-  for numbers, batch in batches.scoring_batches(np.zeros((4, 2)), seqs):
+  for numbers, batch in batches.scoring_batches(np.zeros((4, 2)), seqs, devices):
     assert batch.weights.sum() == len(numbers)
     for number, row in zip(numbers, grids.sequences(batch)):
       assert number not in seen
@@ -112,6 +112,18 @@ def test_scoring_covers_every_sequence_once(rows):
   assert sorted(seen) == list(range(len(seqs.lengths)))
   for i, row in enumerate(rows):
     assert seen[seqs.inverse[i]] == row
+
+
+def test_scoring_batches_fill_the_devices_alike_with_few_shapes():
+  rng = np.random.default_rng(0)
+  rows = [rng.integers(0, 4, n).tolist() for n in rng.integers(5, 40, 2000)]
+  seqs = batches.sequences(builders.sessions(rows), collapse=0, max_events=100)
+  made = list(batches.scoring_batches(np.zeros((4, 2)), seqs, devices=4))
+  assert len({batch.events.shape for _, batch in made}) == 1
+  assert len(made) % 4 == 0
+  assert made[0][1].events.size <= batches.CELLS
+  filled = sum(seqs.lengths) / sum(batch.events.size for _, batch in made)
+  assert filled > 0.75
 
 
 def test_a_room_refuses_what_it_cannot_hold():

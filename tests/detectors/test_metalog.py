@@ -69,7 +69,20 @@ def fixture_fitted(transfer, tmp_path_factory):
 
 
 def test_it_learns_from_the_source(fitted):
-  detector, result = fitted
+  _check(*fitted)
+
+
+@pytest.mark.slow
+def test_it_learns_in_bfloat16(transfer, tmp_path):
+  detector = metalog.make(dataclasses.replace(SMALL, dtype='bfloat16'))
+  result = run.fit(detector, transfer, None, 0, tmp_path, run.Options())
+  assert {x.dtype for x in jax.tree.leaves(result.state.params)} == {
+    np.dtype('float32')
+  }
+  _check(detector, result)
+
+
+def _check(detector, result):
   test = make_system(2, np.array([0, 4, 3, 2, 1]), 200)
   scores = scoring.Scorer(detector).scores(result.state, test)
   assert scores.shape == (200,) and np.all((scores >= 0) & (scores <= 1))

@@ -11,6 +11,7 @@ from absl.testing import flagsaver
 from experiments import bench
 from experiments.benches import (
   inference,
+  logmeta,
   meta_step,
   profile,
   scaling,
@@ -106,6 +107,39 @@ def test_all_variants_take_the_same_meta_gradient(name, references):
 
 def test_the_comparison_tells_the_orders_apart(references):
   assert worker.error(references['first'], references['second']) > 1e-2
+
+
+def _logmeta(variant):
+  runner = logmeta.build('logmeta_tiny', variant, 1)
+  runner.run(0)
+  return runner.answer()
+
+
+@pytest.fixture(scope='module')
+def logmeta_references():
+  of = lambda order: _logmeta(variants.Variant('jax', 'reference', order))
+  return {order: of(order) for order in ('second', 'first')}
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param(name, marks=[pytest.mark.slow] if name.startswith('ours,') else [])
+    for name, variant in logmeta.VARIANTS.items()
+    if variant.devices == 1
+  ],
+)
+def test_all_variants_take_the_same_meta_gradient_of_logmeta(name, logmeta_references):
+  variant = logmeta.VARIANTS[name]
+  if variant.framework == 'torch':
+    pytest.importorskip('torch', reason='the peers need the extra `torch`')
+  expected = logmeta_references[variant.order]
+  assert worker.error(_logmeta(variant), expected) < 3e-6
+
+
+def test_the_comparison_tells_the_orders_of_logmeta_apart(logmeta_references):
+  first, second = logmeta_references['first'], logmeta_references['second']
+  assert worker.error(first, second) > 1e-2
 
 
 def test_scores_agree():

@@ -96,10 +96,12 @@ def test_maml_is_the_case_without_support_loss():
 
 
 @pytest.mark.parametrize('num', [1, 3])
-def test_a_step_takes_the_mean_over_tasks(num):
+@pytest.mark.parametrize('how', ['in_turn', 'side_by_side'])
+def test_a_step_takes_the_mean_over_tasks(how, num):
   loss_fn, params, tasks = problems.regression(steps=3, num=num)
   optimizer = optax.sgd(0.5)
-  step = meta.make_meta_step(loss_fn, optimizer, CONFIG)
+  config = dataclasses.replace(CONFIG, tasks=how)
+  step = meta.make_meta_step(loss_fn, optimizer, config)
   state, metrics = step(meta.init_state(params, optimizer), tasks)
   each = [
     meta.meta_grad(loss_fn, params, jax.tree.map(lambda x: x[i], tasks), CONFIG)  # noqa: B023
@@ -112,6 +114,28 @@ def test_a_step_takes_the_mean_over_tasks(num):
   parts = metrics['support_loss'] + 2 * metrics['query_loss']
   assert float(metrics['loss']) == pytest.approx(float(parts), rel=1e-14)
   assert state.step == 1
+
+
+@pytest.mark.parametrize('how', ['in_turn', 'side_by_side'])
+def test_runs_side_by_side_are_the_runs_alone(how):
+  """Of other first weights and other data each, in two steps of Adam."""
+  loss_fn, params, tasks = problems.regression(steps=3, num=4)
+  optimizer = optax.adam(1e-2)
+  config = dataclasses.replace(CONFIG, tasks=how)
+  tasks = jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]), tasks)  # [S, T, ...]
+  starts = [jax.tree.map(lambda x: (1 + i) * x, params) for i in range(2)]  # noqa: B023
+  states = [meta.init_state(start, optimizer) for start in starts]
+  step = meta.make_meta_step(loss_fn, optimizer, config)
+  both = meta.make_meta_step(loss_fn, optimizer, config, runs=True)
+  state, expected = problems.stack(states), []
+  for _ in range(2):
+    state, metrics = both(state, tasks)
+  for i, alone in enumerate(states):
+    for _ in range(2):
+      alone, found = step(alone, jax.tree.map(lambda x: x[i], tasks))  # noqa: B023
+    expected.append((alone.params, found))
+  assert grids.difference((state.params, metrics), problems.stack(expected)) < 1e-12
+  assert state.step.tolist() == [2, 2]
 
 
 def test_one_compilation_and_no_use_of_what_was_given_away():

@@ -62,3 +62,14 @@ def test_tasks_of_padding_alone_are_harmless():
   empty.sessions[0], empty.weights[0] = len(empty.labels[0]), 0
   task = problem.task._replace(support=empty)
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(meta_grad(problem, task)))
+
+
+def test_in_bfloat16_gradients_are_float32_and_close():
+  exact, rough = (
+    make(dataclasses.replace(PAPER, dtype=dtype)) for dtype in (None, 'bfloat16')
+  )
+  single = lambda x: x.astype(np.float32) if x.dtype == np.float64 else x
+  params, task = jax.tree.map(single, (rough.params, rough.task))
+  value, grads = result = meta_grad(rough._replace(params=params), task)
+  assert all(leaf.dtype == np.float32 for leaf in [value, *jax.tree.leaves(grads)])
+  assert 1e-6 < grids.difference(result, meta_grad(exact, exact.task)) < 3e-2

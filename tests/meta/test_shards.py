@@ -7,6 +7,7 @@ import sys
 import pytest
 
 PROGRAM = """
+import dataclasses
 import jax
 import numpy as np
 import optax
@@ -45,12 +46,29 @@ for way in ['first', 'auto', 'truncated', 'implicit', 'reptile', *gradients.EXAC
     inner_lr=0.1, inner_steps=2, proximal=5.0, truncate=1, cg_tol=1e-12, **named
   )
   one = stepped(loss_fn(lambda x: x), config, whole)
-  for along in (1, 2):
+  for along, how in ((1, 'side_by_side'), (1, 'in_turn'), (2, 'auto')):
+    config = dataclasses.replace(config, tasks=how)
     devices = mesh.make(tasks=along)
     tasks = jax.tree.map(lambda x: cut(x, 2 // along), whole)
     error = grids.difference(stepped(summed, config, tasks, devices), one)
-    print(way, along, error, flush=True)
-    assert error < 1e-12, (way, along, error)
+    print(way, along, how, error, flush=True)
+    assert error < 1e-12, (way, along, how, error)
+
+# Runs along the devices, of other tasks each, with the rows in one or in two parts.
+config = meta.MetaConfig(inner_lr=0.1, inner_steps=2)
+runs = [jax.tree.map(lambda x: (1 + i) * x, whole) for i in range(4)]
+alone = [stepped(loss_fn(lambda x: x), config, run) for run in runs]
+stack = lambda trees: jax.tree.map(lambda *x: np.stack(x), *trees)
+for along in (1, 2):
+  devices = mesh.make(runs=along)
+  step = meta.make_meta_step(summed, sgd, config, devices, runs=True)
+  state = mesh.stack([meta.init_state(params, sgd)] * 4, devices)
+  tasks = stack([jax.tree.map(lambda x: cut(x, 2 // along), run) for run in runs])
+  state = step(state, mesh.put(tasks, devices, runs=True))[0]
+  moved = jax.tree.map(lambda a, b: np.asarray(a) - b, state.params, params)
+  error = grids.difference(moved, stack(alone))
+  print('runs', along, error, flush=True)
+  assert error < 1e-12, (along, error)
 """
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from metalog_jax import meta
 from metalog_jax.meta import gradients
-from metalog_jax.nets import metalog
+from metalog_jax.nets import logmeta, metalog
 from tests import grids
 from tests.meta import problems
 
@@ -23,8 +23,9 @@ SIZES = {'dim': 3, 'lengths': (4, 3, 3, 1), 'rows': 5}
 PROBLEMS = {
   'tanh': lambda: one_task(problems.regression(STEPS)),
   'gru_attention': lambda: problems.logs(metalog.Network(hidden=4), STEPS, **SIZES),
+  'lstm_attention': lambda: problems.logs(logmeta.Network(hidden=3), STEPS, **SIZES),
 }
-SLOW = ('gru_attention',)
+SLOW = ('gru_attention', 'lstm_attention')
 EACH = [
   pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
   for name in PROBLEMS
@@ -49,8 +50,16 @@ def meta_grad(problem, config, params=None):
 
 
 def error_by_leaf(ours, theirs):
-  """The largest error of a leaf, relative to the leaf's largest entry."""
-  error = lambda a, b: np.abs(a - b).max() / np.abs(b).max()
+  """The largest error of a leaf, relative to the leaf's largest entry.
+
+  Of a leaf without influence (the bias of LogMeta's attention), relative to all.
+  """
+  most = max(np.abs(leaf).max() for leaf in jax.tree.leaves(theirs))
+
+  def error(a, b):
+    scale = np.abs(b).max()
+    return np.abs(a - b).max() / (scale if scale > 1e-10 * most else most)
+
   return max(jax.tree.leaves(jax.tree.map(error, ours, theirs)))
 
 
@@ -114,9 +123,11 @@ def test_plain_ways_can_be_differentiated_forward(way):
 def test_auto_chooses_by_what_would_be_kept_and_computes_nothing(monkeypatch):
   loss_fn, *arrays = problems.regression(STEPS, num=3)
   shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
-  config = with_way('auto')
+  config = with_way('auto', tasks='side_by_side')
   way, why = meta.choose(loss_fn, *shapes, config)
   assert way == 'linearized' and '5 inner steps, 3 tasks' in why
+  why = meta.choose(loss_fn, *shapes, with_way('auto', tasks='in_turn'))[1]
+  assert '5 inner steps, 1 tasks' in why
   params, task = shapes[0], one_task(problems.regression(STEPS)).task
   batch = jax.tree.map(lambda x: x[0], task.support)
   pick = lambda tasks: gradients.choose(loss_fn, params, batch, STEPS, tasks)[0]
