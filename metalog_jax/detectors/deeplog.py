@@ -44,7 +44,7 @@ class Config:
   epochs: int = flags.field(300, 'passes over the windows of the normal sessions')
 
 
-PRESETS = {'default': Config(), 'top_share': Config(top=150)}
+PRESETS = {'default': Config(), 'top_150': Config(top=150)}
 
 
 class State(NamedTuple):
