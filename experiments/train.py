@@ -16,6 +16,7 @@ from absl import flags
 from experiments import main as program
 from metalog_jax import flags as config_flags
 from metalog_jax.detectors import registry
+from metalog_jax.embeddings import sources
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('detector', 'metalog', 'which method to train')
@@ -46,6 +47,12 @@ flags.DEFINE_float(
 )
 flags.DEFINE_string(
   'vectors', None, 'word vectors: a name or a file; the preset has one'
+)
+flags.DEFINE_string(
+  'encoder',
+  None,
+  'event vectors from this BERT or RoBERTa in place of word vectors: '
+  'all-minilm-l6-v2 (make encoder) or a folder in Hugging Face form',
 )
 flags.DEFINE_float(
   'alert_rate',
@@ -99,10 +106,10 @@ def main() -> None:
     raise ValueError(
       f'--preset={FLAGS.preset} is not one of {", ".join(module.PRESETS)}'
     )
-  method = config_flags.read(FLAGS.detector, module.PRESETS[FLAGS.preset])
-  if FLAGS.vectors:
-    embedding = dataclasses.replace(method.embedding, vectors=FLAGS.vectors)
-    method = dataclasses.replace(method, embedding=embedding)
+  preset = module.PRESETS[FLAGS.preset]
+  embedding = sources.choose(preset.embedding, FLAGS.vectors, FLAGS.encoder)
+  preset = dataclasses.replace(preset, embedding=embedding)
+  method = config_flags.read(FLAGS.detector, preset)
   data = transfer.Options(
     tuple(FLAGS.source),
     FLAGS.target,

@@ -12,8 +12,9 @@ import numpy as np
 
 from metalog_jax import model as models
 from metalog_jax import types
+from metalog_jax.embeddings import sources
 from metalog_jax.evaluation import scoring
-from metalog_jax.logs import store, systems, templates
+from metalog_jax.logs import raw, store, systems, templates
 
 ROWS = 4096  # sessions scored at a time: bounds the memory
 TOP = 5  # events named in a verdict
@@ -48,7 +49,8 @@ def detect(
   """Judges every session of `logs`, in order of first appearance.
 
   A line that the training never had gets the template it matches or the nearest one,
-  else the unknown event, whose vector is the mean of all events.
+  else the unknown event, whose vector is the mean of all events. Where vectors
+  come from an encoder, such lines are mined, and their templates are events too.
 
   Args:
     logs: files in order; '-' is standard input.
@@ -71,17 +73,25 @@ def detect(
   counts = collections.Counter()
   with tempfile.TemporaryDirectory(prefix='metalog_detect_') as folder:
     out = pathlib.Path(folder) / 'system'
-    manifest = systems.prepare(options, out, model.templates, workers, progress)
-    for verdict in verdicts(model, out, threshold):
+    grow = sources.can_extend(model.embedding)
+    manifest = systems.prepare(options, out, model.templates, workers, progress, grow)
+    found = templates.Templates.load(out / raw.TEMPLATES).texts
+    known, model = len(model.texts), models.extend(model, found)
+    for verdict in verdicts(model, out, threshold, known):
       write(json.dumps(verdict))
       counts[verdict['anomalous']] += 1
   return Summary(counts.total(), counts[True], manifest)
 
 
 def verdicts(
-  model: models.Model, folder: pathlib.Path, threshold: float
+  model: models.Model, folder: pathlib.Path, threshold: float, known: int | None = None
 ) -> Iterator[dict[str, Any]]:
-  """Yields the verdict on every session of a System folder made with keep_lines."""
+  """Yields the verdict on every session of a System folder made with keep_lines.
+
+  Args:
+    known: how many of the model's events the training had; None: all.
+  """
+  known = len(model.texts) if known is None else known
   scorer = scoring.Scorer(model.detector)
   for sessions, lines in store.stream(folder, ROWS, lines=True):
     data = types.Dataset('', sessions, model.vectors)
@@ -96,7 +106,7 @@ def verdicts(
         'last_line': int(sessions.last_lines[i]),
         'score': float(score),
         'anomalous': bool(score > threshold),
-        'unknown_events': int(np.sum(events == types.UNKNOWN)),
+        'unknown_events': int(np.sum((events == types.UNKNOWN) | (events >= known))),
         'events': _top(model.texts, events, lines[part], share),
       }
 

@@ -1,9 +1,10 @@
 """Frozen dataclasses <-> dotted absl flags.
 
 `define('metalog', Config())` makes one flag a field (`--metalog.inner_lr`),
-nested dataclasses included; `read('metalog', base)` returns `base` with the
-fields that were given on the command line or in a flagfile. A preset is just
-another `base`, so explicit flags win over it wherever they stand.
+nested dataclasses included; where a field may hold one of several (`A | B`), all of
+them have flags. `read('metalog', base)` returns `base` with the fields that were
+given on the command line or in a flagfile. A preset is just another `base`, so
+explicit flags win over it wherever they stand.
 """
 
 import dataclasses
@@ -25,7 +26,8 @@ def define(prefix: str, config: Any, flag_values=flags.FLAGS) -> None:
     name, default = f'{prefix}.{f.name}', getattr(config, f.name)
     text, kind = f.metadata.get('help', ''), hints[f.name]
     if dataclasses.is_dataclass(default):
-      define(name, default, flag_values)
+      for member in _members(kind, default):
+        define(name, member, flag_values)
     elif typing.get_origin(kind) is typing.Literal:
       choices = list(typing.get_args(kind))
       flags.DEFINE_enum(name, default, choices, text, flag_values)
@@ -42,11 +44,17 @@ def define(prefix: str, config: Any, flag_values=flags.FLAGS) -> None:
 
 
 def read(prefix: str, base: Any, flag_values=flags.FLAGS) -> Any:
-  """Returns `base` with every field replaced whose flag was given."""
-  changes = {}
+  """Returns `base` with every field replaced whose flag was given.
+
+  Raises:
+    ValueError: a flag was given of what a field may hold and does not in `base`.
+  """
+  hints, changes = typing.get_type_hints(type(base)), {}
   for f in dataclasses.fields(base):
     name, value = f'{prefix}.{f.name}', getattr(base, f.name)
     if dataclasses.is_dataclass(value):
+      for other in _members(hints[f.name], value)[1:]:
+        _refuse(name, other, value, flag_values)
       changes[f.name] = read(name, value, flag_values)
     elif flag_values[name].present:
       changes[f.name] = flag_values[name].value
@@ -65,8 +73,31 @@ def restore(base: Any, saved: dict[str, Any]) -> Any:
       f'config.json has unknown settings {surplus} for '
       f'{type(base).__module__}; was it written by another version?'
     )
-  changes = {
-    name: restore(getattr(base, name), value) if isinstance(value, dict) else value
-    for name, value in saved.items()
-  }
+  hints, changes = typing.get_type_hints(type(base)), dict(saved)
+  for name, value in saved.items():
+    if isinstance(value, dict):
+      members = _members(hints[name], getattr(base, name))
+      changes[name] = restore(_like(members, value), value)
   return dataclasses.replace(base, **changes)
+
+
+def _members(kind: Any, default: Any) -> list[Any]:
+  """`default`, then an instance of each other dataclass that the field may hold."""
+  others = [member for member in typing.get_args(kind) if member is not type(default)]
+  return [default, *(member() for member in others)]
+
+
+def _refuse(name: str, other: Any, chosen: Any, flag_values) -> None:
+  """Raises ValueError if a flag of `other` was given, which is not what is chosen."""
+  for f in dataclasses.fields(other):
+    if flag_values[f'{name}.{f.name}'].present:
+      raise ValueError(
+        f'--{name}.{f.name} is a setting of {type(other).__name__}, and here '
+        f'{name} is {type(chosen).__name__}'
+      )
+
+
+def _like(members: list[Any], saved: dict[str, Any]) -> Any:
+  """The first of `members` that has the fields of `saved`, else the first."""
+  names = [{f.name for f in dataclasses.fields(member)} for member in members]
+  return next((m for m, own in zip(members, names) if set(saved) <= own), members[0])

@@ -15,6 +15,7 @@ import numpy as np
 
 from metalog_jax import checkpoints, flags, run, types
 from metalog_jax.detectors import base, registry
+from metalog_jax.embeddings import sources
 from metalog_jax.logs import raw, store, systems, templates
 
 FOLDER = 'model'
@@ -32,6 +33,7 @@ class Model(NamedTuple):
   templates: templates.Templates | None  # None: the target was read from session files
   options: systems.Options
   threshold: float
+  embedding: sources.Config  # what `vectors` come from
 
 
 def save(
@@ -74,7 +76,8 @@ def load(workdir: pathlib.Path) -> Model:
   config = json.loads((workdir / 'config.json').read_text())
   result = json.loads((workdir / 'result.json').read_text())
   module = registry.get(config['detector'])
-  detector = module.make(flags.restore(module.Config(), config['method']))
+  method = flags.restore(module.Config(), config['method'])
+  detector = module.make(method)
   with np.load(folder / EVENTS, allow_pickle=False) as table:
     vectors, texts = table['vectors'], tuple(table['texts'].tolist())
   options = json.loads((folder / OPTIONS).read_text())
@@ -89,7 +92,21 @@ def load(workdir: pathlib.Path) -> Model:
     templates.Templates.load(frozen) if frozen.exists() else None,
     systems.Options(**options),
     tests[0]['all']['threshold'] if tests else 0.5,
+    method.embedding,
   )
+
+
+def extend(model: Model, texts: tuple[str, ...]) -> Model:
+  """The model with vectors for `texts`, of which its own are the first.
+
+  Raises:
+    ValueError: the encoder of the run is not to be had.
+  """
+  new = texts[len(model.texts) :]
+  if not new:
+    return model
+  vectors = np.concatenate([model.vectors, sources.encode(new, model.embedding)])
+  return model._replace(vectors=vectors, texts=texts)
 
 
 def _state(workdir: pathlib.Path, detector: base.Detector, vectors: np.ndarray) -> Any:

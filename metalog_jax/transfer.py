@@ -8,7 +8,7 @@ import numpy as np
 
 from metalog_jax import types
 from metalog_jax.detectors import base
-from metalog_jax.embeddings import gcse
+from metalog_jax.embeddings import sources, tables
 from metalog_jax.logs import splits, store
 
 
@@ -41,7 +41,7 @@ class Problem(NamedTuple):
   prepare_seconds: float
 
 
-def make(options: Options, embedding: gcse.Embedding, needs: frozenset[str]) -> Problem:
+def make(options: Options, embedding: sources.Config, needs: frozenset[str]) -> Problem:
   """Loads, splits, embeds and blinds.
 
   Raises:
@@ -57,10 +57,10 @@ def make(options: Options, embedding: gcse.Embedding, needs: frozenset[str]) -> 
       options.target_anomalies,
       options.seed,
     )
-  tables = _tables(options, systems, embedding, split)
+  events = _tables(options, systems, embedding, split)
 
   def dataset(folder: str, sessions: types.Sessions, name: str = '') -> types.Dataset:
-    vectors = tables[folder].vectors
+    vectors = events[folder].vectors
     return types.Dataset(name or pathlib.Path(folder).name, sessions, vectors)
 
   target, rest = None, None
@@ -85,7 +85,7 @@ def make(options: Options, embedding: gcse.Embedding, needs: frozenset[str]) -> 
     labelled,
     {data.name: data for data in tests},
     audit=(dict(split.audit) if split else {}) | {'bad_lines': bad_lines},
-    coverage=by_name(lambda f: tables[f].coverage._asdict()),
+    coverage=by_name(lambda f: events[f].coverage._asdict()),
     simulated=[n for n, x in by_name(manifest).items() if x.get('simulated')],
     fit={
       'idf': options.fit,
@@ -156,9 +156,9 @@ def _labelled(sessions: types.Sessions, split: Any) -> types.Sessions:
 def _tables(
   options: Options,
   systems: dict[str, types.System],
-  embedding: gcse.Embedding,
+  embedding: sources.Config,
   split: Any,
-) -> dict[str, gcse.Table]:
+) -> dict[str, tables.Table]:
   """Event vectors of every system; what the IDF counts is training data alone,
   unless fit='all'."""
   fit = []
@@ -174,5 +174,5 @@ def _tables(
         seen[system.sessions.take(train).events] = True
       mask = seen
     fit.append(mask)
-  tables = gcse.embed([s.templates for s in systems.values()], embedding, fit)
-  return dict(zip(systems, tables))
+  found = sources.embed([s.templates for s in systems.values()], embedding, fit)
+  return dict(zip(systems, found))

@@ -52,3 +52,33 @@ def test_restore_is_the_inverse_of_asdict():
   assert config_flags.restore(Outer(), dataclasses.asdict(config)) == config
   with pytest.raises(ValueError, match='colour'):
     config_flags.restore(Outer(), {'colour': 'red'})
+
+
+@dataclasses.dataclass(frozen=True)
+class Other:
+  depth: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Either:
+  part: Inner | Other = Inner()
+
+
+def parse_either(*args: str, base: Either) -> Either:
+  values = flags.FlagValues()
+  config_flags.define('m', Either(), values)
+  values(['program', *args])
+  return config_flags.read('m', base, values)
+
+
+def test_a_field_may_hold_one_of_several():
+  assert parse_either('--m.part.rate=0.25', base=Either()) == Either(Inner(0.25))
+  other = parse_either('--m.part.depth=3', base=Either(Other()))
+  assert other == Either(Other(3))
+  for config in (other, Either(Inner(0.25))):
+    saved = dataclasses.asdict(config)
+    assert config_flags.restore(Either(), saved) == config
+  with pytest.raises(ValueError, match='--m.part.depth is a setting of Other'):
+    parse_either('--m.part.depth=3', base=Either())
+  with pytest.raises(ValueError, match='colour'):
+    config_flags.restore(Either(), {'part': {'colour': 'red'}})

@@ -4,14 +4,16 @@ import dataclasses
 import json
 import pathlib
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from metalog_jax import detect, job, model, run, transfer
 from metalog_jax.detectors import metalog
-from metalog_jax.embeddings import gcse
+from metalog_jax.embeddings import gcse, texts, vector_cache
 from metalog_jax.evaluation import folder, report
 from metalog_jax.logs import systems
+from tests.embeddings import encoder_cases
 
 VERBS = {
   'a': ('received packet of', 'stored replica of', 'disk failure while writing'),
@@ -172,6 +174,41 @@ def test_new_lines_are_counted(workdir, root, tmp_path):
   (verdict,) = map(json.loads, lines)
   assert verdict['unknown_events'] == 1
   assert summary.manifest['assignment']['unknown'] == 1
+
+
+def test_an_encoder_knows_what_new_lines_mean(root, tmp_path, monkeypatch):
+  """Train and detect with vectors of an encoder: a new template has its own."""
+  monkeypatch.setenv(vector_cache.VARIABLE, str(tmp_path / 'cache'))
+  folder = encoder_cases.write(tmp_path / 'encoder', encoder_cases.FORMS['bert'])
+  chosen = make_job(root)
+  embedding = texts.Encoder(str(folder), pooling='first')
+  method = dataclasses.replace(chosen.method, embedding=embedding, steps=2)
+  said, lines = [], []
+  job.start(
+    dataclasses.replace(chosen, method=method), tmp_path / 'run', say=said.append
+  )
+  assert 'words of system_b: 10 of 10 known' in said
+  loaded = model.load(tmp_path / 'run')
+  assert loaded.embedding == embedding
+  detect.detect(loaded, (str(root / 'b' / 'x.log'),), lines.append)
+  verdicts = {v['session_id']: v for v in map(json.loads, lines)}
+  for row in pq.read_table(tmp_path / 'run' / 'scores.parquet').to_pylist():
+    found = verdicts[row['session_id']]['score']
+    assert found == pytest.approx(row['score'], abs=1e-6)
+  path, head = tmp_path / 'new.log', '081109 203500 14 INFO dfs.Node:'
+  new = 'a disk failure during copy of'
+  path.write_text(f'{head} fetched chunk of blk_1\n{head} {new} blk_1\n')
+  lines.clear()
+  detect.detect(loaded, (str(path),), lines.append)
+  (verdict,) = map(json.loads, lines)
+  assert verdict['unknown_events'] == 1
+  assert {e['template'] for e in verdict['events']} == {
+    'fetched chunk of <BLOCK>',
+    f'{new} <BLOCK>',
+  }
+  grown = model.extend(loaded, (*loaded.texts, new))
+  np.testing.assert_array_equal(grown.vectors[-1], texts.encode([new], embedding)[0])
+  np.testing.assert_array_equal(grown.vectors[:-1], loaded.vectors)
 
 
 @pytest.mark.parametrize('missing', ['result.json', 'config.json'])

@@ -21,7 +21,7 @@ import numpy as np
 
 from metalog_jax import flags, types
 from metalog_jax.detectors import base, batches, pools, supervised
-from metalog_jax.embeddings import gcse
+from metalog_jax.embeddings import gcse, sources
 
 NEEDS = frozenset({base.TARGET_NORMALS})
 
@@ -30,7 +30,7 @@ NEEDS = frozenset({base.TARGET_NORMALS})
 class Config:
   """Settings of DeepLog; batch, rate and epochs are the re-implementation's."""
 
-  embedding: gcse.Embedding = gcse.Embedding()  # vectors are not used
+  embedding: sources.Config = gcse.Embedding()  # vectors are not used
   window: int = flags.field(10, 'events that the next one is predicted from (h)')
   top: int = flags.field(
     9, 'how many of the likeliest events are normal (g); more events want more'

@@ -20,7 +20,7 @@ import numpy as np
 
 from metalog_jax import flags, types
 from metalog_jax.detectors import base, pools, supervised
-from metalog_jax.embeddings import gcse
+from metalog_jax.embeddings import gcse, sources
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS})
 
@@ -29,7 +29,7 @@ NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS})
 class Config:
   """Settings of LogTAD."""
 
-  embedding: gcse.Embedding = gcse.Embedding()
+  embedding: sources.Config = gcse.Embedding()
   hidden: int = flags.field(128, 'hidden units of each LSTM layer')
   layers: int = flags.field(2, 'LSTM layers')
   dropout: float = flags.field(0.3, 'share of states dropped between the layers')
@@ -171,25 +171,25 @@ def stream(
   """
   if transfer.target is None or not transfer.sources:
     raise ValueError('logtad needs normal sessions of --source and --target: give both')
-  *sources, target = (
+  *others, target = (
     pool._replace(anomalies=np.zeros(0, np.int64))
     for pool in supervised.wholes(supervised.chosen(transfer, 'both'), config)
   )
-  sources = [pool for pool in sources if pool.size]
-  if not sources or not target.size:
+  others = [pool for pool in others if pool.size]
+  if not others or not target.size:
     raise ValueError('logtad needs normal sessions of both sides: raise the budgets')
   half = -(-config.batch // 2)
-  width = max(len(pool.vectors) for pool in sources)
-  sources = [p._replace(vectors=pools.pad_rows(p.vectors, width)) for p in sources]
+  width = max(len(pool.vectors) for pool in others)
+  others = [p._replace(vectors=pools.pad_rows(p.vectors, width)) for p in others]
   sampler = pools.Sampler(half, 0.0, seed, devices=devices)
-  rooms, target_rooms = sampler.rooms(sources), sampler.rooms([target])
-  turns = supervised.Turns(tuple(-(-pool.size // half) for pool in sources), seed)
+  rooms, target_rooms = sampler.rooms(others), sampler.rooms([target])
+  turns = supervised.Turns(tuple(-(-pool.size // half) for pool in others), seed)
   per_epoch = max(turns.per_epoch, -(-target.size // half)) + 1
 
   def draw(step: int) -> types.Task:
     which, number = turns.at(step)
     sides = (
-      supervised.first_of(sampler.batches([sources[which]], number, rooms)),
+      supervised.first_of(sampler.batches([others[which]], number, rooms)),
       supervised.first_of(sampler.batches([target], step, target_rooms)),
     )
     task = supervised.task(sides, seed, step, devices)

@@ -16,7 +16,7 @@ import dataclasses
 
 from metalog_jax import flags, types
 from metalog_jax.detectors import base, phases, supervised
-from metalog_jax.embeddings import gcse
+from metalog_jax.embeddings import gcse, sources
 
 NEEDS = supervised.needs('both')
 
@@ -25,7 +25,7 @@ NEEDS = supervised.needs('both')
 class Config:
   """Settings of LogTransfer."""
 
-  embedding: gcse.Embedding = gcse.Embedding()
+  embedding: sources.Config = gcse.Embedding()
   hidden: int = flags.field(128, 'hidden units of each of the two LSTM layers')
   dense: int = flags.field(150, 'units of the dense layer')
   dropout: float = flags.field(0.5, 'share of states dropped, on the sources')

@@ -27,7 +27,7 @@ from metalog_jax.detectors import (
   pseudo_labels,
   released,
 )
-from metalog_jax.embeddings import gcse
+from metalog_jax.embeddings import gcse, sources
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
 
@@ -36,7 +36,7 @@ NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIE
 class Config:
   """Settings of MetaLog; the defaults are the `default` preset."""
 
-  embedding: gcse.Embedding = gcse.Embedding()
+  embedding: sources.Config = gcse.Embedding()
   hidden: int = flags.field(100, 'hidden units of each GRU layer and direction')
   layers: int = flags.field(2, 'GRU layers')
   bidirectional: bool = flags.field(False, 'read sessions in both directions')

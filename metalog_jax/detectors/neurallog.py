@@ -16,7 +16,7 @@ from typing import Literal
 
 from metalog_jax import flags
 from metalog_jax.detectors import base, supervised
-from metalog_jax.embeddings import gcse
+from metalog_jax.embeddings import gcse, sources
 
 NEEDS = supervised.needs('target')
 
@@ -25,7 +25,7 @@ NEEDS = supervised.needs('target')
 class Config:
   """Settings of NeuralLog."""
 
-  embedding: gcse.Embedding = gcse.Embedding()
+  embedding: sources.Config = gcse.Embedding()
   learn_from: Literal['target', 'sources', 'both'] = flags.field(
     'target', 'whose labels are learned from'
   )

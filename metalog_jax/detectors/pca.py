@@ -19,7 +19,7 @@ import numpy as np
 
 from metalog_jax import flags, types
 from metalog_jax.detectors import bags, base, batches, spe
-from metalog_jax.embeddings import gcse
+from metalog_jax.embeddings import gcse, sources
 
 NEEDS: frozenset[str] = frozenset()
 
@@ -28,7 +28,7 @@ NEEDS: frozenset[str] = frozenset()
 class Config:
   """Settings of PCA."""
 
-  embedding: gcse.Embedding = gcse.Embedding()
+  embedding: sources.Config = gcse.Embedding()
   kept: float = flags.field(0.95, 'share of the spectrum that is called normal')
   c_alpha: float = flags.field(
     3.2905, 'normal deviate of the false alarm rate: 3.2905 is 0.05 %'

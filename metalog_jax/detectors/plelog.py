@@ -17,7 +17,7 @@ from typing import Literal
 
 from metalog_jax import flags
 from metalog_jax.detectors import base, batches, pseudo_labels, supervised
-from metalog_jax.embeddings import gcse
+from metalog_jax.embeddings import gcse, sources
 
 NEEDS = frozenset({base.TARGET_NORMALS})
 
@@ -26,7 +26,7 @@ NEEDS = frozenset({base.TARGET_NORMALS})
 class Config:
   """Settings of PLELog."""
 
-  embedding: gcse.Embedding = gcse.Embedding()
+  embedding: sources.Config = gcse.Embedding()
   learn_from: Literal['target', 'sources', 'both'] = flags.field(
     'target', 'whose sessions are learned from'
   )

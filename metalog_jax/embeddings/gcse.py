@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from metalog_jax import types
+from metalog_jax.embeddings import tables, words
 from metalog_jax.embeddings import vectors as word_vectors
-from metalog_jax.embeddings import words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,38 +39,12 @@ class Idf(NamedTuple):
     return math.log(self.documents / max(self.counts.get(token, 1), 1))
 
 
-class Coverage(NamedTuple):
-  """How much of the templates' text has word vectors."""
-
-  words: int  # different words
-  known: int  # of those, with a vector
-  uses: int  # words in all templates, repeats counted
-  known_uses: int
-  unknown: dict[str, int]  # uses of each unknown word, most used first
-
-  def __str__(self):
-    share = 100 * self.known_uses / max(self.uses, 1)
-    shown = ', '.join(f'{word} {n}' for word, n in list(self.unknown.items())[:12])
-    more = f' and {len(self.unknown) - 12} more' if len(self.unknown) > 12 else ''
-    return (
-      f'{self.known} of {self.words} words known ({share:.1f} % of {self.uses} uses)\n'
-      f'unknown: {shown or "none"}{more}'
-    )
-
-
-class Table(NamedTuple):
-  """The event vectors of one system."""
-
-  vectors: np.ndarray  # [V, D] float32; row UNKNOWN is the mean of the fitted rows
-  coverage: Coverage
-
-
 def embed(
   systems: Sequence[Sequence[str]],
   config: Embedding = Embedding(),
   fit: Sequence[np.ndarray | None] | None = None,
   loaded=None,
-) -> list[Table]:
+) -> list[tables.Table]:
   """Embed the templates of systems that will be used together.
 
   Args:
@@ -87,7 +61,7 @@ def embed(
     Zhang et al, MetaLog, ICSE 2024, Eq. 1.
   """
   fit = fit or [None] * len(systems)
-  masks = [_mask(texts, mask) for texts, mask in zip(systems, fit, strict=True)]
+  masks = [tables.fitted(texts, mask) for texts, mask in zip(systems, fit, strict=True)]
   if loaded is None:
     style = config.variant
     needed = {w for texts in systems for t in texts[1:] for w in words.words(t, style)}
@@ -121,16 +95,15 @@ def count(templates: Sequence[str], variant: words.Style) -> Idf:
 
 def apply(
   templates: Sequence[str], idf: Idf, config: Embedding, loaded, mask=None
-) -> Table:
+) -> tables.Table:
   """Embed one system's templates with counts taken elsewhere."""
-  mask = _mask(templates, mask)
+  mask = tables.fitted(templates, mask)
   table = np.zeros((len(templates), loaded.vector_size))
   for event, text in enumerate(templates):
     if event != types.UNKNOWN:
       table[event] = event_vector(text, idf, config, loaded)
-  if mask.any():
-    table[types.UNKNOWN] = table[mask].mean(axis=0)
-  return Table(table.astype(np.float32), _coverage(templates, config, loaded))
+  vectors = tables.with_unknown(table, mask)
+  return tables.Table(vectors, _coverage(templates, config, loaded))
 
 
 def event_vector(text: str, idf: Idf, config: Embedding, loaded) -> np.ndarray:
@@ -181,24 +154,8 @@ def _hash_vector(word, dim):
   return 0.5 * np.random.default_rng(seed).standard_normal(dim)
 
 
-def _mask(templates, mask):
-  """[V] bool: the templates to fit on; the unknown event is no template."""
-  mask = np.ones(len(templates), bool) if mask is None else np.array(mask, bool)
-  if mask.shape != (len(templates),):
-    raise ValueError(f'a mask of {mask.shape} over {len(templates)} templates')
-  mask[: types.UNKNOWN + 1] = False
-  return mask
-
-
 def _coverage(templates, config, loaded):
   uses = collections.Counter(
     word for text in templates[1:] for word in words.words(text, config.variant)
   )
-  unknown = {w: n for w, n in uses.most_common() if w not in loaded.key_to_index}
-  return Coverage(
-    words=len(uses),
-    known=len(uses) - len(unknown),
-    uses=uses.total(),
-    known_uses=uses.total() - sum(unknown.values()),
-    unknown=unknown,
-  )
+  return tables.cover(dict(uses.most_common()), loaded.key_to_index)

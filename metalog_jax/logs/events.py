@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metalog_jax import types
 from metalog_jax.logs import (
   budgets,
   files,
@@ -50,24 +51,45 @@ class Result(NamedTuple):
 
 
 class Frozen:
-  """Lines are given the events of templates that were mined before."""
+  """Lines are given the events of templates that were mined before.
 
-  def __init__(self, frozen: templates.Templates):
-    self._templates = frozen
+  Args:
+    frozen: those templates.
+    grow: mine new templates from the lines that none of them describes, after them.
+  """
+
+  def __init__(self, frozen: templates.Templates, grow: bool = False):
+    self._templates, self._grow = frozen, grow
     self._counts = np.zeros(len(frozen.texts), np.int64)
     self._how = np.zeros(len(templates.HOW), np.int64)
+    self._new = parse.Distinct()  # masked lines without a template
 
   def codes(self, part: Part) -> np.ndarray:
-    """The lines' event ids, [n] int32."""
-    events, how = self._templates.assign(part.distinct.texts)
+    """The lines' event ids, [n] int32; past the templates, numbers of new texts."""
+    texts = part.distinct.texts
+    events, how = self._templates.assign(texts)
     lines = np.bincount(part.codes, minlength=len(events))
     np.add.at(self._counts, events, lines)
     np.add.at(self._how, how, lines)
+    if self._grow and (new := np.flatnonzero(how == templates.NONE)).size:
+      codes = self._new.count([texts[i] for i in new.tolist()], lines[new])
+      events[new] = len(self._counts) + codes
     return events[part.codes]
 
   def finish(self, num_lines: int) -> Result:
     del num_lines
-    return Result(self._templates, None, self._counts, self._how, 0)
+    lines = self._new.counts
+    if not lines:
+      return Result(self._templates, None, self._counts, self._how, 0)
+    mined = parse.mine(lines, self._templates.maskset)
+    found, _ = mined.assign(self._new.texts)
+    own = len(self._counts)
+    new = np.where(found == types.UNKNOWN, found, found + own - 1).astype(np.int32)
+    counts = np.concatenate([self._counts, np.zeros(len(mined.texts) - 1, np.int64)])
+    counts[types.UNKNOWN] = 0
+    np.add.at(counts, new, np.fromiter(lines.values(), np.int64, len(lines)))
+    table = np.concatenate([np.arange(own, dtype=np.int32), new])
+    return Result(self._templates.extended(mined), table, counts, self._how, 0)
 
 
 class Mining:

@@ -44,13 +44,14 @@ class Distinct:
   def add(self, masked: pl.Series) -> np.ndarray:
     """Counts a chunk and returns each line's index into `texts`, [n] int32."""
     texts, codes = templates.encode(masked)
-    return self._add(texts, np.bincount(codes, minlength=len(texts)))[codes]
+    return self.count(texts, np.bincount(codes, minlength=len(texts)))[codes]
 
   def merge(self, other: 'Distinct') -> np.ndarray:
     """Adds another's counts and returns its codes in terms of this one's."""
-    return self._add(other.texts, other._counts)
+    return self.count(other.texts, other._counts)
 
-  def _add(self, texts: list[str], counts: np.ndarray) -> np.ndarray:
+  def count(self, texts: Sequence[str], counts: np.ndarray) -> np.ndarray:
+    """Adds `counts` of different texts [n]; returns their indices, [n] int32."""
     known = self._codes
     table = np.array([known.setdefault(t, len(known)) for t in texts], np.int32)
     grown = np.zeros(len(known), np.int64)

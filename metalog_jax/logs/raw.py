@@ -45,6 +45,7 @@ class Plan(NamedTuple):
   mining: str
   fit: str
   max_bad_lines: str
+  grow: bool = False  # mine new templates from lines that `frozen` does not know
 
 
 def prepare(
@@ -83,7 +84,7 @@ class _Job:
     """The first pass: over all lines, in order."""
     plan, bad = self.plan, self.bad
     self.collector = (
-      events.Frozen(plan.frozen)
+      events.Frozen(plan.frozen, plan.grow)
       if plan.frozen
       else events.Mining(plan.maskset, plan.mining, plan.fit, self.spill.folder)
     )

@@ -86,6 +86,7 @@ def prepare(
   frozen: templates.Templates | None = None,
   workers: int = 1,
   progress: Callable[[int], Any] = bool,
+  grow: bool = False,
 ) -> dict[str, Any]:
   """Makes the System folder `out`; returns its manifest.
 
@@ -95,6 +96,7 @@ def prepare(
     frozen: templates to assign raw lines to, instead of mining.
     workers: processes; any number gives the same folder.
     progress: called with numbers of stored bytes that were read.
+    grow: mine new templates, after `frozen`, from lines that those do not know.
 
   Raises:
     ValueError: bad options or inputs; the message says what to change.
@@ -105,7 +107,8 @@ def prepare(
     if options.system == 'jsonl':
       made = jsonl.prepare(options, writer, progress)
     else:
-      made = raw.prepare(make_plan(options, frozen), writer, pool, progress)
+      plan = make_plan(options, frozen)._replace(grow=grow)
+      made = raw.prepare(plan, writer, pool, progress)
     manifest = {**made.manifest, 'options': _as_json(options)}
     manifest['simulated'] = any(map(is_simulated, options.logs))
     used = [item['sha256'] for item in made.manifest['inputs']]

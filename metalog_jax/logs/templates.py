@@ -116,6 +116,13 @@ class Templates:
     pairs = zip(cluster.log_template_tokens, tokens, strict=True)
     return all(want in (wildcard, token) for want, token in pairs)
 
+  def extended(self, more: 'Templates') -> 'Templates':
+    """These templates, and after them those of lines that these do not know."""
+    above = len(self.texts) - 1  # the unknown event is there already
+    new = {line: event + above for line, event in more.exceptions.items()}
+    texts = (*self.texts, *more.texts[1:])
+    return dataclasses.replace(self, texts=texts, exceptions={**new, **self.exceptions})
+
   def save(self, path: str | os.PathLike) -> None:
     """Writes JSON, atomically; the same bytes for the same templates."""
     content = {

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from metalog_jax import types
-from metalog_jax.meta import approximate, differences, inner
+from metalog_jax.meta import approximate, differences, gradients, inner
 from metalog_jax.meta import mesh as meshes
 
 Loss = Callable[[Any, Any], jax.Array]
@@ -150,13 +150,10 @@ def choose(
 
 
 def _are_in_turn(config: inner.MetaConfig) -> bool:
-  """Whether a device takes its tasks one after another.
-
-  A processor is no quicker with many small products of different parameters than
-  with one after another, whose temporaries stay in its caches.
-  """
-  is_cpu = jax.default_backend() == 'cpu'
-  return is_cpu if config.tasks == 'auto' else config.tasks == 'in_turn'
+  """Whether a device takes its tasks one after another."""
+  if config.tasks == 'auto':
+    return gradients.are_in_turn()
+  return config.tasks == 'in_turn'
 
 
 def _mean_in_turn(objective, params, tasks, axes):

@@ -130,9 +130,19 @@ def _zeros(xs, size):
   )
 
 
+def whole(body: Callable) -> Callable:
+  """Keeps the body of a tangent's loop in one piece where it is linearized.
+
+  Else what depends on the kept states alone is computed ahead, and kept as well:
+  several times their size.
+  """
+  return jax.checkpoint(body, prevent_cse=False)
+
+
 def vary_as(x: Array, *arrays: Array) -> list[Array]:
-  """The arrays, varying over a mesh as `x` does, as rules of one's own must give back."""
-  return [array + jnp.zeros_like(x[(0,) * x.ndim]) for array in arrays]
+  """The arrays, varying over a mesh as `x` does: own rules must give back what does."""
+  zero = jnp.zeros_like(x.ravel()[0])
+  return [array + zero for array in arrays]
 
 
 def places(x: Array, batch: types.Batch) -> Array:

@@ -7,9 +7,9 @@ products of the weights' own derivatives need no loop: each is one with all stat
 (Differentiating the loop itself adds up the gradient of the weights step by step,
 and at the second order does so several times over.)
 
-Written out are `grad`, and `jvp` and `grad` of it; derivatives of higher order are
-derived from these. Pure forward mode, `jvp` of a loss, is what is given up: jax says
-so; a `vjp` or a scan of `cell` has it.
+That serves `grad`, and `jvp` and `grad` of `grad`; derivatives of higher order jax
+derives from these. Pure forward mode, `jvp` of a loss, is given up: jax refuses it
+with a clear error, and a scan of `cell` has it.
 
 A dot is a tangent (ẋ), a bar a cotangent (x̄). Arrays are flat over the batch's
 cells, [N, ...]; t-1 is the cell that the link names; see `grid`.
@@ -24,10 +24,6 @@ from metalog_jax import types
 from metalog_jax.nets import grid
 
 Array = types.Array
-
-# Keeps a linearized body whole: else what depends on the kept states alone is computed
-# ahead and kept too, several times their size.
-_together = functools.partial(jax.checkpoint, prevent_cse=False)
 
 
 def cell(x: Array, h: Array, w: Array, b: Array) -> tuple[Array, ...]:
@@ -100,7 +96,7 @@ def _forward_tangent(order, primals, tangents):
   (x, w, b, link), (x_dot, w_dot, b_dot, _) = primals, tangents
   found = _forward(order, x, w, b, link)
 
-  @_together
+  @grid.whole
   def body(h_dot, inputs):
     h, r, z, n, m, x_dot, y_dot = inputs
     x_r, x_z, x_n = _gates(x_dot)
@@ -140,7 +136,7 @@ def _backward_tangent(order, primals, tangents):
   kept_dot, w_dot, bar_dot, _ = tangents
   found = _backward(order, kept, w, bar, link)
 
-  @_together
+  @grid.whole
   def body(later, inputs):
     h, r, z, n, m, h_dot, r_dot, z_dot, n_dot, m_dot, bar, bar_dot, more = inputs
     bar_dot += later

@@ -14,8 +14,6 @@ from metalog_jax.nets import grid
 
 Array = types.Array
 
-_together = functools.partial(jax.checkpoint, prevent_cse=False)
-
 
 def cell(x: Array, state: Array, w: Array) -> tuple[Array, ...]:
   """One step. x: [..., 4H], state: c and h side by side [..., 2H], w: [4H, H].
@@ -91,7 +89,7 @@ def _forward_tangent(order, primals, tangents):
   (x, w, link), (x_dot, w_dot, _) = primals, tangents
   found = _forward(order, x, w, link)
 
-  @_together
+  @grid.whole
   def body(state_dot, inputs):
     c, _, i, f, g, o, t, y_dot = inputs
     c_dot, h_dot = _parts(state_dot, 2)
@@ -133,7 +131,7 @@ def _backward_tangent(order, primals, tangents):
   (kept, w, bar, link), (kept_dot, w_dot, bar_dot, _) = primals, tangents
   found = _backward(order, kept, w, bar, link)
 
-  @_together
+  @grid.whole
   def body(later, inputs):
     (c, _, i, f, g, o, t), dots, c_bar, h_bar, bar_dot, more = inputs
     c_dot, _, i_dot, f_dot, g_dot, o_dot, t_dot = dots

@@ -10,6 +10,7 @@ from absl.testing import flagsaver
 
 from experiments import bench
 from experiments.benches import (
+  encoding,
   inference,
   logmeta,
   meta_step,
@@ -229,3 +230,27 @@ def test_a_point_of_a_curve(monkeypatch):
   monkeypatch.setitem(scaling.BASE, 'inner_steps', small)
   row = scaling.measure('inner_steps', 'first order', 1, 1)
   assert row['status'] == 'ok' and row['temp_mib'] > 0 and row['median_ms'] > 0
+
+
+def test_encoding_compares_the_same_vectors(monkeypatch, tmp_path):
+  (tmp_path / 'x').mkdir()
+  (tmp_path / 'x' / 'templates.csv').write_text('id,template\nE1,aB <*>\nE2,aB\n')
+  monkeypatch.setenv('METALOG_DATA', str(tmp_path))
+  seconds = dict(zip(encoding.VARIANTS, (1.0, 2.0, 4.0, 8.0)))
+  means = dict.fromkeys(encoding.VARIANTS, 0.5)
+
+  def sample(workload, name):
+    return {
+      'seconds': seconds[name],
+      'processor_seconds': seconds[name],
+      'mean': means[name],
+    }
+
+  monkeypatch.setattr(encoding, '_sample', sample)
+  options = turns.Options(2, workloads=('templates',))
+  report = encoding.run(options)
+  assert list(report['ratios']['templates'].values()) == [2.0, 4.0, 8.0]
+  assert report['results'][0]['texts'] == 1  # both templates read a b
+  means['packed rows'] = 0.6
+  with pytest.raises(ValueError, match='other vectors'):
+    encoding.run(options)

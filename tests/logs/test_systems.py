@@ -140,6 +140,32 @@ def test_frozen_templates(tmp_path, log):
   assert system.counts[0] == 1 and system.counts.sum() == 61
 
 
+@pytest.mark.parametrize('chunk', [1, 1 << 20])
+def test_new_templates_come_after_the_frozen_ones(tmp_path, log, monkeypatch, chunk):
+  monkeypatch.setattr(files, 'CHUNK', chunk)
+  systems.prepare(systems.Options('hdfs', (log,)), tmp_path / 'train')
+  frozen = templates.Templates.load(tmp_path / 'train' / 'templates.json')
+  other, head = tmp_path / 'other.log', '081109 000000 7 INFO dfs.X:'
+  write_hdfs(other, 10, seed=1)
+  for text in ('message 1 never seen', 'what', 'message 2 never seen'):
+    other.write_text(f'{other.read_text()}{head} {text} blk_77\n')
+  options = systems.Options('hdfs', (str(other),), keep_lines=True)
+  manifest = systems.prepare(options, tmp_path / 'test', frozen, grow=True)
+  system = store.load(tmp_path / 'test')
+  own = len(frozen.texts)
+  assert system.templates[:own] == frozen.texts
+  assert system.templates[own:] == ('message <NUM> never seen <BLOCK>', 'what <BLOCK>')
+  assert manifest['assignment']['unknown'] == 3
+  assert system.counts[own:].tolist() == [2, 1] and system.counts.sum() == 63
+  [last] = [
+    system.sessions.events[system.sessions.offsets[i] : system.sessions.offsets[i + 1]]
+    for i in np.flatnonzero(system.sessions.ids == 'blk_77')
+  ]
+  assert last.tolist() == [own, own + 1, own]
+  grown = templates.Templates.load(tmp_path / 'test' / 'templates.json')
+  assert grown.texts == system.templates
+
+
 def test_up_to_date(tmp_path, log):
   out = tmp_path / 'out'
   labels = tmp_path / 'labels.csv'

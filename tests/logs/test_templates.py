@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from hypothesis import strategies as st
 
+from metalog_jax import types
 from metalog_jax.logs import masksets, parse, templates
 from tests import samples
 
@@ -136,3 +137,13 @@ def test_damaged_files_are_refused(tmp_path, damage):
   path.write_text(damage(path.read_text()))
   with pytest.raises(ValueError, match='templates.json'):
     templates.Templates.load(path)
+
+
+def test_extended_templates_keep_every_event():
+  maskset = masksets.PRESETS['hdfs']['default']
+  own = templates.Templates(maskset, (types.UNKNOWN_TEMPLATE, 'a b', 'c'), {'x y': 1})
+  more = templates.Templates(maskset, (types.UNKNOWN_TEMPLATE, 'd e f'), {'g': 1})
+  both = own.extended(more)
+  assert both.texts == (types.UNKNOWN_TEMPLATE, 'a b', 'c', 'd e f')
+  events, _ = both.assign(['a b', 'c', 'x y', 'd e f', 'g', 'nothing like it at all'])
+  assert events.tolist() == [1, 2, 1, 3, 3, 0]

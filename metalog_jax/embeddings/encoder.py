@@ -1,0 +1,251 @@
+"""BERT and RoBERTa: pure functions over parameters that have Hugging Face's names.
+
+Parameters are {'embeddings': {...}, 'layer_0': {...}, 'layer_1': {...}, ...}, and each
+group has the names and layouts (`weight` [outputs, inputs]) of the published models.
+
+A row of tokens may hold several texts one after another: `segments` [B, L] int32 says
+which text a token is of, numbered from 1, and 0 at padding, which comes last. Texts do
+not see each other. `segments_of` makes them from a mask: one text a row.
+
+References:
+  Devlin et al, BERT, NAACL 2019; Liu et al, RoBERTa, 2019 (arXiv 1907.11692).
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from metalog_jax import types
+from metalog_jax.embeddings import pretrained, weight_files
+
+Array = types.Array
+Form = pretrained.Form
+Params = Mapping[str, Mapping[str, Array]]
+
+_ACTIVATIONS = {
+  'gelu': functools.partial(jax.nn.gelu, approximate=False),
+  'gelu_new': functools.partial(jax.nn.gelu, approximate=True),
+  'relu': jax.nn.relu,
+}
+
+
+def segments_of(mask: Array) -> Array:
+  """[B, L] bool, False at padding -> segments of one text a row."""
+  return jnp.where(mask, jnp.arange(1, len(mask) + 1, dtype=jnp.int32)[:, None], 0)
+
+
+def places(ids: Array, segments: Array, form: Form) -> Array:
+  """The position of every token in its text, [B, L] int32.
+
+  BERT counts from 0. RoBERTa counts the tokens that are not padding, from the
+  padding's id + 1 on; a padding token stands at the padding's id.
+  """
+  counts = ids != form.padding if form.family == 'roberta' else jnp.ones_like(ids)
+  counts = counts.astype(jnp.int32)
+  before = jnp.pad(segments, ((0, 0), (1, 0)))[:, :-1]
+  is_first = (segments != before) & (segments != 0)
+  total = jnp.cumsum(counts, axis=1)
+  own = total - jax.lax.cummax(jnp.where(is_first, total - counts, 0), axis=1)
+  return own * counts + form.padding if form.family == 'roberta' else own - 1
+
+
+@functools.partial(jax.jit, static_argnames='form')
+def embed(
+  params: Mapping[str, Array],
+  ids: Array,
+  segments: Array,
+  form: Form,
+  kinds: Array | None = None,
+) -> Array:
+  """What enters the first layer: [B, L, D].
+
+  Args:
+    params: of 'embeddings'.
+    ids: [B, L] int32 tokens.
+    segments: [B, L] int32.
+    form: the shape of the model.
+    kinds: [B, L] int32 token types (BERT's two sentences); None: all 0.
+  """
+  hidden = params['word_embeddings.weight'][ids]
+  hidden += params['token_type_embeddings.weight'][0 if kinds is None else kinds]
+  hidden += params['position_embeddings.weight'][places(ids, segments, form)]
+  return _normalize(params, 'LayerNorm', hidden, form)
+
+
+@functools.partial(jax.jit, static_argnames='form')
+def layer(
+  params: Mapping[str, Array], hidden: Array, segments: Array, form: Form
+) -> Array:
+  """One layer: self-attention and two dense layers, each normalized with its input.
+
+  Jitted by itself: all layers have the same shapes, so one program serves them all.
+
+  Args:
+    params: of 'layer_<i>'.
+    hidden: [B, L, D].
+    segments: [B, L] int32.
+    form: the shape of the model.
+  """
+  dense = functools.partial(_dense, params)
+  heads = lambda name: _split(dense(f'attention.self.{name}', hidden), form.heads)
+  context = attend(heads('query'), heads('key'), heads('value'), segments)
+  context = context.swapaxes(1, 2).reshape(hidden.shape)
+  context = dense('attention.output.dense', context)
+  hidden = _normalize(params, 'attention.output.LayerNorm', hidden + context, form)
+  inner = _ACTIVATIONS[form.activation](dense('intermediate.dense', hidden))
+  outer = dense('output.dense', inner)
+  return _normalize(params, 'output.LayerNorm', hidden + outer, form)
+
+
+def attend(query: Array, key: Array, value: Array, segments: Array) -> Array:
+  """softmax(Q Kᵀ / sqrt(d)) V over the tokens of the same text, [B, heads, L, d].
+
+  The division by the softmax's sum comes last: it is over [L, d] instead of [L, L],
+  and XLA's CPU backend would otherwise fuse exp into the product and take it anew for
+  every column. Padding asks all texts of its row, as it does in the published models.
+
+  Args:
+    query, key, value: [B, heads, L, d].
+    segments: [B, L] int32.
+  """
+  exact = _precision(query)
+  scores = jnp.matmul(query, key.swapaxes(2, 3), precision=exact)
+  scores = _at_least_float32(scores) / math.sqrt(query.shape[-1])
+  asking, asked = segments[:, :, None], segments[:, None, :]
+  seen = (asked != 0) & ((asked == asking) | (asking == 0))
+  scores = jnp.where(seen[:, None], scores, jnp.finfo(scores.dtype).min)
+  parts = jnp.exp(scores - scores.max(-1, keepdims=True))
+  context = jnp.matmul(parts.astype(value.dtype), value, precision=exact)
+  return (context / parts.sum(-1, keepdims=True)).astype(value.dtype)
+
+
+def apply(
+  params: Params,
+  ids: Array,
+  segments: Array,
+  form: Form,
+  kinds: Array | None = None,
+  depth: int | None = None,
+) -> Array:
+  """The hidden states after `depth` layers (None: all), [B, L, D]; see `embed`."""
+  hidden = embed(params['embeddings'], ids, segments, form, kinds)
+  for i in range(form.layers if depth is None else depth):
+    hidden = layer(params[f'layer_{i}'], hidden, segments, form)
+  return hidden
+
+
+def apply_top(
+  params: Params, hidden: Array, segments: Array, form: Form, top_layers: int
+) -> Array:
+  """The last hidden states from those below the `top_layers` last layers, [B, L, D].
+
+  `apply` with `depth = form.layers - top_layers` gives that `hidden`, which can be
+  kept while the parameters that are needed here (`top_params`) are trained.
+  """
+  for i in range(form.layers - top_layers, form.layers):
+    hidden = layer(params[f'layer_{i}'], hidden, segments, form)
+  return hidden
+
+
+def top_params(params: Params, form: Form, top_layers: int) -> Params:
+  """The parameters that `apply_top` uses.
+
+  Raises:
+    ValueError: the model has not so many layers.
+  """
+  if not 0 <= top_layers <= form.layers:
+    raise ValueError(f'{top_layers} top layers of a model that has {form.layers}')
+  below = form.layers - top_layers
+  return {f'layer_{i}': params[f'layer_{i}'] for i in range(below, form.layers)}
+
+
+def pool(
+  hidden: Array, segments: Array, num: int, how: pretrained.Pooling = 'mean'
+) -> Array:
+  """One vector for each of the texts 1..num, [num, D], float32 at least.
+
+  mean: over the tokens of the text; first: the state of its first token ([CLS] or
+  <s>). What no token is of becomes zero.
+  """
+  texts = segments.ravel()
+  states = _at_least_float32(hidden).reshape(len(texts), -1)
+  if how == 'first':
+    texts = jnp.where(texts != jnp.pad(texts, (1, 0))[:-1], texts, 0)
+  sums = jax.ops.segment_sum(states, texts, num + 1)[1:]
+  uses = jax.ops.segment_sum(jnp.ones_like(texts), texts, num + 1)[1:]
+  return sums / jnp.maximum(uses, 1)[:, None]
+
+
+def _split(x, heads):
+  """[B, L, D] -> [B, heads, L, D / heads]."""
+  return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+
+
+def _dense(params, name, x):
+  weight, bias = params[f'{name}.weight'], params[f'{name}.bias']
+  return jnp.matmul(x, weight.T, precision=_precision(x)) + bias
+
+
+def _normalize(params, name, x, form):
+  """Layer norm, in float32 at least."""
+  wide = _at_least_float32(x)
+  centred = wide - wide.mean(-1, keepdims=True)
+  spread = jnp.square(centred).mean(-1, keepdims=True)
+  normal = centred * jax.lax.rsqrt(spread + form.epsilon)
+  normal = normal * params[f'{name}.weight'] + params[f'{name}.bias']
+  return normal.astype(x.dtype)
+
+
+def _precision(x):
+  """Accelerators round the factors of float32 products unless asked not to."""
+  return None if x.dtype == jnp.bfloat16 else jax.lax.Precision.HIGHEST
+
+
+def _at_least_float32(x):
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+class Network(nn.Module):
+  """Declares the parameters of `apply`, and starts them as both papers do.
+
+  Attributes:
+    form: the shape of the model.
+    dtype: what to compute in; by default the type of the parameters.
+  """
+
+  form: Form
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, ids: Array, segments: Array, kinds: Array | None = None) -> Array:
+    """The last hidden states, [B, L, D]."""
+    groups = weight_files.groups(self.form)
+    params = {name: self.param(name, _draw, shapes) for name, shapes in groups.items()}
+    cast = lambda x: x if self.dtype is None else x.astype(self.dtype)
+    return apply(jax.tree.map(cast, params), ids, segments, self.form, kinds)
+
+
+def start(key: Array, form: Form) -> Params:
+  """Parameters as both papers start them."""
+  groups = weight_files.groups(form).items()
+  keys = jax.random.split(key, len(groups))
+  return {name: _draw(k, shapes) for k, (name, shapes) in zip(keys, groups)}
+
+
+def _draw(key, shapes):
+  """N(0, 0.02) for weights; zero for biases, one for the norms' weights."""
+  params = {}
+  for number, (name, shape) in enumerate(shapes.items()):
+    if name.endswith('bias'):
+      params[name] = jnp.zeros(shape)
+    elif 'LayerNorm' in name:
+      params[name] = jnp.ones(shape)
+    else:
+      own = jax.random.fold_in(key, number)
+      params[name] = 0.02 * jax.random.normal(own, shape)
+  return params

@@ -1,0 +1,54 @@
+"""The sources of event vectors, by their configs: word vectors or an encoder."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from metalog_jax.embeddings import gcse, tables, texts
+
+Config = gcse.Embedding | texts.Encoder
+
+
+def embed(
+  systems: Sequence[Sequence[str]],
+  config: Config,
+  fit: Sequence[np.ndarray | None] | None = None,
+) -> list[tables.Table]:
+  """Embed the templates of systems that will be used together; see `gcse.embed`."""
+  if isinstance(config, texts.Encoder):
+    return texts.embed(systems, config, fit)
+  return gcse.embed(systems, config, fit)
+
+
+def can_extend(config: Config) -> bool:
+  """Whether a text has a vector that depends on nothing but itself: see `encode`."""
+  return isinstance(config, texts.Encoder)
+
+
+def encode(templates: Sequence[str], config: Config) -> np.ndarray:
+  """The vectors of templates that `embed` had not, [n, D] float32.
+
+  Raises:
+    ValueError: not from word vectors, whose weights were counted over all templates.
+  """
+  if not can_extend(config):
+    raise ValueError('word vectors are weighed by all templates: embed them together')
+  return texts.encode(templates, config)
+
+
+def choose(config: Config, vectors: str | None, encoder: str | None) -> Config:
+  """`config`, or what was asked for in its place: word vectors, or an encoder.
+
+  Raises:
+    ValueError: both are asked for.
+  """
+  if vectors and encoder:
+    raise ValueError('--vectors and --encoder: events have vectors from one of them')
+  if vectors:
+    own = config if isinstance(config, gcse.Embedding) else gcse.Embedding()
+    return dataclasses.replace(own, vectors=vectors)
+  if encoder:
+    own = config if isinstance(config, texts.Encoder) else texts.Encoder()
+    return dataclasses.replace(own, path=encoder)
+  return config

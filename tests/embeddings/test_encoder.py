@@ -1,0 +1,207 @@
+"""The network against `transformers`, live or as stored by tests/golden."""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metalog_jax.embeddings import (
+  encoder,
+  pretrained,
+  rows,
+  texts,
+  tokens,
+  weight_files,
+)
+from tests.embeddings import encoder_cases as cases
+
+GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'encoder.npz'
+TEXTS = (
+  'Receiving block blk_-160 src: /10.250.18.114:43996 dest: /10.250.18.114:50010',
+  'ciod: failed to read message prefix on control stream',
+  'Ünïcode 日志 and <unk> [MASK]',
+  '',
+)
+
+
+def oracle():
+  pytest.importorskip('transformers', reason='the live comparison needs `torch`')
+  from tests.parity import hf_encoder
+
+  return hf_encoder
+
+
+def tokenized(tokenizer, texts):
+  """ids and mask, padded at the right."""
+  found = tokens.encode(tokenizer, texts, 64).ids
+  mask = np.arange(max(map(len, found))) < np.array([[len(one)] for one in found])
+  ids = np.zeros(mask.shape, np.int32)
+  ids[mask] = np.concatenate(found)
+  return ids, mask
+
+
+@functools.cache
+def real():
+  """Form, folder and weights of the pre-trained model."""
+  try:
+    folder = pretrained.find()
+  except ValueError as error:
+    pytest.skip(str(error))
+  form = pretrained.read_form(folder)
+  return form, folder, weight_files.read(folder, form)
+
+
+def ours(form, params, ids, mask, **more):
+  return np.asarray(encoder.apply(params, ids, encoder.segments_of(mask), form, **more))
+
+
+@pytest.mark.parametrize('source', ['transformers', 'golden'])
+@pytest.mark.parametrize('padded', [False, True])
+@pytest.mark.parametrize('name', cases.FORMS)
+def test_parity_with_random_weights(name, padded, source, tmp_path):
+  form = cases.FORMS[name]
+  ids, mask = cases.batch(form, padded)
+  if source == 'golden':
+    theirs = np.load(GOLDEN)[f'{name} {padded}']
+  else:
+    folder = cases.write(tmp_path, form)
+    theirs = oracle().hidden_states(folder, ids, mask)[-1]
+  found = ours(form, cases.weights(form), ids, mask)
+  np.testing.assert_allclose(found, theirs, rtol=0, atol=1e-5)
+  other = ours(form, cases.weights(form, seed=1), ids, mask)
+  assert np.abs(other - theirs).max() > 1  # the comparison can tell weights apart
+
+
+@pytest.mark.parametrize('source', ['transformers', 'golden'])
+def test_parity_with_real_weights(source):
+  form, folder, params = real()
+  ids, mask = tokenized(tokens.load(folder, form), TEXTS)
+  found = ours(form, params, ids, mask)[mask]  # at padding, float32 is noise in both
+  if source == 'golden':
+    theirs, found = np.load(GOLDEN)['real'], found[:, ::5]
+  else:
+    theirs = oracle().hidden_states(folder, ids, mask)[-1][mask]
+  np.testing.assert_allclose(found, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'form',
+  [
+    pretrained.Form('roberta', 50265, 768, 12, 12, 3072, 514, 1, 1, 1e-5),
+    pretrained.Form('bert', 30522, 768, 12, 12, 3072, 512),
+  ],
+  ids=['roberta-base', 'bert-base'],
+)
+def test_parity_at_full_size(form, tmp_path):
+  params = cases.weights(form)
+  folder = cases.write(tmp_path, form, cases.flat(params))
+  ids, mask = cases.batch(form, padded=True)
+  theirs = oracle().hidden_states(folder, ids, mask)[-1]
+  np.testing.assert_allclose(ours(form, params, ids, mask), theirs, rtol=0, atol=1e-5)
+
+
+def test_parity_of_every_layer_and_of_token_types(tmp_path):
+  form = cases.FORMS['bert']
+  ids, mask = cases.batch(form, padded=True)
+  kinds = (np.arange(ids.shape[1]) > 4) * np.ones_like(ids)
+  theirs = oracle().hidden_states(cases.write(tmp_path, form), ids, mask, kinds)
+  assert len(theirs) == form.layers + 1
+  for depth, states in enumerate(theirs):
+    found = ours(form, cases.weights(form), ids, mask, kinds=kinds, depth=depth)
+    np.testing.assert_allclose(found, states, rtol=0, atol=1e-5)
+
+
+def test_padding_tokens_inside_a_roberta_text(tmp_path):
+  """Its positions skip them, whatever the mask says."""
+  form = cases.FORMS['roberta']
+  ids, mask = cases.batch(form, padded=True)
+  ids[:, 3] = form.padding
+  theirs = oracle().hidden_states(cases.write(tmp_path, form), ids, mask)[-1]
+  found = ours(form, cases.weights(form), ids, mask)
+  np.testing.assert_allclose(found, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', cases.FORMS)
+def test_neither_padding_nor_company_changes_a_text(name):
+  form, params = cases.FORMS[name], cases.weights(cases.FORMS[name])
+  ids, mask = cases.batch(form, padded=True)
+  parts = [ids[i, mask[i]] for i in range(len(ids))]
+  [packed] = rows.batches(parts, 64, form.padding)
+  assert len(packed.ids) == 1 and packed.segments.max() == len(parts)
+  together = encoder.apply(params, packed.ids, packed.segments, form)
+  for i, text in enumerate(packed.texts):
+    alone = ours(form, params, parts[text][None], np.ones((1, len(parts[text])), bool))
+    found = np.asarray(together)[packed.segments == i + 1]
+    np.testing.assert_allclose(found, alone[0], atol=1e-5)
+    for how, expected in (('mean', alone[0].mean(0)), ('first', alone[0][0])):
+      pooled = encoder.pool(together, packed.segments, len(parts), how)
+      np.testing.assert_allclose(pooled[i], expected, atol=1e-5)
+
+
+def test_pooling_of_nothing_is_zero():
+  hidden, segments = jnp.ones((2, 3, 4)), jnp.array([[3, 3, 0], [1, 0, 0]])
+  for how in ('mean', 'first'):
+    pooled = encoder.pool(hidden, segments, 3, how)
+    np.testing.assert_array_equal(pooled.any(1), [True, False, True])
+
+
+@pytest.mark.parametrize('name', ['bert', 'roberta'])
+def test_the_top_is_trained_as_in_the_whole(name):
+  form, params = cases.FORMS[name], cases.weights(cases.FORMS[name])
+  ids, mask = cases.batch(form, padded=True)
+  segments = encoder.segments_of(mask)
+  probe = np.random.default_rng(2).normal(size=(len(ids), form.hidden))
+  along = lambda hidden: (encoder.pool(hidden, segments, len(ids)) * probe).sum()
+  whole = lambda own: along(encoder.apply({**params, **own}, ids, segments, form))
+  kept = encoder.apply(params, ids, segments, form, depth=form.layers - 2)
+  states = [np.asarray(kept)[i][mask[i]] for i in range(len(ids))]
+  hidden, packed = rows.stack(states)
+  assert len(hidden) == 3  # rows of 12: 12, 12, and 7 with 2
+  top = encoder.top_params(params, form, 2)
+  assert sorted(top) == ['layer_1', 'layer_2']
+
+  @jax.jit
+  def above(own):
+    last = encoder.apply_top(own, hidden, packed, form, 2)
+    return (encoder.pool(last, packed, len(ids)) * probe).sum()
+
+  value, grads = jax.value_and_grad(above)(top)
+  expected, theirs = jax.value_and_grad(whole)(top)
+  np.testing.assert_allclose(value, expected, rtol=1e-5)
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
+  jax.tree.map(close, grads, theirs)
+  assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(grads['layer_1']))
+  with pytest.raises(ValueError, match='4 top layers of a model that has 3'):
+    encoder.top_params(params, form, 4)
+
+
+def test_the_module_declares_what_the_files_have():
+  form = cases.FORMS['roberta']
+  ids, mask = cases.batch(form, padded=True)
+  segments = encoder.segments_of(mask)
+  network = encoder.Network(form)
+  start = network.init(jax.random.key(0), ids, segments)['params']
+  shapes = jax.tree.map(jnp.shape, dict(start))
+  assert shapes == weight_files.groups(form)
+  params = cases.weights(form)
+  found = network.apply({'params': params}, ids, segments)
+  np.testing.assert_array_equal(found, encoder.apply(params, ids, segments, form))
+  half = encoder.Network(form, jnp.bfloat16).apply({'params': params}, ids, segments)
+  assert half.dtype == jnp.bfloat16
+  np.testing.assert_allclose(half.astype(np.float32), found, atol=0.15)
+
+
+def test_half_precision_of_real_weights():
+  real()
+  wide, half = (
+    texts.compute(texts.load(c), texts.params_of(texts.load(c), c), 'mean', TEXTS)
+    for c in (texts.Encoder(), texts.Encoder(dtype='bfloat16'))
+  )
+  for one, other in zip(wide, half):
+    assert other.dtype == np.float32
+    cosine = (one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other)
+    assert 0.999 < cosine < 1 and not np.array_equal(one, other)
