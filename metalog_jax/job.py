@@ -75,7 +75,7 @@ def start(job: Job, workdir: pathlib.Path, mirror=None, say=print) -> dict | Non
   if not fitted.finished:
     say(f'stopped by a signal after step {fitted.steps}; the same command goes on')
     return None
-  return _finish(job, problem, detector, scorer, fitted, workdir, gradient)
+  return _finish(job, detector, problem, scorer, fitted, workdir, gradient)
 
 
 def explain(job: Job) -> str:
@@ -96,13 +96,13 @@ def explain(job: Job) -> str:
 
 def _prepare(job: Job, say: Callable) -> tuple[base.Detector, transfer.Problem]:
   module = registry.get(job.detector)
-  detector = module.make(job.method)
+  detector, needs = module.make(job.method), registry.needs(module, job.method)
   known, data = (), job.data
   if job.model:
     known = model.known(pathlib.Path(job.model))
-  if job.model or detector.few_shot:  # all labels are for adaptation
+  if job.model or detector.few_shot or not detector.selects:  # all labels are learned
     data = dataclasses.replace(data, validation=0.0)
-  problem = transfer.make(data, job.method.embedding, module.NEEDS, known)
+  problem = transfer.make(data, job.method.embedding, needs, known)
   for name, coverage in problem.coverage.items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
   return detector, problem
@@ -133,10 +133,10 @@ def _adapt(job: Job, detector: base.Detector, problem, fitted, workdir, scorer):
     counts = {'normal': labels == 0, 'anomalous': labels == 1, 'known': known}
     counts['right'] = known & (labels == truth)
     rounds.append({name: int(mask.sum()) for name, mask in counts.items()})
-  before = {
-    name: metrics.by_kind(data.sessions, scorer.scores(fitted.state, data), 0.5)
-    for name, data in problem.tests.items()
-  }
+  before = {}
+  for name, data in problem.tests.items():
+    scores, learned = scorer.scores(fitted.state, data), _learned(job, problem, name)
+    before[name] = metrics.by_kind(data.sessions, scores, 0.5, learned)
   return state, report | {'pseudo_labels': rounds, 'before': before}
 
 
@@ -158,7 +158,7 @@ def _first(job: Job, detector: base.Detector, problem: transfer.Problem) -> tupl
   return state, detector.put(draw(0))
 
 
-def _finish(job, problem, detector, scorer, fitted, workdir, gradient) -> dict:
+def _finish(job, detector, problem, scorer, fitted, workdir, gradient) -> dict:
   adaptation = None
   is_due = job.model or detector.few_shot
   if is_due and problem.train.target is not None:
@@ -170,12 +170,14 @@ def _finish(job, problem, detector, scorer, fitted, workdir, gradient) -> dict:
   }
   seconds = time.perf_counter() - start_time
   found = {
-    name: _threshold(job, scorer, fitted.state, problem, scores[name])
+    name: _threshold(job, detector, scorer, fitted.state, problem, scores[name])
     for name in scores
   }
   result = _result(job, problem, fitted, scores, found, seconds)
   result['gradient'] = gradient
   result['adaptation'] = adaptation
+  if detector.note:
+    result['note'] = detector.note
   _write_scores(workdir / 'scores.parquet', problem.tests, scores)
   explained = {}
   for name, data in problem.tests.items():
@@ -195,10 +197,13 @@ def _finish(job, problem, detector, scorer, fitted, workdir, gradient) -> dict:
   return result
 
 
-def _threshold(job: Job, scorer, state, problem, scores) -> tuple[float, str]:
+def _threshold(job: Job, detector, scorer, state, problem, scores) -> tuple[float, str]:
   """(threshold, where it comes from); no test label is ever looked at."""
   if job.alert_rate:
     return thresholds.alert_rate(scores, job.alert_rate), 'alert_rate'
+  if detector.threshold:
+    score = lambda data: scorer.scores(state, data)
+    return detector.threshold(state, problem.train, score)
   return 0.5, 'fixed'
 
 
@@ -209,12 +214,9 @@ def _result(job, problem, fitted, scores, found, seconds) -> dict:
     'source': _classes(labelled.sources),
     'target': _classes([labelled.target] if labelled.target else []),
   }
-  trained = labelled.target and labelled.target.sessions.take(
-    np.flatnonzero(labelled.target.sessions.labels >= 0)
-  )
   tests = {}
   for name, test in problem.tests.items():
-    mine = trained if _folder(job, name) == data.target else None
+    mine = _learned(job, problem, name)
     tests[name] = metrics.by_kind(test.sessions, scores[name], found[name][0], mine)
     tests[name]['threshold_from'] = found[name][1]
     target = labelled.target if mine is not None else None
@@ -240,12 +242,21 @@ def _result(job, problem, fitted, scores, found, seconds) -> dict:
     'fit': problem.fit,
     'seconds': {
       'prepare': problem.prepare_seconds,
+      'setup': fitted.setup_seconds,
       'compile': fitted.compile_seconds,
       'train': fitted.seconds,
       'test': seconds,
     },
     'test_ms_per_session': 1e3 * seconds / max(num, 1),
   }
+
+
+def _learned(job: Job, problem, name: str) -> types.Sessions | None:
+  """The labelled sessions of the system that the test set `name` is of, if a target."""
+  target = problem.labelled.target
+  if target is None or _folder(job, name) != job.data.target:
+    return None
+  return target.sessions.take(np.flatnonzero(target.sessions.labels >= 0))
 
 
 def _classes(datasets) -> dict[str, int]:

@@ -48,6 +48,7 @@ class Fitted(NamedTuple):
   finished: bool  # False: stopped by a signal, to be resumed
   compile_seconds: float
   seconds: float  # training without compilation, of this process
+  setup_seconds: float = 0.0  # before the first step: closed forms, clusters
 
 
 class Stop:
@@ -112,24 +113,29 @@ def fit(
     shared: where the checkpoints are, if not in `workdir`: several processes write
       them together.
   """
-  state = detector.init(jax.random.key(seed), transfer)
+  begin = time.perf_counter()
+  state = jax.block_until_ready(detector.init(jax.random.key(seed), transfer))
+  stream = detector.batches and detector.batches(transfer, seed)
+  setup_seconds = time.perf_counter() - begin
   saved = checkpoints.Checkpoints((shared or workdir) / 'checkpoints')
-  progress = saved.restore(start(state)) or start(state)
+  restored = saved.restore(start(state))
+  progress = restored or start(state)
   metrics = metrics_file.MetricsFile(
     workdir / 'metrics.jsonl', int(progress.step), mirror
   )
   loop = _Loop(
     detector,
-    detector.batches and detector.batches(transfer, seed),
+    stream,
     validate,
     options,
     saved,
     metrics,
     progress,
+    restored is not None,
   )
   try:
     with Stop() as stop:
-      return loop.run(stop)
+      return loop.run(stop)._replace(setup_seconds=setup_seconds)
   finally:
     metrics.close()
     saved.close()
@@ -138,7 +144,9 @@ def fit(
 class _Loop:
   """Steps, validations and checkpoints, in that order, until the budget is spent."""
 
-  def __init__(self, detector, stream, validate, options, saved, metrics, progress):
+  def __init__(
+    self, detector, stream, validate, options, saved, metrics, progress, is_saved
+  ):
     self._put, self._step_fn = detector.put, detector.step
     self._stream, self._validate = stream, validate
     self._options, self._saved, self._metrics = options, saved, metrics
@@ -149,7 +157,8 @@ class _Loop:
       jnp.copy, (progress.state, progress.best_state)
     )
     self._best_value, self._best_step = progress.best_value, int(progress.best_step)
-    self._step = self._saved_step = int(progress.step)
+    self._step = int(progress.step)
+    self._saved_step = self._step if is_saved else -1  # without steps, 0 is saved
     self._pending: list[tuple[int, dict]] = []
     self._compiled: dict[Any, Callable] = {}
     self._compile_seconds = 0.0

@@ -99,7 +99,7 @@ def test_the_result_has_what_the_interface_promises(workdir):
   assert {'always', 'new_event', 'lr_vectors', 'knn_counts'} <= set(rest['floors'])
   for floor in rest['floors'].values():
     assert floor['all']['sessions'] == 37
-  assert set(result['seconds']) == {'prepare', 'compile', 'train', 'test'}
+  assert set(result['seconds']) == {'prepare', 'setup', 'compile', 'train', 'test'}
   assert report.table(result).startswith('metalog')
   assert folder.read(workdir).scores['rest'].labels.sum() == 7
 

@@ -53,7 +53,8 @@ def make(chosen: job.Job) -> Subject:
       f'--detector={chosen.detector} with these settings has no inner steps, so its '
       'gradient can be taken in one way only'
     )
-  problem = transfer.make(chosen.data, chosen.method.embedding, module.NEEDS)
+  needs = registry.needs(module, chosen.method)
+  problem = transfer.make(chosen.data, chosen.method.embedding, needs)
   return Subject(chosen, detector, problem)
 
 

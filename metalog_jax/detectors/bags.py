@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metalog_jax import types
+from metalog_jax.detectors import batches
 
 _CHUNK = 4096  # rows of dense [rows, D] work at a time
 _DENSE = 1 << 26  # numbers of matrices that may be dense: 512 MiB
@@ -37,6 +38,17 @@ def bags(sessions: types.Sessions, num_events: int) -> Bags:
   )
   _, first = np.unique(inverse, return_index=True)
   return Bags(every[first], inverse)
+
+
+def of_sequences(seqs: batches.Sequences, num_events: int) -> Bags:
+  """The different bags among sessions, as far as a detector reads them."""
+  num = len(seqs.lengths)
+  nobody = np.zeros(num)
+  read = types.Sessions(
+    nobody, nobody, seqs.events, seqs.offsets, nobody, nobody, nobody
+  )
+  found = bags(read, num_events)
+  return Bags(found.counts, found.inverse[seqs.inverse])
 
 
 def row_keys(counts):

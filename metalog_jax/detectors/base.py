@@ -41,6 +41,11 @@ class Detector(NamedTuple):
   objective: tuple[Callable, Any] | None = None  # (loss_fn, MetaConfig) of `step`
   adapt: Callable | None = None  # (state, transfer, seed) -> (state, report)
   few_shot: bool = False  # training leaves the target to `adapt`, which ends it
+  # (state, transfer, dataset -> scores) -> (threshold, where it comes from); None: 0.5
+  threshold: Callable | None = None
+  # The state of the best validation is kept. False: the last, and nothing is held out.
+  selects: bool = True
+  note: str = ''  # what a reader of its results has to know
 
 
 def blind(transfer: types.Transfer, needs: frozenset[str]) -> types.Transfer:

@@ -8,6 +8,9 @@ Differs from the released code:
   The release takes first-order gradients of one step over one source batch, never
   trains the attention on the target, and reads source events from target rows.
   `reference_fixed` keeps its network and first-order step with those faults mended.
+  `reference` has them, each a field of its own, and labels that are estimated from
+  clusters as there. What it does not have is the release's choice of the best epoch
+  on the test set.
 """
 
 import dataclasses
@@ -16,7 +19,14 @@ from typing import Literal
 import numpy as np
 
 from metalog_jax import flags, types
-from metalog_jax.detectors import base, batches, pools
+from metalog_jax.detectors import (
+  alternating,
+  base,
+  batches,
+  pools,
+  pseudo_labels,
+  released,
+)
 from metalog_jax.embeddings import gcse, sources
 
 ADAPT_STEPS = 10  # to a system that training never saw (our choice)
@@ -89,6 +99,23 @@ class Config:
   patience: int = flags.field(
     5, 'stop after so many validations without a better one; 0: never'
   )
+  # What the released code does, and the paper does not.
+  estimated_labels: bool = flags.field(
+    False, 'take the labels of the target from clusters, as PLELog does'
+  )
+  labels: pseudo_labels.Options = pseudo_labels.Options()
+  wrong_rows: bool = flags.field(
+    False, 'read the vectors of source events in the table of the target (a fault)'
+  )
+  unmasked_padding: bool = flags.field(
+    False, 'let the GRU run over padding (a fault): scores depend on the batch'
+  )
+  random_attention: bool = flags.field(
+    False, 'judge the target with an attention that is never trained (a fault)'
+  )
+  alternate: bool = flags.field(
+    False, 'no meta-learning: epochs of the sources and of the target in turn'
+  )
 
 
 PRESETS = {
@@ -130,6 +157,26 @@ PRESETS = {
     patience=0,
   ),
 }
+PRESETS['reference'] = dataclasses.replace(
+  PRESETS['reference_fixed'],
+  estimated_labels=True,
+  wrong_rows=True,
+  unmasked_padding=True,
+  random_attention=True,
+)
+# The release's first version. Whether it misread rows is not known.
+PRESETS['reference_v0'] = dataclasses.replace(
+  PRESETS['reference'],
+  wrong_rows=False,
+  random_attention=False,
+  alternate=True,
+  epochs=5,
+)
+
+
+def needs(config: Config) -> frozenset[str]:
+  """Estimated labels need no anomaly of the target."""
+  return NEEDS - ({base.TARGET_ANOMALIES} if config.estimated_labels else set())
 
 
 def make(config: Config) -> base.Detector:
@@ -142,9 +189,14 @@ def make(config: Config) -> base.Detector:
   from metalog_jax.nets import losses
 
   net, optimizer, meta = _network(config), _optimizer(config), _objective(config)
+  if config.alternate:
+    pools_of = lambda transfer, seed: _pools(config, transfer, seed)
+    return alternating.make(net, optimizer, config, pools_of)
   devices = mesh.make()
 
   def loss(params, batch, axis=mesh.ROWS):
+    if config.random_attention:
+      params, batch = released.seen(params, batch)
     logits = net.apply({'params': params}, batch)
     return losses.cross_entropy(logits, batch.labels, batch.weights, axis)
 
@@ -158,8 +210,12 @@ def make(config: Config) -> base.Detector:
       jnp.zeros(1),
       jnp.ones(1),
     )
-    first = jax.jit(net.init)(key, example)['params']  # as a whole, to be kept compiled
-    state = outer.init_state(first, optimizer)
+    start = jax.jit(net.init)  # as a whole, to be kept compiled
+    params = start(key, example)['params']
+    if config.random_attention:
+      other = start(jax.random.fold_in(key, 1), example)['params']
+      params = released.with_copy(params, other)
+    state = outer.init_state(params, optimizer)
     return mesh.replicate(state, devices)
 
   def probability(params, batch):
@@ -191,6 +247,7 @@ def make(config: Config) -> base.Detector:
     way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
     objective=(loss, meta),
     adapt=adapt,
+    selects=not config.estimated_labels,
   )
 
 
@@ -208,6 +265,7 @@ def _network(config: Config):
     scale=config.scale,
     peaks=config.peaks,
     head=config.head,
+    pads=config.unmasked_padding,
     dtype=None if config.dtype == 'float32' else jnp.dtype(config.dtype),
   )
 
@@ -258,6 +316,8 @@ def stream(
   def draw(step: int) -> types.Task:
     target = sampler.batches([query], step, query_rooms)
     target = jax.tree.map(lambda x: x[:, 0], target)
+    if config.random_attention:
+      target = released.Copied(target)
     if not support:
       return pools.stack([types.Task((), target)])
     rng = np.random.default_rng([seed, 1, step // per_epoch])
@@ -286,6 +346,8 @@ def _pools(
       for pool in pools.parts(source, read(source), config.parts, seed)
     ]
 
+  if config.wrong_rows:
+    transfer = released.wrong_rows(transfer)
   sources, target = transfer.sources, transfer.target
   if target is not None:
     if config.inner_steps and not sources:
@@ -293,6 +355,8 @@ def _pools(
         'there is no --source to learn from: give one, or --preset=target_only'
       )
     support = cut(sources) if config.inner_steps else []
+    if config.estimated_labels:
+      return support, pseudo_labels.pool(target, read(target), config.labels, seed)
     return support, pools.whole(target, read(target))
   if len(sources) > 1:
     return cut(sources[:-1]), pools.whole(sources[-1], read(sources[-1]))

@@ -22,6 +22,9 @@ class Pool(NamedTuple):
   normals: np.ndarray  # indices of sessions
   anomalies: np.ndarray  # indices of sessions
   number: int  # tells its random stream from other pools'
+  targets: np.ndarray | None = (
+    None  # [S] what stands for labels, where it is not 0 or 1
+  )
 
   @property
   def size(self) -> int:
@@ -70,7 +73,10 @@ class Sampler(NamedTuple):
           _cycle(pool.anomalies, count, step, [self.seed, 4, pool.number]),
         ]
       )
-    labels = np.isin(chosen, pool.anomalies).astype(np.float64)
+    if pool.targets is None:
+      labels = np.isin(chosen, pool.anomalies).astype(np.float64)
+    else:
+      labels = pool.targets[chosen]
     return batches.drawn(pool.seqs.inverse[chosen], labels, self.merge)
 
   def rooms(self, pools: list[Pool]) -> list[packing.Room]:

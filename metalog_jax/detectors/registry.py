@@ -1,13 +1,43 @@
-"""Name -> module. A module offers exactly Config, PRESETS, NEEDS and make."""
+"""Name -> module. A module offers Config, PRESETS, NEEDS and make.
 
-from types import ModuleType
+NEEDS are the labels that the default Config may see. Where that depends on the
+settings, the module has `needs(config)` as well.
+"""
 
-from metalog_jax.detectors import logmeta, metalog
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
-DETECTORS: dict[str, ModuleType] = {'metalog': metalog, 'logmeta': logmeta}
+from metalog_jax.detectors import (
+  deeplog,
+  logmeta,
+  logrobust,
+  logtad,
+  logtransfer,
+  metalog,
+  neurallog,
+  pca,
+  plelog,
+  tca,
+)
+
+Module = ModuleType | SimpleNamespace
+
+DETECTORS: dict[str, Module] = {
+  'metalog': metalog,
+  'logmeta': logmeta,
+  'plelog': plelog,
+  'logrobust': logrobust,
+  'deeplog': deeplog,
+  'neurallog': neurallog,
+  'pca': pca,
+  'tca_plelog': tca.before(plelog, 'PLELog'),
+  'tca_logrobust': tca.before(logrobust, 'LogRobust'),
+  'logtad': logtad,
+  'logtransfer': logtransfer,
+}
 
 
-def get(name: str) -> ModuleType:
+def get(name: str) -> Module:
   """Returns the detector's module.
 
   Raises:
@@ -16,3 +46,8 @@ def get(name: str) -> ModuleType:
   if name not in DETECTORS:
     raise ValueError(f'--detector={name} is not one of {", ".join(DETECTORS)}')
   return DETECTORS[name]
+
+
+def needs(module: Module, config: Any) -> frozenset[str]:
+  """The labels that the detector may see with these settings; see `base.blind`."""
+  return module.needs(config) if hasattr(module, 'needs') else module.NEEDS

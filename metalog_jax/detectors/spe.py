@@ -31,15 +31,29 @@ def fit_score(normal, times, test) -> tuple[np.ndarray, float]:
   mean = idf * (normal.T @ share)
   scaled = normal.multiply(idf).tocsr()
   cov = (scaled.T @ scaled.multiply(share[:, None])).toarray() - np.outer(mean, mean)
+  basis, rest = principal(cov, _KEPT)
+  centred = test.multiply(idf).toarray() - mean
+  error = centred - centred @ basis @ basis.T
+  return (error**2).sum(axis=1), q_statistic(rest)
+
+
+def principal(cov, kept: float) -> tuple[np.ndarray, np.ndarray]:
+  """The leading eigenvectors that keep a share of the spectrum, and what is left.
+
+  Args:
+    cov: [D, D], symmetric.
+    kept: the share that the leading ones have at least.
+
+  Returns:
+    U [D, k], and the other D - k eigenvalues, largest first.
+  """
   spectrum, basis = np.linalg.eigh(cov)
   spectrum, basis = np.maximum(spectrum[::-1], 0), basis[:, ::-1]
-  kept = np.searchsorted(np.cumsum(spectrum), _KEPT * spectrum.sum()) + 1
-  centred = test.multiply(idf).toarray() - mean
-  error = centred - centred @ basis[:, :kept] @ basis[:, :kept].T
-  return (error**2).sum(axis=1), q_statistic(spectrum[kept:])
+  num = np.searchsorted(np.cumsum(spectrum), kept * spectrum.sum()) + 1
+  return basis[:, :num], spectrum[num:]
 
 
-def q_statistic(rest) -> float:
+def q_statistic(rest, c_alpha: float = _C_ALPHA) -> float:
   """Upper limit of the SPE of normal sessions (Jackson and Mudholkar 1979).
 
   Q = φ1 [c √(2 φ2 h0²) / φ1 + 1 + φ2 h0 (h0 - 1) / φ1²]^(1 / h0), φ_i = Σ λ_j^i over
@@ -49,8 +63,8 @@ def q_statistic(rest) -> float:
   if phi1 <= 1e-12:
     return 1e-9  # normals fill their subspace: what lies outside is rounding, or new
   h0 = 1 - 2 * phi1 * phi3 / (3 * phi2**2)
-  root = _C_ALPHA * np.sqrt(2 * phi2 * h0**2) / phi1 + 1
+  root = c_alpha * np.sqrt(2 * phi2 * h0**2) / phi1 + 1
   root += phi2 * h0 * (h0 - 1) / phi1**2
   if h0 <= 0 or root <= 0:  # outside the approximation: the sum's own normal one
-    return float(phi1 + _C_ALPHA * np.sqrt(2 * phi2))
+    return float(phi1 + c_alpha * np.sqrt(2 * phi2))
   return float(phi1 * root ** (1 / h0))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import attention, grid, gru, init, linear
+from metalog_jax.nets import attention, grid, gru, init, linear, padded
 
 Array = types.Array
 Pooling = attention.Pooling
@@ -27,6 +27,7 @@ class Network(nn.Module):
     peaks: adds the largest value that every unit had, see `peaks`.
     head: 'tanh_logit' bounds the logits to (-1, 1) as the paper does; 'linear'
       starts with orthonormal rows and has a bias, as in the released code.
+    pads: whether the GRU runs over padding, see `padded`: a fault of the release.
     dtype: what to compute in; by default the type of the parameters. Logits come
       back as float32 at least.
   """
@@ -39,6 +40,7 @@ class Network(nn.Module):
   scale: bool = False
   peaks: bool = False
   head: Literal['tanh_logit', 'linear'] = 'tanh_logit'
+  pads: bool = False
   dtype: Any = None
 
   def __call__(self, batch: types.Batch) -> Array:
@@ -48,9 +50,11 @@ class Network(nn.Module):
   def attend(self, batch: types.Batch) -> tuple[Array, Array]:
     """Logits [B, 2], and the attention weight of every place [N']."""
     batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
+    if self.pads:
+      wide, batch, places = padded.lay(batch)
     states = gru.Gru(
       self.hidden, self.layers, self.bidirectional, self.dtype, name='gru'
-    )(batch)
+    )(wide if self.pads else batch)
     states = grid.places(states, batch)
     if self.attention == 'self':
       attend = attention.SelfAttention(
@@ -59,6 +63,8 @@ class Network(nn.Module):
     else:
       attend = attention.GuideAttention(self.dtype, name='attention')
     context, weights = attend(states, batch)
+    if self.pads:
+      weights = weights.at[places].get(mode='fill', fill_value=0)
     if self.peaks:
       context = jnp.concatenate([context, peaks(states, batch)], -1)
     if self.head == 'linear':

@@ -1,0 +1,56 @@
+"""The first version of the released MetaLog: two trainings that take turns.
+
+In every epoch one Adam goes through the sources, then another through the target at
+β times the rate on β times the loss. There is no inner loop and no meta-gradient.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from metalog_jax.detectors import base, phases, supervised
+
+CLIP = 1.0  # norm that gradients are cut to
+
+
+def make(net: Any, adam: Any, config: Any, pools_of: Callable) -> base.Detector:
+  """Returns the detector.
+
+  Args:
+    net: of two logits; adam: the optimizer of the sources.
+    config: MetaLog's.
+    pools_of: (transfer, seed) -> the pools of the sources, and that of the target.
+  """
+  import optax
+
+  from metalog_jax.meta import mesh
+  from metalog_jax.nets import losses
+
+  weight = config.target_weight
+  clipped = optax.chain(optax.clip_by_global_norm(CLIP), adam)
+  both = phases.optimizers(clipped, optax.chain(clipped, optax.scale(weight)))
+
+  def loss_of(weight):
+    def loss(params, batch, key):
+      logits = net.apply({'params': params}, batch)
+      return weight * losses.cross_entropy(
+        logits, batch.labels, batch.weights, mesh.ROWS
+      )
+
+    return loss
+
+  def batches_of(transfer, seed, devices):
+    support, query = pools_of(transfer, seed)
+    parts = (
+      supervised.stream(pools, config, seed, devices, config.epochs)
+      for pools in (support, [query])
+    )
+    return phases.stream(*parts, config.epochs)
+
+  return supervised.make(
+    net,
+    both[0],
+    config,
+    batches_of,
+    step=phases.make_step((loss_of(1.0), loss_of(weight)), both, mesh.make()),
+    selects=not config.estimated_labels,
+  )

@@ -1,0 +1,172 @@
+"""DeepLog: an event that an LSTM does not expect after those before it.
+
+References:
+  Du et al., DeepLog: Anomaly detection and diagnosis from system logs through deep
+  learning, CCS 2017 (event numbers; its model of parameter values is not here).
+Differs from the released code:
+  Its authors released none. The re-implementation that most use feeds the event's
+  number as a scalar, where the paper has one-hot keys, judges the set of different
+  test sessions as if each stood once, skips the first 10 events of a session, and
+  alerts on every session of less than 11. Here every event is predicted, the first
+  ones from what there is before them. An event that no normal training session has is
+  an anomaly. Sessions are ranked by the worst place of any event among those
+  expected, so that one training serves every g.
+"""
+
+import collections
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metalog_jax import flags, types
+from metalog_jax.detectors import base, batches, pools, supervised
+from metalog_jax.embeddings import gcse, sources
+
+NEEDS = frozenset({base.TARGET_NORMALS})
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Settings of DeepLog; batch, rate and epochs are the re-implementation's."""
+
+  embedding: sources.Config = gcse.Embedding()  # vectors are not used
+  window: int = flags.field(10, 'events that the next one is predicted from (h)')
+  top: int = flags.field(
+    9, 'how many of the likeliest events are normal (g); more events want more'
+  )
+  hidden: int = flags.field(64, 'hidden units of each LSTM layer (alpha)')
+  layers: int = flags.field(2, 'LSTM layers (L)')
+  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
+  max_events: int = flags.field(96, 'events of a session that are read')
+  batch: int = flags.field(2048, 'windows in a batch')
+  lr: float = flags.field(1e-3, 'learning rate of Adam')
+  epochs: int = flags.field(300, 'passes over the windows of the normal sessions')
+
+
+PRESETS = {'default': Config(), 'top_150': Config(top=150)}
+
+
+class State(NamedTuple):
+  """What was fitted."""
+
+  seen: np.ndarray  # [V] bool: events of normal training sessions
+  trained: Any
+
+
+def make(config: Config) -> base.Detector:
+  """Returns the detector; see `base.Detector` for its functions."""
+  import jax
+  import jax.numpy as jnp
+  import optax
+
+  from metalog_jax.meta import mesh, outer
+  from metalog_jax.nets import deeplog as nets
+  from metalog_jax.nets import grid
+
+  net = nets.Network(config.hidden, config.layers)
+  optimizer = optax.adam(config.lr)
+  devices = mesh.make()
+
+  def loss(params, batch, key):
+    logits = net.apply({'params': params}, batch)
+    return nets.next_event_loss(logits, batch.labels, batch.weights, mesh.ROWS)
+
+  train = supervised.make_step(loss, optimizer, devices)
+
+  def init(key, transfer):
+    data = transfer.target or transfer.sources[0]
+    example = supervised.example(1)._replace(
+      vectors=np.eye(len(data.vectors), dtype=np.float32)
+    )
+    params = jax.jit(net.init)(key, example)['params']
+    state = State(seen(data), outer.init_state(params, optimizer))
+    return mesh.replicate(state, devices)
+
+  def step(state, batch):
+    trained, metrics = train(state.trained, batch)
+    return State(state.seen, trained), metrics
+
+  def places(state, batch):
+    """The rank of the event at every place [N'], 0 where there is none."""
+    if len(batch.vectors) != len(state.seen):
+      raise ValueError(
+        'deeplog knows the events of its target alone: test it there (--test=rest)'
+      )
+    windows = nets.windows(batch, config.window)
+    logits = net.apply({'params': state.trained.params}, windows)
+    ranks = nets.ranks(logits, batch.events.ravel(), state.seen)
+    return ranks * grid.mask(batch)
+
+  def score(state, batch):
+    ranks = places(state, batch).astype(batch.vectors.dtype)
+    return grid.maxima(ranks[:, None], batch, floor=0)[:, 0]
+
+  return base.Detector(
+    init=init,
+    batches=lambda transfer, seed: stream(config, transfer, seed, devices.size),
+    put=lambda task: mesh.put(task, devices),
+    step=step,
+    score=score,
+    explain=lambda state, batch: jnp.square(places(state, batch) * 1.0),
+    collapse=config.collapse,
+    max_events=config.max_events,
+    patience=0,
+    threshold=lambda state, transfer, scores: (float(config.top), 'top_g'),
+    selects=False,
+    note='a score is the worst place of an event among those expected; the limit is g',
+  )
+
+
+def seen(data: types.Dataset) -> np.ndarray:
+  """Which events [V] the normal sessions have."""
+  normal = data.sessions.take(np.flatnonzero(data.sessions.labels == 0))
+  return np.bincount(normal.events, minlength=len(data.vectors)) > 0
+
+
+def stream(
+  config: Config, transfer: types.Transfer, seed: int, devices: int = 1
+) -> base.Stream:
+  """Batches of windows, each with the event after it as its label."""
+  if transfer.target is None:
+    raise ValueError('deeplog learns from normal sessions of the --target: give one')
+  pool = windows(config, transfer.target)
+  if not pool.size:
+    raise ValueError('no session of the target is known to be normal: raise its budget')
+  sampler = pools.Sampler(config.batch, 0.0, seed, devices=devices)
+  rooms = sampler.rooms([pool])
+
+  def draw(step: int) -> types.Task:
+    batch = supervised.first_of(sampler.batches([pool], step, rooms))
+    return supervised.task(batch, seed, step, devices)
+
+  return base.Stream(config.epochs * -(-pool.size // config.batch), draw)
+
+
+def windows(config: Config, data: types.Dataset) -> pools.Pool:
+  """Every event of the normal sessions as a session of the events before it."""
+  normal = data.sessions.take(np.flatnonzero(data.sessions.labels == 0))
+  seqs = batches.sequences(normal, config.collapse, config.max_events)
+  found: collections.Counter[tuple] = collections.Counter()
+  for row, times in enumerate(np.bincount(seqs.inverse, minlength=len(seqs.lengths))):
+    events = seqs.events[seqs.offsets[row] : seqs.offsets[row + 1]].tolist()
+    for i, event in enumerate(events):
+      found[tuple(events[max(0, i - config.window) : i]), event] += int(times)
+  rows = [window for window, _ in found]
+  sessions = types.Sessions(
+    ids=np.zeros(len(rows), object),
+    times=np.zeros(len(rows)),
+    events=np.array([event for row in rows for event in row], np.int32),
+    offsets=np.cumsum([0, *map(len, rows)]).astype(np.int64),
+    labels=np.zeros(len(rows), np.int8),
+    first_lines=np.zeros(len(rows), np.int64),
+    last_lines=np.zeros(len(rows), np.int64),
+  )
+  return pools.Pool(
+    np.eye(len(data.vectors), dtype=np.float32),
+    batches.sequences(sessions, 0, config.window),
+    np.repeat(np.arange(len(rows)), np.fromiter(found.values(), int, len(rows))),
+    np.zeros(0, int),
+    0,
+    np.array([event for _, event in found], float),
+  )

@@ -1,0 +1,72 @@
+"""LogRobust: a bidirectional LSTM with attention over semantic event vectors.
+
+References:
+  Zhang et al., Robust log-based anomaly detection on unstable log data, ESEC/FSE 2019.
+Differs from the released code:
+  Its authors released none. The sizes are those of the re-implementation in
+  NeuralLog's repository (128 units a direction, softmax of tanh scores), which attends
+  to padding and stops at 75 events. The re-implementation in LogADEmpirical has
+  attention weights that are zero and never trained, so that it takes the plain mean;
+  that in logdeep reads forward only, has no attention, and decides at 0.2.
+  Events are Eq. 1's vectors, as in MetaLog's tables, in place of FastText's.
+"""
+
+import dataclasses
+from typing import Literal
+
+from metalog_jax import flags
+from metalog_jax.detectors import supervised
+from metalog_jax.embeddings import gcse, sources
+
+NEEDS = supervised.needs('target')
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Settings of LogRobust; the optimizer, batch and epochs are our choice."""
+
+  embedding: sources.Config = gcse.Embedding()
+  learn_from: Literal['target', 'sources', 'both'] = flags.field(
+    'target', 'whose labels are learned from'
+  )
+  hidden: int = flags.field(128, 'hidden units of the LSTM in each direction')
+  dropout: float = flags.field(0.0, 'share of the states dropped while training')
+  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
+  max_events: int = flags.field(96, 'events of a session that are read')
+  batch: int = flags.field(100, 'sessions in a batch')
+  anomaly_share: float = flags.field(
+    0.0, 'share of anomalies that batches are drawn with; 0: as they come'
+  )
+  lr: float = flags.field(1e-3, 'learning rate of Adam')
+  epochs: int = flags.field(20, 'passes over the labelled sessions')
+  patience: int = flags.field(
+    0, 'stop after so many validations without a better one; 0: never'
+  )
+
+
+PRESETS = {
+  'default': Config(),
+  'zero_shot': Config(learn_from='sources'),
+  'pooled': Config(learn_from='both'),
+  'balanced': Config(anomaly_share=0.5),
+}
+
+
+def needs(config: Config) -> frozenset[str]:
+  """The labels of the systems that are learned from."""
+  return supervised.needs(config.learn_from)
+
+
+def make(config: Config):
+  """Returns the detector; see `base.Detector` for its functions."""
+  import optax
+
+  from metalog_jax.nets import logrobust as nets
+
+  def batches_of(transfer, seed, devices):
+    systems = supervised.chosen(transfer, config.learn_from)
+    read = supervised.wholes(systems, config)
+    return supervised.stream(read, config, seed, devices, config.epochs)
+
+  net = nets.Network(config.hidden, config.dropout)
+  return supervised.make(net, optax.adam(config.lr), config, batches_of)

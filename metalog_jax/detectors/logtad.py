@@ -1,0 +1,216 @@
+"""LogTAD: how far from the centre that normal sessions of all systems share.
+
+References:
+  Han and Yuan, Unsupervised cross-system log anomaly detection via domain adaptation,
+  CIKM 2021.
+Differs from the released code:
+  The release chooses the radius on labelled windows of the target, anomalies
+  included, by the best AUC of 100 candidates: `radius=oracle` does so on the labelled
+  training sessions, and only then are anomalies seen. By default the radius is the
+  99th percentile of the distances of the target's normal training sessions. Whole
+  sessions in place of windows that overlap and are shuffled apart; event vectors are
+  Eq. 1's, and no line is dropped for having few words. Half of each batch is the
+  target's, where the release repeats its sessions 100 times.
+"""
+
+import dataclasses
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from metalog_jax import flags, types
+from metalog_jax.detectors import base, pools, supervised
+from metalog_jax.embeddings import gcse, sources
+
+NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS})
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Settings of LogTAD."""
+
+  embedding: sources.Config = gcse.Embedding()
+  hidden: int = flags.field(128, 'hidden units of each LSTM layer')
+  layers: int = flags.field(2, 'LSTM layers')
+  dropout: float = flags.field(0.3, 'share of states dropped between the layers')
+  alpha: float = flags.field(0.1, 'strength of the reversed gradient')
+  centre_weight: float = flags.field(
+    1e5, 'weight of the squared distances to the centre, summed over a batch'
+  )
+  centre_epochs: int = flags.field(10, 'first epochs, in which the centre still moves')
+  centre_margin: float = flags.field(0.1, 'no coordinate of the centre is nearer to 0')
+  radius: Literal['normals', 'oracle'] = flags.field(
+    'normals', 'normals: a quantile of their distances; oracle: by labelled anomalies'
+  )
+  quantile: float = flags.field(0.99, 'share of target normals inside (our choice)')
+  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
+  max_events: int = flags.field(96, 'events of a session that are read')
+  batch: int = flags.field(1024, 'sessions in a batch, half of them of the target')
+  lr: float = flags.field(1e-3, 'learning rate of Adam')
+  weight_decay: float = flags.field(1e-6, 'weight of the squared weights (L2)')
+  epochs: int = flags.field(100, 'passes over the larger side')
+
+
+PRESETS = {'default': Config(), 'oracle': Config(radius='oracle')}
+
+
+def needs(config: Config) -> frozenset[str]:
+  """Normal sessions; anomalies of the target for the oracle's radius alone."""
+  return NEEDS | ({base.TARGET_ANOMALIES} if config.radius == 'oracle' else set())
+
+
+class Params(NamedTuple):
+  """What is trained, and the centre [H], which is set."""
+
+  net: Any
+  centre: Any
+
+
+def make(config: Config) -> base.Detector:
+  """Returns the detector; see `base.Detector` for its functions."""
+  import jax
+  import jax.numpy as jnp
+  import optax
+
+  from metalog_jax.meta import mesh, outer
+  from metalog_jax.nets import grid
+  from metalog_jax.nets import logtad as nets
+
+  net = nets.Network(config.hidden, config.layers, config.dropout, config.alpha)
+  learner = net.clone(train=True)
+  optimizer = optax.chain(
+    optax.add_decayed_weights(config.weight_decay, Params(True, False)),
+    optax.adam(config.lr),
+  )
+  devices = mesh.make()
+  represent = lambda params, batch: net.apply({'params': params.net}, batch)[0]
+
+  def loss(params, sides, key):
+    return objective(learner, params, sides, key, config.centre_weight, mesh.ROWS)
+
+  train = supervised.make_step(loss, optimizer, devices)
+
+  def recentre(state, tasks):
+    sides = jax.tree.map(lambda x: x[0], tasks.support).batch
+    add = lambda x: jax.lax.pmean(jax.lax.psum(x, mesh.ROWS), mesh.TASKS)
+    total = add(sum(s.weights @ represent(state.params, s) for s in sides))
+    centre = total / add(sum(s.weights.sum() for s in sides))
+    margin = config.centre_margin
+    centre = jnp.where(
+      jnp.abs(centre) < margin, jnp.where(centre < 0, -margin, margin), centre
+    )
+    params = Params(state.params.net, centre)
+    return state._replace(params=params), {'centre': jnp.linalg.norm(centre)}
+
+  move = mesh.shard(recentre, devices)
+
+  def init(key, transfer):
+    example = supervised.example(supervised.dim(transfer))
+    params = Params(jax.jit(net.init)(key, example)['params'], jnp.zeros(config.hidden))
+    return mesh.replicate(outer.init_state(params, optimizer), devices)
+
+  def score(state, batch):
+    apart = represent(state.params, batch) - state.params.centre
+    return jnp.linalg.norm(apart, axis=-1)
+
+  def explain(state, batch):
+    states = net.apply({'params': state.params.net}, batch, method='states')
+    apart = jnp.linalg.norm(states - state.params.centre, axis=-1)
+    return (apart + 1e-9) * grid.mask(batch)
+
+  return base.Detector(
+    init=init,
+    batches=lambda transfer, seed: stream(config, transfer, seed, devices.size),
+    put=lambda task: mesh.put(task, devices),
+    # A task's form tells whether it trains or sets the centre.
+    step=lambda state, task: (move if task.query == () else train)(state, task),
+    score=score,
+    explain=explain,
+    collapse=config.collapse,
+    max_events=config.max_events,
+    patience=0,
+    threshold=lambda state, transfer, scores: radius(config, transfer, scores),
+    selects=False,
+  )
+
+
+def objective(learner, params: Params, sides, key, weight: float, axis=None):
+  """weight Σ mean_j (z_j - c_j)² + CE(domain), over sessions of both sides.
+
+  Args:
+    learner: the network. sides: batches of the sources and of the target.
+    axis: name of the mesh axis that the batches' rows are dealt along.
+  """
+  import jax
+
+  from metalog_jax.nets import losses
+
+  centre = jax.lax.stop_gradient(params.centre)
+  add = (lambda x: jax.lax.psum(x, axis)) if axis else lambda x: x
+  total, domain, count = 0.0, 0.0, 0.0
+  for number, side in enumerate(sides):
+    rngs = {'dropout': jax.random.fold_in(key, number)}
+    z, logits = learner.apply({'params': params.net}, side, rngs=rngs)
+    total += add(side.weights @ ((z - centre) ** 2).mean(-1))
+    own = add(side.weights.sum())
+    labels = 0 * side.labels + number
+    domain += own * losses.cross_entropy(logits, labels, side.weights, axis)
+    count += own
+  return weight * total + domain / count
+
+
+def stream(
+  config: Config, transfer: types.Transfer, seed: int, devices: int = 1
+) -> base.Stream:
+  """Normal sessions of a source and of the target in every step.
+
+  The first step of each of the first epochs sets the centre: a task's support.
+
+  Raises:
+    ValueError: there is no source or no target, or none of its sessions is normal.
+  """
+  if transfer.target is None or not transfer.sources:
+    raise ValueError('logtad needs normal sessions of --source and --target: give both')
+  *others, target = (
+    pool._replace(anomalies=np.zeros(0, np.int64))
+    for pool in supervised.wholes(supervised.chosen(transfer, 'both'), config)
+  )
+  others = [pool for pool in others if pool.size]
+  if not others or not target.size:
+    raise ValueError('logtad needs normal sessions of both sides: raise the budgets')
+  half = -(-config.batch // 2)
+  width = max(len(pool.vectors) for pool in others)
+  others = [p._replace(vectors=pools.pad_rows(p.vectors, width)) for p in others]
+  sampler = pools.Sampler(half, 0.0, seed, devices=devices)
+  rooms, target_rooms = sampler.rooms(others), sampler.rooms([target])
+  turns = supervised.Turns(tuple(-(-pool.size // half) for pool in others), seed)
+  per_epoch = max(turns.per_epoch, -(-target.size // half)) + 1
+
+  def draw(step: int) -> types.Task:
+    which, number = turns.at(step)
+    sides = (
+      supervised.first_of(sampler.batches([others[which]], number, rooms)),
+      supervised.first_of(sampler.batches([target], step, target_rooms)),
+    )
+    task = supervised.task(sides, seed, step, devices)
+    epoch, place = divmod(step, per_epoch)
+    if place == 0 and epoch < config.centre_epochs:
+      return types.Task(task.query, ())
+    return task
+
+  return base.Stream(config.epochs * per_epoch, draw)
+
+
+def radius(config: Config, transfer: types.Transfer, scores) -> tuple[float, str]:
+  """The distance beyond which a session is anomalous, and where it comes from."""
+  labels = transfer.target.sessions.labels
+  distances = scores(transfer.target)
+  normal, anomalous = distances[labels == 0], distances[labels == 1]
+  if config.radius == 'normals':
+    cut = np.quantile(normal, config.quantile, method='inverted_cdf')
+    return float(cut), 'target_normals'
+  if not len(anomalous):
+    raise ValueError('no anomaly for --logtad.radius=oracle: raise --target_anomalies')
+  cuts = np.linspace(normal.mean(), anomalous.mean(), 100)
+  area = [np.mean(normal <= cut) + np.mean(anomalous > cut) for cut in cuts]
+  return float(cuts[int(np.argmax(area))]), 'oracle'

@@ -1,0 +1,88 @@
+"""NeuralLog: a transformer encoder over what the messages say, without event numbers.
+
+References:
+  Le and Zhang, Log-based anomaly detection without log parsing, ASE 2021.
+Differs from the released code:
+  A System folder holds templates and no messages, so that it reads the templates'
+  text, whose variable parts a parser has taken out, and so have severity words, which
+  are a strong hint on BGL. Vectors are those of `embedding`, by default weighed word
+  vectors in place of BERT's. Sessions in place of windows of 20; padding is neither
+  attended to nor averaged over. The release counts the steps of its warm-up in
+  sessions where it means batches; here it is a number of steps, and the rate stays.
+"""
+
+import dataclasses
+from typing import Literal
+
+from metalog_jax import flags
+from metalog_jax.detectors import base, supervised
+from metalog_jax.embeddings import gcse, sources
+
+NEEDS = supervised.needs('target')
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Settings of NeuralLog."""
+
+  embedding: sources.Config = gcse.Embedding()
+  learn_from: Literal['target', 'sources', 'both'] = flags.field(
+    'target', 'whose labels are learned from'
+  )
+  heads: int = flags.field(12, 'attention heads')
+  size: int = flags.field(0, 'units of each head; 0: as many as a vector has')
+  hidden: int = flags.field(2048, 'units of the feed-forward layer')
+  dense: int = flags.field(32, 'units of the layer before the logits')
+  dropout: float = flags.field(0.1, 'share dropped while training')
+  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
+  max_events: int = flags.field(75, 'events of a session that are read')
+  batch: int = flags.field(256, 'sessions in a batch')
+  anomaly_share: float = flags.field(
+    1 / 6, 'share of anomalies in a batch: the release has 5 normals to one anomaly'
+  )
+  lr: float = flags.field(3e-4, 'learning rate of AdamW')
+  warmup: int = flags.field(100, 'steps in which the rate grows (our choice)')
+  weight_decay: float = flags.field(0.01, 'decay of the weight matrices')
+  epochs: int = flags.field(10, 'passes over the labelled sessions')
+  patience: int = flags.field(
+    0, 'stop after so many validations without a better one; 0: never'
+  )
+
+
+PRESETS = {
+  'default': Config(),
+  'zero_shot': Config(learn_from='sources'),
+  'pooled': Config(learn_from='both'),
+}
+
+
+def needs(config: Config) -> frozenset[str]:
+  """The labels of the systems that are learned from."""
+  return supervised.needs(config.learn_from)
+
+
+def make(config: Config) -> base.Detector:
+  """Returns the detector; see `base.Detector` for its functions."""
+  import jax
+  import optax
+
+  from metalog_jax.nets import transformer
+
+  def batches_of(transfer, seed, devices):
+    systems = supervised.chosen(transfer, config.learn_from)
+    read = supervised.wholes(systems, config)
+    return supervised.stream(read, config, seed, devices, config.epochs)
+
+  net = transformer.Network(
+    config.heads, config.size, config.hidden, config.dense, config.dropout
+  )
+  rate = optax.linear_schedule(0.0, config.lr, max(config.warmup, 1))
+  matrices = lambda params: jax.tree.map(lambda x: x.ndim > 1, params)
+  optimizer = optax.adamw(rate, weight_decay=config.weight_decay, mask=matrices)
+  return supervised.make(
+    net,
+    optimizer,
+    config,
+    batches_of,
+    note='read the text of templates: a System folder holds no raw messages',
+  )

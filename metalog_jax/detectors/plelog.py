@@ -1,0 +1,85 @@
+"""PLELog: labels estimated from clusters, then a GRU with attention on them.
+
+References:
+  Yang et al., Semi-supervised log-based anomaly detection via probabilistic label
+  estimation, ICSE 2021; the network and label estimation that MetaLog's code builds on.
+Differs from the released code:
+  States do not depend on padding or on what else is in a batch. Clusters are
+  computed on the different sessions with their multiplicities, exactly (the release
+  takes an approximate spanning tree). There are no more independent components than
+  directions. The last epoch counts; the release keeps the best by F1 on labelled
+  validation sessions. The sessions that are clustered are all of the training part,
+  those beyond the budgets without a label; MetaLog's budgets drop those.
+"""
+
+import dataclasses
+from typing import Literal
+
+from metalog_jax import flags
+from metalog_jax.detectors import base, batches, pseudo_labels, supervised
+from metalog_jax.embeddings import gcse, sources
+
+NEEDS = frozenset({base.TARGET_NORMALS})
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Settings of PLELog."""
+
+  embedding: sources.Config = gcse.Embedding()
+  learn_from: Literal['target', 'sources', 'both'] = flags.field(
+    'target', 'whose sessions are learned from'
+  )
+  labels: pseudo_labels.Options = pseudo_labels.Options()
+  hidden: int = flags.field(100, 'hidden units of each GRU layer and direction')
+  layers: int = flags.field(2, 'GRU layers')
+  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
+  max_events: int = flags.field(96, 'events of a session that are read')
+  batch: int = flags.field(100, 'sessions in a batch')
+  lr: float = flags.field(2e-3, 'learning rate of Adam')
+  adam_b2: float = flags.field(0.9, 'second-moment decay of Adam')
+  adam_eps: float = flags.field(1e-12, 'epsilon of Adam')
+  lr_decay: float = flags.field(0.75, 'rate times this every 1000 steps')
+  clip: float = flags.field(1.0, 'norm that gradients are cut to')
+  epochs: int = flags.field(5, 'passes over the sessions')
+  patience: int = flags.field(0, 'not used: nothing is selected')
+
+
+PRESETS = {
+  'default': Config(),
+  'zero_shot': Config(learn_from='sources'),
+  'released': Config(
+    embedding=gcse.Embedding(variant='reference', idf='per_system'),
+    collapse=0,
+    max_events=500,
+  ),
+}
+
+
+def needs(config: Config) -> frozenset[str]:
+  """Normal sessions of the target; of the sources, labels come as one."""
+  return supervised.needs(config.learn_from) - {base.TARGET_ANOMALIES}
+
+
+def make(config: Config) -> base.Detector:
+  """Returns the detector; see `base.Detector` for its functions."""
+  import optax
+
+  from metalog_jax.nets import metalog as nets
+
+  rate = optax.exponential_decay(config.lr, 1000, config.lr_decay, staircase=True)
+  optimizer = optax.chain(
+    optax.clip_by_global_norm(config.clip),
+    optax.adam(rate, b2=config.adam_b2, eps=config.adam_eps),
+  )
+
+  def batches_of(transfer, seed, devices):
+    systems = []
+    for i, data in enumerate(supervised.chosen(transfer, config.learn_from)):
+      seqs = batches.sequences(data.sessions, config.collapse, config.max_events)
+      pool = pseudo_labels.pool(data, seqs, config.labels, seed)
+      systems.append(pool._replace(number=i))
+    return supervised.stream(systems, config, seed, devices, config.epochs)
+
+  net = nets.RELEASED.clone(hidden=config.hidden, layers=config.layers)
+  return supervised.make(net, optimizer, config, batches_of, selects=False)
