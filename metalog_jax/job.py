@@ -1,24 +1,16 @@
 """One run: from System folders to a run folder. What `experiments.train` does."""
 
 import dataclasses
-import importlib.metadata
 import json
-import os
 import pathlib
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-import metalog_jax
-from metalog_jax import checkpoints, model, run, transfer, types
-from metalog_jax.detectors import base, floors, registry
+from metalog_jax import checkpoints, model, outcome, run, transfer
+from metalog_jax.detectors import base, registry
 from metalog_jax.evaluation import metrics, scoring, thresholds
 from metalog_jax.logs import store
 from metalog_jax.meta import costs
@@ -135,7 +127,10 @@ def _adapt(job: Job, detector: base.Detector, problem, fitted, workdir, scorer):
     rounds.append({name: int(mask.sum()) for name, mask in counts.items()})
   before = {}
   for name, data in problem.tests.items():
-    scores, learned = scorer.scores(fitted.state, data), _learned(job, problem, name)
+    scores, learned = (
+      scorer.scores(fitted.state, data),
+      outcome.learned(job, problem, name),
+    )
     before[name] = metrics.by_kind(data.sessions, scores, 0.5, learned)
   return state, report | {'pseudo_labels': rounds, 'before': before}
 
@@ -173,27 +168,27 @@ def _finish(job, detector, problem, scorer, fitted, workdir, gradient) -> dict:
     name: _threshold(job, detector, scorer, fitted.state, problem, scores[name])
     for name in scores
   }
-  result = _result(job, problem, fitted, scores, found, seconds)
+  result = outcome.result(job, problem, fitted, scores, found, seconds)
   result['gradient'] = gradient
   result['adaptation'] = adaptation
   if detector.note:
     result['note'] = detector.note
-  _write_scores(workdir / 'scores.parquet', problem.tests, scores)
+  outcome.write_scores(workdir / 'scores.parquet', problem.tests, scores)
   explained = {}
   for name, data in problem.tests.items():
-    templates = store.load(_folder(job, name)).templates
+    templates = store.load(outcome.folder(job, name)).templates
     explained[name] = scoring.explain(
       scorer, fitted.state, data, templates, scores[name], found[name][0]
     )
-  _write_json(workdir / 'explained.json', explained)
+  outcome.write_json(workdir / 'explained.json', explained)
   model.save_known(workdir, problem.known)
   if job.data.target:
     texts = store.load(job.data.target).templates
     model.save(
       workdir, pathlib.Path(job.data.target), texts, problem.labelled.target.vectors
     )
-  _write_json(workdir / 'environment.json', environment())
-  _write_json(workdir / 'result.json', result)
+  outcome.write_json(workdir / 'environment.json', outcome.environment())
+  outcome.write_json(workdir / 'result.json', result)
   return result
 
 
@@ -207,75 +202,11 @@ def _threshold(job: Job, detector, scorer, state, problem, scores) -> tuple[floa
   return 0.5, 'fixed'
 
 
-def _result(job, problem, fitted, scores, found, seconds) -> dict:
-  labelled, data = problem.labelled, job.data
-  num = sum(len(s) for s in scores.values())
-  seen = {
-    'source': _classes(labelled.sources),
-    'target': _classes([labelled.target] if labelled.target else []),
-  }
-  tests = {}
-  for name, test in problem.tests.items():
-    mine = _learned(job, problem, name)
-    tests[name] = metrics.by_kind(test.sessions, scores[name], found[name][0], mine)
-    tests[name]['threshold_from'] = found[name][1]
-    target = labelled.target if mine is not None else None
-    tests[name]['floors'] = {
-      floor: metrics.by_kind(test.sessions, s, threshold, mine)
-      for floor, (s, threshold) in floors.scores(target, test, labelled.sources).items()
-    }
-  return {
-    'detector': job.detector,
-    'preset': job.preset,
-    'order': getattr(job.method, 'order', None),
-    'seed': data.seed,
-    'source': [pathlib.Path(s).name for s in data.source],
-    'target': pathlib.Path(data.target).name or None,
-    'labels_seen': seen,
-    'test': tests,
-    'steps': fitted.steps,
-    'best_step': fitted.best_step,
-    'split': data.split,
-    'simulated': problem.simulated,
-    'audit': problem.audit,
-    'coverage': problem.coverage,
-    'fit': problem.fit,
-    'seconds': {
-      'prepare': problem.prepare_seconds,
-      'setup': fitted.setup_seconds,
-      'compile': fitted.compile_seconds,
-      'train': fitted.seconds,
-      'test': seconds,
-    },
-    'test_ms_per_session': 1e3 * seconds / max(num, 1),
-  }
-
-
-def _learned(job: Job, problem, name: str) -> types.Sessions | None:
-  """The labelled sessions of the system that the test set `name` is of, if a target."""
-  target = problem.labelled.target
-  if target is None or _folder(job, name) != job.data.target:
-    return None
-  return target.sessions.take(np.flatnonzero(target.sessions.labels >= 0))
-
-
-def _classes(datasets) -> dict[str, int]:
-  labels = np.concatenate([d.sessions.labels for d in datasets] or [np.zeros(0)])
-  return {'normal': int(np.sum(labels == 0)), 'anomalous': int(np.sum(labels == 1))}
-
-
-def _folder(job: Job, name: str) -> str:
-  """The System folder of the test set `name`."""
-  if name == 'rest':
-    return job.data.target
-  return next(t for t in job.data.test if pathlib.Path(t).name == name)
-
-
 def _claim(workdir: pathlib.Path, job: Job) -> None:
   """Writes config.json, or checks that the one there is this job's."""
   path, mine = workdir / 'config.json', json.loads(json.dumps(dataclasses.asdict(job)))
   if not path.exists():
-    _write_json(path, mine)
+    outcome.write_json(path, mine)
     return
   theirs = json.loads(path.read_text())
   changed = sorted(k for k in {**mine, **theirs} if mine.get(k) != theirs.get(k))
@@ -284,54 +215,3 @@ def _claim(workdir: pathlib.Path, job: Job) -> None:
       f'{workdir} holds a run with other settings ({", ".join(changed)}): give another '
       '--workdir, or --overwrite'
     )
-
-
-def environment() -> dict[str, Any]:
-  """Versions, devices and the commit that a run was made with."""
-  names = (
-    'jax',
-    'jaxlib',
-    'flax',
-    'optax',
-    'numpy',
-    'orbax-checkpoint',
-    'drain3',
-    'gensim',
-    'scikit-learn',
-  )
-  versions = {name: importlib.metadata.version(name) for name in names}
-  git = subprocess.run(
-    ['git', 'rev-parse', 'HEAD'],
-    capture_output=True,
-    text=True,
-    cwd=pathlib.Path(__file__).parent,
-  )
-  return {
-    'metalog_jax': metalog_jax.__version__,
-    'python': platform.python_version(),
-    'versions': versions,
-    'devices': [str(d) for d in jax.devices()],
-    'machine': platform.machine(),
-    'commit': git.stdout.strip() or None,
-  }
-
-
-def _write_scores(path: pathlib.Path, tests: dict[str, types.Dataset], scores) -> None:
-  joined = lambda parts: np.concatenate([*parts, []] if not parts else parts)
-  columns = {
-    'system': joined([[n] * len(s) for n, s in scores.items()]),
-    'session_id': joined([tests[n].sessions.ids for n in scores]).astype(str),
-    'label': joined([tests[n].sessions.labels for n in scores]),
-    'score': joined(list(scores.values())),
-  }
-  temporary = path.with_name(path.name + '.tmp')
-  pq.write_table(
-    pa.table({k: pa.array(v.tolist()) for k, v in columns.items()}), temporary
-  )
-  os.replace(temporary, path)
-
-
-def _write_json(path: pathlib.Path, value: Any) -> None:
-  temporary = path.with_name(path.name + '.tmp')
-  temporary.write_text(json.dumps(value, indent=1) + '\n')
-  os.replace(temporary, path)

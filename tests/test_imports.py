@@ -20,7 +20,7 @@ LEVELS = [
   ['evaluation'],
   ['metrics_file', 'checkpoints', 'transfer'],
   ['run'],
-  ['model'],
+  ['model', 'outcome'],
   ['job', 'detect'],
   ['experiments'],
 ]

@@ -51,3 +51,21 @@ def get(name: str) -> Module:
 def needs(module: Module, config: Any) -> frozenset[str]:
   """The labels that the detector may see with these settings; see `base.blind`."""
   return module.needs(config) if hasattr(module, 'needs') else module.NEEDS
+
+
+def table() -> str:
+  """The detectors as Markdown: what README.md holds."""
+  lines = [
+    '| detector | what it is | labels it may see | presets |',
+    '|---|---|---|---|',
+  ]
+  for name, module in DETECTORS.items():
+    what = module.__doc__.splitlines()[0].rstrip('.')
+    labels = ', '.join(sorted(label.replace('_', ' ') for label in module.NEEDS))
+    presets = ', '.join(f'`{preset}`' for preset in module.PRESETS)
+    lines.append(f'| `{name}` | {what} | {labels or "none"} | {presets} |')
+  return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+  print(table())

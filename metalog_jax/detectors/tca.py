@@ -53,6 +53,7 @@ def before(module: Any, name: str) -> SimpleNamespace:
 
   Config.__doc__ = f'Settings of TCA before {name}.'
   return SimpleNamespace(
+    __doc__=f'{name} behind TCA: on event vectors in a space where systems look alike.',
     Config=Config,
     PRESETS={'default': Config()},
     NEEDS=frozenset({base.SOURCE_LABELS}),
