@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 
 Order = Literal['second', 'first']
 Gradient = Literal[
@@ -140,16 +141,24 @@ def mean_loss(loss_fn: Callable, gradient: Gradient) -> Callable[[Any, Any], jax
   """
 
   def mean(params, batches):
-    loss = lambda batch: loss_fn(params, batch)
-    if are_in_turn():
-      return jax.lax.map(loss, batches).mean()
-    return jax.vmap(loss)(batches).mean()
+    return jax.vmap(loss_fn, in_axes=(None, 0))(params, batches).mean()
+
+  def in_turn(params, batches):
+    """(the mean, its gradient), with the memory of one batch."""
+
+    def add(total, batch):
+      value, grads = jax.value_and_grad(loss_fn)(params, batch)
+      return jax.tree.map(jnp.add, total, grads), value
+
+    start = jax.tree.map(jnp.zeros_like, params)
+    total, values = jax.lax.scan(add, start, batches)
+    return values.mean(), jax.tree.map(lambda x: x / len(values), total)
 
   if gradient in PLAIN:
     return mean
   eager = jax.custom_vjp(mean)
   eager.defvjp(
-    jax.value_and_grad(mean),
+    in_turn if are_in_turn() else jax.value_and_grad(mean),
     lambda grads, v: (jax.tree.map(lambda g: g * v, grads), None),
   )
   return eager
