@@ -4,21 +4,19 @@ In every epoch one Adam goes through the sources, then another through the targe
 β times the rate on β times the loss. There is no inner loop and no meta-gradient.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from metalog_jax.detectors import base, phases, supervised
+from metalog_jax.detectors import base, parts, phases, supervised
 
 CLIP = 1.0  # norm that gradients are cut to
 
 
-def make(net: Any, adam: Any, config: Any, pools_of: Callable) -> base.Detector:
+def make(net: Any, adam: Any, config: Any) -> base.Detector:
   """Returns the detector.
 
   Args:
     net: of two logits; adam: the optimizer of the sources.
     config: MetaLog's.
-    pools_of: (transfer, seed) -> the pools of the sources, and that of the target.
   """
   import optax
 
@@ -39,12 +37,12 @@ def make(net: Any, adam: Any, config: Any, pools_of: Callable) -> base.Detector:
     return loss
 
   def batches_of(transfer, seed, devices):
-    support, query = pools_of(transfer, seed)
-    parts = (
+    support, query = parts.pools_of(config, transfer, seed)
+    both_sides = (
       supervised.stream(pools, config, seed, devices, config.epochs)
       for pools in (support, [query])
     )
-    return phases.stream(*parts, config.epochs)
+    return phases.stream(*both_sides, config.epochs)
 
   return supervised.make(
     net,

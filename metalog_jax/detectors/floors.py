@@ -35,6 +35,8 @@ class Labelled(NamedTuple):
 
 
 class Floor(NamedTuple):
+  """A simple method that every detector is held against."""
+
   fit_score: Callable  # (labelled, test counts) -> scores [U], threshold
   needs_anomalies: bool
 

@@ -15,7 +15,7 @@ import math
 from typing import Literal
 
 from metalog_jax import flags, types
-from metalog_jax.detectors import base
+from metalog_jax.detectors import base, supervised
 from metalog_jax.embeddings import gcse, sources
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
@@ -99,7 +99,6 @@ PRESETS = {
 def make(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
   import jax  # here, so that flags can be read without waiting for jax
-  import jax.numpy as jnp
   import optax
 
   from metalog_jax.meta import mesh, outer, rules
@@ -119,12 +118,8 @@ def make(config: Config) -> base.Detector:
     return losses.cross_entropy(logits, batch.labels, batch.weights, axis)
 
   def init(key, transfer):
-    data = transfer.target or transfer.sources[0]
-    nothing = jnp.zeros((1, 1), jnp.int32)
-    example = types.Batch(
-      jnp.zeros((1, data.vectors.shape[1])), nothing, nothing, jnp.zeros(1), jnp.ones(1)
-    )
-    params = net.init(key, example)['params']
+    example = supervised.example(supervised.dim(transfer))
+    params = jax.jit(net.init)(key, example)['params']
     if config.rates != 'fixed':
       steps = config.inner_steps if config.rates == 'step' else 1
       each = 'entry' if config.rates == 'entry' else 'leaf'

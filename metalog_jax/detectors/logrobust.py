@@ -15,7 +15,7 @@ import dataclasses
 from typing import Literal
 
 from metalog_jax import flags
-from metalog_jax.detectors import supervised
+from metalog_jax.detectors import base, supervised
 from metalog_jax.embeddings import gcse, sources
 
 NEEDS = supervised.needs('target')
@@ -57,16 +57,13 @@ def needs(config: Config) -> frozenset[str]:
   return supervised.needs(config.learn_from)
 
 
-def make(config: Config):
+def make(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
   import optax
 
   from metalog_jax.nets import logrobust as nets
 
-  def batches_of(transfer, seed, devices):
-    systems = supervised.chosen(transfer, config.learn_from)
-    read = supervised.wholes(systems, config)
-    return supervised.stream(read, config, seed, devices, config.epochs)
-
   net = nets.Network(config.hidden, config.dropout)
-  return supervised.make(net, optax.adam(config.lr), config, batches_of)
+  return supervised.make(
+    net, optax.adam(config.lr), config, supervised.batches_of(config)
+  )

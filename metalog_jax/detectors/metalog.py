@@ -16,16 +16,14 @@ Differs from the released code:
 import dataclasses
 from typing import Literal
 
-import numpy as np
-
-from metalog_jax import flags, types
+from metalog_jax import flags
 from metalog_jax.detectors import (
   alternating,
   base,
-  batches,
-  pools,
+  parts,
   pseudo_labels,
   released,
+  supervised,
 )
 from metalog_jax.embeddings import gcse, sources
 
@@ -182,16 +180,13 @@ def needs(config: Config) -> frozenset[str]:
 def make(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
   import jax  # here, so that flags can be read without waiting for jax
-  import jax.numpy as jnp
 
-  from metalog_jax.detectors import adaptation
   from metalog_jax.meta import mesh, outer
   from metalog_jax.nets import losses
 
   net, optimizer, meta = _network(config), _optimizer(config), _objective(config)
   if config.alternate:
-    pools_of = lambda transfer, seed: _pools(config, transfer, seed)
-    return alternating.make(net, optimizer, config, pools_of)
+    return alternating.make(net, optimizer, config)
   devices = mesh.make()
 
   def loss(params, batch, axis=mesh.ROWS):
@@ -201,15 +196,7 @@ def make(config: Config) -> base.Detector:
     return losses.cross_entropy(logits, batch.labels, batch.weights, axis)
 
   def init(key, transfer):
-    data = transfer.target or transfer.sources[0]
-    dim = data.vectors.shape[1]
-    example = types.Batch(
-      jnp.zeros((1, dim)),
-      jnp.zeros((1, 1), jnp.int32),
-      jnp.zeros((1, 1), jnp.int32),
-      jnp.zeros(1),
-      jnp.ones(1),
-    )
+    example = supervised.example(supervised.dim(transfer))
     start = jax.jit(net.init)  # as a whole, to be kept compiled
     params = start(key, example)['params']
     if config.random_attention:
@@ -224,19 +211,12 @@ def make(config: Config) -> base.Detector:
   def score(state, batch):
     return probability(state.params, batch)
 
-  settings = adaptation.Settings(ADAPT_STEPS, config.collapse, config.max_events)
-  descend = adaptation.make(lambda p, b: loss(p, b, None), probability, meta, settings)
-
-  def adapt(state, transfer, seed, **how):
-    params, report = descend(mesh.local(state.params), transfer, seed, **how)
-    return state._replace(params=mesh.replicate(params, devices)), report
-
   def explain(state, batch):
     return net.apply({'params': state.params}, batch, method='attend')[1]
 
   return base.Detector(
     init=init,
-    batches=lambda transfer, seed: stream(config, transfer, seed, devices.size),
+    batches=lambda transfer, seed: parts.stream(config, transfer, seed, devices.size),
     put=lambda task: mesh.put(task, devices),
     step=outer.make_meta_step(loss, optimizer, meta, devices),
     score=score,
@@ -246,7 +226,7 @@ def make(config: Config) -> base.Detector:
     patience=config.patience,
     way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
     objective=(loss, meta),
-    adapt=adapt,
+    adapt=_adaptation(config, meta, loss, probability, devices),
     selects=not config.estimated_labels,
   )
 
@@ -293,72 +273,17 @@ def _objective(config: Config):
   )
 
 
-def stream(
-  config: Config, transfer: types.Transfer, seed: int, devices: int = 1
-) -> base.Stream:
-  """Algorithm 1: each source in `parts`, `inner_steps` of them drawn per epoch,
-  one batch of each and one of the target in every meta-step.
+def _adaptation(config: Config, meta, loss, probability, devices):
+  """adapt(state, transfer, seed) -> (state, report): see `adaptation.make`."""
+  from metalog_jax.detectors import adaptation
+  from metalog_jax.meta import mesh
 
-  With no target (zero-shot), the last source stands for it; where there is only
-  one source, its last part does. Leaves are [1 task, devices, ...].
-  """
-  import jax
+  settings = adaptation.Settings(ADAPT_STEPS, config.collapse, config.max_events)
+  alone = lambda params, batch: loss(params, batch, None)
+  descend = adaptation.make(alone, probability, meta, settings)
 
-  support, query = _pools(config, transfer, seed)
-  per_epoch = max(-(-pool.size // config.batch) for pool in support or [query])
-  if config.parts == 1:  # the released epoch ends when both sides have been read
-    per_epoch = max(per_epoch, -(-query.size // config.batch))
-  merge = config.share != 'nothing'
-  sampler = pools.Sampler(config.batch, config.anomaly_share, seed, merge, devices)
-  support_rooms = sampler.rooms(support) if support else []
-  query_rooms = sampler.rooms([query])
+  def adapt(state, transfer, seed, **how):
+    params, report = descend(mesh.local(state.params), transfer, seed, **how)
+    return state._replace(params=mesh.replicate(params, devices)), report
 
-  def draw(step: int) -> types.Task:
-    target = sampler.batches([query], step, query_rooms)
-    target = jax.tree.map(lambda x: x[:, 0], target)
-    if config.random_attention:
-      target = released.Copied(target)
-    if not support:
-      return pools.stack([types.Task((), target)])
-    rng = np.random.default_rng([seed, 1, step // per_epoch])
-    chosen = rng.choice(
-      len(support), config.inner_steps, replace=len(support) < config.inner_steps
-    )
-    parts = sampler.batches([support[i] for i in chosen], step, support_rooms)
-    return pools.stack([types.Task(parts, target)])  # one task a step
-
-  return base.Stream(config.steps or config.epochs * per_epoch, draw)
-
-
-def _pools(
-  config: Config, transfer: types.Transfer, seed: int
-) -> tuple[list[pools.Pool], pools.Pool]:
-  """(the parts of the sources, what stands for the target)."""
-
-  def read(data: types.Dataset) -> batches.Sequences:
-    shared = config.share == 'prefixes' and not config.bidirectional
-    return batches.sequences(data.sessions, config.collapse, config.max_events, shared)
-
-  def cut(sources) -> list[pools.Pool]:
-    return [
-      pool
-      for source in sources
-      for pool in pools.parts(source, read(source), config.parts, seed)
-    ]
-
-  if config.wrong_rows:
-    transfer = released.wrong_rows(transfer)
-  sources, target = transfer.sources, transfer.target
-  if target is not None:
-    if config.inner_steps and not sources:
-      raise ValueError(
-        'there is no --source to learn from: give one, or --preset=target_only'
-      )
-    support = cut(sources) if config.inner_steps else []
-    if config.estimated_labels:
-      return support, pseudo_labels.pool(target, read(target), config.labels, seed)
-    return support, pools.whole(target, read(target))
-  if len(sources) > 1:
-    return cut(sources[:-1]), pools.whole(sources[-1], read(sources[-1]))
-  *support, query = cut(sources)
-  return support or [query], query
+  return adapt

@@ -68,11 +68,6 @@ def make(config: Config) -> base.Detector:
 
   from metalog_jax.nets import transformer
 
-  def batches_of(transfer, seed, devices):
-    systems = supervised.chosen(transfer, config.learn_from)
-    read = supervised.wholes(systems, config)
-    return supervised.stream(read, config, seed, devices, config.epochs)
-
   net = transformer.Network(
     config.heads, config.size, config.hidden, config.dense, config.dropout
   )
@@ -83,6 +78,6 @@ def make(config: Config) -> base.Detector:
     net,
     optimizer,
     config,
-    batches_of,
+    supervised.batches_of(config),
     note='read the text of templates: a System folder holds no raw messages',
   )

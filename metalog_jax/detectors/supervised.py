@@ -108,6 +108,16 @@ def stream(
   return base.Stream(epochs * turns.per_epoch, draw)
 
 
+def batches_of(config: Any) -> Callable:
+  """(transfer, seed, devices) -> Stream of the labels in `config.learn_from`."""
+
+  def made(transfer: types.Transfer, seed: int, devices: int) -> base.Stream:
+    systems = wholes(chosen(transfer, config.learn_from), config)
+    return stream(systems, config, seed, devices, config.epochs)
+
+  return made
+
+
 class Turns(NamedTuple):
   """Whose batch a step reads: in every epoch each system's, in random order."""
 

@@ -13,6 +13,7 @@ Rows = list[tuple[str, str]]
 
 
 def table(rows: Rows) -> blocks.Table:
+  """Names and values, without a head."""
   return blocks.Table(('', ''), rows, words=2)
 
 

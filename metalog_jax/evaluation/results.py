@@ -47,6 +47,7 @@ def value(
 
 
 def spread(values: Iterable[float | None]) -> Value:
+  """Mean and sample standard deviation of what is known; NaN where there is none."""
   known = [float(v) for v in values if v is not None and not math.isnan(v)]
   if not known:
     return Value(math.nan)
@@ -89,6 +90,7 @@ def beats(floor: Value, detector: Value) -> bool:
 
 
 def is_simulated(result: Result) -> bool:
+  """Whether any system of the run is simulated."""
   return bool(result.get('simulated'))
 
 

@@ -43,6 +43,7 @@ def title(result: results.Result) -> blocks.Title:
 
 
 def simulated_warning(found: list[results.Result]) -> str:
+  """What a reader of runs on simulated logs is told first; empty if none is."""
   names = dict.fromkeys(name for of in found for name in of.get('simulated') or [])
   if not names:
     return ''

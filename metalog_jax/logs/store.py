@@ -136,6 +136,7 @@ def to_arrow(sessions: types.Sessions, lines: np.ndarray | None = None) -> pa.Ta
 
 
 def from_arrow(table: pa.Table) -> types.Sessions:
+  """The sessions that `to_arrow` made a table of."""
   events, offsets = _ragged(table['events'])
   return types.Sessions(
     ids=np.array(table['session_id'].to_pylist(), object),
@@ -245,6 +246,7 @@ def writer(folder: str | os.PathLike) -> Iterator[Writer]:
 
 
 def is_empty(folder: pathlib.Path) -> bool:
+  """Whether there is such a folder with nothing in it."""
   return folder.is_dir() and not any(folder.iterdir())
 
 

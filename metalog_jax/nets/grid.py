@@ -39,16 +39,6 @@ def link(batch: types.Batch, order: Order) -> Array:
   return jnp.concatenate(parts).astype(batch.vectors.dtype)
 
 
-def before(x: Array, link: Array, order: Order) -> Array:
-  """[N, H] -> [N, H]: what the cell that each one goes on from holds, or zero."""
-  if order == 'tree':
-    return x.at[link.ravel()].get(mode='fill', fill_value=0)
-  rows = link.shape[1]
-  zeros = jnp.zeros_like(x[:rows])
-  parts = [zeros, x[:-rows]] if order == 'forward' else [x[rows:], zeros]
-  return jnp.concatenate(parts) * link.reshape(-1, 1)
-
-
 def down(body: Callable, xs: Any, size: int, link: Array, order: Order) -> Any:
   """Runs body(h [R, size], x [R, ...]) -> (h, y [R, ...]) with the links.
 

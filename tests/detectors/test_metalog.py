@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metalog_jax import run, types
-from metalog_jax.detectors import base, metalog
+from metalog_jax.detectors import base, metalog, parts
 from metalog_jax.evaluation import metrics, scoring
 from metalog_jax.meta import gradients
 from tests import builders
@@ -108,11 +108,11 @@ def test_weights_share_out_every_session(fitted):
 
 
 def test_a_draw_is_a_function_of_seed_and_step(transfer):
-  first, again = (metalog.stream(SMALL, transfer, 3) for _ in range(2))
+  first, again = (parts.stream(SMALL, transfer, 3) for _ in range(2))
   again.draw(0)
   same = jax.tree.map(np.array_equal, first.draw(5), again.draw(5))
   assert all(jax.tree.leaves(same))
-  other = metalog.stream(SMALL, transfer, 4).draw(5)
+  other = parts.stream(SMALL, transfer, 4).draw(5)
   assert not np.array_equal(first.draw(5).support.events, other.support.events)
 
 
@@ -124,7 +124,7 @@ def test_erased_labels_change_nothing(transfer):
   assert np.all(seen[hidden] == -1)
   kept = target.sessions.take(np.flatnonzero(target.sessions.labels >= 0))
   without = transfer._replace(target=target._replace(sessions=kept))
-  a, b = (metalog.stream(SMALL, t, 0).draw(2).query for t in (transfer, without))
+  a, b = (parts.stream(SMALL, t, 0).draw(2).query for t in (transfer, without))
   np.testing.assert_array_equal(
     np.sum(a.weights * a.labels), np.sum(b.weights * b.labels)
   )
@@ -132,9 +132,9 @@ def test_erased_labels_change_nothing(transfer):
 
 def test_zero_shot_learns_from_several_sources(transfer):
   sources = (*transfer.sources, make_system(5, np.arange(5)))
-  task = metalog.stream(SMALL, types.Transfer(sources, None), 0).draw(0)
+  task = parts.stream(SMALL, types.Transfer(sources, None), 0).draw(0)
   assert task.support.labels.shape[:3] == (1, 1, SMALL.inner_steps)
-  one = metalog.stream(SMALL, types.Transfer(sources[:1], None), 0).draw(0)
+  one = parts.stream(SMALL, types.Transfer(sources[:1], None), 0).draw(0)
   assert one.query.weights.sum() == SMALL.batch
 
 
@@ -146,6 +146,6 @@ def test_presets_are_hashable_and_frozen():
 
 def test_a_source_is_needed(transfer):
   with pytest.raises(ValueError, match='--source'):
-    metalog.stream(SMALL, transfer._replace(sources=()), 0)
+    parts.stream(SMALL, transfer._replace(sources=()), 0)
   alone = dataclasses.replace(SMALL, inner_steps=0, source_weight=0.0)
-  assert metalog.stream(alone, transfer._replace(sources=()), 0).draw(0).support == ()
+  assert parts.stream(alone, transfer._replace(sources=()), 0).draw(0).support == ()

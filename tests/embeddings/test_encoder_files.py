@@ -161,7 +161,7 @@ ODD = (
   ' two  spaces <unk> and <s></s> ',
   'Ünïcode 日志 \u200b\ttab',
   '[MASK] [UNK] [SEP]',
-  "it's 10.0.0.1:50010 -> /user/root/_temporary/part-00081.",
+  "it's 10.0.0.1:50010 -> _temporary/part-00081.",
 )
 
 

@@ -56,9 +56,12 @@ def fixture_whole(root) -> pathlib.Path:
 
 
 def test_the_result_tells_of_the_adaptation(whole):
-  told = json.loads((whole / 'result.json').read_text())['adaptation']
+  result = json.loads((whole / 'result.json').read_text())
+  told, rest = result['adaptation'], result['test']['rest']
   assert (told['normal'], told['anomalous'], told['unlabelled']) == (20, 3, 10)
-  assert set(told['before']['rest']) == {'all', 'distinct', 'unseen'}
+  for kind in ('all', 'distinct', 'unseen'):  # the same sessions before and after
+    assert told['before']['rest'][kind]['sessions'] == rest[kind]['sessions']
+  assert rest['unseen']['sessions'] < rest['distinct']['sessions']
   for one in told['pseudo_labels']:
     assert one['right'] <= one['known'] == one['normal'] + one['anomalous'] <= 10
 

@@ -11,27 +11,37 @@ MARK = '▲'  # behind a figure of a floor that is above the detector's
 
 
 class Title(NamedTuple):
+  """The head of the document; the warning stands out."""
+
   text: str
   subtitle: str
   warning: str = ''
 
 
 class Heading(NamedTuple):
+  """The head of a part."""
+
   text: str
   level: int = 2
 
 
 class Text(NamedTuple):
+  """A paragraph."""
+
   text: str
 
 
 class Tile(NamedTuple):
+  """One figure that is to be seen first."""
+
   label: str
   value: str
   note: str = ''
 
 
 class Tiles(NamedTuple):
+  """Figures side by side."""
+
   tiles: Sequence[Tile]
 
 
@@ -56,6 +66,8 @@ class Figure(NamedTuple):
 
 
 class Figures(NamedTuple):
+  """Plots side by side, as far as the page is wide."""
+
   figures: Sequence[Figure]
 
 
@@ -77,6 +89,8 @@ class Gap(NamedTuple):
 
 
 class Session(NamedTuple):
+  """The events of one session, folded together unless `is_open`."""
+
   title: str
   facts: str
   rows: Sequence[Row | Gap]

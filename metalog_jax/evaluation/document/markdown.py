@@ -20,6 +20,7 @@ def render(content: Sequence[Any], images: Collection[str]) -> str:
 
 
 def escape(text: Any) -> str:
+  """Text that Markdown shows as it is."""
   return _SPECIAL.sub(r'\\\1', clean.text(str(text))).replace('&', '&amp;')
 
 

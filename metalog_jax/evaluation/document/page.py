@@ -44,6 +44,7 @@ def render(content: Sequence[Any], images: Images) -> str:
 
 
 def escape(text: Any) -> str:
+  """Text that HTML shows as it is."""
   return html.escape(clean.text(str(text)))
 
 
