@@ -42,6 +42,7 @@ def write(run_folders: Sequence[Path], out: Path) -> pathlib.Path:
     ValueError: a folder is not that of a finished run.
   """
   out = pathlib.Path(out)
+  run_folders = _listed(run_folders)
   runs, content = _content(run_folders)
   images, missing = _draw(content)
   if missing:
@@ -56,10 +57,12 @@ def write(run_folders: Sequence[Path], out: Path) -> pathlib.Path:
   return out / 'report.html'
 
 
+def _listed(run_folders: Sequence[Path] | Path) -> Sequence[Path]:
+  return [run_folders] if isinstance(run_folders, str | os.PathLike) else run_folders
+
+
 def _content(run_folders: Sequence[Path]) -> tuple[list[folder.Run], list[Any]]:
   """All runs, and what the report says of them."""
-  if isinstance(run_folders, str | os.PathLike):
-    run_folders = [run_folders]
   of_sweeps = [path for path in run_folders if sweeps.is_sweep(path)]
   if not of_sweeps:
     runs = _read(run_folders)
@@ -82,6 +85,7 @@ def text(run_folders: Sequence[Path], form: str, kinds=results.KINDS) -> str:
 
   Of sweeps, `markdown` is all tables of their report.
   """
+  run_folders = _listed(run_folders)
   runs, content = _content(run_folders)
   if form == 'csv':
     return _csv(runs)
