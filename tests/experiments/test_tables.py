@@ -1,4 +1,4 @@
-"""The tables of the paper as data: what they quote, and that `train` takes their flags."""
+"""The tables of the paper as data: quotes, and flags that `train` takes."""
 
 import re
 
