@@ -69,10 +69,14 @@ def _list(out: pathlib.Path, found: list[trials.Trial]) -> None:
 
 
 def _report(folders: list[pathlib.Path], out: pathlib.Path) -> None:
+  """Of all that is finished; two sweeps that end at once write it in turn."""
   from metalog_jax.evaluation import report, sweeps
 
-  if any(sweeps.has_results(folder) for folder in folders):
-    _say(f'report: {report.write(folders, folders[0] if len(folders) == 1 else out)}')
+  if not any(sweeps.has_results(folder) for folder in folders):
+    return
+  out = folders[0] if len(folders) == 1 else out
+  with trials.claim(out / '.lock', wait=True):
+    _say(f'report: {report.write(folders, out)}')
 
 
 def _say(text: str) -> None:

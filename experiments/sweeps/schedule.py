@@ -27,7 +27,7 @@ def run(
 
 def _one(out, trial, found, begin: float, say, wait: bool) -> bool:
   """Runs a trial if it is due; False where another process has it."""
-  with trials.claim(out, trial, wait) as lock:
+  with trials.claim(trials.lock_of(out, trial), wait) as lock:
     if lock is None:
       return False
     if trials.is_finished(out, trial) or _failed_since(out, trial, begin):

@@ -78,11 +78,14 @@ def _record(table: tables.Table) -> dict[str, Any]:
   return json.loads(json.dumps(record))
 
 
+def lock_of(out: pathlib.Path, trial: Trial) -> pathlib.Path:
+  return out / 'locks' / trial.name
+
+
 @contextlib.contextmanager
-def claim(out: pathlib.Path, trial: Trial, wait: bool = False) -> Iterator[int | None]:
-  """The descriptor of the trial's lock; None where another process has it."""
-  path = out / 'locks' / trial.name
-  descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+def claim(lock: pathlib.Path, wait: bool = False) -> Iterator[int | None]:
+  """The descriptor of the locked file; None where another process has it."""
+  descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
   try:
     fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
   except BlockingIOError:
