@@ -221,7 +221,7 @@ def test_kills_leave_the_tables_of_real_trials_as_they_were(root, tmp_path):
   took, chance = time.monotonic() - clock, random.Random(1)
   for kill in range(KILLS):
     process = begin('cut')
-    time.sleep(chance.uniform(0.2, took / KILLS))
+    time.sleep(chance.uniform(0.2, took / 4))
     os.killpg(process.pid, signal.SIGKILL) if kill % 2 else process.kill()
     process.wait()
   assert begin('cut').wait() == 0
