@@ -92,11 +92,12 @@ def test_every_trial_runs_once_and_a_second_sweep_has_nothing_to_do(whole):
 
 def test_kills_lose_no_trial_and_run_none_twice(whole, tmp_path, monkeypatch):
   """Half of them kill the sweep alone: the trial that it began lives on."""
-  monkeypatch.setenv('FAKE_SECONDS', str(0.01 * KILLS))
+  monkeypatch.setenv('FAKE_SECONDS', str(0.04 * KILLS))
   chance = random.Random(0)
   for kill in range(KILLS):
     process = start(tmp_path)
     time.sleep(chance.uniform(0.1, 0.9))
+    assert process.poll() is None, 'ended before it could be killed'
     os.killpg(process.pid, signal.SIGKILL) if kill % 2 else process.kill()
     process.communicate()
   assert ended(start(tmp_path))[0] == 0
@@ -206,7 +207,7 @@ flags = ['--detector=pca']
 
 @pytest.mark.slow
 def test_kills_leave_the_tables_of_real_trials_as_they_were(root, tmp_path):
-  (tmp_path / 'real.toml').write_text(REAL)
+  (tmp_path / 'real.toml').write_text(REAL.replace('=200', f'={200 * KILLS}'))
   own = {'JAX_PLATFORMS': 'cpu', 'XDG_CACHE_HOME': str(tmp_path / 'cache')}
   env = {**os.environ, **own}
 
@@ -221,7 +222,8 @@ def test_kills_leave_the_tables_of_real_trials_as_they_were(root, tmp_path):
   took, chance = time.monotonic() - clock, random.Random(1)
   for kill in range(KILLS):
     process = begin('cut')
-    time.sleep(chance.uniform(0.2, took / 4))
+    time.sleep(chance.uniform(0.2, took / max(4, KILLS)))
+    assert process.poll() is None, 'ended before it could be killed'
     os.killpg(process.pid, signal.SIGKILL) if kill % 2 else process.kill()
     process.wait()
   assert begin('cut').wait() == 0
