@@ -3,9 +3,11 @@ r"""Writes the report of a run, or of several runs beside each other.
   python -m experiments.report runs/demo
   python -m experiments.report --runs=runs/a,runs/b --out=reports/a_and_b
   python -m experiments.report --runs=runs/a,runs/b --print=markdown
+  python -m experiments.report sweeps/table1 sweeps/table2 --out=sweeps
 
 report.html (one file, figures inside), report.md, results.csv and figures/*.png.
 Runs that differ in their seed alone become one row: mean and standard deviation.
+Folders of `sweep` become the paper's tables and figures, with ours beside them.
 """
 
 from absl import flags
@@ -13,7 +15,7 @@ from absl import flags
 from experiments import main as program
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list('runs', [], 'run folders; may also be given without --runs')
+flags.DEFINE_list('runs', [], 'run or sweep folders; may also be given without --runs')
 flags.DEFINE_string('out', None, 'folder to write into; one run: its own folder')
 flags.DEFINE_enum(
   'print',

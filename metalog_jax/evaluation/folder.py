@@ -19,6 +19,7 @@ _SCORE_COLUMNS = ('system', 'session_id', 'label', 'score')
 class Scores(NamedTuple):
   """Scores of the labelled sessions of one test set."""
 
+  ids: np.ndarray  # [S] of str
   labels: np.ndarray  # [S] int8, 0 or 1
   scores: np.ndarray  # [S] float64, finite
   left_out: int  # sessions without a label or without a finite score
@@ -117,11 +118,13 @@ def _scores(path: pathlib.Path) -> dict[str, Scores]:
   if missing:
     raise ValueError(f'{path} has no column {", ".join(missing)}')
   systems = np.array(table['system'].to_pylist(), object)
+  ids = np.array(table['session_id'].cast('string').to_pylist(), object)
   labels = np.array(table['label'].cast('float64').fill_null(-1).to_numpy())
   scores = np.array(table['score'].cast('float64').fill_null(np.nan).to_numpy())
   use = np.isin(labels, (0, 1)) & np.isfinite(scores)
   return {
     name: Scores(
+      ids[(systems == name) & use],
       labels[(systems == name) & use].astype(np.int8),
       scores[(systems == name) & use],
       int(((systems == name) & ~use).sum()),

@@ -13,7 +13,7 @@ import numpy as np
 _BINS = 40
 _MOST_POINTS = 2000  # of a curve; more than a figure has pixels across
 _SMOOTH_ABOVE = 100  # points from which a curve also gets a running mean
-_DASHES = ('-', '--', '-.', ':')
+DASHES = ('-', '--', '-.', ':')
 
 
 class Judged(NamedTuple):
@@ -39,11 +39,11 @@ def curves(
   """
   for index, (name, (steps, values)) in enumerate(history.items()):
     style = {'color': f'C{index % 6}', 'label': name.replace('_', ' ')}
-    style['linestyle'] = _DASHES[index % len(_DASHES)]
+    style['linestyle'] = DASHES[index % len(DASHES)]
     if len(values) > _SMOOTH_ABOVE:
-      ax.plot(*_thin(steps, values), color=style['color'], alpha=0.25, linewidth=1)
+      ax.plot(*thin(steps, values), color=style['color'], alpha=0.25, linewidth=1)
       steps, values = _running_mean(steps, values)
-    ax.plot(*_thin(steps, values), marker='o' if len(values) == 1 else '', **style)
+    ax.plot(*thin(steps, values), marker='o' if len(values) == 1 else '', **style)
   every = np.concatenate([values for _, values in history.values()])
   if every.min() > 0 and every.max() > 30 * every.min():
     ax.set_yscale('log')
@@ -51,7 +51,7 @@ def curves(
     ax.axvline(kept, color='grey', linestyle=':', label=f'kept: step {kept:,}')
   ax.set(xlabel='training step', ylabel=ylabel)
   ax.grid(axis='y')
-  _legend(ax)
+  legend(ax)
 
 
 def _running_mean(steps, values):
@@ -60,7 +60,7 @@ def _running_mean(steps, values):
   return steps[width - 1 :], mean
 
 
-def _thin(*columns):
+def thin(*columns):
   """Every so many points, the last one always."""
   keep = np.unique(np.linspace(0, len(columns[0]) - 1, _MOST_POINTS).astype(int))
   return [column[keep] for column in columns]
@@ -78,13 +78,13 @@ def roc(ax, judged: Judged) -> None:
   """Receiver operating characteristic, the threshold's point and the floors'."""
   hits, alarms = cumulative(judged.labels, judged.scores)
   ax.plot(
-    *_thin(alarms / alarms[-1], hits / hits[-1]),
+    *thin(alarms / alarms[-1], hits / hits[-1]),
     color='C0',
     label=_named(judged, 'AUROC'),
   )
   _points(ax, judged, lambda m: _pair(m, 'specificity', 'recall', flip=True))
   ax.plot([0, 1], [0, 1], color='grey', linewidth=1.5, linestyle=':', label='chance')
-  _unit_axes(ax, 'false alarms (share of normal)', 'recall (share of anomalous)')
+  unit_axes(ax, 'false alarms (share of normal)', 'recall (share of anomalous)')
 
 
 def precision_recall(ax, judged: Judged) -> None:
@@ -92,7 +92,7 @@ def precision_recall(ax, judged: Judged) -> None:
   hits, alarms = cumulative(judged.labels, judged.scores)
   precision = hits[1:] / (hits + alarms)[1:]
   ax.plot(  # its area is the average precision
-    *_thin(hits / hits[-1], np.r_[precision[0], precision]),
+    *thin(hits / hits[-1], np.r_[precision[0], precision]),
     color='C0',
     drawstyle='steps-pre',
     label=_named(judged, 'AUPRC'),
@@ -100,7 +100,7 @@ def precision_recall(ax, judged: Judged) -> None:
   _points(ax, judged, lambda m: _pair(m, 'recall', 'precision'))
   rate = judged.labels.mean()
   ax.axhline(rate, color='grey', linewidth=1.5, linestyle=':', label='chance')
-  _unit_axes(ax, 'recall (share of anomalous)', 'precision (share of alarms)')
+  unit_axes(ax, 'recall (share of anomalous)', 'precision (share of alarms)')
 
 
 def _named(judged: Judged, measure: str) -> str:
@@ -130,13 +130,14 @@ def _points(ax, judged: Judged, place: Callable) -> None:
     ax.plot(*zip(*others), marker='o', color='grey', label='other floors', **hollow)
 
 
-def _unit_axes(ax, xlabel: str, ylabel: str) -> None:
+def unit_axes(ax, xlabel: str, ylabel: str, columns: int = 2) -> None:
+  """Both axes from 0 to 1, with a legend."""
   ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(0, 1.02))
   ax.grid()
-  _legend(ax)
+  legend(ax, columns)
 
 
-def _legend(ax, columns: int = 2) -> None:
+def legend(ax, columns: int = 2) -> None:
   """Above the axes, where it hides nothing."""
   ax.legend(
     loc='lower left',
@@ -166,24 +167,33 @@ def histogram(ax, judged: Judged) -> None:
   ax.set_yscale('log')
   ax.set(xlabel='score (higher is more anomalous)', ylabel='sessions', ylim=(0.7, None))
   ax.grid(axis='y')
-  _legend(ax)
+  legend(ax)
 
 
-def comparison(ax, rows: Sequence[tuple[str, Sequence[float], float]]) -> None:
-  """F1 of several settings: each seed, the mean, and the best floor.
+def comparison(
+  ax,
+  rows: Sequence[tuple[str, Sequence[float], float]],
+  quoted: Sequence[float] = (),
+) -> None:
+  """F1 of several settings: each seed, the mean, the best floor, the paper's figure.
 
   Args:
     ax: axes.
     rows: (name, F1 of each seed in 0..1, F1 of the best floor or nan).
+    quoted: F1 that the paper prints for each row, or nan; empty: for none.
   """
-  for index, (name, seeds, floor) in enumerate(rows):
+  quoted = quoted or [math.nan] * len(rows)
+  for index, ((name, seeds, floor), told) in enumerate(zip(rows, quoted, strict=True)):
     seeds, at = 100 * np.asarray(seeds, float), len(rows) - 1 - index
     points = (
       (seeds, 'o', 'one seed', {'color': 'C0', 'alpha': 0.5}),
       ([seeds.mean()], '|', 'mean', {'color': 'C0', 'markersize': 16}),
       ([100 * floor], 'D', 'best floor', {'color': 'C1', 'markerfacecolor': 'none'}),
+      ([100 * told], 'x', 'quoted', {'color': 'C2', 'markersize': 9}),
     )
     for values, marker, label, style in points:
+      if label == 'quoted' and all(map(math.isnan, quoted)):
+        continue
       style |= {'linestyle': '', 'marker': marker, 'markeredgewidth': 2}
       ax.plot(values, [at] * len(values), label='' if index else label, **style)
     where = {'transform': ax.get_yaxis_transform(), 'va': 'bottom', 'fontsize': 10}
@@ -191,4 +201,4 @@ def comparison(ax, rows: Sequence[tuple[str, Sequence[float], float]]) -> None:
   ax.set(xlabel='F1 (%)', yticks=[], ylim=(-0.5, len(rows) - 0.2))
   ax.spines['left'].set_visible(False)
   ax.grid(axis='x')
-  _legend(ax, columns=3)
+  legend(ax, columns=2 if len(ax.get_legend_handles_labels()[0]) > 3 else 3)

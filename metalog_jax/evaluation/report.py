@@ -1,8 +1,8 @@
-"""The report of one run, or of several beside each other.
+"""The report of one run, of several beside each other, or of sweeps.
 
-Enters: run folders. Leaves: report.html (one file, figures inside), report.md,
-results.csv and figures/*.png. Without matplotlib (the extra `plots`) everything
-but the figures is written, and the report says what to install.
+Enters: run folders, or sweep folders. Leaves: report.html (one file, figures inside),
+report.md, results.csv and figures/*.png. Without matplotlib (the extra `plots`)
+everything but the figures is written, and the report says what to install.
 """
 
 import os
@@ -12,7 +12,16 @@ from typing import Any
 
 from absl import logging
 
-from metalog_jax.evaluation import comparison, folder, groups, results, sections, tables
+from metalog_jax.evaluation import (
+  comparison,
+  folder,
+  groups,
+  results,
+  sections,
+  sweep_report,
+  sweeps,
+  tables,
+)
 from metalog_jax.evaluation.document import blocks, canvas, markdown, page
 
 Path = str | os.PathLike
@@ -22,7 +31,8 @@ def write(run_folders: Sequence[Path], out: Path) -> pathlib.Path:
   """Write the report of finished runs.
 
   Args:
-    run_folders: one folder gives its full report, several a comparison.
+    run_folders: one run folder gives its full report, several a comparison; sweep
+      folders give their tables.
     out: folder for report.html, report.md, results.csv and figures/.
 
   Returns:
@@ -32,8 +42,8 @@ def write(run_folders: Sequence[Path], out: Path) -> pathlib.Path:
     ValueError: a folder is not that of a finished run.
   """
   out = pathlib.Path(out)
-  runs = _read(run_folders)
-  content = sections.of_run(runs[0]) if len(runs) == 1 else comparison.of_runs(runs)
+  run_folders = _listed(run_folders)
+  runs, content = _content(run_folders)
   images, missing = _draw(content)
   if missing:
     content = _without_figures(content)
@@ -47,25 +57,47 @@ def write(run_folders: Sequence[Path], out: Path) -> pathlib.Path:
   return out / 'report.html'
 
 
+def _listed(run_folders: Sequence[Path] | Path) -> Sequence[Path]:
+  return [run_folders] if isinstance(run_folders, str | os.PathLike) else run_folders
+
+
+def _content(run_folders: Sequence[Path]) -> tuple[list[folder.Run], list[Any]]:
+  """All runs, and what the report says of them."""
+  of_sweeps = [path for path in run_folders if sweeps.is_sweep(path)]
+  if not of_sweeps:
+    runs = _read(run_folders)
+    one = len(runs) == 1
+    return runs, sections.of_run(runs[0]) if one else comparison.of_runs(runs)
+  if len(of_sweeps) < len(run_folders):
+    raise ValueError('run folders and sweep folders do not go into one report')
+  found = [sweeps.read(path) for path in of_sweeps]
+  runs = [run for sweep in found for row in sweep.rows for run in row.runs]
+  return runs, sweep_report.of_sweeps(found)
+
+
 def table(result: dict[str, Any]) -> str:
   """The summary of one result.json for a terminal, as `train` prints it."""
   return tables.console(result)
 
 
 def text(run_folders: Sequence[Path], form: str, kinds=results.KINDS) -> str:
-  """A table of runs as text: `markdown` for a README, `csv`, or `console`."""
-  runs = _read(run_folders)
+  """A table of runs as text: `markdown` for a README, `csv`, or `console`.
+
+  Of sweeps, `markdown` is all tables of their report.
+  """
+  run_folders = _listed(run_folders)
+  runs, content = _content(run_folders)
   if form == 'csv':
     return _csv(runs)
   if form == 'console':
     return '\n\n'.join(tables.console(run.result) for run in runs) + '\n'
-  table = comparison.table(groups.find(runs), kinds)
-  return markdown.render([table], ())
+  shown = [b for b in content if isinstance(b, blocks.Heading | blocks.Table)]
+  if not any(map(sweeps.is_sweep, run_folders)):
+    shown = [comparison.table(groups.find(runs), kinds)]
+  return markdown.render(shown, ())
 
 
 def _read(run_folders: Sequence[Path]) -> list[folder.Run]:
-  if isinstance(run_folders, str | os.PathLike):
-    run_folders = [run_folders]
   if not run_folders:
     raise ValueError('no run folders: name at least one with --runs')
   return [folder.read(path) for path in run_folders]

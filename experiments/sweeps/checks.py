@@ -1,0 +1,43 @@
+"""Whether `train` takes a row's flags, without running it."""
+
+import copy
+from collections.abc import Sequence
+
+from absl import flags
+
+from experiments.sweeps import tables
+from metalog_jax import flags as config_flags
+from metalog_jax.detectors import registry
+
+
+def rows(found: Sequence[tables.Row]) -> None:
+  """Parses every row's flags as `train` does.
+
+  Raises:
+    ValueError: a flag or its value is unknown; it says of which row.
+  """
+  known = _flags_of_train()
+  for row in found:
+    values = copy.deepcopy(known)
+    try:
+      rest = values(['train', *row.flags, '--workdir=x'])[1:]
+    except flags.Error as error:
+      raise ValueError(f'row {row.key}: {error}') from error
+    if rest:
+      raise ValueError(f'row {row.key}: {rest[0]} is not a flag')
+    module = registry.get(values.detector)
+    if values.preset not in module.PRESETS:
+      raise ValueError(
+        f'row {row.key}: --preset={values.preset} is not one of '
+        f'{", ".join(module.PRESETS)}'
+      )
+
+
+def _flags_of_train() -> flags.FlagValues:
+  """Only when called: the program that imports this room has flags of its own."""
+  from experiments import train
+
+  values = copy.deepcopy(train.FLAGS)
+  for name, module in registry.DETECTORS.items():
+    config_flags.define(name, module.Config(), values)
+  return values

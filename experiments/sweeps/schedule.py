@@ -1,0 +1,75 @@
+"""One trial after another, until all are finished or failed."""
+
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+
+from experiments.sweeps import trials
+
+
+def run(
+  out: pathlib.Path, found: Sequence[trials.Trial], say: Callable[[str], None]
+) -> list[trials.Trial]:
+  """Runs every trial that is not finished; first those that nobody else is at.
+
+  Returns:
+    Those that failed.
+  """
+  begin, elsewhere = time.time(), []
+  for trial in found:
+    if not _one(out, trial, found, begin, say, wait=False):
+      elsewhere.append(trial)
+  for trial in elsewhere:
+    say(f'{trial.name}: another process is at it; waiting')
+    _one(out, trial, found, begin, say, wait=True)
+  return [trial for trial in found if not trials.is_finished(out, trial)]
+
+
+def _one(out, trial, found, begin: float, say, wait: bool) -> bool:
+  """Runs a trial if it is due; False where another process has it."""
+  with trials.claim(trials.lock_of(out, trial), wait) as lock:
+    if lock is None:
+      return False
+    if trials.is_finished(out, trial) or _failed_since(out, trial, begin):
+      return True
+    say(f'{trial.name}: begins')
+    attempt = trials.run(out, trial, lock)
+    if trials.is_finished(out, trial):
+      say(f'{trial.name}: {clock(attempt.seconds)}; {progress(out, found)}')
+    else:
+      say(f'{trial.name}: FAILED, exit code {attempt.code}: {trials.why(out, trial)}')
+  return True
+
+
+def _failed_since(out: pathlib.Path, trial: trials.Trial, begin: float) -> bool:
+  """Another sweep may have tried it in the meantime."""
+  return any(
+    attempt.trial == trial.name and attempt.at > begin
+    for attempt in trials.attempts(out)
+  )
+
+
+def progress(out: pathlib.Path, found: Sequence[trials.Trial]) -> str:
+  """What is done and left, and how long that may take."""
+  left = [trial for trial in found if not trials.is_finished(out, trial)]
+  text = f'{len(found) - len(left)} of {len(found)} trials finished'
+  if not left:
+    return text
+  seconds = trials.seconds_left(out, left)
+  more = 'time unknown' if seconds is None else f'about {clock(seconds)}'
+  return f'{text}, {len(left)} left, {more}'
+
+
+def clock(seconds: float) -> str:
+  """A time to read.
+
+  >>> clock(8.4), clock(200), clock(12_000)
+  ('8 s', '3 min 20 s', '3 h 20 min')
+  """
+  seconds = round(seconds)
+  if seconds < 60:
+    return f'{seconds} s'
+  minutes, rest = divmod(seconds, 60)
+  if minutes < 60:
+    return f'{minutes} min {rest} s'
+  return f'{minutes // 60} h {minutes % 60} min'
