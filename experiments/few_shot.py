@@ -4,11 +4,11 @@ r"""How much meta-learning adds with few labels: every system is left out in tur
     --labels=1,5,10,20 --seeds=5 --out=studies/few_shot
 
 For each system and seed, LogMeta is trained on the others, and so is the same network
-without inner steps (pooled). Then each is adapted to the left-out system with so many
-labels of each class (a count or a share), beside the same network from scratch on the
-same labels. The threshold is 0.5 throughout. Every training and adaptation is a run
-folder in --out/runs: the same command goes on where it stopped, and ablations are other
-settings (--logmeta.rounds=0, --most_sources=1, --vectors=...) with another --out.
+without inner steps (pooled). Both, and a random start, are then adapted to the left-out
+system with so many labels of each class (a count or a share): by the method's own few
+steps, and by 100 steps of Adam. The threshold is 0.5 throughout. What is done is kept
+in --out: the same command goes on where it stopped, and ablations are other settings
+(--logmeta.recurrent=false, --most_sources=1, --vectors=...) with another --out.
 """
 
 import dataclasses
@@ -24,10 +24,15 @@ from metalog_jax.embeddings import sources
 FLAGS = flags.FLAGS
 flags.DEFINE_list('systems', None, 'System folders, each left out in turn')
 flags.DEFINE_list('targets', [], 'those of --systems to leave out; none: all')
+flags.DEFINE_list(
+  'twins', [], 'TARGET=DIR: do not learn from DIR (its simulated twin) for that target'
+)
 flags.DEFINE_list('labels', ['1', '5', '10', '20'], 'labels a class: counts or shares')
 flags.DEFINE_string('preset', 'default', 'of logmeta: how it is meta-trained')
 flags.DEFINE_string('unlabelled', '20%', 'of the test: given without labels')
-flags.DEFINE_string('vectors', None, 'word vectors: a name or a file')
+flags.DEFINE_string(
+  'vectors', None, 'word vectors; none: the encoder of `make encoder`, or the default'
+)
 flags.DEFINE_string('encoder', None, 'event vectors from this BERT or RoBERTa instead')
 flags.DEFINE_integer('most_sources', 0, 'train on so many systems at most; 0: all', 0)
 flags.DEFINE_integer('seeds', 5, 'how many, from 0', 1)
@@ -38,16 +43,17 @@ flags.mark_flags_as_required(['systems', 'out'])
 
 def main() -> None:
   """Trains, adapts and compares."""
-  from experiments.studies import few_shot  # jax: not for --help
+  from experiments.studies import few_shot, few_shot_report  # jax: not for --help
   from metalog_jax import machine
 
   machine.use()
   method = config_flags.read('logmeta', registry.get('logmeta').PRESETS[FLAGS.preset])
-  embedding = sources.choose(method.embedding, FLAGS.vectors, FLAGS.encoder)
+  embedding = sources.choose(method.embedding, FLAGS.vectors, FLAGS.encoder, True)
   method = dataclasses.replace(method, embedding=embedding)
   plan = few_shot.Plan(
     tuple(FLAGS.systems),
     tuple(FLAGS.targets or FLAGS.systems),
+    _twins(FLAGS.twins, FLAGS.systems),
     tuple(FLAGS.labels),
     method,
     FLAGS.preset,
@@ -58,7 +64,15 @@ def main() -> None:
   )
   out = pathlib.Path(FLAGS.out)
   found = few_shot.run(plan, out)
-  print(few_shot.write(found, out).read_text())
+  print(few_shot_report.write(found, out).read_text())
+
+
+def _twins(given: list[str], systems: list[str]) -> dict[str, str]:
+  pairs = [pair.split('=', 1) for pair in given]
+  for pair in pairs:
+    if len(pair) != 2 or pair[1] not in systems:
+      raise ValueError(f'--twins={"=".join(pair)}: give NAME=DIR, DIR one of --systems')
+  return dict(pairs)
 
 
 if __name__ == '__main__':

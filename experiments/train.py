@@ -51,7 +51,10 @@ flags.DEFINE_float(
   'validation', 0.2, 'share of the labels held out to pick the best step'
 )
 flags.DEFINE_string(
-  'vectors', None, 'word vectors: a name or a file; the preset has one'
+  'vectors',
+  None,
+  'word vectors: a name or a file; the preset has one, but logmeta '
+  'takes the encoder of `make encoder` where it is installed',
 )
 flags.DEFINE_string(
   'encoder',
@@ -112,7 +115,8 @@ def main() -> None:
       f'--preset={FLAGS.preset} is not one of {", ".join(module.PRESETS)}'
     )
   preset = module.PRESETS[FLAGS.preset]
-  embedding = sources.choose(preset.embedding, FLAGS.vectors, FLAGS.encoder)
+  prefers = getattr(module, 'PREFERS_ENCODER', False)
+  embedding = sources.choose(preset.embedding, FLAGS.vectors, FLAGS.encoder, prefers)
   preset = dataclasses.replace(preset, embedding=embedding)
   method = config_flags.read(FLAGS.detector, preset)
   data = transfer.Options(

@@ -1,25 +1,41 @@
 """Leave one system out, adapt to it with few labels, and compare with what is simpler.
 
 Enters: System folders and settings. Leaves: one record for each (target, labels, seed,
-method, kind of sessions), and tables and figures of them.
+arm, kind of sessions). What is compared is where adaptation starts (meta-learned,
+pooled, random) and how it goes on (the method's own few steps, or many of Adam), so
+that neither is mistaken for the other.
 """
 
-import collections
 import dataclasses
 import json
+import os
 import pathlib
+import time
 from typing import Any, NamedTuple
 
-from metalog_jax import job, model, transfer
-from metalog_jax.detectors import logmeta
-from metalog_jax.evaluation import metrics, results, scoring
-from metalog_jax.evaluation.document import blocks, canvas, markdown
+import jax
 
-META, BEFORE, SCRATCH = 'meta-learned', 'before adaptation', 'from scratch'
-POOLED, TUNED, FLOOR = 'pooled, zero-shot', 'pooled, fine-tuned', 'best floor'
-METHODS = (META, BEFORE, SCRATCH, POOLED, TUNED, FLOOR)
+from metalog_jax import job, model, transfer
+from metalog_jax.detectors import base, floors, logmeta
+from metalog_jax.evaluation import metrics, scoring
+from metalog_jax.meta import rules
+
+META, POOLED, RANDOM = 'meta-learned', 'pooled', 'random'
+NONE, OWN, PSEUDO, TUNE = 'no adaptation', 'own steps', 'pseudo-labels', 'fine-tuned'
+ARMS = {
+  'meta-learned, adapted': (META, OWN),
+  'the same, with pseudo-labels': (META, PSEUDO),
+  'meta-learned, fine-tuned': (META, TUNE),
+  'meta-learned, not adapted': (META, NONE),
+  'pooled, not adapted': (POOLED, NONE),
+  'pooled, same steps': (POOLED, OWN),
+  'pooled, fine-tuned': (POOLED, TUNE),
+  'from scratch': (RANDOM, TUNE),
+}
+FLOOR, LINEAR = 'best floor', 'linear on vectors'
+METHODS = (*ARMS, LINEAR, FLOOR)
 KINDS = ('all', 'distinct', 'unseen')
-NAME = 'few_shot'
+PLAIN = dict(inner_steps=0, rates='fixed', anneal=0, adapted='all', gradient='mixed')
 
 
 class Plan(NamedTuple):
@@ -27,6 +43,7 @@ class Plan(NamedTuple):
 
   systems: tuple[str, ...]
   targets: tuple[str, ...]
+  twins: dict[str, str]  # name of a target: system that is left out with it
   labels: tuple[str, ...]  # of each class: counts or shares
   method: logmeta.Config
   preset: str
@@ -36,56 +53,78 @@ class Plan(NamedTuple):
   curves: bool
 
 
+class Way(NamedTuple):
+  """A detector and its compiled scores, used for all cells."""
+
+  detector: base.Detector
+  scorer: scoring.Scorer
+
+
 def run(plan: Plan, out: pathlib.Path, say=print) -> list[dict[str, Any]]:
   """Trains and adapts, or takes up what `out` has of it; one record a figure.
 
   Raises:
     ValueError: training was stopped by a signal, or the data are unfit.
   """
-  records = []
-  for target in plan.targets:
-    sources = [s for s in plan.systems if s != target]
-    sources = tuple(sources[: plan.most_sources or len(sources)])
-    for seed in range(plan.seeds):
+  ways, records = _ways(plan.method), []
+  for seed in range(plan.seeds):
+    for target in plan.targets:
+      left = {target, plan.twins.get(name(target), '')}
+      sources = [s for s in plan.systems if s not in left]
+      sources = tuple(sources[: plan.most_sources or len(sources)])
       trained = _train(plan, sources, target, seed, out, say)
       for labels in plan.labels:
-        say(f'{_name(target)}: {labels} labels of each class, seed {seed}')
-        records += _cell(plan, trained, target, labels, seed, out)
+        path = out / 'cells' / f'{name(target)}-{slug(labels)}-{seed}.json'
+        if not path.exists():
+          begin = time.perf_counter()
+          data = _data(plan, target, labels, seed)
+          _write(path, _cell(plan, ways, trained, data))
+          took = time.perf_counter() - begin
+          say(f'{name(target)}: {labels} a class, seed {seed}: {took:.0f} s')
+        about = {'target': name(target), 'labels': labels, 'seed': seed}
+        records += [about | record for record in json.loads(path.read_text())]
   return records
 
 
-def _name(folder: str) -> str:
+def name(folder: str) -> str:
   return pathlib.Path(folder).name
 
 
-def _methods(plan: Plan) -> dict[str, logmeta.Config]:
-  """The settings of each way to come by a detector."""
-  plain = dict(inner_steps=0, rates='fixed', anneal=0, adapted='all', gradient='mixed')
-  tune = plain | logmeta.FINE_TUNE
+def slug(text: str) -> str:
+  return ''.join(c if c.isalnum() or c == '.' else '_' for c in text)
+
+
+def _ways(method: logmeta.Config) -> dict[str, Way]:
+  """How adaptation goes on: the method's own way, the same without learned rates,
+  and many steps of Adam."""
+  plain = dataclasses.replace(method, **PLAIN)
+  configs = {
+    META: method,
+    OWN: plain,
+    TUNE: dataclasses.replace(plain, **logmeta.FINE_TUNE),
+  }
+  made = {key: logmeta.make(config) for key, config in configs.items()}
   return {
-    META: plan.method,
-    TUNED: dataclasses.replace(plan.method, **tune),
-    SCRATCH: dataclasses.replace(plan.method, **tune, steps=0),
+    key: Way(detector, scoring.Scorer(detector)) for key, detector in made.items()
   }
 
 
 def _train(plan, sources, target, seed, out, say) -> dict[str, pathlib.Path]:
-  """One training on the sources for each method that has one."""
+  """One training on the sources for each start that has one."""
   folders = {}
-  for method in (META, TUNED):
-    folder = out / 'runs' / f'{_name(target)}-{_slug(method)}-{seed}'
+  configs = {META: plan.method, POOLED: dataclasses.replace(plan.method, **PLAIN)}
+  for start, method in configs.items():
+    folders[start] = out / 'runs' / f'{name(target)}-{slug(start)}-{seed}'
     data = transfer.Options(source=sources, test=(), validation=0.0, seed=seed)
-    say(f'{_name(target)} left out: training {method}, seed {seed}')
-    chosen = job.Job('logmeta', plan.preset, _methods(plan)[method], data)
-    if job.start(chosen, folder, say=lambda _: None) is None:
+    say(f'{name(target)} left out: {start}, seed {seed}')
+    chosen = job.Job('logmeta', plan.preset, method, data)
+    if job.start(chosen, folders[start], say=lambda _: None) is None:
       raise ValueError('training was stopped by a signal; the same command goes on')
-    folders[method] = folder
   return folders
 
 
-def _cell(plan, trained, target, labels, seed, out) -> list[dict[str, Any]]:
-  """All methods on the same labels of a target."""
-  data = transfer.Options(
+def _data(plan: Plan, target: str, labels: str, seed: int) -> transfer.Options:
+  return transfer.Options(
     target=target,
     target_normals=labels,
     target_anomalies=labels,
@@ -94,145 +133,97 @@ def _cell(plan, trained, target, labels, seed, out) -> list[dict[str, Any]]:
     seed=seed,
     unlabelled=plan.unlabelled,
   )
-  about = {'target': _name(target), 'labels': labels, 'seed': seed}
+
+
+def _cell(plan: Plan, ways, trained, data: transfer.Options) -> list[dict[str, Any]]:
+  """All arms and floors on the same labels of a target."""
+  known = model.known(trained[META])
+  problem = transfer.make(data, plan.method.embedding, logmeta.NEEDS, known)
+  states = _starts(ways, trained, problem, data.seed)
   records = []
-  for method, config in _methods(plan).items():
-    folder = out / 'runs' / f'{_name(target)}-{_slug(method)}-{seed}-{_slug(labels)}'
-    chosen = job.Job(
-      'logmeta', plan.preset, config, data, model=str(trained.get(method, ''))
-    )
-    result = job.start(chosen, folder, say=lambda _: None)
-    told, rest = result['adaptation'], result['test']['rest']
-    before = {META: BEFORE, TUNED: POOLED}.get(method)
-    for kind in KINDS:
-      found = {method: rest[kind]}
-      if before:
-        found[before] = told['before']['rest'][kind]
-      if method == META:
-        floors = [f[kind] for f in rest['floors'].values()]
-        found[FLOOR] = max(floors, key=lambda m: m['f1'] or 0.0)
-      for name, measured in found.items():
-        figures = {key: measured[key] for key in ('f1', 'auroc', 'auprc')}
-        records.append(about | {'method': name, 'kind': kind} | figures)
-    if method == META:
-      records[-1] |= {'seconds': told['seconds'], 'pseudo': told['pseudo_labels']}
+  for arm, (start, how) in ARMS.items():
+    key = _way_of(start, how)
+    way, state, told = ways[key], states[start, key], {}
+    if how != NONE:
+      rounds = plan.method.rounds if how == PSEUDO else 0
+      state, told = way.detector.adapt(state, problem.train, data.seed, rounds=rounds)
+    measured = _judge(problem, way.scorer.scores(state, problem.tests['rest']), 0.5)
+    records += _records(arm, measured)
+    if how == PSEUDO:
+      records[-1]['pseudo'] = [_right(x, problem.truth) for x in told['pseudo']]
+    if arm == next(iter(ARMS)):
+      records[-1]['seconds'] = told['seconds']
       if plan.curves:
-        records[-1]['curve'] = _curve(chosen, folder)
-  return records
+        records[-1]['curve'] = _curve(plan, way, states[start, key], problem)
+  return records + _floors(problem)
 
 
-def _curve(chosen: job.Job, folder: pathlib.Path) -> list[float | None]:
-  """F1 over all sessions after 0, 1, .. steps of adaptation, without pseudo-labels."""
-  path = folder / 'curve.json'
-  if path.exists():
-    return json.loads(path.read_text())
-  detector = logmeta.make(chosen.method)
-  source = pathlib.Path(chosen.model)
-  problem = transfer.make(
-    chosen.data, chosen.method.embedding, logmeta.NEEDS, model.known(source)
-  )
-  state = model.trained_state(source, detector, problem.train.target.vectors)
-  scorer, test = scoring.Scorer(detector), problem.tests['rest']
-  curve = []
-  for steps in range(chosen.method.adapt_steps + 1):
-    adapted, _ = detector.adapt(
-      state, problem.train, chosen.data.seed, steps=steps, rounds=0
+def _way_of(start: str, how: str) -> str:
+  if how == TUNE:
+    return TUNE
+  return META if start == META else OWN
+
+
+def _starts(ways, trained, problem, seed: int) -> dict[tuple[str, str], Any]:
+  """Each start as each way wants it: (start, way) -> state."""
+  vectors, found = problem.train.target.vectors, {}
+  for start, way in ((META, META), (POOLED, OWN)):
+    state = model.trained_state(trained[start], ways[way].detector, vectors)
+    learned = isinstance(state.params, rules.Learned)
+    found[start, way] = state
+    found[start, TUNE] = (
+      state._replace(params=state.params.params) if learned else state
     )
-    scores = scorer.scores(adapted, test)
-    curve.append(metrics.measure(test.sessions.labels, scores, 0.5)['f1'])
-  path.write_text(json.dumps(curve))
+  init = ways[TUNE].detector.init
+  found[RANDOM, TUNE] = init(jax.random.key(seed), problem.train)
+  return found
+
+
+def _judge(problem, scores, threshold: float) -> dict[str, dict]:
+  own = problem.train.target.sessions
+  learned = own.take((own.labels >= 0).nonzero()[0])
+  return metrics.by_kind(problem.tests['rest'].sessions, scores, threshold, learned)
+
+
+def _records(arm: str, measured: dict[str, dict]) -> list[dict[str, Any]]:
+  keys = ('f1', 'precision', 'recall', 'auroc', 'auprc')
+  return [
+    {'method': arm, 'kind': kind} | {key: measured[kind][key] for key in keys}
+    for kind in KINDS
+  ]
+
+
+def _right(labels, truth) -> dict[str, int]:
+  """How many pseudo-labels a round gave, and how many of them are true."""
+  taken = (labels >= 0) & (truth >= 0)
+  return {'given': int(taken.sum()), 'right': int((taken & (labels == truth)).sum())}
+
+
+def _curve(plan: Plan, way: Way, state, problem) -> list[float | None]:
+  """F1 over all sessions after 0, 1, .. steps of adaptation, without pseudo-labels."""
+  curve = []
+  for steps in range(plan.method.adapt_steps + 1):
+    adapted, _ = way.detector.adapt(state, problem.train, 0, steps=steps, rounds=0)
+    scores = way.scorer.scores(adapted, problem.tests['rest'])
+    labels = problem.tests['rest'].sessions.labels
+    curve.append(metrics.measure(labels, scores, 0.5)['f1'])
   return curve
 
 
-def _slug(text: str) -> str:
-  return ''.join(c if c.isalnum() or c == '.' else '_' for c in text)
+def _floors(problem) -> list[dict[str, Any]]:
+  """The linear one on event vectors, and the best, which is known afterwards."""
+  found = floors.scores(problem.labelled.target, problem.tests['rest'])
+  judged = {key: _judge(problem, *scored) for key, scored in found.items()}
+  best = max(judged, key=lambda key: judged[key]['all']['f1'] or 0.0)
+  records = _records(FLOOR, judged[best])
+  records[-1]['floor'] = best
+  if 'lr_vectors' in judged:
+    records += _records(LINEAR, judged['lr_vectors'])
+  return records
 
 
-def table(records: list[dict[str, Any]], kind: str, key: str = 'f1') -> blocks.Table:
-  """Per cent, mean ± spread over seeds; a row for each target and number of labels."""
-  found = collections.defaultdict(list)
-  for r in records:
-    if r['kind'] == kind and r[key] is not None:
-      found[r['target'], r['labels'], r['method']].append(100 * r[key])
-  cells = list(dict.fromkeys((r['target'], r['labels']) for r in records))
-  rows = [
-    [*cell, *(_spread(found[(*cell, method)]) for method in METHODS)] for cell in cells
-  ]
-  caption = (
-    f'{key} over {kind} sessions, per cent; threshold 0.5. The best floor is picked '
-    'after seeing the test.'
-  )
-  return blocks.Table(
-    ('left out', 'labels a class', *METHODS), rows, caption=caption, words=2
-  )
-
-
-def _spread(values: list[float]) -> str:
-  if not values:
-    return '–'
-  mean, std = results.spread(values)
-  return f'{mean:.1f}' + (f' ± {std:.1f}' if len(values) > 1 else '')
-
-
-def write(records: list[dict[str, Any]], out: pathlib.Path) -> pathlib.Path:
-  """few_shot.json, few_shot.md and the figures, where matplotlib can draw them."""
-  (out / 'figures').mkdir(parents=True, exist_ok=True)
-  (out / f'{NAME}.json').write_text(json.dumps(records, indent=1) + '\n')
-  content: list[Any] = [blocks.Title('Few labels of a system left out', '')]
-  content += [table(records, kind) for kind in KINDS]
-  content.append(table(records, 'all', 'auprc'))
-  drawn = [
-    blocks.Figure(
-      _slug(target),
-      f'F1 by labels, {target}',
-      lambda ax, t=target: by_labels(ax, records, t),
-      (6, 4.5),
-    )
-    for target in dict.fromkeys(r['target'] for r in records)
-  ]
-  if any('curve' in r for r in records):
-    draw = lambda ax: by_steps(ax, records)
-    drawn.append(blocks.Figure('steps', 'F1 by steps of adaptation', draw, (6, 4.5)))
-  images = []
-  try:
-    for figure in drawn:
-      image = canvas.png(figure.draw, figure.size)
-      (out / 'figures' / f'{figure.name}.png').write_bytes(image)
-      images.append(figure.name)
-  except canvas.PlotsMissing as missing:
-    print(f'no plots: {missing}')
-  path = out / f'{NAME}.md'
-  path.write_text(markdown.render([*content, blocks.Figures(drawn)], images))
-  return path
-
-
-def by_labels(ax, records: list[dict[str, Any]], target: str) -> None:
-  """Mean F1 over all sessions of each method, against the number of labels."""
-  labels = list(dict.fromkeys(r['labels'] for r in records))
-  for method in METHODS:
-    own = [
-      r for r in records
-      if (r['target'], r['method'], r['kind']) == (target, method, 'all')
-    ]  # fmt: skip
-    means = [
-      results.spread([100 * (r['f1'] or 0) for r in own if r['labels'] == n])[0]
-      for n in labels
-    ]
-    ax.plot(range(len(labels)), means, marker='o', label=method)
-  ax.set_xticks(range(len(labels)), labels)
-  ax.set(xlabel='labels of each class', ylabel='F1, per cent', ylim=(0, 101))
-  ax.legend()
-
-
-def by_steps(ax, records: list[dict[str, Any]]) -> None:
-  """Mean F1 after each step of adaptation, for each target and number of labels."""
-  curves = collections.defaultdict(list)
-  for r in records:
-    if 'curve' in r:
-      curves[f'{r["target"]}, {r["labels"]}'].append(
-        [100 * (x or 0) for x in r['curve']]
-      )
-  for name, found in curves.items():
-    ax.plot([sum(x) / len(x) for x in zip(*found)], marker='o', label=name)
-  ax.set(xlabel='steps of adaptation', ylabel='F1, per cent', ylim=(0, 101))
-  ax.legend()
+def _write(path: pathlib.Path, records: list[dict[str, Any]]) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(path.name + '.tmp')
+  temporary.write_text(json.dumps(records) + '\n')
+  os.replace(temporary, path)

@@ -70,6 +70,14 @@ def find(path: str = '') -> pathlib.Path:
   return pathlib.Path(package.locate_file(_MODEL))
 
 
+def is_installed() -> bool:
+  """Whether the default model is there."""
+  try:
+    return find().is_dir()
+  except ValueError:
+    return False
+
+
 def read_form(folder: pathlib.Path) -> Form:
   """Reads config.json.
 

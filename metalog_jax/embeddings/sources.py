@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metalog_jax.embeddings import gcse, tables, texts
+from metalog_jax.embeddings import gcse, pretrained, tables, texts
 
 Config = gcse.Embedding | texts.Encoder
 
@@ -37,8 +37,14 @@ def encode(templates: Sequence[str], config: Config) -> np.ndarray:
   return texts.encode(templates, config)
 
 
-def choose(config: Config, vectors: str | None, encoder: str | None) -> Config:
+def choose(
+  config: Config, vectors: str | None, encoder: str | None, prefer_encoder: bool = False
+) -> Config:
   """`config`, or what was asked for in its place: word vectors, or an encoder.
+
+  Args:
+    prefer_encoder: where nothing is asked for and the default encoder is installed,
+      take it.
 
   Raises:
     ValueError: both are asked for.
@@ -51,4 +57,4 @@ def choose(config: Config, vectors: str | None, encoder: str | None) -> Config:
   if encoder:
     own = config if isinstance(config, texts.Encoder) else texts.Encoder()
     return dataclasses.replace(own, path=encoder)
-  return config
+  return texts.Encoder() if prefer_encoder and pretrained.is_installed() else config

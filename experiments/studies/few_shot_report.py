@@ -1,0 +1,143 @@
+"""Tables and figures of `few_shot`'s records."""
+
+import collections
+import json
+import pathlib
+from typing import Any
+
+from experiments.studies import few_shot
+from metalog_jax.evaluation import results
+from metalog_jax.evaluation.document import blocks, canvas, markdown
+
+NAME = 'few_shot'
+Records = list[dict[str, Any]]
+
+
+def table(records: Records, kind: str, key: str = 'f1') -> blocks.Table:
+  """Per cent, mean ± spread over seeds; a column a target and number of labels."""
+  found = collections.defaultdict(list)
+  for r in records:
+    if r['kind'] == kind and r[key] is not None:
+      found[r['target'], r['labels'], r['method']].append(100 * r[key])
+  cells = list(dict.fromkeys((r['target'], r['labels']) for r in records))
+  rows = [
+    [method, *(_spread(found[(*cell, method)]) for cell in cells)]
+    for method in few_shot.METHODS
+  ]
+  caption = (
+    f'{key} over {kind} sessions, per cent; threshold 0.5. The best floor is picked '
+    'after seeing the test.'
+  )
+  heads = [f'{target}, {labels}' for target, labels in cells]
+  return blocks.Table(('labels a class', *heads), rows, caption=caption, words=1)
+
+
+def gains(records: Records) -> blocks.Table:
+  """Points of F1 that the first arm is above each other: mean ± spread of pairs."""
+  pairs = collections.defaultdict(list)
+  first = next(iter(few_shot.ARMS))
+  f1 = {
+    (r['target'], r['labels'], r['seed'], r['method']): 100 * (r['f1'] or 0)
+    for r in records
+    if r['kind'] == 'all'
+  }
+  for (*cell, method), value in f1.items():
+    pairs[method, cell[1]].append(f1[(*cell, first)] - value)
+  labels = list(dict.fromkeys(r['labels'] for r in records))
+  rows = [
+    [method, *(_spread(pairs[method, n]) for n in labels)]
+    for method in few_shot.METHODS
+    if method != first
+  ]
+  caption = (
+    f'Points of F1 that "{first}" is above another arm, over all targets and seeds, '
+    'by labels a class.'
+  )
+  return blocks.Table(('above', *labels), rows, caption=caption, words=1)
+
+
+def pseudo(records: Records) -> blocks.Table:
+  """How many pseudo-labels the last round had, and the share of them that is true."""
+  found = collections.defaultdict(list)
+  for r in records:
+    if r.get('pseudo'):
+      found[r['target'], r['labels']].append(r['pseudo'][-1])
+  rows = []
+  for (target, labels), rounds in found.items():
+    given = [x['given'] for x in rounds]
+    right = [100 * x['right'] / max(x['given'], 1) for x in rounds]
+    rows.append([target, labels, _spread(given), _spread(right)])
+  heads = ('left out', 'labels a class', 'pseudo-labels', 'of them true, per cent')
+  return blocks.Table(heads, rows, caption='Pseudo-labels of the last round.', words=2)
+
+
+def _spread(values: list[float]) -> str:
+  if not values:
+    return '–'
+  mean, std = results.spread(values)
+  return f'{mean:.1f}' + (f' ± {std:.1f}' if len(values) > 1 else '')
+
+
+def write(records: Records, out: pathlib.Path) -> pathlib.Path:
+  """few_shot.json, few_shot.md and the figures, where matplotlib can draw them."""
+  (out / 'figures').mkdir(parents=True, exist_ok=True)
+  (out / f'{NAME}.json').write_text(json.dumps(records, indent=1) + '\n')
+  content: list[Any] = [blocks.Title('Few labels of a system left out', '')]
+  content.append(gains(records))
+  content += [table(records, kind) for kind in few_shot.KINDS]
+  content += [table(records, 'all', 'auprc'), pseudo(records)]
+  drawn = [
+    blocks.Figure(
+      few_shot.slug(target),
+      f'F1 by labels, {target}',
+      lambda ax, t=target: by_labels(ax, records, t),
+      (6, 4.5),
+    )
+    for target in dict.fromkeys(r['target'] for r in records)
+  ]
+  if any('curve' in r for r in records):
+    draw = lambda ax: by_steps(ax, records)
+    drawn.append(blocks.Figure('steps', 'F1 by steps of adaptation', draw, (6, 4.5)))
+  images = []
+  try:
+    for figure in drawn:
+      image = canvas.png(figure.draw, figure.size)
+      (out / 'figures' / f'{figure.name}.png').write_bytes(image)
+      images.append(figure.name)
+  except canvas.PlotsMissing as missing:
+    print(f'no plots: {missing}')
+  path = out / f'{NAME}.md'
+  path.write_text(markdown.render([*content, blocks.Figures(drawn)], images))
+  return path
+
+
+def by_labels(ax, records: Records, target: str) -> None:
+  """Mean F1 over all sessions of each method, against the number of labels."""
+  labels = list(dict.fromkeys(r['labels'] for r in records))
+  for method in few_shot.METHODS:
+    own = [
+      r for r in records
+      if (r['target'], r['method'], r['kind']) == (target, method, 'all')
+    ]  # fmt: skip
+    means = [
+      results.spread([100 * (r['f1'] or 0) for r in own if r['labels'] == n])[0]
+      for n in labels
+    ]
+    ax.plot(range(len(labels)), means, marker='o', label=method)
+  ax.set_xticks(range(len(labels)), labels)
+  ax.set(xlabel='labels of each class', ylabel='F1, per cent', ylim=(0, 101))
+  ax.legend(fontsize=7)
+
+
+def by_steps(ax, records: Records) -> None:
+  """Mean F1 after each step of adaptation, for each target and number of labels."""
+  curves = collections.defaultdict(list)
+  for r in records:
+    if 'curve' in r:
+      curves[f'{r["target"]}, {r["labels"]}'].append(
+        [100 * (x or 0) for x in r['curve']]
+      )
+  for name, found in curves.items():
+    ax.plot([sum(x) / len(x) for x in zip(*found)], marker='o', label=name)
+  ax.set(xlabel='steps of adaptation', ylabel='F1, per cent', ylim=(0, 101))
+  ax.legend(fontsize=7)
