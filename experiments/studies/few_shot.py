@@ -70,8 +70,10 @@ def run(plan: Plan, out: pathlib.Path, say=print) -> list[dict[str, Any]]:
   for seed in range(plan.seeds):
     for target in plan.targets:
       left = {target, plan.twins.get(name(target), '')}
-      sources = [s for s in plan.systems if s not in left]
-      sources = tuple(sources[: plan.most_sources or len(sources)])
+      sources = tuple(s for s in plan.systems if s not in left)
+      sources = sources[: plan.most_sources or None]
+      if not sources:
+        raise ValueError(f'--systems has none to learn from but {name(target)}')
       trained = _train(plan, sources, target, seed, out, say)
       for labels in plan.labels:
         path = out / 'cells' / f'{name(target)}-{slug(labels)}-{seed}.json'

@@ -28,8 +28,8 @@ class Config:
   """Settings of LogMeta; none is the paper's, which does not publish them.
 
   Of the authors' earlier models: hidden, confidence. Of MAML: outer_lr, tasks,
-  adapt_steps, second order. CroSysLog: inner_steps. All others are our choice; CroSysLog
-  searches inner_lr below 1e-2, where SGD hardly moves this network.
+  adapt_steps, second order. CroSysLog: inner_steps. All others are our choice;
+  CroSysLog searches inner_lr below 1e-2, where SGD hardly moves this network.
   """
 
   embedding: sources.Config = gcse.Embedding()
@@ -46,7 +46,7 @@ class Config:
   queries: int = flags.field(15, 'Q: query sessions of each class (our choice)')
   classes: Literal['balanced', 'natural'] = flags.field(
     'natural',
-    'classes of the query: Q of each, or as they come (our choice, on simulated systems)',
+    'classes of the query: Q of each or as they come (our choice, on simulated systems)',
   )
   spread: int = flags.field(
     4, 'a segment of time holds so many times K + Q sessions of each class (our choice)'

@@ -1,0 +1,96 @@
+"""Every system is left out in turn; what is done is not done again."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from experiments.studies import few_shot, few_shot_report
+from metalog_jax import job
+from metalog_jax.detectors import logmeta
+from metalog_jax.embeddings import gcse
+from tests import test_job
+
+fixture_root = test_job.fixture_root
+
+
+def make_plan(root, **changes) -> few_shot.Plan:
+  method = dataclasses.replace(
+    logmeta.Config(),
+    embedding=gcse.Embedding(vectors=str(root / 'vectors.txt')),
+    hidden=4,
+    shots=2,
+    queries=2,
+    tasks=2,
+    inner_steps=1,
+    steps=3,
+    adapt_steps=2,
+    rates='step',
+  )
+  systems = (str(root / 'system_a'), str(root / 'system_b'))
+  plan = few_shot.Plan(
+    systems, systems[1:], {}, ('2',), method, 'default', '10', 0, 1, True
+  )
+  return plan._replace(**changes)
+
+
+@pytest.fixture(name='done', scope='module')
+def fixture_done(root):
+  out = root / 'few_shot'
+  return out, few_shot.run(make_plan(root), out, say=lambda _: None)
+
+
+def test_every_arm_and_the_floors_are_judged_on_every_kind(done):
+  _, records = done
+  methods = [r['method'] for r in records if r['kind'] == 'all']
+  assert set(methods) == set(few_shot.METHODS) and len(methods) == len(set(methods))
+  for method in methods:
+    kinds = [r['kind'] for r in records if r['method'] == method]
+    assert kinds == list(few_shot.KINDS)
+  assert {(r['target'], r['labels'], r['seed']) for r in records} == {
+    ('system_b', '2', 0)
+  }
+
+
+def test_a_curve_starts_unadapted_and_ends_adapted(done):
+  _, records = done
+  by = {r['method']: r for r in records if r['kind'] == 'all'}
+  curve = next(r['curve'] for r in records if 'curve' in r)
+  assert len(curve) == 3
+  assert curve[0] == pytest.approx(by['meta-learned, not adapted']['f1'])
+  assert curve[-1] == pytest.approx(by['meta-learned, adapted']['f1'])
+
+
+def test_what_is_done_is_taken_up(done, root, monkeypatch):
+  out, records = done
+  monkeypatch.setattr(few_shot, '_cell', None)
+  monkeypatch.setattr(job, '_prepare', None)
+  assert few_shot.run(make_plan(root), out, say=lambda _: None) == records
+
+
+def test_a_twin_is_not_learned_from(root, tmp_path):
+  twins = {'system_b': str(root / 'system_a')}
+  with pytest.raises(ValueError, match='none to learn from but system_b'):
+    few_shot.run(make_plan(root, twins=twins), tmp_path, say=lambda _: None)
+
+
+def test_the_report_has_tables_and_figures(done):
+  out, records = done
+  text = few_shot_report.write(records, out).read_text()
+  assert all(method in text for method in few_shot.METHODS)
+  assert json.loads((out / 'few_shot.json').read_text()) == records
+  assert (out / 'figures' / 'steps.png').exists()
+
+
+def test_gains_are_paired():
+  def record(seed, method, f1):
+    about = {'target': 'a', 'labels': '5', 'kind': 'all'}
+    return about | {'seed': seed, 'method': method, 'f1': f1}
+
+  first, other = 'meta-learned, adapted', 'from scratch'
+  records = [record(0, first, 0.9), record(0, other, 0.5)]
+  records += [record(1, first, 0.6), record(1, other, 0.4)]
+  row = dict((r[0], r[1]) for r in few_shot_report.gains(records).rows)
+  spread = np.std([40, 20], ddof=1)
+  assert row[other] == f'30.0 ± {spread:.1f}'
