@@ -46,7 +46,7 @@ class Config:
   queries: int = flags.field(15, 'Q: query sessions of each class (our choice)')
   classes: Literal['balanced', 'natural'] = flags.field(
     'natural',
-    'classes of the query: Q of each or as they come (our choice, on simulated systems)',
+    'classes of the query: Q of each or as they come (ours, on simulated systems)',
   )
   spread: int = flags.field(
     4, 'a segment of time holds so many times K + Q sessions of each class (our choice)'

@@ -53,6 +53,7 @@ thead th { color: var(--soft); vertical-align: bottom; }
 th.words, td.words { text-align: left; white-space: normal; }
 table.facts td { overflow-wrap: anywhere; }
 tbody th { position: sticky; left: 0; background: var(--back); }
+tbody th.words { min-width: min(13rem, 38vw); }
 table.strong tbody tr:first-child > * { font-weight: 600; }
 td.beats { color: var(--beats); font-weight: 600; padding-right: 0; }
 td.beats sup { display: inline-block; width: .7rem; font-size: .6rem; line-height: 0;
