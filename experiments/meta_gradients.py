@@ -40,6 +40,7 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_float('validation', 0.2, 'share of the labels held out, as in train')
 flags.DEFINE_string('vectors', None, 'word vectors: a name or a file')
+flags.DEFINE_string('encoder', None, 'event vectors from this BERT or RoBERTa instead')
 flags.DEFINE_integer('seed', 0, 'of labels drawn, batches and initial weights', 0)
 flags.DEFINE_string('out', None, 'folder to write into', required=True)
 flags.DEFINE_list('ways', [], 'ways to look at: first, implicit, ...; none: all')
@@ -102,7 +103,7 @@ def _job(model: pathlib.Path | None):
     data = transfer.Options(target_normals='30%', target_anomalies='1%')
     base = job.Job(FLAGS.detector, FLAGS.preset, presets[FLAGS.preset], data)
   method = config_flags.read(base.detector, base.method)
-  embedding = sources.choose(method.embedding, FLAGS.vectors, None)
+  embedding = sources.choose(method.embedding, FLAGS.vectors, FLAGS.encoder)
   method = dataclasses.replace(method, embedding=embedding)
   fields = {f.name for f in dataclasses.fields(base.data)}
   given = {
