@@ -51,7 +51,7 @@ def _table(*hows: str) -> dict[str, variants.Variant]:
 
 ADAPT = _table('nn.LSTM packed', 'nn.LSTM padded, each way by itself')
 WINDOW = _table('nn.LSTM', 'nn.LSTM, 1 thread')
-NAMES = tuple(ADAPT | WINDOW)
+VARIANTS = ADAPT | WINDOW
 
 
 def dataset(workload: Workload, folders: dict[str, str]) -> types.Dataset:
@@ -140,6 +140,7 @@ SUITE = suite.Suite(
   _finish,
   ('vs_best_torch',),
   DRAWS,
+  ('ours',),
 )
 
 

@@ -21,6 +21,7 @@ class Suite(NamedTuple):
   finish: Callable[[Row, Row, dict[str, np.ndarray]], Row]  # row, facts, answer -> row
   ratios: tuple[str, ...]  # of `meta_step.compare`
   draws: int = 1
+  cached: tuple[str, ...] = ()  # variants that are compiled a second time as well
 
 
 def run(suite: Suite, options: turns.Options) -> dict[str, Any]:
@@ -55,6 +56,12 @@ def _rows(suite: Suite, workload: str, path: pathlib.Path, options) -> Iterator[
     name: ({**spec(variant), 'expected': str(path)}, variant.environment)
     for name, variant in chosen.items()
   }
+  again = {
+    name: turns.compile_again(*specs[name], options.limit)
+    for name in suite.cached
+    if name in specs
+  }
   for facts in turns.measure(specs, options):
+    facts['compile_cached_s'] = again.get(facts['variant'])
     row = meta_step.row(workload, chosen[facts['variant']], facts)
     yield suite.finish(row, facts, answer)

@@ -181,23 +181,27 @@ def test_all_variants_score_single_sessions_alike(how):
   assert 0 < runner.more()['window_median_ms']
 
 
-def test_the_adaptation_suite_writes_the_same_file(monkeypatch):
-  sample = {'variant': 'ours', 'group': 1, 'median_ms': 5.0, 'error': 1e-7}
+def test_the_adaptation_suite_writes_what_all_suites_do(monkeypatch, tmp_path):
+  figures = {'group': 1, 'error': 1e-7, 'quiet': True}
   more = {'more': {'window_median_ms': 0.4, 'window_p99_ms': 2.0}}
-  monkeypatch.setattr(
-    turns, 'once', lambda spec, *_: np.savez(spec['save'], scores=np.zeros(10))
-  )
-  monkeypatch.setattr(
-    turns, 'measure', lambda specs, _: iter([sample | more, sample | more | {
-      'variant': 'nn.LSTM', 'median_ms': 8.0}]))  # fmt: skip
-  report = adaptation.run(turns.Options(2, workloads=('window_tiny',)))
+  found = [
+    {'variant': name, 'median_ms': ms, **figures, **more}
+    for name, ms in (('ours', 5.0), ('nn.LSTM', 8.0))
+  ]
+  save = lambda spec, *_: np.savez(spec['save'], scores=np.zeros(10))
+  monkeypatch.setattr(turns, 'once', save)
+  monkeypatch.setattr(turns, 'measure', lambda *_: iter(found))
+  monkeypatch.setattr(turns, 'compile_again', lambda *_: 0.3)
+  flags = f'--suite=adaptation --workloads=window_tiny --json={tmp_path / "x.json"}'
+  with flagsaver.flagsaver():
+    bench.FLAGS([sys.argv[0], *flags.split()])
+    bench.main()
+  report = json.loads((tmp_path / 'x.json').read_text())
   assert report['ratios'] == {'window_tiny': {'vs_best_torch': 1.6}}
-  assert report['compared']['window_tiny'] == {
-    'vs_best_torch': 'nn.LSTM (on a busy machine) / ours (on a busy machine)'
-  }
+  assert report['compared'] == {'window_tiny': {'vs_best_torch': 'nn.LSTM / ours'}}
   row = report['results'][0]
   assert (row['ms_per_session'], row['window_p99_ms']) == (0.5, 2.0)
-  assert row['answer_error'] == 1e-7
+  assert (row['answer_error'], row['compile_cached_s']) == (1e-7, 0.3)
 
 
 def test_the_program_measures_in_processes_and_writes_json(tmp_path, capsys):

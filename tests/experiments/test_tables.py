@@ -1,5 +1,6 @@
 """The tables of the paper as data: quotes, and flags that `train` takes."""
 
+import itertools
 import re
 
 import pytest
@@ -123,3 +124,18 @@ def test_damaged_tables_are_told(tmp_path, text, says):
   (tmp_path / 'd.toml').write_text(text)
   with pytest.raises(ValueError, match=says):
     tables.load(str(tmp_path / 'd.toml'))
+
+
+def test_the_ablation_changes_attention_alone_with_the_labels_of_the_tables():
+  rows = {row.key: row for row in tables.load('ablation').rows}
+  assert len(rows) == 16 and not any(row.quoted for row in rows.values())
+  pairs = [('1', 'hdfs_to_bgl'), ('2', 'bgl_to_hdfs')]
+  for (number, way), (setting, mine) in itertools.product(
+    pairs, [('paper', ''), ('scarce', '_scarce')]
+  ):
+    of_table = {row.key: row for row in tables.load(f'table{number}').rows}
+    expected = set(of_table[f'metalog-{setting}'].flags) - {'--metalog.order=second'}
+    flags = set(rows[f'attention-{way}{mine}'].flags)
+    assert flags == expected
+    more = set(rows[f'mean-{way}{mine}'].flags) - flags
+    assert more == {'--metalog.attention=mean'}
