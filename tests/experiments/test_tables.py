@@ -54,6 +54,9 @@ def test_quotes_are_what_the_paper_prints(side):
              if 'train_minutes' in of}  # fmt: skip
   assert minutes == ({'a1-paper': 15, 'a2-paper': 12, 'f1-paper': 30,
                       'metalog-paper': 20} if not side else {})  # fmt: skip
+  tested = {key: (of['test_seconds'], of['test_ms']) for key, of in quoted.items()
+            if 'test_seconds' in of or 'test_ms' in of}  # fmt: skip
+  assert tested == ({'metalog-paper': (8, 0.113)} if not side else {})
 
 
 def test_both_directions_have_the_same_rows():
