@@ -41,6 +41,12 @@ def quality(rows: Rows) -> blocks.Table:
   )
 
 
+def notes(rows: Rows) -> str:
+  """What a reader has to know of rows, by name; empty if there is nothing."""
+  told = [(row.name, {r['note'] for r in row.found if r.get('note')}) for row in rows]
+  return ' '.join(f'{name}: {"; ".join(sorted(of))}.' for name, of in told if of)
+
+
 def _quality(row: sweeps.Row, printed: Sequence[str]) -> list[str]:
   cells = [row.name, *(_quoted(row.quote(measure)) for measure in printed)]
   cells += [row.value('all', measure).percent(1) for measure in _OWN]

@@ -76,6 +76,18 @@ def test_differences_are_told_with_what_the_paper_prints(table):
   assert published.differences([a, told], a).rows[0][1] == '+10.74'
 
 
+def test_what_a_reader_has_to_know_of_a_row_is_told(table):
+  assert published.notes(sweeps.read(table).of('')) == ''
+  for name in ('a-seed1', 'b-seed0'):
+    path = table / 'trials' / name / 'result.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {'note': 'reads x'}))
+  assert published.notes(sweeps.read(table).of('')) == 'A: reads x. B: reads x.'
+  report.write(table, table)
+  assert 'B: reads x.' in (table / 'report.md').read_text()
+  report.write(table / 'trials/b-seed0', table / 'one')
+  assert 'metalog: reads x.' in (table / 'one/report.md').read_text()
+
+
 def test_times_stand_beside_those_of_the_paper(table):
   a, b = sweeps.read(table).of('')
   quoted = {'train_minutes': 20, 'test_seconds': 8, 'test_ms': 0.113}
