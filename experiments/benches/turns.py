@@ -180,4 +180,5 @@ def _figures(kept: list, noisy: list, samples: int) -> dict[str, Any]:
 
 def _medians(found: list[dict[str, float]]) -> dict[str, float]:
   """Of what samples tell besides."""
-  return {name: statistics.median(x[name] for x in found) for name in found[0]}
+  middle = lambda name: statistics.median(x[name] for x in found)
+  return {name: round(middle(name), 4) for name in found[0]}

@@ -40,7 +40,7 @@ def test_a_session_alone_has_its_score_among_others(made, data):
   programs = scorer._score._cache_size()
   for i in range(len(LENGTHS)):  # nothing is compiled for what was seen
     scorer.scores(state, one(data, i))
-  assert scorer._score._cache_size() == programs <= 9
+  assert scorer._score._cache_size() == programs <= 9 * jax.device_count()
 
 
 def test_what_stays_is_put_on_the_device_once(made, data, monkeypatch):
