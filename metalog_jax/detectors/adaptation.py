@@ -20,6 +20,7 @@ from metalog_jax import types
 from metalog_jax.detectors import batches, packing
 from metalog_jax.meta import inner
 
+FEW = 16  # rows: up to here few programs matter more than a few empty rows
 STEPS = 32  # those of a batch are a multiple of this: few programs
 
 
@@ -147,7 +148,8 @@ def _batch(vectors, seqs: batches.Sequences, draw: batches.Draw, most: int):
   lengths = seqs.lengths[draw.rows]
   steps = max(-(-int(lengths.max()) // STEPS), 1) * STEPS
   rows = 1 + int(packing.first_fit(lengths, steps)[0].max())
-  room = packing.Room(steps, batches.rounded(rows, 2), batches.rounded(most, 2))
+  rows = batches.rounded(rows, 2 if rows <= FEW else 4)
+  room = packing.Room(steps, rows, batches.rounded(most, 2))
   return batches.assemble(vectors, seqs, draw, room)
 
 

@@ -81,3 +81,17 @@ def test_longer_sessions_are_not_cut(adapt):
   start, data = np.zeros(3, np.float32), target(1, 90, 97)
   found, _ = adapt(start, types.Transfer((), data), 0, steps=1)
   np.testing.assert_allclose(found, by_hand(data, start.astype(float), 1), rtol=1e-4)
+
+
+def test_pseudo_labels_join_in_rooms_that_hold_them(loss):
+  """Sessions without labels get them, weigh as much as the labelled ones, and fit."""
+  settings = adaptation.Settings(STEPS, 0, 96, confidence=0.5, rounds=2, most=4)
+  sure = lambda params, batch: 1.0 * (batch.events.sum() % 2 + 0 * batch.labels)
+  adapt = adaptation.make(loss, sure, CONFIG, settings)
+  data = target(2)
+  labels = data.sessions.labels.copy()
+  labels[[0, 1, 2, 3, 4, 5, 10, 11, 12, 13]] = -1
+  data = data._replace(sessions=data.sessions._replace(labels=labels))
+  found, report = adapt(np.zeros(3, np.float32), types.Transfer((), data), 0)
+  assert np.isfinite(found).all()
+  assert report['unlabelled'] == 10 and (report['pseudo'][0] >= 0).sum() == 10
