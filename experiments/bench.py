@@ -14,7 +14,7 @@ from absl import flags
 from experiments import main as program
 from experiments.benches import machine, turns
 
-SUITES = ('parsing', 'encoding', 'meta_step', 'inference', 'scaling')
+SUITES = ('parsing', 'encoding', 'meta_step', 'inference', 'adaptation', 'scaling')
 
 FLAGS = flags.FLAGS
 _SUITE = flags.DEFINE_enum('suite', 'parsing', SUITES, 'What to measure.')

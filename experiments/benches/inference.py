@@ -4,13 +4,11 @@ What starts the clock is a system's sessions as arrays of event ids; what stops 
 a score for each: sorting, merging, padding and copying are inside.
 """
 
-import pathlib
-import tempfile
 from typing import Any
 
 import numpy as np
 
-from experiments.benches import meta_step, turns, variants, workloads
+from experiments.benches import meta_step, suite, turns, variants, workloads
 from metalog_jax import types
 
 PACKAGES = meta_step.PACKAGES
@@ -107,44 +105,22 @@ def _padded(vectors, seqs, rows: np.ndarray) -> workloads.Padded:
   return workloads.Padded(vectors, events, lengths, np.zeros(len(rows), np.int64))
 
 
+def _finish(row: suite.Row, _: suite.Row, answer: dict[str, np.ndarray]) -> suite.Row:
+  sessions = len(answer['scores'])
+  row['score_error'] = row.pop('gradient_error')
+  per = row['median_ms'] and round(row['median_ms'] / sessions, 5)
+  return {**row, 'sessions': sessions, 'ms_per_session': per}
+
+
+SUITE = suite.Suite(
+  'inference',
+  DEFAULT,
+  lambda workload: VARIANTS,
+  _finish,
+  ('vs_best_torch', 'sharing_vs_best_torch'),
+)
+
+
 def run(options: turns.Options) -> dict[str, Any]:
   """Measures every variant on every workload."""
-  results, ratios, compared = [], {}, {}
-  with tempfile.TemporaryDirectory() as folder:
-    for workload in options.workloads or DEFAULT:
-      rows = _rows(workload, pathlib.Path(folder) / f'{workload}.npz', options)
-      results += rows
-      found, compared[workload] = meta_step.compare(rows)
-      ratios[workload] = {k: v for k, v in found.items() if k in _RATIOS}
-  return {'results': results, 'ratios': ratios, 'compared': compared}
-
-
-_RATIOS = ('vs_best_torch', 'sharing_vs_best_torch')
-
-
-def _rows(workload: str, path: pathlib.Path, options) -> list[dict[str, Any]]:
-  def spec(variant: variants.Variant) -> dict[str, Any]:
-    return {
-      'suite': 'inference',
-      'workload': workload,
-      'variant': variant._asdict(),
-      'folders': options.folders,
-      'draws': 1,
-    }
-
-  reference = variants.Variant('jax', 'reference')
-  turns.once({**spec(reference), 'save': str(path)}, {}, 600)
-  chosen = {name: VARIANTS[name] for name in options.variants or VARIANTS}
-  specs = {
-    name: ({**spec(variant), 'expected': str(path)}, variant.environment)
-    for name, variant in chosen.items()
-  }
-  with np.load(path) as expected:
-    sessions = len(expected['scores'])
-  rows = []
-  for facts in turns.measure(specs, options):
-    row = meta_step.row(workload, chosen[facts['variant']], facts)
-    row['score_error'] = row.pop('gradient_error')
-    per = row['median_ms'] and round(row['median_ms'] / sessions, 5)
-    rows.append({**row, 'sessions': sessions, 'ms_per_session': per})
-  return rows
+  return suite.run(SUITE, options)

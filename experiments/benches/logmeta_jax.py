@@ -85,31 +85,48 @@ def _reference(workload: logmeta.Workload, variant: Variant) -> Runner:
   return Runner(run, lambda: found)
 
 
-def plain_loss(params: dict, x: jax.Array, labels: jax.Array) -> jax.Array:
-  """Bi-LSTM, attention, two logits, as autodiff takes it: x [B, L, D], labels [B]."""
-  read = functools.partial(_lstm, params, x)
-  a = jnp.concatenate([read(''), read('_reverse')], -1)
-  scores = a @ params['attention.weight'] + params['attention.bias']
-  context = jnp.einsum('bl,blh->bh', jax.nn.softmax(scores, -1), a)
-  logits = context @ params['head.weight'].T + params['head.bias']
+def plain_loss(
+  params: dict, x: jax.Array, labels: jax.Array, inside: jax.Array | None = None
+) -> jax.Array:
+  """The mean cross-entropy of `plain_logits`, as autodiff takes it: labels [B]."""
+  logits = plain_logits(params, x, inside)
   return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-def _lstm(params, x, suffix):
-  """One direction as in PyTorch: [B, L, D] -> [B, L, H]."""
+def plain_logits(
+  params: dict, x: jax.Array, inside: jax.Array | None = None
+) -> jax.Array:
+  """Bi-LSTM, attention, two logits: [B, 2].
+
+  Args:
+    x: [B, L, D].
+    inside: [B, L], which of them are events, the first of each row; None: all.
+  """
+  inside = jnp.ones(x.shape[:2], bool) if inside is None else inside
+  read = functools.partial(_lstm, params, x, inside)
+  a = jnp.concatenate([read(''), read('_reverse')], -1)
+  scores = a @ params['attention.weight'] + params['attention.bias']
+  weights = jax.nn.softmax(jnp.where(inside, scores, -jnp.inf), -1)
+  context = jnp.einsum('bl,blh->bh', weights, a)
+  return context @ params['head.weight'].T + params['head.bias']
+
+
+def _lstm(params, x, inside, suffix):
+  """One direction as in PyTorch: [B, L, D] -> [B, L, H]; behind the end, zeros."""
   w_ih, w_hh, b_ih, b_hh = (
     params[f'lstm.{n}_l0{suffix}']
     for n in ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')
   )
 
-  def cell(state, x):
-    c, h = state
+  def cell(state, inputs):
+    (c, h), (x, real) = state, inputs
     i, f, g, o = jnp.split(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 4, -1)
     c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
     h = jax.nn.sigmoid(o) * jnp.tanh(c)
+    c, h = c * real[:, None], h * real[:, None]
     return (c, h), h
 
   zero = jnp.zeros((len(x), w_hh.shape[1]), x.dtype)
-  steps = x.swapaxes(0, 1)
+  steps = x.swapaxes(0, 1), inside.T
   states = jax.lax.scan(cell, (zero, zero), steps, reverse=bool(suffix))[1]
   return states.swapaxes(0, 1)

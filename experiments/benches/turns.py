@@ -4,6 +4,7 @@ import json
 import os
 import select
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -173,4 +174,11 @@ def _figures(kept: list, noisy: list, samples: int) -> dict[str, Any]:
     'discarded': len(noisy),
     'others_cores': round(sum(s['others'] for s in chosen) / len(chosen), 3),
     'peak_mib': max(sample['peak_mib'] for sample in chosen),
+    'more': _medians([sample.get('more', {}) for sample in chosen]),
   }
+
+
+def _medians(found: list[dict[str, float]]) -> dict[str, float]:
+  """Of what samples tell besides."""
+  middle = lambda name: statistics.median(x[name] for x in found)
+  return {name: round(middle(name), 4) for name in found[0]}

@@ -40,6 +40,7 @@ class Runner(NamedTuple):
 
   run: Callable[[int], Any]  # sample number -> whatever; returns when all is computed
   answer: Callable[[], dict[str, np.ndarray]]  # of sample 0 at the first weights
+  more: Callable[[], dict[str, float]] = dict  # figures of the last sample, by name
 
 
 class Absent(Exception):

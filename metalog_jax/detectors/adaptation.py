@@ -17,10 +17,11 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import batches
+from metalog_jax.detectors import batches, packing
 from metalog_jax.meta import inner
 
-UNIT = 16  # sessions of a support batch are rounded up to this: few programs
+FEW = 16  # rows: up to here few programs matter more than a few empty rows
+STEPS = 32  # those of a batch are a multiple of this: few programs
 
 
 class Settings(NamedTuple):
@@ -60,7 +61,9 @@ def make(
     gradient='reverse',
     anneal=0,
   )
-  path = jax.jit(lambda params, batch: inner.path(loss_fn, params, batch, config))
+  descend = jax.jit(
+    lambda params, batch, steps: inner.after(loss_fn, params, batch, config, steps)
+  )
   predict = jax.jit(probability)
 
   def adapt(params, transfer, seed, steps=None, rounds=None):
@@ -70,17 +73,16 @@ def make(
     seqs = batches.sequences(data.sessions, settings.collapse, settings.max_events)
     pseudo, passed = _Pseudo(data, seqs, settings, seed), []
 
-    def descend() -> Any:
-      batch = _batch(data.vectors, seqs, pseudo.draw())
-      found = path(params, batch)
-      return jax.tree.map(lambda x: x[steps - 1], found)
+    def descended() -> Any:
+      return descend(params, _batch(data.vectors, seqs, *pseudo.draw()), steps)
 
-    adapted = descend() if steps else start
+    adapted = descended() if steps else start
     for _ in range((settings.rounds if rounds is None else rounds) if steps else 0):
       if not pseudo.take(_scores(predict, adapted, data.vectors, seqs)):
         break
-      adapted = descend()
+      adapted = descended()
       passed.append(pseudo.of_sessions())
+    adapted = jax.block_until_ready(adapted)
     report = {
       'steps': steps,
       'normal': int(np.sum(data.sessions.labels == 0)),
@@ -89,7 +91,7 @@ def make(
       'pseudo': passed,
       'seconds': time.perf_counter() - begun,
     }
-    return jax.block_until_ready(adapted), report
+    return adapted, report
 
   return adapt
 
@@ -122,30 +124,33 @@ class _Pseudo:
     found[self._hidden] = self._given[self._seqs.inverse[self._hidden]]
     return found
 
-  def draw(self) -> batches.Draw:
-    """All labels, and at most so many pseudo-labels of each class."""
+  def draw(self) -> tuple[batches.Draw, int]:
+    """All labels and at most so many pseudo-labels of each class; sessions at most."""
     rows, labels, weights = self._labelled
-    parts = []
+    parts, most = [], int(weights.sum())
     for label in (0, 1):
       own = labels == label
       taken = np.flatnonzero(self._given == label)
       if len(taken) > self._settings.most:
         taken = self._rng.choice(taken, self._settings.most, replace=False)
+      most += len(taken)
       mass = [weights[own] / max(weights[own].sum(), 1), np.ones(len(taken))]
       mass[1] /= max(len(taken), 1)
       mass = np.concatenate(mass)
       if len(mass):
         index = np.concatenate([rows[own], taken])
         parts.append((index, np.full(len(index), float(label)), mass / mass.sum()))
-    return batches.Draw(*(np.concatenate(x) for x in zip(*parts)))
+    return batches.Draw(*(np.concatenate(x) for x in zip(*parts))), most
 
 
-def _batch(vectors, seqs: batches.Sequences, draw: batches.Draw) -> types.Batch:
-  size = -(-len(draw.rows) // UNIT) * UNIT
-  longest = int(seqs.lengths.max(initial=1))
-  return batches.assemble(
-    vectors, seqs, draw, batches.fit_room([(seqs, draw)], size, longest)
-  )
+def _batch(vectors, seqs: batches.Sequences, draw: batches.Draw, most: int):
+  """The draw, of at most so many sessions, in a room that other labels fit as well."""
+  lengths = seqs.lengths[draw.rows]
+  steps = max(-(-int(lengths.max()) // STEPS), 1) * STEPS
+  rows = 1 + int(packing.first_fit(lengths, steps)[0].max())
+  rows = batches.rounded(rows, 2 if rows <= FEW else 4)
+  room = packing.Room(steps, rows, batches.rounded(most, 2))
+  return batches.assemble(vectors, seqs, draw, room)
 
 
 def _scores(predict, params, vectors, seqs: batches.Sequences) -> np.ndarray:

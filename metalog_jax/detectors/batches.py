@@ -15,6 +15,7 @@ from metalog_jax import types
 from metalog_jax.detectors import packing
 
 CELLS = 8192  # cells of a scoring batch, about: what stays near the processor
+FEW = 512  # events to score below which steps are what takes time, not cells
 PAYS = 0.8  # beginnings are shared if that leaves at most this share of the cells
 
 
@@ -200,12 +201,12 @@ def scoring_batches(
   Yields (sequence numbers [n], batch); session i of the batch is sequence number i.
   Shapes are rounded up to few values, so that few programs are compiled.
   """
-  steps = np.where(seqs.lengths <= 64, 64, -(-seqs.lengths // 128) * 128)
+  steps = _widths(seqs.lengths)
   for width in np.unique(steps):
     members = np.flatnonzero(steps == width)
     members = members[np.argsort(-seqs.lengths[members], kind='stable')]
     parts, rows = _parts(seqs.lengths, members, int(width), devices)
-    room = packing.Room(int(width), rows, _rounded(max(map(len, parts))))
+    room = packing.Room(int(width), rows, rounded(max(map(len, parts))))
     for part in parts:
       draw = Draw(part, np.zeros(len(part)), np.ones(len(part)))
       roomier = room._replace(rows=2 * rows)  # hardly ever needed
@@ -225,10 +226,23 @@ def _parts(
     rows, _ = packing.first_fit(lengths[parts[0]], width)  # it has the longest
     needed = int(rows.max()) + 1
     num = max(num + 1, num * needed // most)
-  return parts, min(_rounded(needed), most)
+  return parts, min(rounded(needed), most)
 
 
-def _rounded(size: int) -> int:
-  """The next of 1, 2, ... 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, ..."""
-  unit = max((1 << max(size - 1, 0).bit_length()) // 8, 1)
+def _widths(lengths: np.ndarray) -> np.ndarray:
+  """The steps of the grid that each sequence goes on; short ones go on one."""
+  found, which = np.unique(lengths, return_inverse=True)
+  widths = np.array([rounded(n, 2) for n in found.tolist()], np.int64)[which]
+  short = widths <= 64
+  few = lengths[short].sum() <= FEW
+  widths[short] = max(widths[short].max(initial=0), 8) if few else 64
+  return widths
+
+
+def rounded(size: int, values: int = 4) -> int:
+  """The next round number, of which there are so many `values` to an octave.
+
+  Of four: 1, 2, ... 7, 8, 10, 12, 14, 16, 20, 24, ...; of two: 8, 12, 16, 24, 32, ...
+  """
+  unit = max((1 << max(size - 1, 0).bit_length()) // (2 * values), 1)
   return max(-(-size // unit) * unit, 1)

@@ -39,8 +39,10 @@ class Config:
   hidden: int = flags.field(100, 'hidden units of each GRU layer and direction')
   layers: int = flags.field(2, 'GRU layers')
   bidirectional: bool = flags.field(False, 'read sessions in both directions')
-  attention: Literal['self', 'guide'] = flags.field(
-    'self', 'self: Eq. 4 of the paper; guide: the released additive attention'
+  attention: Literal['self', 'guide', 'mean'] = flags.field(
+    'self',
+    'self: Eq. 4 of the paper; guide: the released additive attention; mean: of the '
+    'states, an ablation',
   )
   pooling: str = flags.field(
     'mean', 'how Eq. 4 sums over positions: sum (paper) or mean'
@@ -184,6 +186,8 @@ def make(config: Config) -> base.Detector:
   from metalog_jax.meta import mesh, outer
   from metalog_jax.nets import losses
 
+  if config.random_attention and config.attention == 'mean':
+    raise ValueError('--metalog.random_attention: a mean has nothing that is random')
   net, optimizer, meta = _network(config), _optimizer(config), _objective(config)
   if config.alternate:
     return alternating.make(net, optimizer, config)

@@ -13,6 +13,11 @@ from metalog_jax.evaluation.document import blocks
 Rows = Sequence[sweeps.Row]
 _PRINTED = {'precision': 'P', 'recall': 'R', 'f1': 'F1'}
 _OWN = {**_PRINTED, 'auroc': 'AUROC', 'auprc': 'AUPRC'}
+_TIMES = {  # what a paper prints: (unit, decimals)
+  'train_minutes': ('train min', 0),
+  'test_seconds': ('test s', 0),
+  'test_ms': ('ms a session', 3),
+}
 
 
 def quality(rows: Rows) -> blocks.Table:
@@ -34,6 +39,12 @@ def quality(rows: Rows) -> blocks.Table:
       + (' Quoted: as the paper prints it, of its own logs.' if printed else '')
     ),
   )
+
+
+def notes(rows: Rows) -> str:
+  """What a reader has to know of rows, by name; empty if there is nothing."""
+  told = [(row.name, {r['note'] for r in row.found if r.get('note')}) for row in rows]
+  return ' '.join(f'{name}: {"; ".join(sorted(of))}.' for name, of in told if of)
 
 
 def _quality(row: sweeps.Row, printed: Sequence[str]) -> list[str]:
@@ -126,26 +137,25 @@ def _p(p: float) -> str:
 
 
 def times(rows: Rows) -> blocks.Table:
-  """What training and testing took; the paper's minutes are of another machine."""
-  told = any('train_minutes' in row.quoted for row in rows)
+  """What training and testing took; what the paper prints is of another machine."""
+  printed = [name for name in _TIMES if any(name in row.quoted for row in rows)]
+  keys = ('setup', 'compile', 'train', 'test')
+  own = ['set-up s', 'compile s', 'train s', 'test s', 'ms a session']
+  quoted = [('quoted', len(printed))] if printed else []
   return blocks.Table(
-    head=['', 'set-up s', 'compile s', 'train s', 'test s', 'ms a session']
-    + (['quoted, train min'] if told else []),
+    head=['', *own, *(_TIMES[name][0] for name in printed)],
     rows=[
-      [row.name, *(_seconds(row, key) for key in ('setup', 'compile', 'train', 'test'))]
+      [row.name, *(_seconds(row, key) for key in keys)]
       + [results.number(_average(row, lambda r: r.get('test_ms_per_session')))]
-      + ([_quoted(row.quote('train_minutes'), 0)] if told else [])
+      + [_quoted(row.quote(name), _TIMES[name][1]) for name in printed]
       for row in rows
     ],
+    groups=[('', 1), ('ours', len(own)), *quoted],
     caption=(
-      'Mean over seeds. Set-up: closed forms and clusters, before the first step. A'
-      ' trial that was stopped and went on counts what its last process did.'
-      + (
-        ' Quoted: on an RTX 2080 Ti; for MetaLog also 8 s for testing BGL,'
-        ' 0.113 ms a sequence.'
-        if told
-        else ''
-      )
+      'Mean over seeds. Set-up: closed forms and clusters, before the first step.'
+      ' Test: scoring, and compiling what scores. A trial that was stopped and went on'
+      ' counts what its last process did.'
+      + (' Quoted: as the paper prints it, on an RTX 2080 Ti.' if printed else '')
     ),
   )
 

@@ -22,6 +22,7 @@ class Scorer:
     self._detector = detector
     self._score = jax.jit(detector.score)
     self._explain = jax.jit(detector.explain)
+    self._states, self._vectors = _Placed(), _Placed()
 
   def sequences(self, data: types.Dataset) -> batches.Sequences:
     """The distinct sequences that the detector reads of `data`."""
@@ -48,12 +49,13 @@ class Scorer:
     that memory does not grow with the number of sessions.
     """
     devices = jax.local_devices()
-    states = [jax.device_put(mesh.local(state), device) for device in devices]
+    states = self._states.on(devices, state, mesh.local)
+    tables = self._vectors.on(devices, vectors)
     waiting: collections.deque = collections.deque()
     made = batches.scoring_batches(vectors, seqs, len(devices))
     for i, (rows, batch) in enumerate(made):
       turn = i % len(devices)
-      value = function(states[turn], jax.device_put(batch, devices[turn]))
+      value = function(states[turn], batch._replace(vectors=tables[turn]))
       waiting.append((rows, batch, value))
       if len(waiting) == AHEAD * len(devices):
         yield waiting.popleft()
@@ -82,6 +84,23 @@ class Scorer:
       share[read] = weight / max(weight.sum(), 1e-30)
       shares.append(share)
     return shares
+
+
+class _Placed:
+  """The last value that was put on the devices: one that stays is put there once."""
+
+  def __init__(self):
+    self._value, self._copies = None, ()
+
+  def on(
+    self, devices: list[Any], value: Any, prepare: Callable = lambda x: x
+  ) -> tuple:
+    """The copies of `prepare(value)`; a value must not be changed in place."""
+    if value is not self._value:
+      ready = prepare(value)
+      self._copies = tuple(jax.device_put(ready, device) for device in devices)
+      self._value = value
+    return self._copies
 
 
 def validator(scorer: Scorer, valid: tuple[types.Dataset, ...]):

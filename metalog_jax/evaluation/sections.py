@@ -34,6 +34,8 @@ def title(result: results.Result) -> blocks.Title:
   simulated = results.is_simulated(result)
   subtitle = f'{results.method(result)}, seed {result.get("seed")}. '
   subtitle += f'Labels seen: {results.labels(result)}.'
+  if note := result.get('note'):
+    subtitle += f' {result["detector"]}: {note}.'
   return blocks.Title(
     f'{"SIMULATED: " if simulated else ""}{result["detector"]},'
     f' {results.systems(result)}',

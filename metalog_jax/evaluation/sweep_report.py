@@ -53,6 +53,8 @@ def _sweep(sweep: sweeps.Sweep) -> list[Any]:
 
 def _setting(sweep: sweeps.Sweep, setting: str, rows: list[sweeps.Row]) -> list[Any]:
   content: list[Any] = [published.quality(rows)]
+  if notes := published.notes(rows):
+    content.append(blocks.Text(notes))
   reference = next((r for r in rows if _is(sweep, r, sweep.shown.get('against'))), None)
   if reference and (table := published.differences(rows, reference)):
     content.append(table)

@@ -1,6 +1,7 @@
 """The inner loop: descent on the support, differentiable as a whole."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -116,6 +117,28 @@ def path(loss_fn: Loss, params: Any, support: Any, config: MetaConfig) -> Any:
   return _descend(loss_fn, start, rates, support, config, every=True)[1]
 
 
+def after(
+  loss_fn: Loss, params: Any, support: Any, config: MetaConfig, steps: Any
+) -> Any:
+  """θ after the first `steps` of the K inner steps.
+
+  One program serves all numbers of steps, and keeps no step but the last. It has no
+  reverse derivative. Takes what `adapt` takes, and raises what it raises.
+
+  Args:
+    steps: 0 .. K, a number or a traced integer.
+  """
+  start, rates = rule_of(config).split(params)
+  config = _checked(loss_fn, start, rates, support, config)
+  step = _stepper(loss_fn, start, support, config)
+  xs = support if config.support_per_step else None, rates
+
+  def body(i, carry):
+    return step(carry, jax.tree.map(lambda x: x[i], xs), exact=False)
+
+  return jax.lax.fori_loop(0, steps, body, (start, rule_of(config).init(start)))[0]
+
+
 def _checked(loss_fn, start, rates, support, config: MetaConfig) -> MetaConfig:
   """The config with its way chosen, if everything fits it."""
   if config.support_per_step:
@@ -159,7 +182,29 @@ def _descend(loss_fn, start, rates, support, config, every=False):
 
   Returns θ_K and, with `every`, θ₁ .. θ_K.
   """
-  rule, num = rule_of(config), config.inner_steps
+  num, step = config.inner_steps, _stepper(loss_fn, start, support, config)
+  xs = (support if config.support_per_step else None, rates)
+  carry, cut = (start, rule_of(config).init(start)), num - _exact_steps(config)
+  paths = []
+
+  def one(carry, xs, exact):
+    carry = step(carry, xs, exact)
+    return carry, carry[0] if every else None
+
+  for exact, part in ((False, slice(0, cut)), (True, slice(cut, num))):
+    body = functools.partial(one, exact=exact)
+    if config.way == 'remat':
+      body = jax.checkpoint(body, prevent_cse=False)
+    if length := part.stop - part.start:
+      some = jax.tree.map(lambda x: x[part], xs) if length < num else xs  # noqa: B023
+      carry, passed = jax.lax.scan(body, carry, some, length=length)
+      paths.append(passed)
+  return carry[0], jax.tree.map(lambda *x: jnp.concatenate(x), *paths)
+
+
+def _stepper(loss_fn, start, support, config: MetaConfig) -> Callable:
+  """step((params, state), (batch, rates), exact) -> (params, state)."""
+  rule = rule_of(config)
   grad_fn = gradients.inner_gradient(loss_fn, config.gradient)
 
   def step(carry, xs, exact):
@@ -170,21 +215,9 @@ def _descend(loss_fn, start, rates, support, config, every=False):
     if config.proximal:  # ∇ λ/2 |θᵢ - θ|²
       pull = lambda g, p, a: g + config.proximal * (p - a)
       grads = jax.tree.map(pull, grads, at, anchor)
-    carry = rule.update(grads, state, params, rates)
-    return carry, carry[0] if every else None
+    return rule.update(grads, state, params, rates)
 
-  xs = (support if config.support_per_step else None, rates)
-  carry, cut = (start, rule.init(start)), num - _exact_steps(config)
-  paths = []
-  for exact, part in ((False, slice(0, cut)), (True, slice(cut, num))):
-    body = lambda carry, xs, exact=exact: step(carry, xs, exact)
-    if config.way == 'remat':
-      body = jax.checkpoint(body, prevent_cse=False)
-    if length := part.stop - part.start:
-      some = jax.tree.map(lambda x: x[part], xs) if length < num else xs  # noqa: B023
-      carry, passed = jax.lax.scan(body, carry, some, length=length)
-      paths.append(passed)
-  return carry[0], jax.tree.map(lambda *x: jnp.concatenate(x), *paths)
+  return step
 
 
 def _exact_steps(config: MetaConfig) -> int:

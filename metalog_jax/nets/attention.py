@@ -118,6 +118,19 @@ def score_attention(
   return _in_proportion(parts, states, batch)
 
 
+def mean(states: Array, batch: types.Batch) -> tuple[Array, Array]:
+  """No attention: the mean over a session's states, as in MetaLog's ablation.
+
+  Args:
+    states: [N', H].
+    batch: the batch that the states are of.
+
+  Returns:
+    The context [B, H], and the weight of every place [N'].
+  """
+  return _in_proportion(grid.mask(batch).astype(states.dtype), states, batch)
+
+
 def _in_proportion(
   parts: Array, states: Array, batch: types.Batch
 ) -> tuple[Array, Array]:

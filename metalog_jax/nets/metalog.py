@@ -21,7 +21,8 @@ class Network(nn.Module):
     hidden: H, the size of the state of one direction.
     layers: layers of the GRU.
     bidirectional: whether each layer also reads from the end.
-    attention: 'self' (the paper's eq. 4) or 'guide' (the released code).
+    attention: 'self' (the paper's eq. 4), 'guide' (the released code) or 'mean' (an
+      ablation: the states weigh alike).
     pooling: of self-attention, see `attention.self_attention`.
     scale: whether self-attention divides its scores by sqrt(H).
     peaks: adds the largest value that every unit had, see `peaks`.
@@ -35,7 +36,7 @@ class Network(nn.Module):
   hidden: int = 100
   layers: int = 2
   bidirectional: bool = False
-  attention: Literal['self', 'guide'] = 'self'
+  attention: Literal['self', 'guide', 'mean'] = 'self'
   pooling: Pooling = 'sum'
   scale: bool = False
   peaks: bool = False
@@ -60,8 +61,10 @@ class Network(nn.Module):
       attend = attention.SelfAttention(
         self.pooling, self.scale, self.dtype, name='attention'
       )
-    else:
+    elif self.attention == 'guide':
       attend = attention.GuideAttention(self.dtype, name='attention')
+    else:
+      attend = attention.mean
     context, weights = attend(states, batch)
     if self.pads:
       weights = weights.at[places].get(mode='fill', fill_value=0)

@@ -57,13 +57,24 @@ def run(
     for suffix, order in zip(_suffixes(bidirectional), orders):
       w_ih, w_hh, b_ih, b_hh = (params[n + suffix] for n in _names(layer))
       if states is None:
-        x = (jnp.asarray(batch.vectors) @ w_ih.T + b_ih)[batch.events.ravel()]
+        x = projected(batch, w_ih) + b_ih
       else:
         x = products.linear(states, w_ih) + b_ih
       link = grid.link(batch, order)
       directions.append(recurrence(x, w_hh, b_hh, link, order))
     states = jnp.concatenate(directions, -1)
   return states
+
+
+def projected(batch: types.Batch, w: Array) -> Array:
+  """The product of every cell's vector with w [G, D]: [N, G].
+
+  Of the table or of the cells, whichever is fewer: a single session has few cells.
+  """
+  vectors, events = jnp.asarray(batch.vectors), batch.events.ravel()
+  if len(events) < len(vectors):
+    return vectors[events] @ w.T
+  return (vectors @ w.T)[events]
 
 
 def _names(layer: int) -> tuple[str, ...]:

@@ -136,3 +136,22 @@ def test_a_room_refuses_what_it_cannot_hold():
   ]:
     draw = batches.drawn(np.array(rows), np.zeros(len(rows)))
     assert batches.assemble(np.zeros((4, 2)), seqs, draw, room) is None
+
+
+def test_round_numbers():
+  of = lambda values: sorted({batches.rounded(n, values) for n in range(1, 65)})
+  assert of(2) == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
+  assert of(4)[6:16] == [7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
+  assert all(n <= batches.rounded(n, 2) < 1.5 * n + 1 for n in range(1, 999))
+
+
+def test_a_session_alone_has_hardly_more_steps_than_events():
+  def shape(lengths):
+    seqs = batches.sequences(builders.sessions([[1] * n for n in lengths]), 0, 999)
+    made = batches.scoring_batches(np.zeros((4, 2)), seqs)
+    return [batch.events.shape for _, batch in made]
+
+  assert shape([17]) == [(24, 1)] and shape([3]) == [(8, 1)]
+  assert shape([70]) == [(96, 1)] and shape([200]) == [(256, 1)]
+  assert shape([17, 30]) == [(32, 2)]
+  assert shape(range(1, 40)) == [(64, 14)]  # many: as few programs as can be

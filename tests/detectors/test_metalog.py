@@ -68,6 +68,14 @@ def fixture_fitted(transfer, tmp_path_factory):
   return detector, run.fit(detector, transfer, None, 0, folder, run.Options())
 
 
+def test_the_mean_of_the_states_has_no_attention_to_learn(transfer):
+  detector = metalog.make(dataclasses.replace(SMALL, attention='mean'))
+  state = detector.init(jax.random.key(0), transfer)
+  assert set(state.params) == {'gru', 'head'}
+  with pytest.raises(ValueError, match='random_attention'):
+    metalog.make(dataclasses.replace(SMALL, attention='mean', random_attention=True))
+
+
 def test_it_learns_from_the_source(fitted):
   _check(*fitted)
 

@@ -76,6 +76,37 @@ def test_differences_are_told_with_what_the_paper_prints(table):
   assert published.differences([a, told], a).rows[0][1] == '+10.74'
 
 
+def test_what_a_reader_has_to_know_of_a_row_is_told(table):
+  assert published.notes(sweeps.read(table).of('')) == ''
+  for name in ('a-seed1', 'b-seed0'):
+    path = table / 'trials' / name / 'result.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {'note': 'reads x'}))
+  assert published.notes(sweeps.read(table).of('')) == 'A: reads x. B: reads x.'
+  report.write(table, table)
+  assert 'B: reads x.' in (table / 'report.md').read_text()
+  report.write(table / 'trials/b-seed0', table / 'one')
+  assert 'metalog: reads x.' in (table / 'one/report.md').read_text()
+
+
+def test_times_stand_beside_those_of_the_paper(table):
+  a, b = sweeps.read(table).of('')
+  quoted = {'train_minutes': 20, 'test_seconds': 8, 'test_ms': 0.113}
+  found = published.times([a._replace(quoted=quoted), b])
+  assert sum(columns for _, columns in found.groups) == len(found.head)
+  assert found.groups[1:] == [('ours', 5), ('quoted', 3)]
+  assert found.head[3:] == ['train s', 'test s', 'ms a session'] + [
+    'train min', 'test s', 'ms a session']  # fmt: skip
+  first, second = (row[1:] for row in found.rows)
+  assert first[5:] == ['20', '8', '0.113'] and second[5:] == ['–'] * 3
+  result = a.runs[0].result
+  assert first[2] == f'{result["seconds"]["train"]:.1f}'
+  assert first[3] == f'{result["seconds"]["test"]:.1f}'
+  assert first[4] == results.number(result['test_ms_per_session'])
+  assert '2080 Ti' in found.caption and len(found.caption) < 400
+  plain = published.times([b])
+  assert len(plain.head) == 6 and '2080' not in plain.caption
+
+
 def test_a_method_without_scores_is_not_compared(table):
   (table / 'trials/b-seed0/scores.parquet').unlink()
   a, b = sweeps.read(table).of('')

@@ -10,6 +10,7 @@ from absl.testing import flagsaver
 
 from experiments import bench
 from experiments.benches import (
+  adaptation,
   encoding,
   inference,
   logmeta,
@@ -153,6 +154,56 @@ def test_scores_agree():
   assert worker.error(found[1], found[0]) < 1e-6
 
 
+def _adaptation(name, how, framework='torch'):
+  if framework == 'torch':
+    pytest.importorskip('torch', reason='the peers need the extra `torch`')
+  variant = variants.Variant(framework, how)._asdict()
+  runner = adaptation.build({'workload': name, 'variant': variant, 'folders': {}})
+  runner.run(0)
+  return runner
+
+
+@pytest.mark.parametrize('how', adaptation.ADAPT)
+def test_all_variants_adapt_alike(how):
+  expected = _adaptation('adapt_tiny', 'reference', 'jax').answer()
+  assert set(expected) == set(logmeta.params(adaptation.WORKLOADS['adapt_tiny']))
+  runner = _adaptation('adapt_tiny', how, 'jax' if how == 'ours' else 'torch')
+  runner.run(1)  # other labels: the answer stays that of the first
+  assert worker.error(runner.answer(), expected) < 1e-4
+
+
+@pytest.mark.parametrize('how', adaptation.WINDOW)
+def test_all_variants_score_single_sessions_alike(how):
+  expected = _adaptation('window_tiny', 'reference', 'jax').answer()
+  runner = _adaptation('window_tiny', how, 'jax' if how == 'ours' else 'torch')
+  assert len(set(expected['scores'].round(4))) > 5
+  assert worker.error(runner.answer(), expected) < 1e-6
+  assert 0 < runner.more()['window_median_ms']
+
+
+def test_the_adaptation_suite_writes_what_all_suites_do(monkeypatch, tmp_path):
+  figures = {'group': 1, 'error': 1e-7, 'quiet': True}
+  more = {'more': {'window_median_ms': 0.4, 'window_p99_ms': 2.0}}
+  found = [
+    {'variant': name, 'median_ms': ms, **figures, **more}
+    for name, ms in (('ours', 5.0), ('nn.LSTM', 8.0))
+  ]
+  save = lambda spec, *_: np.savez(spec['save'], scores=np.zeros(10))
+  monkeypatch.setattr(turns, 'once', save)
+  monkeypatch.setattr(turns, 'measure', lambda *_: iter(found))
+  monkeypatch.setattr(turns, 'compile_again', lambda *_: 0.3)
+  flags = f'--suite=adaptation --workloads=window_tiny --json={tmp_path / "x.json"}'
+  with flagsaver.flagsaver():
+    bench.FLAGS([sys.argv[0], *flags.split()])
+    bench.main()
+  report = json.loads((tmp_path / 'x.json').read_text())
+  assert report['ratios'] == {'window_tiny': {'vs_best_torch': 1.6}}
+  assert report['compared'] == {'window_tiny': {'vs_best_torch': 'nn.LSTM / ours'}}
+  row = report['results'][0]
+  assert (row['ms_per_session'], row['window_p99_ms']) == (0.5, 2.0)
+  assert (row['answer_error'], row['compile_cached_s']) == (1e-7, 0.3)
+
+
 def test_the_program_measures_in_processes_and_writes_json(tmp_path, capsys):
   report, figure = tmp_path / 'bench.json', tmp_path / 'bench.png'
   flags = (
@@ -199,13 +250,19 @@ def test_ratios_are_of_the_right_rows():
 
 
 def test_noisy_samples_are_kept_only_if_there_is_no_other():
-  sample = lambda seconds: {'seconds': seconds, 'others': 1.0, 'peak_mib': 1}
+  sample = lambda seconds: {
+    'seconds': seconds,
+    'others': 1.0,
+    'peak_mib': 1,
+    'more': {'window_median_ms': seconds},
+  }
   figures = turns._figures([sample(1.0)], [sample(9.0)], 1)
   assert (figures['median_ms'], figures['quiet'], figures['status']) == (
     1e3,
     True,
     'ok',
   )
+  assert figures['more'] == {'window_median_ms': 1.0}
   figures = turns._figures([], [sample(9.0)], 1)
   assert (figures['quiet'], figures['status']) == (False, '0 quiet samples of 1')
 

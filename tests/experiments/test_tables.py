@@ -1,5 +1,6 @@
 """The tables of the paper as data: quotes, and flags that `train` takes."""
 
+import itertools
 import re
 
 import pytest
@@ -53,6 +54,9 @@ def test_quotes_are_what_the_paper_prints(side):
              if 'train_minutes' in of}  # fmt: skip
   assert minutes == ({'a1-paper': 15, 'a2-paper': 12, 'f1-paper': 30,
                       'metalog-paper': 20} if not side else {})  # fmt: skip
+  tested = {key: (of['test_seconds'], of['test_ms']) for key, of in quoted.items()
+            if 'test_seconds' in of or 'test_ms' in of}  # fmt: skip
+  assert tested == ({'metalog-paper': (8, 0.113)} if not side else {})
 
 
 def test_both_directions_have_the_same_rows():
@@ -123,3 +127,18 @@ def test_damaged_tables_are_told(tmp_path, text, says):
   (tmp_path / 'd.toml').write_text(text)
   with pytest.raises(ValueError, match=says):
     tables.load(str(tmp_path / 'd.toml'))
+
+
+def test_the_ablation_changes_attention_alone_with_the_labels_of_the_tables():
+  rows = {row.key: row for row in tables.load('ablation').rows}
+  assert len(rows) == 16 and not any(row.quoted for row in rows.values())
+  pairs = [('1', 'hdfs_to_bgl'), ('2', 'bgl_to_hdfs')]
+  for (number, way), (setting, mine) in itertools.product(
+    pairs, [('paper', ''), ('scarce', '_scarce')]
+  ):
+    of_table = {row.key: row for row in tables.load(f'table{number}').rows}
+    expected = set(of_table[f'metalog-{setting}'].flags) - {'--metalog.order=second'}
+    flags = set(rows[f'attention-{way}{mine}'].flags)
+    assert flags == expected
+    more = set(rows[f'mean-{way}{mine}'].flags) - flags
+    assert more == {'--metalog.attention=mean'}

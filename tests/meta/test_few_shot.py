@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from metalog_jax import meta, types
-from metalog_jax.meta import gradients, outer, rules
+from metalog_jax.meta import gradients, inner, outer, rules
 from tests import grids
 from tests.meta import problems
 
@@ -211,6 +211,26 @@ def test_the_path_ends_where_adapt_does(one):
     path, adapted = meta.path(*arguments), meta.adapt(*arguments)
     assert {len(x) for x in jax.tree.leaves(path)} == {STEPS}
     assert grids.difference(jax.tree.map(lambda x: x[-1], path), adapted) == 0
+
+
+@pytest.mark.parametrize('rule', ['sgd', 'adam', 'learned'])
+def test_after_some_steps_it_is_where_the_path_was(one, rule):
+  params, config = one.params, dataclasses.replace(MAML, order='first')
+  if rule == 'adam':
+    config = dataclasses.replace(config, rule=rules.named('adam', 0.05))
+  if rule == 'learned':
+    params = rules.with_rates(params, 0.1, STEPS)
+    rates = jax.tree.map(lambda r: r * np.arange(1.0, STEPS + 1), params.rates)
+    params = params._replace(rates=rates)
+    config = dataclasses.replace(config, rule=rules.learned(STEPS))
+  arguments = one.loss_fn, params, one.task.support, config
+  run = jax.jit(lambda steps: inner.after(*arguments, steps))
+  path = meta.path(*arguments)
+  for steps in range(1, STEPS + 1):
+    expected = jax.tree.map(lambda x, i=steps - 1: x[i], path)
+    assert grids.difference(run(steps), expected) < 1e-14
+  assert grids.difference(run(0), one.params) == 0
+  assert run._cache_size() == 1
 
 
 def test_more_steps_than_rates_go_on_with_the_last(one):

@@ -63,6 +63,16 @@ def test_guide_attention_is_the_released_one(batch, states):
     np.testing.assert_allclose(context[i], expected @ a, rtol=0, atol=1e-12)
 
 
+def test_without_attention_it_is_the_mean_of_the_states(batch, states):
+  states[np.array(batch.sessions.ravel() == len(batch.labels))] = 1e30  # empty cells
+  context, weights = jax.jit(attention.mean)(states, batch)
+  weights = grids.split(weights, batch)
+  for i, a in enumerate(grids.split(states, batch)):
+    expected = a.mean(0) if len(a) else np.zeros(SIZE)
+    np.testing.assert_allclose(context[i], expected, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(weights[i], np.full(len(a), 1 / max(len(a), 1)))
+
+
 @pytest.mark.parametrize('bias', [0.3, 1e4])
 def test_score_attention_is_a_softmax_of_scores(batch, states, bias):
   """However large: without a maximum taken off, exp would overflow."""
@@ -109,6 +119,7 @@ def test_weights_at_padding_are_zero(batch, states):
     jax.jit(attention.self_attention)(w_q, w_k, states, batch)[1],
     jax.jit(attention.guide_attention)(w_q[0], w_k[:2].ravel(), 0.3, states, batch)[1],
     jax.jit(attention.score_attention)(w_q[0], 0.3, states, batch)[1],
+    jax.jit(attention.mean)(states, batch)[1],
   ):
     assert weights.shape == (batch.sessions.size,)
     np.testing.assert_array_equal(weights[padding], 0)

@@ -17,6 +17,7 @@ FORMS = {
   'logmeta_without_attention': logmeta.Network(hidden=3, attention=False),
   'paper': small(),
   'released': small(bidirectional=True, attention='guide', head='linear'),
+  'mean': small(layers=1, attention='mean'),
   'default': small(layers=1, pooling='mean', scale=True, peaks=True, head='linear'),
 }
 forms = pytest.mark.parametrize('network', FORMS.values(), ids=FORMS)

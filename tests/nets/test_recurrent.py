@@ -9,7 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax.nets import grid, gru, gru_recurrence, lstm, lstm_recurrence
+from metalog_jax.nets import (
+  grid,
+  gru,
+  gru_recurrence,
+  lstm,
+  lstm_recurrence,
+  recurrent,
+)
 from tests import grids
 
 FORMS = [(1, False, False), (1, True, False), (2, False, True)]
@@ -81,6 +88,19 @@ def on_grid(unit, params, batch, layers, bidirectional):
   num = np.arange(batch.sessions.size)
   order = np.concatenate(grids.split(num, batch))
   return grid.places(states, batch)[order]
+
+
+def test_few_cells_are_projected_without_the_table():
+  batch = grids.batch(templates=6)
+  many = batch._replace(vectors=np.pad(batch.vectors, ((0, 500), (0, 0))))
+  w = np.random.default_rng(1).normal(size=(7, batch.vectors.shape[1]))
+  expected = recurrent.projected(batch, w)
+  np.testing.assert_allclose(recurrent.projected(many, w), expected, atol=1e-12)
+  assert len(batch.vectors) < batch.events.size < len(many.vectors)
+  of_table = lambda b: (
+    f'[{len(b.vectors)},7]' in str(jax.make_jaxpr(recurrent.projected)(b, w))
+  )
+  assert of_table(batch) and not of_table(many)
 
 
 @pytest.mark.parametrize('layers,bidirectional,share', FORMS)
