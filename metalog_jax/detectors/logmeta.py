@@ -78,6 +78,12 @@ class Config:
   most_pseudo: int = flags.field(
     64, 'pseudo-labelled sequences of each class to learn from (our choice)'
   )
+  consistency: float = flags.field(
+    0.0, 'weight of judging two views of unlabelled sessions alike (our choice: none)'
+  )
+  view_rate: float = flags.field(
+    0.1, 'share of benign events dropped and of pairs swapped in a view (our choice)'
+  )
 
 
 FINE_TUNE = {'adapt_rule': 'adam', 'adapt_lr': 1e-3, 'adapt_steps': 100, 'rounds': 0}
@@ -205,6 +211,8 @@ def _adaptation(config: Config, loss, probability):
     config.confidence,
     config.rounds,
     config.most_pseudo,
+    config.consistency,
+    config.view_rate,
   )
   meta = dataclasses.replace(_objective(config), rule=rule)
   return adaptation.make(loss, probability, meta, settings)
