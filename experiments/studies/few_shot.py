@@ -11,7 +11,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from metalog_jax import job, model, transfer
-from metalog_jax.detectors import logmeta
+from metalog_jax.detectors import logmeta, registry
 from metalog_jax.evaluation import metrics, results, scoring
 from metalog_jax.evaluation.document import blocks, canvas, markdown
 
@@ -129,7 +129,11 @@ def _curve(chosen: job.Job, folder: pathlib.Path) -> list[float | None]:
   detector = logmeta.make(chosen.method)
   source = pathlib.Path(chosen.model)
   problem = transfer.make(
-    chosen.data, chosen.method.embedding, logmeta.NEEDS, model.known(source)
+    chosen.data,
+    chosen.method.embedding,
+    logmeta.NEEDS,
+    model.known(source),
+    registry.reader(logmeta, chosen.method),
   )
   state = model.trained_state(source, detector, problem.train.target.vectors)
   scorer, test = scoring.Scorer(detector), problem.tests['rest']

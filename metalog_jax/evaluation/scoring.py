@@ -47,6 +47,8 @@ class Scorer:
     While the devices compute, the next batches are laid out here; only a few wait, so
     that memory does not grow with the number of sessions.
     """
+    if self._detector.table:
+      vectors = self._detector.table(mesh.local(state), vectors)
     devices = jax.local_devices()
     states = [jax.device_put(mesh.local(state), device) for device in devices]
     waiting: collections.deque = collections.deque()
