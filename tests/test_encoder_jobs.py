@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from metalog_jax import detect, job, model
+from metalog_jax import detect, job, model, types
 from metalog_jax.embeddings import pretrained, texts, vector_cache
-from tests import test_job
+from tests import builders, test_job
 from tests.detectors import test_conformance
 from tests.embeddings import encoder_cases
 from tests.experiments import test_adapt
@@ -19,7 +19,10 @@ from tests.experiments import test_adapt
 fixture_root = test_job.fixture_root
 quick_compilation = test_conformance.quick_compilation
 FORM = pretrained.Form('bert', 99, 8, 2, 2, 8, 40)
-OPTIONS = {'trainable': {'encoder_trainable': 1, 'encoder_lr': 1e-2}}
+OPTIONS = {
+  'trainable': {'encoder_trainable': 1, 'encoder_lr': 1e-2},
+  'token_level': {'token_level': True, 'max_tokens': 20, 'consistency': 1.0},
+}
 
 
 @pytest.fixture(name='option', scope='module', params=OPTIONS)
@@ -51,10 +54,11 @@ def fixture_whole(root, make, tmp_path_factory) -> pathlib.Path:
   return workdir
 
 
-def test_the_result_has_the_floors_of_event_vectors(whole):
+def test_the_result_has_the_floors_of_event_vectors(whole, option):
   result = json.loads((whole / 'result.json').read_text())
   assert {'new_event', 'lr_vectors'} <= set(result['test']['rest']['floors'])
-  assert result['adaptation']['steps'] == 2
+  told = result['adaptation']
+  assert told['steps'] == 2 and ('consistency' in told) == (option == 'token_level')
 
 
 def test_what_is_trained_is_kept(whole, option):
@@ -66,9 +70,6 @@ def test_what_is_trained_is_kept(whole, option):
 
 
 def _transfer(loaded):
-  from metalog_jax import types
-  from tests import builders
-
   data = types.Dataset('', builders.sessions([]), loaded.vectors)
   return types.Transfer((data,), data)
 

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import batches, views
+from metalog_jax.detectors import batches, reading, views
 from metalog_jax.meta import inner
 
 UNIT = 16  # sessions of a support batch are rounded up to this: few programs
@@ -82,7 +82,7 @@ def make(
     begun, data = time.perf_counter(), transfer.target
     steps = settings.steps if steps is None else min(steps, settings.steps)
     start = inner.rule_of(config).split(params)[0]
-    seqs = batches.sequences(data.sessions, settings.collapse, settings.max_events)
+    seqs = reading.sequences(data, settings.collapse, settings.max_events)
     pseudo, passed = _Pseudo(data, seqs, settings, seed), []
     unlabelled = _unlabelled(data, seqs, settings, seed) if steps else None
     seen, told = None, {}

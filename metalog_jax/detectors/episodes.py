@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import base, batches, packing, pools
+from metalog_jax.detectors import base, batches, packing, pools, reading
 from metalog_jax.embeddings import states
 from metalog_jax.logs import splits
 
@@ -167,9 +167,7 @@ def stream(
     seed,
     devices,
   )
-  read = lambda data: batches.sequences(
-    data.sessions, config.collapse, config.max_events
-  )
+  read = lambda data: reading.sequences(data, config.collapse, config.most_events)
   tables = states.aligned([data.vectors for data in transfer.sources])
   lines = [
     timeline(data._replace(vectors=table), read(data))

@@ -27,9 +27,9 @@ PARTS = {'all': (), 'head': ('head',), 'head_attention': ('attention', 'head')}
 class Config:
   """Settings of LogMeta; none is the paper's, which does not publish them.
 
-  Of the authors' earlier models: hidden, confidence, encoder_lr. Of MAML: outer_lr,
-  tasks, adapt_steps, second order. Between MAML and CroSysLog: inner_lr; CroSysLog:
-  inner_steps. All others are our choice.
+  Of the authors' earlier models: hidden, confidence, max_tokens, encoder_lr. Of
+  MAML: outer_lr, tasks, adapt_steps, second order. Between MAML and CroSysLog:
+  inner_lr; CroSysLog: inner_steps. All others are our choice.
   """
 
   embedding: sources.Config = gcse.Embedding()
@@ -70,6 +70,10 @@ class Config:
     'auto', 'reverse', 'mixed', 'linearized', 'remat', 'truncated', 'reptile'
   ] = flags.field('mixed', 'way to take the meta-gradient; exact but the last two')
   outer_lr: float = flags.field(1e-3, 'outer learning rate of Adam')
+  token_level: bool = flags.field(
+    False, "steps are the sub-words of a session's joined texts, not its events"
+  )
+  max_tokens: int = flags.field(128, 'sub-words of a session, if those are the steps')
   encoder_trainable: int = flags.field(
     0, 'upper layers of the encoder that the meta-step trains; 0: frozen'
   )
@@ -89,6 +93,11 @@ class Config:
   view_rate: float = flags.field(
     0.1, 'share of benign events dropped and of pairs swapped in a view (our choice)'
   )
+
+  @property
+  def most_events(self) -> int:
+    """Events of a session that are read; hardly one has no sub-word."""
+    return self.max_tokens if self.token_level else self.max_events
 
 
 FINE_TUNE = {'adapt_rule': 'adam', 'adapt_lr': 1e-3, 'adapt_steps': 100, 'rounds': 0}
@@ -120,9 +129,10 @@ def make(config: Config) -> base.Detector:
   net = nets.Network(config.hidden, config.recurrent, config.attention)
   if not (config.recurrent or config.attention):
     raise ValueError('--logmeta.recurrent and --logmeta.attention cannot both be off')
+  reading.check(config)
   top, optimizer = None, optax.adam(config.outer_lr)
   if config.encoder_trainable:
-    top = fine_tuning.Top(reading.encoder(config), config.encoder_trainable)
+    top = fine_tuning.Top(config.embedding, config.encoder_trainable)
     optimizer = fine_tuning.adam(config.outer_lr, config.encoder_lr)
   meta = _objective(config)
   num = len(jax.devices())
@@ -180,7 +190,7 @@ def make(config: Config) -> base.Detector:
     explain=lambda state, batch: attend(seen(state.params), batch)[1],
     table=table if top else None,
     collapse=config.collapse,
-    max_events=config.max_events,
+    max_events=config.most_events,
     patience=0,
     way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
     objective=(loss, meta),
@@ -233,7 +243,7 @@ def _adaptation(config: Config, loss, probability):
   settings = adaptation.Settings(
     config.adapt_steps,
     config.collapse,
-    config.max_events,
+    config.most_events,
     config.confidence,
     config.rounds,
     config.most_pseudo,

@@ -1,10 +1,12 @@
-"""What LogMeta reads of a system's events, where that is more than their vectors."""
+"""What a detector reads of sessions, where that is more than event vectors."""
 
 from typing import Any
 
 import numpy as np
 
-from metalog_jax.embeddings import states, texts
+from metalog_jax import types
+from metalog_jax.detectors import batches
+from metalog_jax.embeddings import states, texts, windows
 
 
 def table(config: Any, templates: tuple[str, ...], vectors: np.ndarray) -> Any:
@@ -16,22 +18,67 @@ def table(config: Any, templates: tuple[str, ...], vectors: np.ndarray) -> Any:
     vectors: [V, D] of them.
 
   Raises:
-    ValueError: the settings want an encoder, and vectors are not from one.
+    ValueError: see `check`.
   """
-  if not config.encoder_trainable:
-    return vectors
-  return states.States(templates, vectors, encoder(config), config.encoder_trainable)
+  check(config)
+  if config.token_level:
+    return windows.Windows(templates, vectors, config.embedding, config.max_tokens)
+  if config.encoder_trainable:
+    layers = config.encoder_trainable
+    return states.States(templates, vectors, config.embedding, layers)
+  return vectors
 
 
-def encoder(config: Any) -> texts.Encoder:
-  """What embeds events.
+def check(config: Any) -> None:
+  """Checks that settings which need an encoder have one.
 
   Raises:
-    ValueError: it is word vectors.
+    ValueError: they have not, or exclude each other.
   """
-  if not isinstance(config.embedding, texts.Encoder):
+  asked = [
+    name for name in ('token_level', 'encoder_trainable') if getattr(config, name)
+  ]
+  if len(asked) == 2:
+    raise ValueError('--logmeta.token_level reads an encoder that is not trained')
+  if asked and not isinstance(config.embedding, texts.Encoder):
     raise ValueError(
-      '--logmeta.encoder_trainable: word vectors have no layers to train: give an '
+      f'--logmeta.{asked[0]} needs an encoder, and events are word vectors here: give '
       '--encoder'
     )
-  return config.embedding
+
+
+def sequences(data: types.Dataset, collapse: int, max_events: int) -> batches.Sequences:
+  """`batches.sequences`: of events, or of what `windows.Windows` makes of them."""
+  seqs = batches.sequences(data.sessions, collapse, max_events)
+  if not isinstance(data.vectors, windows.Windows):
+    return seqs
+  rows = [
+    data.vectors.sub_words(seqs.events[start:end])[0]
+    for start, end in zip(seqs.offsets[:-1], seqs.offsets[1:])
+  ]
+  own = batches.sequences(bare(rows), 0, data.vectors.longest)
+  return own._replace(inverse=own.inverse[seqs.inverse])
+
+
+def bare(rows: list[np.ndarray]) -> types.Sessions:
+  """Sessions of which nothing is known but their events."""
+  offsets = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+  nothing = np.zeros(len(rows), np.int64)
+  return types.Sessions(
+    nothing.astype(object),
+    np.full(len(rows), np.nan),
+    np.concatenate([np.zeros(0, np.int32), *rows]),
+    offsets,
+    np.full(len(rows), -1, np.int8),
+    nothing,
+    nothing,
+  )
+
+
+def per_event(
+  data: types.Dataset, events: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+  """What weighs each place of a sequence of `sequences` -> each of its events [L]."""
+  if isinstance(data.vectors, windows.Windows):
+    return data.vectors.shares(events, weights)
+  return weights

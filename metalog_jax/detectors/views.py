@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import batches, packing
+from metalog_jax.detectors import batches, packing, reading
 
 
 class View(NamedTuple):
@@ -112,8 +112,8 @@ class Unlabelled:
     if len(self) > self._most:
       chosen = np.sort(rng.choice(len(self), self._most, replace=False))
     made = [view for i in chosen for view in self._pair(i, rng)]
-    viewed = _sessions([one.events for one in made])
-    seqs = batches.sequences(viewed, 0, self._reader[1])
+    viewed = reading.bare([one.events for one in made])
+    seqs = reading.sequences(self._data._replace(sessions=viewed), 0, self._reader[1])
     draw = batches.Draw(seqs.inverse, *np.ones((2, len(made))))
     lay = lambda room: batches.assemble(self._data.vectors, seqs, draw, room)
     batch = next(filter(None, map(lay, self._rooms(seqs))))
@@ -139,14 +139,3 @@ class Unlabelled:
     for own, index in draws:
       draw = batches.Draw(index, index, index)
       yield batches.fit_room([(own, draw)], size, max(longest, own.lengths.max()))
-
-
-def _sessions(rows: list[np.ndarray]) -> types.Sessions:
-  """Sessions of which nothing is known but their events."""
-  offsets = np.cumsum([0, *map(len, rows)]).astype(np.int64)
-  nothing = np.zeros(len(rows), np.int64)
-  labels = np.full(len(rows), -1, np.int8)
-  return types.Sessions(
-    *(nothing.astype(object), np.full(len(rows), np.nan), np.concatenate(rows)),
-    *(offsets, labels, nothing, nothing),
-  )

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import base, batches
+from metalog_jax.detectors import base, batches, reading
 from metalog_jax.meta import mesh
 
 SHOWN = 10  # sessions explained of each kind
@@ -25,9 +25,7 @@ class Scorer:
 
   def sequences(self, data: types.Dataset) -> batches.Sequences:
     """The distinct sequences that the detector reads of `data`."""
-    return batches.sequences(
-      data.sessions, self._detector.collapse, self._detector.max_events
-    )
+    return reading.sequences(data, self._detector.collapse, self._detector.max_events)
 
   def scores(
     self, state, data: types.Dataset, seqs: batches.Sequences | None = None
@@ -80,7 +78,7 @@ class Scorer:
       events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
       share = np.zeros(len(events))
       read = batches.kept(events, self._detector.collapse, self._detector.max_events)
-      weight = found[seqs.inverse[i]]
+      weight = reading.per_event(data, events[read], found[seqs.inverse[i]])
       share[read] = weight / max(weight.sum(), 1e-30)
       shares.append(share)
     return shares

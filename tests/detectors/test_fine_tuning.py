@@ -215,9 +215,9 @@ def test_without_the_option_vectors_are_read(config):
 
 def test_who_has_no_such_layers(config):
   words = dataclasses.replace(config, embedding=gcse.Embedding())
-  with pytest.raises(ValueError, match='word vectors have no layers.*--encoder'):
+  with pytest.raises(ValueError, match='encoder_trainable needs an encoder.*--encoder'):
     logmeta.table(words, TEXTS, np.zeros((len(TEXTS), 8)))
-  with pytest.raises(ValueError, match='word vectors have no layers.*--encoder'):
+  with pytest.raises(ValueError, match='encoder_trainable needs an encoder.*--encoder'):
     logmeta.make(words)
   with pytest.raises(ValueError, match='4 layers to train, of 3'):
     logmeta.make(dataclasses.replace(config, encoder_trainable=4))
