@@ -94,7 +94,8 @@ def _prepare(job: Job, say: Callable) -> tuple[base.Detector, transfer.Problem]:
     known = model.known(pathlib.Path(job.model))
   if job.model or detector.few_shot or not detector.selects:  # all labels are learned
     data = dataclasses.replace(data, validation=0.0)
-  problem = transfer.make(data, job.method.embedding, needs, known)
+  reader = registry.reader(module, job.method)
+  problem = transfer.make(data, job.method.embedding, needs, known, reader)
   for name, coverage in problem.coverage.items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
   return detector, problem

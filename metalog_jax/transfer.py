@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -49,12 +50,14 @@ def make(
   embedding: sources.Config,
   needs: frozenset[str],
   known: list[list[str]] = (),
+  reader: Callable[[tuple[str, ...], np.ndarray], Any] = lambda texts, vectors: vectors,
 ) -> Problem:
   """Loads, splits, embeds and blinds.
 
   Args:
     known: templates of systems that are not at hand, for the IDF to count: what a
       trained model keeps of its sources.
+    reader: what the detector reads in the place of vectors: see `registry.reader`.
 
   Raises:
     ValueError: a folder is no System, or a budget asks for more than there is.
@@ -72,10 +75,10 @@ def make(
     if options.unlabelled != '0':
       split = _spare(systems[options.target], split, options)
   events, counted = _tables(options, systems, embedding, split, known)
+  read = {f: reader(systems[f].templates, events[f].vectors) for f in systems}
 
   def dataset(folder: str, sessions: types.Sessions, name: str = '') -> types.Dataset:
-    vectors = events[folder].vectors
-    return types.Dataset(name or pathlib.Path(folder).name, sessions, vectors)
+    return types.Dataset(name or pathlib.Path(folder).name, sessions, read[folder])
 
   target, rest, truth = None, None, None
   if split is not None:

@@ -73,7 +73,8 @@ class Dataset(NamedTuple):
 
   name: str
   sessions: Sessions
-  vectors: np.ndarray  # [V, D] float32; row UNKNOWN is the mean event
+  vectors: np.ndarray  # [V, D] float32; row UNKNOWN is the mean event. Or what
+  # stands for them: `embeddings.tables.Read`
 
 
 class Transfer(NamedTuple):
@@ -92,7 +93,7 @@ class Batch(NamedTuple):
   cells make a session. The shapes are the static layout: jit specializes on them.
   """
 
-  vectors: Array  # [V, D] the system's event table
+  vectors: Array  # [V, D] the system's event table, or what a detector makes it of
   events: Array  # [L, R] int32, one a cell
   sessions: Array  # [L', R'] int32 which of the B sessions a place is of; B: of none
   labels: Array  # [B] float32 in [0, 1]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 
 from metalog_jax import job, model, transfer
-from metalog_jax.detectors import base, floors, logmeta
+from metalog_jax.detectors import base, floors, logmeta, registry
 from metalog_jax.evaluation import metrics, scoring
 from metalog_jax.meta import rules
 
@@ -140,7 +140,8 @@ def _data(plan: Plan, target: str, labels: str, seed: int) -> transfer.Options:
 def _cell(plan: Plan, ways, trained, data: transfer.Options) -> list[dict[str, Any]]:
   """All arms and floors on the same labels of a target."""
   known = model.known(trained[META])
-  problem = transfer.make(data, plan.method.embedding, logmeta.NEEDS, known)
+  reader = registry.reader(logmeta, plan.method)
+  problem = transfer.make(data, plan.method.embedding, logmeta.NEEDS, known, reader)
   states = _starts(ways, trained, problem, data.seed)
   records = []
   for arm, (start, how) in ARMS.items():

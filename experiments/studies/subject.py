@@ -54,7 +54,8 @@ def make(chosen: job.Job) -> Subject:
       'gradient can be taken in one way only'
     )
   needs = registry.needs(module, chosen.method)
-  problem = transfer.make(chosen.data, chosen.method.embedding, needs)
+  reader = registry.reader(module, chosen.method)
+  problem = transfer.make(chosen.data, chosen.method.embedding, needs, reader=reader)
   return Subject(chosen, detector, problem)
 
 

@@ -1,7 +1,8 @@
 """Adaptation of a trained detector to a target: some steps on its few labels.
 
 Then, in rounds, unlabelled sessions that the adapted detector is sure of join with the
-label it gives them, and the steps are taken anew from where training ended.
+label it gives them, and the steps are taken anew from where training ended. If asked
+for, unlabelled sessions also are to be judged alike in two views: see `views`.
 
 References:
   Finn et al, MAML, ICML 2017. Sun et al, SemiRALD, Information and Software
@@ -17,7 +18,7 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import batches, packing
+from metalog_jax.detectors import batches, packing, reading, views
 from metalog_jax.meta import inner
 
 FEW = 16  # rows: up to here few programs matter more than a few empty rows
@@ -33,6 +34,8 @@ class Settings(NamedTuple):
   confidence: float = 0.9  # a pseudo-label needs a probability above this
   rounds: int = 0  # of pseudo-labels at most
   most: int = 64  # sequences of each class with a pseudo-label that are learned from
+  consistency: float = 0.0  # weight of what two views are judged apart; 0: none
+  view_rate: float = 0.1  # of what is dropped and swapped in a view
 
 
 def make(
@@ -46,7 +49,11 @@ def make(
   Labelled sessions of both classes weigh alike in sum, however many there are; those
   with pseudo-labels weigh together as much as the labelled ones of their class (both
   our choice). `steps` = 0 gives what training left. The report's `pseudo` holds a
-  round's labels of the target's sessions, int8 [S] each, -1 where none was taken.
+  round's labels of the target's sessions, int8 [S] each, -1 where none was taken;
+  `consistency`, where that has a weight, what the last views were and how far apart
+  they are judged before and after.
+
+  Views are drawn anew for each round, `2 most` sequences at most (our choice).
 
   Args:
     loss_fn: (params as the loss sees them, batch) -> scalar, on one device.
@@ -61,26 +68,37 @@ def make(
     gradient='reverse',
     anneal=0,
   )
+  apart = lambda p, seen: views.disagreement(probability(p, seen), seen.weights)
+
+  def loss(params, support):
+    labelled, seen = support
+    if seen is None:
+      return loss_fn(params, labelled)
+    return loss_fn(params, labelled) + settings.consistency * apart(params, seen)
+
   descend = jax.jit(
-    lambda params, batch, steps: inner.after(loss_fn, params, batch, config, steps)
+    lambda params, support, steps: inner.after(loss, params, support, config, steps)
   )
-  predict = jax.jit(probability)
+  predict, measure = jax.jit(probability), jax.jit(apart)
 
   def adapt(params, transfer, seed, steps=None, rounds=None):
     begun, data = time.perf_counter(), transfer.target
     steps = settings.steps if steps is None else min(steps, settings.steps)
     start = inner.rule_of(config).split(params)[0]
-    seqs = batches.sequences(data.sessions, settings.collapse, settings.max_events)
+    seqs = reading.sequences(data, settings.collapse, settings.max_events)
     pseudo, passed = _Pseudo(data, seqs, settings, seed), []
+    unlabelled = _unlabelled(data, seqs, settings, seed) if steps else None
 
-    def descended() -> Any:
-      return descend(params, _batch(data.vectors, seqs, *pseudo.draw()), steps)
+    def descended(number: int) -> tuple[Any, Any, dict]:
+      seen, told = unlabelled.draw(number) if unlabelled else (None, {})
+      batch = _batch(data.vectors, seqs, *pseudo.draw())
+      return descend(params, (batch, seen), steps), seen, told
 
-    adapted = descended() if steps else start
-    for _ in range((settings.rounds if rounds is None else rounds) if steps else 0):
+    adapted, seen, told = descended(0) if steps else (start, None, {})
+    for i in range((settings.rounds if rounds is None else rounds) if steps else 0):
       if not pseudo.take(_scores(predict, adapted, data.vectors, seqs)):
         break
-      adapted = descended()
+      adapted, seen, told = descended(i + 1)
       passed.append(pseudo.of_sessions())
     adapted = jax.block_until_ready(adapted)
     report = {
@@ -91,6 +109,10 @@ def make(
       'pseudo': passed,
       'seconds': time.perf_counter() - begun,
     }
+    if told:
+      both = [float(measure(p, seen)) for p in (start, adapted)]
+      told |= {'benign': len(unlabelled.benign), 'before': both[0], 'after': both[1]}
+      report['consistency'] = {'weight': settings.consistency} | told
     return adapted, report
 
   return adapt
@@ -141,6 +163,16 @@ class _Pseudo:
         index = np.concatenate([rows[own], taken])
         parts.append((index, np.full(len(index), float(label)), mass / mass.sum()))
     return batches.Draw(*(np.concatenate(x) for x in zip(*parts))), most
+
+
+def _unlabelled(data, seqs, settings, seed) -> views.Unlabelled | None:
+  """What views are drawn of, if they have a weight; empty if all have a label."""
+  if not settings.consistency:
+    return None
+  reader = settings.collapse, settings.max_events
+  return views.Unlabelled(
+    data, seqs, reader, settings.view_rate, 2 * settings.most, seed
+  )
 
 
 def _batch(vectors, seqs: batches.Sequences, draw: batches.Draw, most: int):

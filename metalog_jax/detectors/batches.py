@@ -13,6 +13,7 @@ import numpy as np
 
 from metalog_jax import types
 from metalog_jax.detectors import packing
+from metalog_jax.embeddings import tables
 
 CELLS = 8192  # cells of a scoring batch, about: what stays near the processor
 FEW = 512  # events to score below which steps are what takes time, not cells
@@ -104,11 +105,12 @@ def fit_room(
     batch: sessions drawn at most; longest: events of a session at most.
   """
   steps = -(-longest // 8) * 8
-  rows, sessions, cells = 1, 1, 0
+  rows, sessions, cells, events = 1, 1, 0, 1
   for seqs, draw in draws:
     sessions = max(sessions, len(draw.rows))
     used, _ = packing.first_fit(seqs.lengths[draw.rows], steps)
     rows = max(rows, used.max(initial=0) + 1)
+    events = max(events, len(_different(seqs, draw)))
     if seqs.trie:
       paths = _paths(seqs, draw)
       cells = max(cells, packing.fewest_rows(paths, seqs.trie.parents, steps))
@@ -116,12 +118,19 @@ def fit_room(
   more = lambda x, unit: min(-(-int(np.ceil(x * 1.05)) // unit) * unit, batch)
   rows, cells = more(rows, 2), more(cells, 2)
   cells = cells if cells <= PAYS * rows else 0
-  return packing.Room(steps, rows, more(sessions, 8), cells)
+  events = -(-int(events * 1.05) // 8) * 8
+  return packing.Room(steps, rows, more(sessions, 8), cells, events)
 
 
 def roomy(room: packing.Room, batch: int) -> packing.Room:
   """The room for any batch, with a row for each session."""
   return packing.Room(room.steps, batch, batch, batch if room.cells else 0)
+
+
+def _different(seqs: Sequences, draw: Draw) -> np.ndarray:
+  """The events that occur."""
+  rows = [seqs.events[seqs.offsets[i] : seqs.offsets[i + 1]] for i in draw.rows]
+  return np.unique(np.concatenate([*rows, np.zeros(0, np.int32)]))
 
 
 def assemble(
@@ -130,7 +139,7 @@ def assemble(
   """Lays sessions out on the grid; None if they do not fit.
 
   Args:
-    vectors: [V, D] of the events.
+    vectors: [V, D] of the events, or a `tables.Read`.
     draw: the sessions, in the order they are to have; behind them come sessions of
       weight 0 without a place.
     room: with shared cells only if `seqs` has a trie.
@@ -145,6 +154,12 @@ def assemble(
   within = np.arange(len(which)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
   place = (start[which] + within) * room.rows + row[which]
   position = seqs.offsets[draw.rows][which] + within
+  events = seqs.events[position]
+  if isinstance(vectors, tables.Read):
+    laid = vectors.lay(events, lengths, room.steps * room.rows, room.events)
+    if laid is None:
+      return None
+    vectors, events = laid
   grid = (room.steps, room.rows)
 
   def scatter(values: np.ndarray, fill: int, shape: tuple[int, int] = grid):
@@ -157,7 +172,7 @@ def assemble(
 
   batch = types.Batch(
     vectors,
-    scatter(seqs.events[position], 0),
+    scatter(events, 0),
     scatter(which, room.sessions),
     pad(draw.labels),
     pad(draw.weights),

@@ -5,12 +5,13 @@ of it, depend on (seed, step, number of the task) alone, so a resumed run goes o
 what the uninterrupted run would have drawn.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import batches, packing, pools
+from metalog_jax.detectors import base, batches, packing, pools, reading
+from metalog_jax.embeddings import states
 from metalog_jax.logs import splits
 
 PROFILE = 16  # steps that the static layout of batches is fitted to
@@ -20,7 +21,7 @@ class Timeline(NamedTuple):
   """The labelled sessions of a system, each class in order of its place in time."""
 
   name: str
-  vectors: np.ndarray  # [V, D]
+  vectors: np.ndarray  # [V, D], or a `tables.Read`
   seqs: batches.Sequences  # of the whole system
   members: tuple[np.ndarray, np.ndarray]  # sessions: normals, anomalies
   places: tuple[np.ndarray, np.ndarray]  # of each, in [0, 1), ascending
@@ -93,6 +94,7 @@ class Sampler(NamedTuple):
     """For support and query: a room that nearly all batches fit, one that all do."""
     found = [self.draw(lines, s, t) for s in range(PROFILE) for t in range(self.tasks)]
     longest = max(int(line.seqs.lengths.max(initial=1)) for line in lines)
+    width = max(len(line.vectors) for line in lines)
     rooms = []
     for which, size in ((1, 2 * self.shots), (2, 2 * self.queries)):
       draws = [
@@ -101,7 +103,8 @@ class Sampler(NamedTuple):
         for part in batches.deal(task[0].seqs, task[which], self.devices)
       ]
       room = batches.fit_room(draws, size, longest)
-      rooms.append([room, batches.roomy(room, size)])
+      room = room._replace(events=min(room.events, width))
+      rooms.append([room, batches.roomy(room, size)._replace(events=width)])
     return rooms
 
   def tasks_of(
@@ -134,3 +137,41 @@ class Sampler(NamedTuple):
 def _drawn(line: Timeline, chosen: list[np.ndarray]) -> batches.Draw:
   labels = np.repeat([0.0, 1.0], [len(x) for x in chosen])
   return batches.drawn(line.seqs.inverse[np.concatenate(chosen)], labels)
+
+
+def stream(
+  config: Any, transfer: types.Transfer, seed: int, devices: int = 1
+) -> base.Stream:
+  """`tasks` tasks a meta-step, the sources in turn: leaves [T, devices, ...].
+
+  The target is not trained on: it is adapted to afterwards.
+
+  Args:
+    config: LogMeta's.
+
+  Raises:
+    ValueError: there is no source, or one has too few labelled sessions.
+  """
+  if not config.steps:
+    return base.Stream(0, lambda step: None)
+  if not transfer.sources:
+    raise ValueError(
+      'there is no --source to learn from: give some, or --preset=scratch'
+    )
+  sampler = Sampler(
+    config.shots,
+    config.queries,
+    config.spread,
+    config.classes == 'natural',
+    config.tasks,
+    seed,
+    devices,
+  )
+  read = lambda data: reading.sequences(data, config.collapse, config.most_events)
+  tables = states.aligned([data.vectors for data in transfer.sources])
+  lines = [
+    timeline(data._replace(vectors=table), read(data))
+    for data, table in zip(transfer.sources, tables)
+  ]
+  rooms = sampler.rooms(lines)
+  return base.Stream(config.steps, lambda step: sampler.tasks_of(lines, step, rooms))

@@ -59,6 +59,7 @@ def scores(
     name -> (scores [S], threshold), a session being anomalous above the threshold;
     a floor whose kinds of labels are missing is absent. `always` is never absent.
   """
+  test = test._replace(vectors=np.asarray(test.vectors))
   asked = bags.bags(test.sessions, len(test.vectors))
   results: dict[str, Scores] = {'always': (np.ones(asked.counts.shape[0]), 0.5)}
   own = _labelled(train) if train is not None else None
@@ -86,7 +87,7 @@ def _labelled(data: types.Dataset) -> Labelled | None:
   num = found.counts.shape[0]
   normals = np.bincount(found.inverse[labels == 0], minlength=num)
   anomalies = np.bincount(found.inverse[labels == 1], minlength=num)
-  return Labelled(found.counts, normals, anomalies, data.vectors)
+  return Labelled(found.counts, normals, anomalies, np.asarray(data.vectors))
 
 
 def _logistic_fits(own, others):

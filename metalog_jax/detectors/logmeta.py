@@ -14,12 +14,13 @@ import dataclasses
 import math
 from typing import Literal
 
-from metalog_jax import flags, types
-from metalog_jax.detectors import base, supervised
+from metalog_jax import flags
+from metalog_jax.detectors import base, reading, supervised
 from metalog_jax.embeddings import gcse, sources
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
 PREFERS_ENCODER = True  # where it is installed: the paper's events are an encoder's
+table = reading.table
 PARTS = {'all': (), 'head': ('head',), 'head_attention': ('attention', 'head')}
 
 
@@ -27,9 +28,9 @@ PARTS = {'all': (), 'head': ('head',), 'head_attention': ('attention', 'head')}
 class Config:
   """Settings of LogMeta; none is the paper's, which does not publish them.
 
-  Of the authors' earlier models: hidden, confidence. Of MAML: outer_lr, tasks,
-  adapt_steps, second order. CroSysLog: inner_steps. All others are our choice;
-  CroSysLog searches inner_lr below 1e-2, where SGD hardly moves this network.
+  Of the authors' earlier models: hidden, confidence, max_tokens, encoder_lr. Of MAML:
+  outer_lr, tasks, adapt_steps, second order. CroSysLog: inner_steps. All others are our
+  choice; CroSysLog searches inner_lr below 1e-2, where SGD hardly moves this network.
   """
 
   embedding: sources.Config = gcse.Embedding()
@@ -61,7 +62,7 @@ class Config:
     'fixed', 'inner rates: learned for each leaf, entry (Meta-SGD), or leaf and step'
   )
   adapted: Literal['all', 'head_attention', 'head'] = flags.field(
-    'all', 'what inner steps move (ANIL: less than all)'
+    'all', 'what inner steps move (ANIL: less than all); never the encoder'
   )
   anneal: int = flags.field(
     0, 'MAML++: meta-steps over which losses after early inner steps fade; 0: none'
@@ -73,6 +74,14 @@ class Config:
     'auto', 'reverse', 'mixed', 'linearized', 'remat', 'truncated', 'reptile'
   ] = flags.field('mixed', 'way to take the meta-gradient; exact but the last two')
   outer_lr: float = flags.field(1e-3, 'outer learning rate of Adam')
+  token_level: bool = flags.field(
+    False, "steps are the sub-words of a session's joined texts, not its events"
+  )
+  max_tokens: int = flags.field(128, 'sub-words of a session, if those are the steps')
+  encoder_trainable: int = flags.field(
+    0, 'upper layers of the encoder that the meta-step trains; 0: frozen'
+  )
+  encoder_lr: float = flags.field(2e-5, 'their outer learning rate')
   steps: int = flags.field(200, 'meta-steps; 0: no training (our choice)')
   adapt_steps: int = flags.field(10, 'steps of adaptation to the target; 0: none')
   adapt_rule: str = flags.field('', "rule of adaptation, if not training's")
@@ -82,6 +91,17 @@ class Config:
   most_pseudo: int = flags.field(
     64, 'pseudo-labelled sequences of each class to learn from (our choice)'
   )
+  consistency: float = flags.field(
+    0.0, 'weight of judging two views of unlabelled sessions alike (our choice: none)'
+  )
+  view_rate: float = flags.field(
+    0.1, 'share of benign events dropped and of pairs swapped in a view (our choice)'
+  )
+
+  @property
+  def most_events(self) -> int:
+    """Events of a session that are read; hardly one has no sub-word."""
+    return self.max_tokens if self.token_level else self.max_events
 
 
 FINE_TUNE = {'adapt_rule': 'adam', 'adapt_lr': 1e-3, 'adapt_steps': 100, 'rounds': 0}
@@ -105,6 +125,7 @@ def make(config: Config) -> base.Detector:
   import jax  # here, so that flags can be read without waiting for jax
   import optax
 
+  from metalog_jax.detectors import episodes, fine_tuning
   from metalog_jax.meta import mesh, outer, rules
   from metalog_jax.nets import logmeta as nets
   from metalog_jax.nets import losses
@@ -112,18 +133,28 @@ def make(config: Config) -> base.Detector:
   net = nets.Network(config.hidden, config.recurrent, config.attention)
   if not (config.recurrent or config.attention):
     raise ValueError('--logmeta.recurrent and --logmeta.attention cannot both be off')
-  optimizer = optax.adam(config.outer_lr)
+  reading.check(config)
+  top, optimizer = None, optax.adam(config.outer_lr)
+  if config.encoder_trainable:
+    top = fine_tuning.Top(config.embedding, config.encoder_trainable)
+    optimizer = fine_tuning.adam(config.outer_lr, config.encoder_lr)
   meta = _objective(config)
   num = len(jax.devices())
   devices = mesh.make(math.gcd(config.tasks, num))
 
+  def attend(params, batch):
+    batch = top.read(params, batch) if top else batch
+    return net.apply({'params': params}, batch, method='attend')
+
   def loss(params, batch, axis=mesh.ROWS):
-    logits = net.apply({'params': params}, batch)
+    logits = attend(params, batch)[0]
     return losses.cross_entropy(logits, batch.labels, batch.weights, axis)
 
   def init(key, transfer):
     example = supervised.example(supervised.dim(transfer))
     params = jax.jit(net.init)(key, example)['params']
+    if top:
+      params |= {fine_tuning.PART: top.start()}
     if config.rates != 'fixed':
       steps = config.inner_steps if config.rates == 'step' else 1
       each = 'entry' if config.rates == 'entry' else 'leaf'
@@ -134,29 +165,36 @@ def make(config: Config) -> base.Detector:
     return params.params if config.rates != 'fixed' else params
 
   def probability(params, batch):
-    return jax.nn.softmax(net.apply({'params': params}, batch))[:, 1]
+    return jax.nn.softmax(attend(params, batch)[0])[:, 1]
+
+  def table(state, vectors):
+    return top.table(seen(state.params), vectors)
 
   steps = _adaptation(config, lambda p, b: loss(p, b, None), probability)
 
   def adapt(state, transfer, seed, **how):
-    params = mesh.local(state.params)
-    adapted, report = steps(params, transfer, seed, **how)
+    params = moving = mesh.local(state.params)
+    if top:  # it stays, and so do the event vectors
+      vectors = top.table(seen(params), transfer.target.vectors)
+      transfer = transfer._replace(target=transfer.target._replace(vectors=vectors))
+      moving = fine_tuning.without(params)
+    adapted, report = steps(moving, transfer, seed, **how)
+    adapted = seen(params) | adapted
     params = params._replace(params=adapted) if config.rates != 'fixed' else adapted
     return state._replace(params=mesh.replicate(params, devices)), report
 
   return base.Detector(
     init=init,
-    batches=lambda transfer, seed: stream(
+    batches=lambda transfer, seed: episodes.stream(
       config, transfer, seed, devices.shape[mesh.ROWS]
     ),
     put=lambda task: mesh.put(task, devices),
     step=outer.make_meta_step(loss, optimizer, meta, devices),
     score=lambda state, batch: probability(seen(state.params), batch),
-    explain=lambda state, batch: net.apply(
-      {'params': seen(state.params)}, batch, method='attend'
-    )[1],
+    explain=lambda state, batch: attend(seen(state.params), batch)[1],
+    table=table if top else None,
     collapse=config.collapse,
-    max_events=config.max_events,
+    max_events=config.most_events,
     patience=0,
     way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
     objective=(loss, meta),
@@ -167,13 +205,17 @@ def make(config: Config) -> base.Detector:
 
 def _rule(config: Config, name: str, rate: float, steps: int):
   """The rule of inner steps, for the parts that are adapted."""
+  from metalog_jax.detectors import fine_tuning
   from metalog_jax.meta import rules
 
   if config.rates != 'fixed':
     rule = rules.learned(steps)
   else:
     rule = rules.sgd(rate) if name == 'sgd' else rules.named(name, rate)
-  return rules.only(rule, PARTS[config.adapted]) if PARTS[config.adapted] else rule
+  parts = PARTS[config.adapted]
+  if config.encoder_trainable and not parts:
+    parts = fine_tuning.inner_parts(config.recurrent, config.attention)
+  return rules.only(rule, parts) if parts else rule
 
 
 def _objective(config: Config):
@@ -205,45 +247,12 @@ def _adaptation(config: Config, loss, probability):
   settings = adaptation.Settings(
     config.adapt_steps,
     config.collapse,
-    config.max_events,
+    config.most_events,
     config.confidence,
     config.rounds,
     config.most_pseudo,
+    config.consistency,
+    config.view_rate,
   )
   meta = dataclasses.replace(_objective(config), rule=rule)
   return adaptation.make(loss, probability, meta, settings)
-
-
-def stream(
-  config: Config, transfer: types.Transfer, seed: int, devices: int = 1
-) -> base.Stream:
-  """`tasks` tasks a meta-step, the sources in turn: leaves [T, devices, ...].
-
-  The target is not trained on: it is adapted to afterwards.
-
-  Raises:
-    ValueError: there is no source, or one has too few labelled sessions.
-  """
-  from metalog_jax.detectors import batches, episodes
-
-  if not config.steps:
-    return base.Stream(0, lambda step: None)
-  if not transfer.sources:
-    raise ValueError(
-      'there is no --source to learn from: give some, or --preset=scratch'
-    )
-  sampler = episodes.Sampler(
-    config.shots,
-    config.queries,
-    config.spread,
-    config.classes == 'natural',
-    config.tasks,
-    seed,
-    devices,
-  )
-  read = lambda data: batches.sequences(
-    data.sessions, config.collapse, config.max_events
-  )
-  lines = [episodes.timeline(data, read(data)) for data in transfer.sources]
-  rooms = sampler.rooms(lines)
-  return base.Stream(config.steps, lambda step: sampler.tasks_of(lines, step, rooms))

@@ -10,6 +10,7 @@ import numpy as np
 
 from metalog_jax import types
 from metalog_jax.detectors import batches, packing
+from metalog_jax.embeddings import tables
 
 PROFILE = 64  # draws that the static layout of batches is fitted to
 
@@ -134,5 +135,7 @@ def _cycle(members: np.ndarray, num: int, step: int, key: list[int]) -> np.ndarr
 
 
 def pad_rows(x: np.ndarray, rows: int) -> np.ndarray:
-  """An event table [V, D] with rows of zeros up to `rows`."""
+  """An event table [V, D] with rows of zeros up to `rows`; a `tables.Read` as it is."""
+  if len(x) == rows or isinstance(x, tables.Read):
+    return x
   return np.pad(x, ((0, rows - len(x)), (0, 0)))

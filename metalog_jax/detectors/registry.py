@@ -1,11 +1,16 @@
 """Name -> module. A module offers Config, PRESETS, NEEDS and make.
 
 NEEDS are the labels that the default Config may see. Where that depends on the
-settings, the module has `needs(config)` as well.
+settings, the module has `needs(config)` as well. One that reads more of templates
+than their vectors has `table(config, texts, vectors)`, which makes a `tables.Read`.
 """
 
+import functools
+from collections.abc import Callable, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 from metalog_jax.detectors import (
   deeplog,
@@ -51,6 +56,13 @@ def get(name: str) -> Module:
 def needs(module: Module, config: Any) -> frozenset[str]:
   """The labels that the detector may see with these settings; see `base.blind`."""
   return module.needs(config) if hasattr(module, 'needs') else module.NEEDS
+
+
+def reader(module: Module, config: Any) -> Callable[[Sequence[str], np.ndarray], Any]:
+  """(texts [V], vectors [V, D]) -> what stands for the vectors in a Dataset."""
+  if hasattr(module, 'table'):
+    return functools.partial(module.table, config)
+  return lambda texts, vectors: vectors
 
 
 def table() -> str:

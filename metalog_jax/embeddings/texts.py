@@ -163,6 +163,13 @@ def params_of(model: Model, config: Encoder):
   return jax.tree.map(lambda x: jnp.asarray(x, config.dtype), params)
 
 
+def cells() -> int:
+  """Of a batch of tokens: rows times tokens of a row."""
+  import jax
+
+  return _CPU_CELLS if jax.default_backend() == 'cpu' else _CELLS
+
+
 def compute(
   model: Model, params, how: pretrained.Pooling | Literal['tokens'], read: Sequence[str]
 ) -> list[np.ndarray]:
@@ -178,10 +185,9 @@ def compute(
   from metalog_jax.embeddings import encoder
 
   pool = jax.jit(encoder.pool, static_argnames=('num', 'how'))
-  cells = _CPU_CELLS if jax.default_backend() == 'cpu' else _CELLS
   ids = tokens.encode(model.tokenizer, read, model.longest).ids
   made: list[Any] = [None] * len(read)
-  for batch in rows.batches(ids, cells, model.form.padding):
+  for batch in rows.batches(ids, cells(), model.form.padding):
     args = batch.segments, model.form
     hidden = encoder.apply(params, batch.ids, *args, depth=model.depth)
     if how == 'tokens':

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import base, batches
+from metalog_jax.detectors import base, batches, reading
+from metalog_jax.embeddings import tables
 from metalog_jax.meta import mesh
 
 SHOWN = 10  # sessions explained of each kind
@@ -26,9 +27,7 @@ class Scorer:
 
   def sequences(self, data: types.Dataset) -> batches.Sequences:
     """The distinct sequences that the detector reads of `data`."""
-    return batches.sequences(
-      data.sessions, self._detector.collapse, self._detector.max_events
-    )
+    return reading.sequences(data, self._detector.collapse, self._detector.max_events)
 
   def scores(
     self, state, data: types.Dataset, seqs: batches.Sequences | None = None
@@ -48,14 +47,18 @@ class Scorer:
     While the devices compute, the next batches are laid out here; only a few wait, so
     that memory does not grow with the number of sessions.
     """
+    if self._detector.table:
+      vectors = self._detector.table(mesh.local(state), vectors)
     devices = jax.local_devices()
     states = self._states.on(devices, state, mesh.local)
-    tables = self._vectors.on(devices, vectors)
+    laid = isinstance(vectors, tables.Read)  # each batch has a table of its own
+    shared = None if laid else self._vectors.on(devices, vectors)
     waiting: collections.deque = collections.deque()
     made = batches.scoring_batches(vectors, seqs, len(devices))
     for i, (rows, batch) in enumerate(made):
       turn = i % len(devices)
-      value = function(states[turn], batch._replace(vectors=tables[turn]))
+      batch = batch._replace(vectors=shared[turn]) if shared else batch
+      value = function(states[turn], batch)
       waiting.append((rows, batch, value))
       if len(waiting) == AHEAD * len(devices):
         yield waiting.popleft()
@@ -80,7 +83,7 @@ class Scorer:
       events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
       share = np.zeros(len(events))
       read = batches.kept(events, self._detector.collapse, self._detector.max_events)
-      weight = found[seqs.inverse[i]]
+      weight = reading.per_event(data, events[read], found[seqs.inverse[i]])
       share[read] = weight / max(weight.sum(), 1e-30)
       shares.append(share)
     return shares

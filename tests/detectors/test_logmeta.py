@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metalog_jax import run, types
-from metalog_jax.detectors import logmeta
+from metalog_jax.detectors import episodes, logmeta
 from metalog_jax.evaluation import metrics, scoring
 from tests.detectors import test_metalog
 
@@ -69,7 +69,7 @@ def test_no_steps_leave_what_training_left(fitted, transfer):
 
 def test_training_never_sees_the_target(transfer):
   without = transfer._replace(target=None)
-  a, b = (logmeta.stream(SMALL, t, 0).draw(3) for t in (transfer, without))
+  a, b = (episodes.stream(SMALL, t, 0).draw(3) for t in (transfer, without))
   assert all(jax.tree.leaves(jax.tree.map(np.array_equal, a, b)))
 
 
@@ -133,7 +133,7 @@ def test_labels_and_sources_are_needed(fitted, transfer):
   with pytest.raises(ValueError, match='--target_normals'):
     detector.adapt(result.state, bare, 0)
   with pytest.raises(ValueError, match='--source'):
-    logmeta.stream(SMALL, transfer._replace(sources=()), 0)
+    episodes.stream(SMALL, transfer._replace(sources=()), 0)
 
 
 def test_presets_are_hashable_and_frozen():
