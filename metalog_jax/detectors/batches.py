@@ -105,12 +105,11 @@ def fit_room(
     batch: sessions drawn at most; longest: events of a session at most.
   """
   steps = -(-longest // 8) * 8
-  rows, sessions, cells, events = 1, 1, 0, 1
+  rows, sessions, cells = 1, 1, 0
   for seqs, draw in draws:
     sessions = max(sessions, len(draw.rows))
     used, _ = packing.first_fit(seqs.lengths[draw.rows], steps)
     rows = max(rows, used.max(initial=0) + 1)
-    events = max(events, len(_different(seqs, draw)))
     if seqs.trie:
       paths = _paths(seqs, draw)
       cells = max(cells, packing.fewest_rows(paths, seqs.trie.parents, steps))
@@ -118,8 +117,7 @@ def fit_room(
   more = lambda x, unit: min(-(-int(np.ceil(x * 1.05)) // unit) * unit, batch)
   rows, cells = more(rows, 2), more(cells, 2)
   cells = cells if cells <= PAYS * rows else 0
-  events = -(-int(events * 1.05) // 8) * 8
-  return packing.Room(steps, rows, more(sessions, 8), cells, events)
+  return packing.Room(steps, rows, more(sessions, 8), cells)
 
 
 def roomy(room: packing.Room, batch: int) -> packing.Room:
@@ -127,7 +125,7 @@ def roomy(room: packing.Room, batch: int) -> packing.Room:
   return packing.Room(room.steps, batch, batch, batch if room.cells else 0)
 
 
-def _different(seqs: Sequences, draw: Draw) -> np.ndarray:
+def different(seqs: Sequences, draw: Draw) -> np.ndarray:
   """The events that occur."""
   rows = [seqs.events[seqs.offsets[i] : seqs.offsets[i + 1]] for i in draw.rows]
   return np.unique(np.concatenate([*rows, np.zeros(0, np.int32)]))
@@ -156,7 +154,7 @@ def assemble(
   position = seqs.offsets[draw.rows][which] + within
   events = seqs.events[position]
   if isinstance(vectors, tables.Read):
-    laid = vectors.lay(events, lengths, room.steps * room.rows, room.events)
+    laid = vectors.lay(events, lengths, room.steps * room.rows, room.table)
     if laid is None:
       return None
     vectors, events = laid

@@ -94,7 +94,6 @@ class Sampler(NamedTuple):
     """For support and query: a room that nearly all batches fit, one that all do."""
     found = [self.draw(lines, s, t) for s in range(PROFILE) for t in range(self.tasks)]
     longest = max(int(line.seqs.lengths.max(initial=1)) for line in lines)
-    width = max(len(line.vectors) for line in lines)
     rooms = []
     for which, size in ((1, 2 * self.shots), (2, 2 * self.queries)):
       draws = [
@@ -103,8 +102,9 @@ class Sampler(NamedTuple):
         for part in batches.deal(task[0].seqs, task[which], self.devices)
       ]
       room = batches.fit_room(draws, size, longest)
-      room = room._replace(events=min(room.events, width))
-      rooms.append([room, batches.roomy(room, size)._replace(events=width)])
+      fewest, most = _table_rows(lines, found, which)
+      roomy = batches.roomy(room, size)._replace(table=most)
+      rooms.append([room._replace(table=fewest), roomy])
     return rooms
 
   def tasks_of(
@@ -132,6 +132,18 @@ class Sampler(NamedTuple):
         for which in (1, 2)
       )
     )
+
+
+def _table_rows(lines: list[Timeline], found: list[tuple], which: int):
+  """Rows of the tables of nearly all batches, and of any: 0 but for `states.States`."""
+  if not isinstance(lines[0].vectors, states.States):
+    return 0, 0
+  most = max(x.vectors.num_rows(np.arange(len(x.vectors))) for x in lines)
+  used = max(
+    task[0].vectors.num_rows(batches.different(task[0].seqs, task[which]))
+    for task in found
+  )
+  return min(used + 2, most), most
 
 
 def _drawn(line: Timeline, chosen: list[np.ndarray]) -> batches.Draw:

@@ -16,7 +16,7 @@ from metalog_jax.meta import rules
 from metalog_jax.nets import templates
 
 PART = 'encoder'  # of the parameters
-CHUNK = 64  # templates that are encoded at once
+CHUNK = 1 << 12  # tokens that are encoded at once for a table
 
 
 class Top:
@@ -49,10 +49,10 @@ class Top:
     """The event vectors [V, D] of a whole system, for many batches."""
     if not isinstance(vectors, states.States):
       return vectors
-    made = []
-    for i in range(0, len(vectors), CHUNK):
-      events = np.arange(i, min(i + CHUNK, len(vectors)))
-      rows = vectors.take(events, CHUNK)
+    made, size = [], max(CHUNK // vectors.width, 1)  # rows, and so events
+    for i in range(0, len(vectors), size):
+      events = np.arange(i, min(i + size, len(vectors)))
+      rows = vectors.pack(events, size)
       made.append(np.asarray(self._table(params[PART], rows))[: len(events)])
     return np.concatenate(made)
 

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.embeddings import pretrained, tables, texts
+from metalog_jax.embeddings import pretrained, rows, tables, texts
 
-TOKEN, PADDING, READY = 1.0, 0.0, -1.0  # marks; READY: a vector that needs no layer
-UNIT = 8  # L is rounded up to this: few programs
+UNIT = 8  # rows are a multiple of this wide: few programs
 
 
 class States(tables.Read):
-  """Event vectors, and the states [V, L, D + 1] that the upper layers make them from.
+  """Event vectors, and the states of tokens that the upper layers make them from.
 
-  The last number is a mark: TOKEN or PADDING. The unknown event keeps the vector that
-  it has, marked READY: it is no text, and the mean of all would be dear (our choice).
+  A batch holds the events that occur, several in a row: [R, L, D + 1]. The last number
+  is 0 at padding, else i + 1 for the tokens of event number i. The unknown event keeps
+  the vector that it has, in one cell marked - (i + 1): it is no text, and the mean of
+  all would be dear (our choice).
 
   Args:
     templates: [V].
@@ -41,35 +42,48 @@ class States(tables.Read):
     top_layers: int,
   ):
     super().__init__(templates, vectors)
-    states = lower_states(self.texts[types.UNKNOWN + 1 :], config, top_layers)
-    longest = -(-max(map(len, states), default=1) // UNIT) * UNIT
-    self.states = np.zeros((len(vectors), longest, vectors.shape[1] + 1), np.float32)
-    self.states[types.UNKNOWN, 0] = [*vectors[types.UNKNOWN], READY]
-    for own, state in zip(self.states[types.UNKNOWN + 1 :], states):
-      own[: len(state), :-1], own[: len(state), -1] = state, TOKEN
+    own = lower_states(self.texts[types.UNKNOWN + 1 :], config, top_layers)
+    self.states = [vectors[[types.UNKNOWN]], *own]  # each [tokens, D]
+    self.width = -(-max(map(len, self.states)) // UNIT) * UNIT  # L
 
-  def take(self, events: np.ndarray, num: int) -> np.ndarray:
-    """The states of `events` [n], and padding: [num, L, D + 1]."""
-    found = np.zeros((num, *self.states.shape[1:]), np.float32)
-    found[: len(events)] = self.states[events]
+  def num_rows(self, events: np.ndarray) -> int:
+    """R for different `events` [n]."""
+    return len(self._place(events))
+
+  def pack(self, events: np.ndarray, num: int) -> np.ndarray | None:
+    """Rows [num, L, D + 1] of different `events` [n], or None: they do not fit."""
+    placed = self._place(events)
+    if len(placed) > num:
+      return None
+    found = np.zeros((num, self.width, self.vectors.shape[1] + 1), np.float32)
+    for row, (_, members) in zip(found, placed):
+      start = 0
+      for i in members:
+        states = self.states[events[i]]
+        part = slice(start, start := start + len(states))
+        row[part, :-1] = states
+        row[part, -1] = -(i + 1) if events[i] == types.UNKNOWN else i + 1
     return found
 
   def lay(self, events, lengths, cells, most):
-    """See `tables.Read`: the table is `take` of the events that occur."""
+    """See `tables.Read`: the table is `pack` of the events that occur."""
     own, numbers = np.unique(events, return_inverse=True)
-    num = most or len(self)
-    return None if len(own) > num else (self.take(own, num), numbers)
+    table = self.pack(own, most or self.num_rows(np.arange(len(self))))
+    return None if table is None else (table, numbers)
+
+  def _place(self, events):
+    return rows.place([len(self.states[event]) for event in events], self.width)
 
 
 def aligned(found: Sequence[Any]) -> list[Any]:
-  """`found`, with room in each for the longest template of all: L is the same."""
-  longest = max((x.states.shape[1] for x in found if isinstance(x, States)), default=0)
+  """`found`, with rows as wide as the widest of all."""
+  widest = max((one.width for one in found if isinstance(one, States)), default=0)
 
   def wider(one: Any) -> Any:
     if not isinstance(one, States):
       return one
-    one, more = copy.copy(one), longest - one.states.shape[1]
-    one.states = np.pad(one.states, ((0, 0), (0, more), (0, 0)))
+    one = copy.copy(one)
+    one.width = widest
     return one
 
   return [wider(one) for one in found]

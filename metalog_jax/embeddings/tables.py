@@ -64,7 +64,7 @@ class Read:
       events: [n] of the sessions of the batch, one after another.
       lengths: of each session.
       cells: n at most.
-      most: different events there is room for; 0: for all that there are.
+      most: rows of the table, where they depend on what occurs; 0: enough for all.
     """
     raise NotImplementedError
 
