@@ -16,6 +16,7 @@ from tests.detectors import test_conformance
 from tests.embeddings import encoder_cases
 from tests.experiments import test_adapt
 
+pytestmark = pytest.mark.slow  # nearly all of it is compilation
 fixture_root = test_job.fixture_root
 quick_compilation = test_conformance.quick_compilation
 FORM = pretrained.Form('bert', 99, 8, 2, 2, 8, 40)

@@ -123,9 +123,8 @@ def loss_of(detector):
   return lambda p, b: rows(p, jax.tree.map(lambda x: x[None], b))[0]
 
 
-@pytest.mark.parametrize(
-  'rates', ['fixed', pytest.param('entry', marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('rates', ['fixed', 'entry'])
 def test_the_meta_gradient_is_exact(config, transfer, rates):
   """Against central differences in float64, along directions of all parameters."""
   config = dataclasses.replace(config, rates=rates)

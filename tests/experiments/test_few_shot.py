@@ -41,6 +41,7 @@ def fixture_done(root):
   return out, few_shot.run(make_plan(root), out, say=lambda _: None)
 
 
+@pytest.mark.slow
 def test_every_arm_and_the_floors_are_judged_on_every_kind(done):
   _, records = done
   methods = [r['method'] for r in records if r['kind'] == 'all']
@@ -53,6 +54,7 @@ def test_every_arm_and_the_floors_are_judged_on_every_kind(done):
   }
 
 
+@pytest.mark.slow
 def test_a_curve_starts_unadapted_and_ends_adapted(done):
   _, records = done
   by = {r['method']: r for r in records if r['kind'] == 'all'}
@@ -62,6 +64,7 @@ def test_a_curve_starts_unadapted_and_ends_adapted(done):
   assert curve[-1] == pytest.approx(by['meta-learned, adapted']['f1'])
 
 
+@pytest.mark.slow
 def test_what_is_done_is_taken_up(done, root, monkeypatch):
   out, records = done
   monkeypatch.setattr(few_shot, '_cell', None)
@@ -75,6 +78,7 @@ def test_a_twin_is_not_learned_from(root, tmp_path):
     few_shot.run(make_plan(root, twins=twins), tmp_path, say=lambda _: None)
 
 
+@pytest.mark.slow
 def test_the_report_has_tables_and_figures(done):
   out, records = done
   text = few_shot_report.write(records, out).read_text()
