@@ -20,8 +20,8 @@ flags.DEFINE_string('out', None, 'folder to write into; one run: its own folder'
 flags.DEFINE_enum(
   'print',
   None,
-  ['markdown', 'csv', 'console'],
-  'print this table and write no file; markdown is what the README holds',
+  ['markdown', 'brief', 'csv', 'console'],
+  'print this table and write no file; brief (of sweeps) is what the README holds',
 )
 flags.DEFINE_list('kinds', ['all', 'distinct', 'unseen'], 'rows of --print=markdown')
 

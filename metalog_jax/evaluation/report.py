@@ -83,9 +83,17 @@ def table(result: dict[str, Any]) -> str:
 def text(run_folders: Sequence[Path], form: str, kinds=results.KINDS) -> str:
   """A table of runs as text: `markdown` for a README, `csv`, or `console`.
 
-  Of sweeps, `markdown` is all tables of their report.
+  Of sweeps, `markdown` is all tables of their report, and `brief` what decides.
+
+  Raises:
+    ValueError: `brief` of what is no sweep.
   """
   run_folders = _listed(run_folders)
+  if form == 'brief':
+    if runs := [path for path in run_folders if not sweeps.is_sweep(path)]:
+      raise ValueError(f'--print=brief is of sweep folders, and {runs[0]} is none')
+    found = [sweeps.read(path) for path in run_folders]
+    return markdown.render(sweep_report.brief(found), ())
   runs, content = _content(run_folders)
   if form == 'csv':
     return _csv(runs)

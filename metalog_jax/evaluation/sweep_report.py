@@ -37,6 +37,17 @@ def of_sweeps(found: Sequence[sweeps.Sweep]) -> list[Any]:
   return content
 
 
+def brief(found: Sequence[sweeps.Sweep]) -> list[Any]:
+  """One table for each table of the paper and setting, with headings."""
+  content: list[Any] = []
+  for sweep in found:
+    for setting, name in sweep.settings.items():
+      title = f'{sweep.title}, {name}' if name else sweep.title
+      if rows := sweep.of(setting):
+        content += [blocks.Heading(title, 3), published.brief(rows)]
+  return content
+
+
 def _sweep(sweep: sweeps.Sweep) -> list[Any]:
   content: list[Any] = [blocks.Heading(sweep.title)]
   if sweep.about:

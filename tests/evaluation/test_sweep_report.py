@@ -146,6 +146,11 @@ def test_several_sweeps_settings_and_empty_ones(table, make_sweep, tmp_path):
   assert 'The figure9' in text
   printed = report.text([table, other], 'markdown')
   assert printed.count('| A |') == 4 and '![' not in printed  # quality and times
+  brief = report.text([table, other, empty], 'brief')
+  assert brief.count('| A |') == 2 and brief.count('###') == 2
+  assert '| A | 81.50 |' in brief and 'figure9' not in brief
+  with pytest.raises(ValueError, match='sweep folders'):
+    report.text([table / 'trials/a-seed0'], 'brief')
   with pytest.raises(ValueError, match='do not go into one report'):
     report.write([table, table / 'trials/a-seed0'], tmp_path / 'out')
 
