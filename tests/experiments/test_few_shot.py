@@ -93,8 +93,9 @@ def test_gains_are_paired():
     return about | {'seed': seed, 'method': method, 'f1': f1}
 
   first, other = 'meta-learned, adapted', 'from scratch'
-  records = [record(0, first, 0.9), record(0, other, 0.5)]
-  records += [record(1, first, 0.6), record(1, other, 0.4)]
-  row = dict((r[0], r[1]) for r in few_shot_report.gains(records).rows)
-  spread = np.std([40, 20], ddof=1)
-  assert row[other] == f'30.0 ± {spread:.1f}'
+  records = [record(seed, first, f1) for seed, f1 in enumerate((0.9, 0.6))]
+  records += [record(seed, other, f1) for seed, f1 in enumerate((0.5, 0.7))]
+  rows = {tuple(r[:2]): r[2] for r in few_shot_report.gains(records).rows}
+  spread = np.std([40, -10], ddof=1)
+  assert rows[first, other] == f'15.0 ± {spread:.1f} (1 of 2)'
+  assert rows[first, 'pooled, same steps'] == '–'
