@@ -59,8 +59,8 @@ def gains(records: Records) -> blocks.Table:
     ]
     rows.append([arm, other, *map(_gain, found)])
   caption = (
-    'Points of F1 over all sessions, mean ± spread over left-out systems and seeds, and '
-    'how often it is more than none.'
+    'Points of F1 over all sessions, mean ± spread over left-out systems and seeds, '
+    'and how often it is more than none.'
   )
   return blocks.Table(('arm', 'above', *labels), rows, caption=caption, words=2)
 
