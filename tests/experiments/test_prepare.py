@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from experiments import progress
 from metalog_jax.logs import store
 
 HEAD = '081109 203518 143 INFO dfs.X: '
@@ -115,10 +116,8 @@ def test_interrupted(tmp_path, flags):
 
 
 def test_progress_without_a_terminal(tmp_path, capsys):
-  from experiments import prepare as program
-
   (tmp_path / 'x.log').write_bytes(b'x' * 4_000_000)
-  with program.Progress([tmp_path / 'x.log'], every=0) as progress:
-    progress(1_000_000)
-    progress(2_000_000)
+  with progress.Bytes([tmp_path / 'x.log'], every=0) as read:
+    read(1_000_000)
+    read(2_000_000)
   assert capsys.readouterr().err == 'read 1 of 4 MB\nread 3 of 4 MB\n'

@@ -107,7 +107,8 @@ def test_kills_lose_no_trial_and_run_none_twice(whole, tmp_path, monkeypatch):
     assert (tmp_path / 't' / name).read_text() == (whole / 't' / name).read_text()
 
 
-def test_a_trial_that_outlives_its_sweep_is_waited_for(tmp_path):
+def test_a_trial_that_outlives_its_sweep_is_waited_for(tmp_path, monkeypatch):
+  monkeypatch.setenv('FAKE_SECONDS', '1')  # longer than a sweep takes to start
   process = start(tmp_path, '--rows=good', '--seeds=0')
   while not ledger(tmp_path):
     assert process.poll() is None
@@ -155,7 +156,7 @@ def test_another_table_does_not_go_into_the_same_folder(whole, tmp_path):
 @pytest.mark.parametrize('flag, code, says', [
   ('--seeds=a', 1, '--seeds=a'),
   ('--rows=none', 1, 'not one of good, poor'),
-  ('--table=none', 1, 'neither a TOML file nor one of figure6'),
+  ('--table=none', 1, 'neither a TOML file nor one of ablation'),
   ('--dry_run=maybe', 2, 'dry_run'),
 ])  # fmt: skip
 def test_wrong_flags_end_with_one_line(tmp_path, flag, code, says):
