@@ -47,8 +47,9 @@ def main() -> None:
   from metalog_jax import machine
 
   machine.use()
-  method = config_flags.read('logmeta', registry.get('logmeta').PRESETS[FLAGS.preset])
-  embedding = sources.choose(method.embedding, FLAGS.vectors, FLAGS.encoder, True)
+  method = config_flags.read('logmeta', registry.preset('logmeta', FLAGS.preset))
+  prefers = registry.prefers_encoder('logmeta')
+  embedding = sources.choose(method.embedding, FLAGS.vectors, FLAGS.encoder, prefers)
   method = dataclasses.replace(method, embedding=embedding)
   plan = few_shot.Plan(
     tuple(FLAGS.systems),

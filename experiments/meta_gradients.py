@@ -97,13 +97,12 @@ def _job(model: pathlib.Path | None):
   if model:
     base = subject.job_of(model)
   else:
-    presets = registry.get(FLAGS.detector).PRESETS
-    if FLAGS.preset not in presets:
-      raise ValueError(f'--preset={FLAGS.preset} is not one of {", ".join(presets)}')
+    preset = registry.preset(FLAGS.detector, FLAGS.preset)
     data = transfer.Options(target_normals='30%', target_anomalies='1%')
-    base = job.Job(FLAGS.detector, FLAGS.preset, presets[FLAGS.preset], data)
+    base = job.Job(FLAGS.detector, FLAGS.preset, preset, data)
   method = config_flags.read(base.detector, base.method)
-  embedding = sources.choose(method.embedding, FLAGS.vectors, FLAGS.encoder)
+  prefers = not model and registry.prefers_encoder(base.detector)
+  embedding = sources.choose(method.embedding, FLAGS.vectors, FLAGS.encoder, prefers)
   method = dataclasses.replace(method, embedding=embedding)
   fields = {f.name for f in dataclasses.fields(base.data)}
   given = {

@@ -109,13 +109,8 @@ def main() -> None:
   if FLAGS.distributed:
     machine.join(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
 
-  module = registry.get(FLAGS.detector)
-  if FLAGS.preset not in module.PRESETS:
-    raise ValueError(
-      f'--preset={FLAGS.preset} is not one of {", ".join(module.PRESETS)}'
-    )
-  preset = module.PRESETS[FLAGS.preset]
-  prefers = getattr(module, 'PREFERS_ENCODER', False)
+  preset = registry.preset(FLAGS.detector, FLAGS.preset)
+  prefers = registry.prefers_encoder(FLAGS.detector)
   embedding = sources.choose(preset.embedding, FLAGS.vectors, FLAGS.encoder, prefers)
   preset = dataclasses.replace(preset, embedding=embedding)
   method = config_flags.read(FLAGS.detector, preset)

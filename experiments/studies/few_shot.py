@@ -8,14 +8,13 @@ that neither is mistaken for the other.
 
 import dataclasses
 import json
-import os
 import pathlib
 import time
 from typing import Any, NamedTuple
 
 import jax
 
-from metalog_jax import job, model, transfer
+from metalog_jax import job, model, outcome, transfer
 from metalog_jax.detectors import base, floors, logmeta, registry
 from metalog_jax.evaluation import metrics, scoring
 from metalog_jax.meta import rules
@@ -64,8 +63,10 @@ def run(plan: Plan, out: pathlib.Path, say=print) -> list[dict[str, Any]]:
   """Trains and adapts, or takes up what `out` has of it; one record a figure.
 
   Raises:
-    ValueError: training was stopped by a signal, or the data are unfit.
+    ValueError: training was stopped by a signal, the data are unfit, or `out` has
+      cells of other settings.
   """
+  _claim(plan, out)
   ways, records = _ways(plan.method), []
   for seed in range(plan.seeds):
     for target in plan.targets:
@@ -80,7 +81,7 @@ def run(plan: Plan, out: pathlib.Path, say=print) -> list[dict[str, Any]]:
         if not path.exists():
           begin = time.perf_counter()
           data = _data(plan, target, labels, seed)
-          _write(path, _cell(plan, ways, trained, data))
+          outcome.write_json(path, _cell(plan, ways, trained, data))
           took = time.perf_counter() - begin
           say(f'{name(target)}: {labels} a class, seed {seed}: {took:.0f} s')
         about = {'target': name(target), 'labels': labels, 'seed': seed}
@@ -88,11 +89,23 @@ def run(plan: Plan, out: pathlib.Path, say=print) -> list[dict[str, Any]]:
   return records
 
 
+def _claim(plan: Plan, out: pathlib.Path) -> None:
+  """Trainings are checked as runs are; this is for what cells depend on besides."""
+  path, mine = out / 'cells' / 'settings.json', {'unlabelled': plan.unlabelled}
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if not path.exists():
+    outcome.write_json(path, mine)
+  elif (theirs := json.loads(path.read_text())) != mine:
+    raise ValueError(f'{out} has cells of {theirs}, not of {mine}: give another --out')
+
+
 def name(folder: str) -> str:
+  """What a System folder is called in tables."""
   return pathlib.Path(folder).name
 
 
 def slug(text: str) -> str:
+  """`text` as a part of a file's name."""
   return ''.join(c if c.isalnum() or c == '.' else '_' for c in text)
 
 
@@ -223,10 +236,3 @@ def _floors(problem) -> list[dict[str, Any]]:
   if 'lr_vectors' in judged:
     records += _records(LINEAR, judged['lr_vectors'])
   return records
-
-
-def _write(path: pathlib.Path, records: list[dict[str, Any]]) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(path.name + '.tmp')
-  temporary.write_text(json.dumps(records) + '\n')
-  os.replace(temporary, path)

@@ -1,11 +1,11 @@
 """Tables and figures of `few_shot`'s records."""
 
 import collections
-import json
 import pathlib
 from typing import Any
 
 from experiments.studies import few_shot
+from metalog_jax import outcome
 from metalog_jax.evaluation import results
 from metalog_jax.evaluation.document import blocks, canvas, markdown
 
@@ -35,8 +35,8 @@ def table(records: Records, kind: str, key: str = 'f1') -> blocks.Table:
     for method in few_shot.METHODS
   ]
   caption = (
-    f'{key} over {kind} sessions, per cent; threshold 0.5. The best floor is picked '
-    'after seeing the test.'
+    f'{results.MEASURES[key]} over {kind} sessions, per cent; threshold 0.5. The best '
+    'floor is picked after seeing the test.'
   )
   heads = [f'{target}, {labels}' for target, labels in cells]
   return blocks.Table(('labels a class', *heads), rows, caption=caption, words=1)
@@ -95,7 +95,7 @@ def _spread(values: list[float]) -> str:
 def write(records: Records, out: pathlib.Path) -> pathlib.Path:
   """few_shot.json, few_shot.md and the figures, where matplotlib can draw them."""
   (out / 'figures').mkdir(parents=True, exist_ok=True)
-  (out / f'{NAME}.json').write_text(json.dumps(records, indent=1) + '\n')
+  outcome.write_json(out / f'{NAME}.json', records)
   content: list[Any] = [blocks.Title('Few labels of a system left out', '')]
   content.append(gains(records))
   content += [table(records, kind) for kind in few_shot.KINDS]

@@ -25,12 +25,10 @@ def rows(found: Sequence[tables.Row]) -> None:
       raise ValueError(f'row {row.key}: {error}') from error
     if rest:
       raise ValueError(f'row {row.key}: {rest[0]} is not a flag')
-    module = registry.get(values.detector)
-    if values.preset not in module.PRESETS:
-      raise ValueError(
-        f'row {row.key}: --preset={values.preset} is not one of '
-        f'{", ".join(module.PRESETS)}'
-      )
+    try:
+      registry.preset(values.detector, values.preset)
+    except ValueError as error:
+      raise ValueError(f'row {row.key}: {error}') from error
 
 
 def _flags_of_train() -> flags.FlagValues:

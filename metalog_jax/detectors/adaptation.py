@@ -69,13 +69,7 @@ def make(
     anneal=0,
   )
   apart = lambda p, seen: views.disagreement(probability(p, seen), seen.weights)
-
-  def loss(params, support):
-    labelled, seen = support
-    if seen is None:
-      return loss_fn(params, labelled)
-    return loss_fn(params, labelled) + settings.consistency * apart(params, seen)
-
+  loss = _with_views(loss_fn, apart, settings.consistency)
   descend = jax.jit(
     lambda params, support, steps: inner.after(loss, params, support, config, steps)
   )
@@ -84,6 +78,7 @@ def make(
   def adapt(params, transfer, seed, steps=None, rounds=None):
     begun, data = time.perf_counter(), transfer.target
     steps = settings.steps if steps is None else min(steps, settings.steps)
+    rounds = (settings.rounds if rounds is None else rounds) if steps else 0
     start = inner.rule_of(config).split(params)[0]
     seqs = reading.sequences(data, settings.collapse, settings.max_events)
     pseudo, passed = _Pseudo(data, seqs, settings, seed), []
@@ -95,27 +90,37 @@ def make(
       return descend(params, (batch, seen), steps), seen, told
 
     adapted, seen, told = descended(0) if steps else (start, None, {})
-    for i in range((settings.rounds if rounds is None else rounds) if steps else 0):
+    for i in range(rounds):
       if not pseudo.take(_scores(predict, adapted, data.vectors, seqs)):
         break
       adapted, seen, told = descended(i + 1)
       passed.append(pseudo.of_sessions())
     adapted = jax.block_until_ready(adapted)
-    report = {
-      'steps': steps,
-      'normal': int(np.sum(data.sessions.labels == 0)),
-      'anomalous': int(np.sum(data.sessions.labels == 1)),
-      'unlabelled': int(np.sum(data.sessions.labels < 0)),
-      'pseudo': passed,
-      'seconds': time.perf_counter() - begun,
-    }
+    report = {'steps': steps, 'seconds': time.perf_counter() - begun, 'pseudo': passed}
     if told:
       both = [float(measure(p, seen)) for p in (start, adapted)]
       told |= {'benign': len(unlabelled.benign), 'before': both[0], 'after': both[1]}
       report['consistency'] = {'weight': settings.consistency} | told
-    return adapted, report
+    return adapted, report | _counts(data.sessions.labels)
 
   return adapt
+
+
+def _with_views(loss_fn: inner.Loss, apart: Callable, weight: float) -> inner.Loss:
+  """The loss of (a labelled batch, a batch of views or None)."""
+
+  def loss(params, support):
+    labelled, seen = support
+    if seen is None:
+      return loss_fn(params, labelled)
+    return loss_fn(params, labelled) + weight * apart(params, seen)
+
+  return loss
+
+
+def _counts(labels: np.ndarray) -> dict[str, int]:
+  named = {'normal': labels == 0, 'anomalous': labels == 1, 'unlabelled': labels < 0}
+  return {name: int(np.sum(mask)) for name, mask in named.items()}
 
 
 class _Pseudo:

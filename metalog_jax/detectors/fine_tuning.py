@@ -69,8 +69,14 @@ def without(params: Any) -> Any:
   return drop(params)
 
 
-def adam(rate: float, encoder_rate: float) -> optax.GradientTransformation:
-  """Adam with another rate for the encoder; its steps are proportional to the rate."""
+def adam(rate: float, encoder_rate: float | None) -> optax.GradientTransformation:
+  """Adam with another rate for the encoder; its steps are proportional to the rate.
+
+  Args:
+    encoder_rate: None: no part of the parameters is the encoder's.
+  """
+  if encoder_rate is None:
+    return optax.adam(rate)
 
   def scale(path, update):
     is_part = any(getattr(key, 'key', None) == PART for key in path)

@@ -20,7 +20,7 @@ from metalog_jax.embeddings import gcse, sources
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
 PREFERS_ENCODER = True  # where it is installed: the paper's events are an encoder's
-table = reading.table
+reader = reading.table
 PARTS = {'all': (), 'head': ('head',), 'head_attention': ('attention', 'head')}
 
 
@@ -123,24 +123,21 @@ PRESETS = {
 def make(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
   import jax  # here, so that flags can be read without waiting for jax
-  import optax
 
   from metalog_jax.detectors import episodes, fine_tuning
-  from metalog_jax.meta import mesh, outer, rules
+  from metalog_jax.meta import mesh, outer
   from metalog_jax.nets import logmeta as nets
   from metalog_jax.nets import losses
 
-  net = nets.Network(config.hidden, config.recurrent, config.attention)
   if not (config.recurrent or config.attention):
     raise ValueError('--logmeta.recurrent and --logmeta.attention cannot both be off')
   reading.check(config)
-  top, optimizer = None, optax.adam(config.outer_lr)
-  if config.encoder_trainable:
-    top = fine_tuning.Top(config.embedding, config.encoder_trainable)
-    optimizer = fine_tuning.adam(config.outer_lr, config.encoder_lr)
-  meta = _objective(config)
-  num = len(jax.devices())
-  devices = mesh.make(math.gcd(config.tasks, num))
+  net = nets.Network(config.hidden, config.recurrent, config.attention)
+  num = config.encoder_trainable
+  top = fine_tuning.Top(config.embedding, num) if num else None
+  optimizer = fine_tuning.adam(config.outer_lr, config.encoder_lr if num else None)
+  meta, init = _objective(config), _init(config, net, top)
+  devices = mesh.make(math.gcd(config.tasks, len(jax.devices())))
 
   def attend(params, batch):
     batch = top.read(params, batch) if top else batch
@@ -150,49 +147,29 @@ def make(config: Config) -> base.Detector:
     logits = attend(params, batch)[0]
     return losses.cross_entropy(logits, batch.labels, batch.weights, axis)
 
-  def init(key, transfer):
-    example = supervised.example(supervised.dim(transfer))
-    params = jax.jit(net.init)(key, example)['params']
-    if top:
-      params |= {fine_tuning.PART: top.start()}
-    if config.rates != 'fixed':
-      steps = config.inner_steps if config.rates == 'step' else 1
-      each = 'entry' if config.rates == 'entry' else 'leaf'
-      params = rules.with_rates(params, config.inner_lr, steps, each)
-    return mesh.replicate(outer.init_state(params, optimizer), devices)
-
-  def seen(params):
-    return params.params if config.rates != 'fixed' else params
-
   def probability(params, batch):
     return jax.nn.softmax(attend(params, batch)[0])[:, 1]
 
-  def table(state, vectors):
-    return top.table(seen(state.params), vectors)
+  def start(key, transfer):
+    return mesh.replicate(outer.init_state(init(key, transfer), optimizer), devices)
 
-  steps = _adaptation(config, lambda p, b: loss(p, b, None), probability)
+  descend = _adaptation(config, lambda p, b: loss(p, b, None), probability, top)
 
   def adapt(state, transfer, seed, **how):
-    params = moving = mesh.local(state.params)
-    if top:  # it stays, and so do the event vectors
-      vectors = top.table(seen(params), transfer.target.vectors)
-      transfer = transfer._replace(target=transfer.target._replace(vectors=vectors))
-      moving = fine_tuning.without(params)
-    adapted, report = steps(moving, transfer, seed, **how)
-    adapted = seen(params) | adapted
-    params = params._replace(params=adapted) if config.rates != 'fixed' else adapted
+    params, report = descend(mesh.local(state.params), transfer, seed, **how)
     return state._replace(params=mesh.replicate(params, devices)), report
 
+  seen = lambda state: _seen(config, state.params)
   return base.Detector(
-    init=init,
+    init=start,
     batches=lambda transfer, seed: episodes.stream(
       config, transfer, seed, devices.shape[mesh.ROWS]
     ),
     put=lambda task: mesh.put(task, devices),
     step=outer.make_meta_step(loss, optimizer, meta, devices),
-    score=lambda state, batch: probability(seen(state.params), batch),
-    explain=lambda state, batch: attend(seen(state.params), batch)[1],
-    table=table if top else None,
+    score=lambda state, batch: probability(seen(state), batch),
+    explain=lambda state, batch: attend(seen(state), batch)[1],
+    table=(lambda state, vectors: top.table(seen(state), vectors)) if top else None,
     collapse=config.collapse,
     max_events=config.most_events,
     patience=0,
@@ -201,6 +178,32 @@ def make(config: Config) -> base.Detector:
     adapt=adapt,
     few_shot=config.adapt_steps > 0,
   )
+
+
+def _init(config: Config, net, top):
+  """(key, transfer) -> meta-parameters: the network, the encoder's top, the rates."""
+  import jax
+
+  from metalog_jax.detectors import fine_tuning
+  from metalog_jax.meta import rules
+
+  def init(key, transfer):
+    example = supervised.example(supervised.dim(transfer))
+    params = jax.jit(net.init)(key, example)['params']
+    if top:
+      params |= {fine_tuning.PART: top.start()}
+    if config.rates == 'fixed':
+      return params
+    steps = config.inner_steps if config.rates == 'step' else 1
+    each = 'entry' if config.rates == 'entry' else 'leaf'
+    return rules.with_rates(params, config.inner_lr, steps, each)
+
+  return init
+
+
+def _seen(config: Config, params):
+  """What the loss sees of the meta-parameters."""
+  return params if config.rates == 'fixed' else params.params
 
 
 def _rule(config: Config, name: str, rate: float, steps: int):
@@ -235,8 +238,9 @@ def _objective(config: Config):
   )
 
 
-def _adaptation(config: Config, loss, probability):
-  from metalog_jax.detectors import adaptation
+def _adaptation(config: Config, loss, probability, top):
+  """adapt(meta-parameters, transfer, seed, ...) -> (the same adapted, report)."""
+  from metalog_jax.detectors import adaptation, fine_tuning
 
   rule = _rule(
     config,
@@ -255,4 +259,17 @@ def _adaptation(config: Config, loss, probability):
     config.view_rate,
   )
   meta = dataclasses.replace(_objective(config), rule=rule)
-  return adaptation.make(loss, probability, meta, settings)
+  descend = adaptation.make(loss, probability, meta, settings)
+
+  def adapt(params, transfer, seed, **how):
+    moving, seen = params, _seen(config, params)
+    if top:  # it stays, and so do the event vectors
+      vectors = top.table(seen, transfer.target.vectors)
+      transfer = transfer._replace(target=transfer.target._replace(vectors=vectors))
+      moving = fine_tuning.without(params)
+    adapted, report = descend(moving, transfer, seed, **how)
+    adapted = seen | adapted
+    params = adapted if config.rates == 'fixed' else params._replace(params=adapted)
+    return params, report
+
+  return adapt

@@ -2,7 +2,8 @@
 
 NEEDS are the labels that the default Config may see. Where that depends on the
 settings, the module has `needs(config)` as well. One that reads more of templates
-than their vectors has `table(config, texts, vectors)`, which makes a `tables.Read`.
+than their vectors has `reader(config, texts, vectors)`, which makes a `tables.Read`;
+one that would rather have an encoder's vectors has PREFERS_ENCODER = True.
 """
 
 import functools
@@ -53,6 +54,23 @@ def get(name: str) -> Module:
   return DETECTORS[name]
 
 
+def preset(detector: str, name: str) -> Any:
+  """The Config of a detector's preset.
+
+  Raises:
+    ValueError: there is no such detector or preset.
+  """
+  presets = get(detector).PRESETS
+  if name not in presets:
+    raise ValueError(f'--preset={name} is not one of {", ".join(presets)}')
+  return presets[name]
+
+
+def prefers_encoder(detector: str) -> bool:
+  """Whether events are to have an encoder's vectors, where it is installed."""
+  return getattr(get(detector), 'PREFERS_ENCODER', False)
+
+
 def needs(module: Module, config: Any) -> frozenset[str]:
   """The labels that the detector may see with these settings; see `base.blind`."""
   return module.needs(config) if hasattr(module, 'needs') else module.NEEDS
@@ -60,8 +78,8 @@ def needs(module: Module, config: Any) -> frozenset[str]:
 
 def reader(module: Module, config: Any) -> Callable[[Sequence[str], np.ndarray], Any]:
   """(texts [V], vectors [V, D]) -> what stands for the vectors in a Dataset."""
-  if hasattr(module, 'table'):
-    return functools.partial(module.table, config)
+  if hasattr(module, 'reader'):
+    return functools.partial(module.reader, config)
   return lambda texts, vectors: vectors
 
 

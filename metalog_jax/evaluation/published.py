@@ -47,13 +47,12 @@ def brief(rows: Rows) -> blocks.Table:
   printed = any('f1' in row.quoted for row in rows)
   head = ['%', *(['F1, quoted'] if printed else []), 'F1', 'AUPRC', 'F1 distinct']
   head += ['F1 unseen', 'best floor, F1', 'train s', 'ms a session', 'seeds']
-  ms = lambda row: _average(row, lambda r: r.get('test_ms_per_session'))
   return blocks.Table(
     head=head,
     rows=[
       [row.name, *([_quoted(row.quote('f1'))] if printed else [])]
       + [row.value(kind, measure).percent(1) for kind, measure in _BRIEF]
-      + [_floor(row, 'all'), _seconds(row, 'train'), results.number(ms(row))]
+      + [_floor(row, 'all'), _seconds(row, 'train'), _ms(row)]
       + [_numbers(row)]
       for row in rows
     ],
@@ -78,6 +77,11 @@ def _quality(row: sweeps.Row, printed: Sequence[str]) -> list[str]:
   for kind in ('distinct', 'unseen'):
     cells += [row.value(kind, 'f1').percent(1), _floor(row, kind)]
   return [*cells, _numbers(row)]
+
+
+def _ms(row: sweeps.Row) -> str:
+  """Mean time to score a session."""
+  return results.number(_average(row, lambda r: r.get('test_ms_per_session')))
 
 
 def _numbers(row: sweeps.Row) -> str:
@@ -175,7 +179,7 @@ def times(rows: Rows) -> blocks.Table:
     head=['', *own, *(_TIMES[name][0] for name in printed)],
     rows=[
       [row.name, *(_seconds(row, key) for key in keys)]
-      + [results.number(_average(row, lambda r: r.get('test_ms_per_session')))]
+      + [_ms(row)]
       + [_quoted(row.quote(name), _TIMES[name][1]) for name in printed]
       for row in rows
     ],

@@ -59,6 +59,7 @@ class Sweep(NamedTuple):
 
 
 def is_sweep(path: str | os.PathLike) -> bool:
+  """Whether a folder is one that `experiments.sweep` wrote."""
   return (pathlib.Path(path) / FILE).is_file()
 
 

@@ -57,7 +57,7 @@ def run(
     for suffix, order in zip(_suffixes(bidirectional), orders):
       w_ih, w_hh, b_ih, b_hh = (params[n + suffix] for n in _names(layer))
       if states is None:
-        x = projected(batch, w_ih) + b_ih
+        x = projected(batch, w_ih, b_ih)
       else:
         x = products.linear(states, w_ih) + b_ih
       link = grid.link(batch, order)
@@ -66,15 +66,15 @@ def run(
   return states
 
 
-def projected(batch: types.Batch, w: Array) -> Array:
-  """The product of every cell's vector with w [G, D]: [N, G].
+def projected(batch: types.Batch, w: Array, b: Array) -> Array:
+  """w x + b of every cell's vector x, with w [G, D] and b [G]: [N, G].
 
   Of the table or of the cells, whichever is fewer: a single session has few cells.
   """
   vectors, events = jnp.asarray(batch.vectors), batch.events.ravel()
   if len(events) < len(vectors):
-    return vectors[events] @ w.T
-  return (vectors @ w.T)[events]
+    return vectors[events] @ w.T + b
+  return (vectors @ w.T + b)[events]
 
 
 def _names(layer: int) -> tuple[str, ...]:

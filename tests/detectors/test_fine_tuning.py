@@ -51,7 +51,7 @@ def system(config, seed, known=TEXTS) -> types.Dataset:
   rows = [rng.integers(0, last, rng.integers(2, 6)).tolist() for _ in range(24)]
   rows = [row + [last] * (i % 3 == 0) for i, row in enumerate(rows)]
   labels = [int(last in row) for row in rows]
-  table = logmeta.table(config, known, plain(config, known))
+  table = logmeta.reader(config, known, plain(config, known))
   return types.Dataset(f's{seed}', builders.sessions(rows, labels), table)
 
 
@@ -70,7 +70,7 @@ def test_before_training_the_vectors_are_the_encoders(config, change):
   config = dataclasses.replace(
     config, embedding=dataclasses.replace(config.embedding, **change)
   )
-  read = logmeta.table(config, TEXTS, plain(config))
+  read = logmeta.reader(config, TEXTS, plain(config))
   assert read.shape == (len(TEXTS), 8) and len(read) == len(TEXTS)
   np.testing.assert_array_equal(np.asarray(read), plain(config))
   top = fine_tuning.Top(config.embedding, 2)
@@ -210,7 +210,7 @@ def test_scores_are_those_of_the_table(config, transfer):
 
 def test_without_the_option_vectors_are_read(config):
   table = np.zeros((3, 2))
-  assert logmeta.table(logmeta.Config(), ('a', 'b', 'c'), table) is table
+  assert logmeta.reader(logmeta.Config(), ('a', 'b', 'c'), table) is table
   assert logmeta.make(logmeta.Config()).table is None
   assert pools.pad_rows(table, 3) is table
 
@@ -218,7 +218,7 @@ def test_without_the_option_vectors_are_read(config):
 def test_who_has_no_such_layers(config):
   words = dataclasses.replace(config, embedding=gcse.Embedding())
   with pytest.raises(ValueError, match='encoder_trainable needs an encoder.*--encoder'):
-    logmeta.table(words, TEXTS, np.zeros((len(TEXTS), 8)))
+    logmeta.reader(words, TEXTS, np.zeros((len(TEXTS), 8)))
   with pytest.raises(ValueError, match='encoder_trainable needs an encoder.*--encoder'):
     logmeta.make(words)
   with pytest.raises(ValueError, match='4 layers to train, of 3'):

@@ -30,7 +30,7 @@ def fixture_config(tmp_path_factory) -> logmeta.Config:
 
 def test_scores_and_shares_are_of_the_joined_texts(config):
   vectors = np.zeros((len(TEXTS), 24), np.float32)
-  table = logmeta.table(config, TEXTS, vectors)
+  table = logmeta.reader(config, TEXTS, vectors)
   data = types.Dataset('', builders.sessions(ROWS), table)
   detector = logmeta.make(config)
   state = detector.init(jax.random.key(0), types.Transfer((data,), data))

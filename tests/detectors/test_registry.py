@@ -16,3 +16,9 @@ def test_readme_holds_the_table():
 def test_unknown_names_are_refused():
   with pytest.raises(ValueError, match='--detector=nobody is not one of metalog, log'):
     registry.get('nobody')
+  with pytest.raises(ValueError, match='--preset=none is not one of default, top_150'):
+    registry.preset('deeplog', 'none')
+
+
+def test_who_would_rather_have_an_encoder():
+  assert [d for d in registry.DETECTORS if registry.prefers_encoder(d)] == ['logmeta']

@@ -8,26 +8,15 @@ import pytest
 
 from experiments.studies import few_shot, few_shot_report
 from metalog_jax import job
-from metalog_jax.detectors import logmeta
-from metalog_jax.embeddings import gcse
 from tests import test_job
+from tests.experiments import test_adapt
 
 fixture_root = test_job.fixture_root
 
 
 def make_plan(root, **changes) -> few_shot.Plan:
-  method = dataclasses.replace(
-    logmeta.Config(),
-    embedding=gcse.Embedding(vectors=str(root / 'vectors.txt')),
-    hidden=4,
-    shots=2,
-    queries=2,
-    tasks=2,
-    inner_steps=1,
-    steps=3,
-    adapt_steps=2,
-    rates='step',
-  )
+  method = test_adapt.make_job(root, '').method
+  method = dataclasses.replace(method, steps=3, adapt_steps=2, rates='step')
   systems = (str(root / 'system_a'), str(root / 'system_b'))
   plan = few_shot.Plan(
     systems, systems[1:], {}, ('2',), method, 'default', '10', 0, 1, True
@@ -70,6 +59,12 @@ def test_what_is_done_is_taken_up(done, root, monkeypatch):
   monkeypatch.setattr(few_shot, '_cell', None)
   monkeypatch.setattr(job, '_prepare', None)
   assert few_shot.run(make_plan(root), out, say=lambda _: None) == records
+
+
+def test_cells_of_other_settings_are_left_alone(done, root):
+  out, _ = done
+  with pytest.raises(ValueError, match="has cells of {'unlabelled': '10'}"):
+    few_shot.run(make_plan(root, unlabelled='20'), out, say=lambda _: None)
 
 
 def test_a_twin_is_not_learned_from(root, tmp_path):

@@ -93,12 +93,14 @@ def on_grid(unit, params, batch, layers, bidirectional):
 def test_few_cells_are_projected_without_the_table():
   batch = grids.batch(templates=6)
   many = batch._replace(vectors=np.pad(batch.vectors, ((0, 500), (0, 0))))
-  w = np.random.default_rng(1).normal(size=(7, batch.vectors.shape[1]))
-  expected = recurrent.projected(batch, w)
-  np.testing.assert_allclose(recurrent.projected(many, w), expected, atol=1e-12)
+  rng = np.random.default_rng(1)
+  w, b = rng.normal(size=(7, batch.vectors.shape[1])), rng.normal(size=7)
+  expected = batch.vectors[batch.events.ravel()] @ w.T + b
+  for one in (batch, many):
+    np.testing.assert_allclose(recurrent.projected(one, w, b), expected, atol=1e-12)
   assert len(batch.vectors) < batch.events.size < len(many.vectors)
-  of_table = lambda b: (
-    f'[{len(b.vectors)},7]' in str(jax.make_jaxpr(recurrent.projected)(b, w))
+  of_table = lambda x: (
+    f'[{len(x.vectors)},7]' in str(jax.make_jaxpr(recurrent.projected)(x, w, b))
   )
   assert of_table(batch) and not of_table(many)
 
