@@ -180,6 +180,17 @@ def test_the_meta_step_moves_the_encoder_at_its_own_rate(config, transfer):
   assert set(after['encoder']) == {'layer_1', 'layer_2'}
 
 
+def test_inner_steps_leave_the_encoder_where_it_is(config, transfer):
+  detector = logmeta.make(config)
+  params = detector.init(jax.random.key(0), transfer).params
+  support = draw(config, transfer).support
+  inner = jax.jit(
+    lambda p: meta.adapt(loss_of(detector), p, support, detector.objective[1])
+  )
+  same = jax.tree.map(np.array_equal, params, inner(params))
+  assert all(jax.tree.leaves(same['encoder'])) and not any(same['head'].values())
+
+
 @pytest.mark.parametrize('change', [{}, {'rates': 'leaf', 'recurrent': False}])
 def test_adaptation_leaves_the_encoder_where_it_is(config, transfer, change):
   config = dataclasses.replace(config, **change)

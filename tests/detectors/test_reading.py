@@ -56,6 +56,15 @@ def test_scores_and_shares_are_of_the_joined_texts(config):
   np.testing.assert_allclose(scorer.weights(state, data)[0], shares, rtol=1e-4)
 
 
+def test_sessions_that_read_alike_are_one_sequence(config):
+  rows = [[1] * 9, [1], [1] * 8 + [2]]  # both long ones are cut to the same sub-words
+  table = logmeta.reader(config, TEXTS, np.zeros((len(TEXTS), 24), np.float32))
+  seqs = reading.sequences(types.Dataset('', builders.sessions(rows), table), 0, 14)
+  first, short, last = seqs.inverse
+  assert first == last != short and len(seqs.lengths) == 2
+  assert seqs.lengths[first] == 14 > seqs.lengths[short]
+
+
 def test_what_is_read_without_an_encoder(config):
   plain = logmeta.Config()
   data = types.Dataset('', builders.sessions(ROWS), np.zeros((len(TEXTS), 2)))
