@@ -26,3 +26,14 @@ def test_settings_of_the_preset_stay():
 def test_both_are_refused():
   with pytest.raises(ValueError, match='--vectors and --encoder'):
     sources.choose(WORDS, 'v.txt', 'bert')
+
+
+def test_whether_the_default_encoder_is_there(monkeypatch, tmp_path):
+  monkeypatch.setattr(pretrained, 'find', lambda: tmp_path)
+  assert pretrained.is_installed()
+
+  def nowhere():
+    raise ValueError
+
+  monkeypatch.setattr(pretrained, 'find', nowhere)
+  assert not pretrained.is_installed()

@@ -64,6 +64,18 @@ def test_quotes_stand_beside_ours_with_floors_marked(table):
   assert 'quoted' not in str(published.quality(rows[1:]).groups)
 
 
+def test_the_brief_table_has_what_decides(table):
+  rows = sweeps.read(table).of('')
+  found, whole = published.brief(rows), published.quality(rows)
+  a, b = (dict(zip(found.head, cells, strict=True)) for cells in found.rows)
+  assert (a['F1, quoted'], a['F1'], a['seeds']) == ('80.74', '96.0 ± 1.4', '0,1')
+  assert (b['F1'], b['F1 distinct'], b['F1 unseen']) == ('90.0', '88.0', '86.5')
+  assert b['best floor, F1'] == f'95.8 tree_counts {blocks.MARK}'
+  auprc = whole.head.index('AUPRC')
+  assert [a['AUPRC'], b['AUPRC']] == [cells[auprc] for cells in whole.rows]
+  assert 'F1, quoted' not in published.brief(rows[1:]).head
+
+
 def test_differences_are_told_with_what_the_paper_prints(table):
   a, b = sweeps.read(table).of('')
   found = published.differences([a, b], a)

@@ -16,7 +16,8 @@ fixture_root = test_job.fixture_root
 
 def make_plan(root, **changes) -> few_shot.Plan:
   method = test_adapt.make_job(root, '').method
-  method = dataclasses.replace(method, steps=3, adapt_steps=2, rates='step')
+  more = dict(steps=3, adapt_steps=2, rates='step', confidence=0.5)
+  method = dataclasses.replace(method, **more)
   systems = (str(root / 'system_a'), str(root / 'system_b'))
   plan = few_shot.Plan(
     systems, systems[1:], {}, ('2',), method, 'default', '10', 0, 1, True
@@ -24,10 +25,32 @@ def make_plan(root, **changes) -> few_shot.Plan:
   return plan._replace(**changes)
 
 
+@pytest.fixture(name='adapted', scope='module')
+def fixture_adapted() -> list[int]:
+  """The rounds that each arm was adapted with, once `done` is."""
+  return []
+
+
 @pytest.fixture(name='done', scope='module')
-def fixture_done(root):
-  out = root / 'few_shot'
-  return out, few_shot.run(make_plan(root), out, say=lambda _: None)
+def fixture_done(root, adapted):
+  ways = few_shot._ways
+
+  def spied(method):
+    return {key: way._replace(detector=spy(way.detector))
+            for key, way in ways(method).items()}  # fmt: skip
+
+  def spy(detector):
+    def adapt(state, transfer, seed, steps=None, rounds=None):
+      if steps is None:  # else of a curve
+        adapted.append(rounds)
+      return detector.adapt(state, transfer, seed, steps=steps, rounds=rounds)
+
+    return detector._replace(adapt=adapt)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(few_shot, '_ways', spied)
+    out = root / 'few_shot'
+    return out, few_shot.run(make_plan(root), out, say=lambda _: None)
 
 
 @pytest.mark.slow
@@ -51,6 +74,15 @@ def test_a_curve_starts_unadapted_and_ends_adapted(done):
   assert len(curve) == 3
   assert curve[0] == pytest.approx(by['meta-learned, not adapted']['f1'])
   assert curve[-1] == pytest.approx(by['meta-learned, adapted']['f1'])
+
+
+@pytest.mark.slow
+def test_pseudo_labels_are_of_their_arm_alone(done, adapted):
+  _, records = done
+  [rounds] = [r['pseudo'] for r in records if 'pseudo' in r]
+  assert rounds and 0 < rounds[0]['right'] <= rounds[0]['given']
+  hows = [how for _, how in few_shot.ARMS.values() if how != few_shot.NONE]
+  assert adapted == [5 if how == few_shot.PSEUDO else 0 for how in hows]
 
 
 @pytest.mark.slow
