@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import batches, packing, reading, views
+from metalog_jax.detectors import batches, packing, reading, scoring_batches, views
 from metalog_jax.meta import inner
 
 FEW = 16  # rows: up to here few programs matter more than a few empty rows
@@ -185,13 +185,13 @@ def _batch(vectors, seqs: batches.Sequences, draw: batches.Draw, most: int):
   lengths = seqs.lengths[draw.rows]
   steps = max(-(-int(lengths.max()) // STEPS), 1) * STEPS
   rows = 1 + int(packing.first_fit(lengths, steps)[0].max())
-  rows = batches.rounded(rows, 2 if rows <= FEW else 4)
-  room = packing.Room(steps, rows, batches.rounded(most, 2))
+  rows = packing.rounded(rows, 2 if rows <= FEW else 4)
+  room = packing.Room(steps, rows, packing.rounded(most, 2))
   return batches.assemble(vectors, seqs, draw, room)
 
 
 def _scores(predict, params, vectors, seqs: batches.Sequences) -> np.ndarray:
   found = np.zeros(len(seqs.lengths))
-  for rows, batch in batches.scoring_batches(vectors, seqs):
+  for rows, batch in scoring_batches.every(vectors, seqs):
     found[rows] = np.asarray(predict(params, batch))[: len(rows)]
   return found

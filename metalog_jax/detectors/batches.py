@@ -6,7 +6,6 @@ that is a weighted mean over sessions. What different sequences begin with in co
 can be computed once as well, exactly, by a network that reads forward only.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +14,6 @@ from metalog_jax import types
 from metalog_jax.detectors import packing
 from metalog_jax.embeddings import tables
 
-CELLS = 8192  # cells of a scoring batch, about: what stays near the processor
-FEW = 512  # events to score below which steps are what takes time, not cells
 PAYS = 0.8  # beginnings are shared if that leaves at most this share of the cells
 
 
@@ -202,60 +199,3 @@ def _share(trie, paths, room):
   events[cells], parents[cells] = trie.events[own], cell_of(trie.parents[own])
   shape = (room.steps, room.cells)
   return events.reshape(shape), parents.reshape(shape), cell_of
-
-
-def scoring_batches(
-  vectors: np.ndarray, seqs: Sequences, devices: int = 1
-) -> Iterator[tuple[np.ndarray, types.Batch]]:
-  """Every sequence once, in batches of CELLS cells at most, or of one row.
-
-  For several devices there are as many of each shape as serve all of them alike.
-
-  Yields (sequence numbers [n], batch); session i of the batch is sequence number i.
-  Shapes are rounded up to few values, so that few programs are compiled.
-  """
-  steps = _widths(seqs.lengths)
-  for width in np.unique(steps):
-    members = np.flatnonzero(steps == width)
-    members = members[np.argsort(-seqs.lengths[members], kind='stable')]
-    parts, rows = _parts(seqs.lengths, members, int(width), devices)
-    room = packing.Room(int(width), rows, rounded(max(map(len, parts))))
-    for part in parts:
-      draw = Draw(part, np.zeros(len(part)), np.ones(len(part)))
-      roomier = room._replace(rows=2 * rows)  # hardly ever needed
-      fit = (assemble(vectors, seqs, draw, r) for r in (room, roomier))
-      yield part, next(filter(None, fit))
-
-
-def _parts(
-  lengths: np.ndarray, members: np.ndarray, width: int, devices: int
-) -> tuple[list[np.ndarray], int]:
-  """Members, longest first, in parts that each fit so many rows: (parts, rows)."""
-  most = max(CELLS // width, 1)
-  num, needed = -(-int(lengths[members].sum()) // (most * width)), most + 1
-  while needed > most:
-    num = min(-(-max(num, 1) // devices) * devices, len(members))
-    parts = [members[i::num] for i in range(num)]  # long and short in each
-    rows, _ = packing.first_fit(lengths[parts[0]], width)  # it has the longest
-    needed = int(rows.max()) + 1
-    num = max(num + 1, num * needed // most)
-  return parts, min(rounded(needed), most)
-
-
-def _widths(lengths: np.ndarray) -> np.ndarray:
-  """The steps of the grid that each sequence goes on; short ones go on one."""
-  found, which = np.unique(lengths, return_inverse=True)
-  widths = np.array([rounded(n, 2) for n in found.tolist()], np.int64)[which]
-  short = widths <= 64
-  few = lengths[short].sum() <= FEW
-  widths[short] = max(widths[short].max(initial=0), 8) if few else 64
-  return widths
-
-
-def rounded(size: int, values: int = 4) -> int:
-  """The next round number, of which there are so many `values` to an octave.
-
-  Of four: 1, 2, ... 7, 8, 10, 12, 14, 16, 20, 24, ...; of two: 8, 12, 16, 24, 32, ...
-  """
-  unit = max((1 << max(size - 1, 0).bit_length()) // (2 * values), 1)
-  return max(-(-size // unit) * unit, 1)

@@ -105,3 +105,12 @@ def fewest_rows(paths: Sequence[np.ndarray], parents: np.ndarray, steps: int) ->
 
 def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
   return np.concatenate([np.zeros(0, np.int64), *arrays])
+
+
+def rounded(size: int, values: int = 4) -> int:
+  """The next round number, of which there are so many `values` to an octave.
+
+  Of four: 1, 2, ... 7, 8, 10, 12, 14, 16, 20, 24, ...; of two: 8, 12, 16, 24, 32, ...
+  """
+  unit = max((1 << max(size - 1, 0).bit_length()) // (2 * values), 1)
+  return max(-(-size // unit) * unit, 1)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import base, batches, reading
+from metalog_jax.detectors import base, batches, reading, scoring_batches
 from metalog_jax.embeddings import tables
 from metalog_jax.meta import mesh
 
@@ -54,7 +54,7 @@ class Scorer:
     laid = isinstance(vectors, tables.Read)  # each batch has a table of its own
     shared = None if laid else self._vectors.on(devices, vectors)
     waiting: collections.deque = collections.deque()
-    made = batches.scoring_batches(vectors, seqs, len(devices))
+    made = scoring_batches.every(vectors, seqs, len(devices))
     for i, (rows, batch) in enumerate(made):
       turn = i % len(devices)
       batch = batch._replace(vectors=shared[turn]) if shared else batch

@@ -6,7 +6,7 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from metalog_jax.detectors import batches, packing
+from metalog_jax.detectors import batches, packing, scoring_batches
 from tests import builders, grids
 
 SESSIONS = st.lists(st.lists(st.integers(1, 3), max_size=12), min_size=1, max_size=30)
@@ -104,7 +104,7 @@ def test_first_fit_overlaps_nothing(lengths):
 def test_scoring_covers_every_sequence_once(rows, devices):
   seqs = batches.sequences(builders.sessions(rows), collapse=0, max_events=100)
   seen = {}
-  for numbers, batch in batches.scoring_batches(np.zeros((4, 2)), seqs, devices):
+  for numbers, batch in scoring_batches.every(np.zeros((4, 2)), seqs, devices):
     assert batch.weights.sum() == len(numbers)
     for number, row in zip(numbers, grids.sequences(batch)):
       assert number not in seen
@@ -118,10 +118,10 @@ def test_scoring_batches_fill_the_devices_alike_with_few_shapes():
   rng = np.random.default_rng(0)
   rows = [rng.integers(0, 4, n).tolist() for n in rng.integers(5, 40, 2000)]
   seqs = batches.sequences(builders.sessions(rows), collapse=0, max_events=100)
-  made = list(batches.scoring_batches(np.zeros((4, 2)), seqs, devices=4))
+  made = list(scoring_batches.every(np.zeros((4, 2)), seqs, devices=4))
   assert len({batch.events.shape for _, batch in made}) == 1
   assert len(made) % 4 == 0
-  assert made[0][1].events.size <= batches.CELLS
+  assert made[0][1].events.size <= scoring_batches.CELLS
   filled = sum(seqs.lengths) / sum(batch.events.size for _, batch in made)
   assert filled > 0.75
 
@@ -139,16 +139,16 @@ def test_a_room_refuses_what_it_cannot_hold():
 
 
 def test_round_numbers():
-  of = lambda values: sorted({batches.rounded(n, values) for n in range(1, 65)})
+  of = lambda values: sorted({packing.rounded(n, values) for n in range(1, 65)})
   assert of(2) == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
   assert of(4)[6:16] == [7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
-  assert all(n <= batches.rounded(n, 2) < 1.5 * n + 1 for n in range(1, 999))
+  assert all(n <= packing.rounded(n, 2) < 1.5 * n + 1 for n in range(1, 999))
 
 
 def test_a_session_alone_has_hardly_more_steps_than_events():
   def shape(lengths):
     seqs = batches.sequences(builders.sessions([[1] * n for n in lengths]), 0, 999)
-    made = batches.scoring_batches(np.zeros((4, 2)), seqs)
+    made = scoring_batches.every(np.zeros((4, 2)), seqs)
     return [batch.events.shape for _, batch in made]
 
   assert shape([17]) == [(24, 1)] and shape([3]) == [(8, 1)]
