@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import types
+from metalog_jax import types, validation
 from metalog_jax.detectors import base
 from metalog_jax.embeddings import sources, tables
 from metalog_jax.logs import splits, store
@@ -63,40 +63,15 @@ def make(
     ValueError: a folder is no System, or a budget asks for more than there is.
   """
   systems = {folder: store.load(folder) for folder in _folders(options)}
-  split = None
-  if options.target:
-    split = splits.split(
-      systems[options.target],
-      options.split,
-      options.target_normals,
-      options.target_anomalies,
-      options.seed,
-    )
-    if options.unlabelled != '0':
-      split = _spare(systems[options.target], split, options)
+  split = _split(options, systems)
   events, counted = _tables(options, systems, embedding, split, known)
   read = {f: reader(systems[f].templates, events[f].vectors) for f in systems}
-
-  def dataset(folder: str, sessions: types.Sessions, name: str = '') -> types.Dataset:
-    return types.Dataset(name or pathlib.Path(folder).name, sessions, read[folder])
-
-  target, rest, truth = None, None, None
-  if split is not None:
-    sessions = systems[options.target].sessions
-    target, truth = _labelled(sessions, split)
-    target = dataset(options.target, target)
-    rest = dataset(options.target, sessions.take(split.test), 'rest')
-  sources = tuple(dataset(f, systems[f].sessions) for f in options.source)
-  tests = [
-    rest if name == 'rest' else dataset(name, systems[name].sessions)
-    for name in options.test
-  ]
-  labelled = base.blind(types.Transfer(sources, target), needs)
-  train, valid = hold_out(labelled, options.validation, options.seed)
-  by_name = lambda read: {pathlib.Path(f).name: read(f) for f in systems}
-  manifest = lambda folder: systems[folder].manifest
-  bad_lines = by_name(lambda f: manifest(f).get('bad_lines', 0))
-  seconds = by_name(lambda f: manifest(f).get('seconds', {}).get('prepare', 0.0))
+  full, tests, truth = _datasets(options, systems, split, read)
+  labelled = base.blind(full, needs)
+  train, valid = validation.hold_out(labelled, options.validation, options.seed)
+  of_each = {pathlib.Path(f).name: systems[f].manifest for f in systems}
+  seconds = [m.get('seconds', {}).get('prepare', 0.0) for m in of_each.values()]
+  bad_lines = {name: m.get('bad_lines', 0) for name, m in of_each.items()}
   return Problem(
     train,
     valid,
@@ -105,13 +80,13 @@ def make(
     truth,
     counted,
     audit=(dict(split.audit) if split else {}) | {'bad_lines': bad_lines},
-    coverage=by_name(lambda f: events[f].coverage._asdict()),
-    simulated=[n for n, x in by_name(manifest).items() if x.get('simulated')],
+    coverage={pathlib.Path(f).name: x.coverage._asdict() for f, x in events.items()},
+    simulated=[name for name, m in of_each.items() if m.get('simulated')],
     fit={
       'idf': options.fit,
-      'templates': by_name(lambda f: manifest(f).get('fit', 'all')),
+      'templates': {name: m.get('fit', 'all') for name, m in of_each.items()},
     },
-    prepare_seconds=sum(seconds.values()),
+    prepare_seconds=sum(seconds),
   )
 
 
@@ -127,43 +102,47 @@ def _folders(options: Options) -> list[str]:
   return list(dict.fromkeys([*options.source, *target, *tests]))
 
 
-def hold_out(
-  transfer: types.Transfer, share: float, seed: int
-) -> tuple[types.Transfer, tuple[types.Dataset, ...]]:
-  """Takes a share of each class's labelled sessions out for validation.
-
-  A class of fewer than 1 / share sessions is too small to give any away: it is
-  validated on the sessions it is trained on.
-  """
-
-  def part(data: types.Dataset, number: int) -> tuple[types.Dataset, types.Dataset]:
-    labels = data.sessions.labels
-    rng = np.random.default_rng([seed, 5, number])
-    held, shown = [], []
-    for label in (0, 1):
-      members = np.flatnonzero(labels == label)
-      count = int(len(members) * share)
-      chosen = np.sort(rng.choice(members, count, replace=False))
-      held.append(chosen)
-      shown.append(chosen if count else members if share else chosen)
-    trained = labels.copy()
-    trained[np.concatenate(held)] = -1
-    return (
-      data._replace(sessions=data.sessions._replace(labels=trained)),
-      data._replace(sessions=data.sessions.take(np.concatenate(shown))),
-    )
-
-  pairs = [part(data, i) for i, data in enumerate(transfer.sources)]
-  sources = tuple(pair[0] for pair in pairs)
-  valid = [pair[1] for pair in pairs]
-  target = transfer.target
-  if target is not None:
-    target, held = part(target, len(pairs))
-    valid.append(held)
-  return types.Transfer(sources, target), tuple(v for v in valid if v.sessions.num)
+def _split(options: Options, systems: dict[str, types.System]) -> splits.Split | None:
+  """Which sessions of the target are learned from, and which are tested on."""
+  if not options.target:
+    return None
+  system = systems[options.target]
+  split = splits.split(
+    system,
+    options.split,
+    options.target_normals,
+    options.target_anomalies,
+    options.seed,
+  )
+  return split if options.unlabelled == '0' else _spare(system, split, options)
 
 
-def _spare(system: types.System, split: Any, options: Options) -> Any:
+def _datasets(
+  options: Options,
+  systems: dict[str, types.System],
+  split: splits.Split | None,
+  read: dict[str, Any],
+) -> tuple[types.Transfer, list[types.Dataset], np.ndarray | None]:
+  """Training data with every label in the budget, test data, and the target's truth."""
+
+  def dataset(folder: str, sessions: types.Sessions, name: str = '') -> types.Dataset:
+    return types.Dataset(name or pathlib.Path(folder).name, sessions, read[folder])
+
+  target, rest, truth = None, None, None
+  if split is not None:
+    sessions = systems[options.target].sessions
+    pool, truth = _labelled(sessions, split)
+    target = dataset(options.target, pool)
+    rest = dataset(options.target, sessions.take(split.test), 'rest')
+  sources = tuple(dataset(f, systems[f].sessions) for f in options.source)
+  tests = [
+    rest if name == 'rest' else dataset(name, systems[name].sessions)
+    for name in options.test
+  ]
+  return types.Transfer(sources, target), tests, truth
+
+
+def _spare(system: types.System, split: splits.Split, options: Options) -> splits.Split:
   """Takes some of the test's sessions out of it, for training without their labels."""
   num = splits.budget(options.unlabelled, len(split.test))
   if num > len(split.test):
@@ -180,7 +159,7 @@ def _spare(system: types.System, split: Any, options: Options) -> Any:
 
 
 def _labelled(
-  sessions: types.Sessions, split: Any
+  sessions: types.Sessions, split: splits.Split
 ) -> tuple[types.Sessions, np.ndarray]:
   """The training pool: chosen sessions keep their label, dropped ones lose it.
 
@@ -197,7 +176,7 @@ def _tables(
   options: Options,
   systems: dict[str, types.System],
   embedding: sources.Config,
-  split: Any,
+  split: splits.Split | None,
   known: list[list[str]],
 ) -> tuple[dict[str, tables.Table], list[list[str]]]:
   """Event vectors of every system, and the templates of sources that were counted.
