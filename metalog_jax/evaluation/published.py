@@ -42,25 +42,32 @@ def quality(rows: Rows) -> blocks.Table:
   )
 
 
-def brief(rows: Rows) -> blocks.Table:
-  """What decides, in a table that a README has room for."""
+BRIEF = (
+  'Per cent; mean ± sample standard deviation over seeds. The threshold is 0.5, or the'
+  f" method's own. {blocks.MARK} marks a floor above the row, picked after seeing its"
+  ' test scores. Above: points of F1 by which the row with – is above the others, and p'
+  ' of a randomization test of that, adjusted for the number of rows (Holm).'
+)
+
+
+def brief(rows: Rows, reference: sweeps.Row | None = None) -> blocks.Table:
+  """What decides, in a table that a README has room for; BRIEF explains it."""
   printed = any('f1' in row.quoted for row in rows)
+  above = {
+    row.key: f'{_mean(test.each)}, p {_p(p)}'
+    for row, test, p in (_differences(rows, reference) if reference else ())
+  }
   head = ['%', *(['F1, quoted'] if printed else []), 'F1', 'AUPRC', 'F1 distinct']
-  head += ['F1 unseen', 'best floor, F1', 'train s', 'ms a session', 'seeds']
+  head += ['F1 unseen', 'best floor, F1', *(['above'] if above else [])]
   return blocks.Table(
-    head=head,
+    head=[*head, 'train s', 'ms a session', 'seeds'],
     rows=[
       [row.name, *([_quoted(row.quote('f1'))] if printed else [])]
       + [row.value(kind, measure).percent(1) for kind, measure in _BRIEF]
-      + [_floor(row, 'all'), _seconds(row, 'train'), _ms(row)]
-      + [_numbers(row)]
+      + [_floor(row, 'all'), *([above.get(row.key, '–')] if above else [])]
+      + [_seconds(row, 'train'), _ms(row), _numbers(row)]
       for row in rows
     ],
-    caption=(
-      'Per cent; mean ± sample standard deviation over seeds. The threshold is 0.5, or'
-      f" the method's own. {blocks.MARK} marks a floor above the row, picked after"
-      ' seeing its test scores.'
-    ),
   )
 
 
@@ -104,18 +111,15 @@ def _floor(row: sweeps.Row, kind: str) -> str:
 
 def differences(rows: Rows, reference: sweeps.Row) -> blocks.Table | None:
   """The reference's F1 less that of each other row, with what speaks for chance."""
-  others = [row for row in rows if row.key != reference.key]
-  found = [(row, _compare(reference, row)) for row in others]
-  found = [(row, test) for row, test in found if test]
+  found = _differences(rows, reference)
   if not found:
     return None
-  adjusted = significance.holm([test.p for _, test in found])
   return blocks.Table(
     head=['', 'quoted', 'ours', 'seeds above', 'p', 'p, Holm'],
     rows=[
       [row.name, _signed(_told(reference, row), 2), _mean(test.each)]
       + [f'{sum(d > 0 for d in test.each)} of {len(test.each)}', _p(test.p), _p(p)]
-      for (row, test), p in zip(found, adjusted, strict=True)
+      for row, test, p in found
     ],
     caption=(
       f'Points of F1 by which {reference.name} is above the row. p: randomization test'
@@ -125,6 +129,16 @@ def differences(rows: Rows, reference: sweeps.Row) -> blocks.Table | None:
       ' the number of rows.'
     ),
   )
+
+
+def _differences(
+  rows: Rows, reference: sweeps.Row
+) -> list[tuple[sweeps.Row, significance.Difference, float]]:
+  """(row, test, adjusted p) of every row that can be held against the reference."""
+  others = [row for row in rows if row.key != reference.key]
+  found = [(row, test) for row in others if (test := _compare(reference, row))]
+  adjusted = significance.holm([test.p for _, test in found])
+  return [(row, test, p) for (row, test), p in zip(found, adjusted, strict=True)]
 
 
 def _compare(first: sweeps.Row, second: sweeps.Row) -> significance.Difference | None:

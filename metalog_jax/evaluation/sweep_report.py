@@ -44,8 +44,9 @@ def brief(found: Sequence[sweeps.Sweep]) -> list[Any]:
     for setting, name in sweep.settings.items():
       title = f'{sweep.title}, {name}' if name else sweep.title
       if rows := sweep.of(setting):
-        content += [blocks.Heading(title, 3), published.brief(rows)]
-  return content
+        table = published.brief(rows, _reference(sweep, rows))
+        content += [blocks.Heading(title, 3), table, *_missing(sweep, setting)]
+  return [*content, blocks.Text(published.BRIEF)]
 
 
 def _sweep(sweep: sweeps.Sweep) -> list[Any]:
@@ -55,8 +56,7 @@ def _sweep(sweep: sweeps.Sweep) -> list[Any]:
   for setting, name in sweep.settings.items():
     if len(sweep.settings) > 1:
       content.append(blocks.Heading(name, 3))
-    if missing := sweeps.missing(sweep, setting):
-      content.append(blocks.Text(f'Not run yet: {", ".join(missing)}.'))
+    content += _missing(sweep, setting)
     if rows := sweep.of(setting):
       content += _setting(sweep, setting, rows)
   return content
@@ -66,12 +66,21 @@ def _setting(sweep: sweeps.Sweep, setting: str, rows: list[sweeps.Row]) -> list[
   content: list[Any] = [published.quality(rows)]
   if notes := published.notes(rows):
     content.append(blocks.Text(notes))
-  reference = next((r for r in rows if _is(sweep, r, sweep.shown.get('against'))), None)
+  reference = _reference(sweep, rows)
   if reference and (table := published.differences(rows, reference)):
     content.append(table)
   content.append(blocks.Figures(_figures(sweep, setting, rows)))
   content.append(published.times(rows))
   return content
+
+
+def _missing(sweep: sweeps.Sweep, setting: str) -> list[blocks.Text]:
+  missing = sweeps.missing(sweep, setting)
+  return [blocks.Text(f'Not run yet: {", ".join(missing)}.')] if missing else []
+
+
+def _reference(sweep: sweeps.Sweep, rows: list[sweeps.Row]) -> sweeps.Row | None:
+  return next((r for r in rows if _is(sweep, r, sweep.shown.get('against'))), None)
 
 
 def _is(sweep: sweeps.Sweep, row: sweeps.Row, key: str | None) -> bool:

@@ -74,6 +74,11 @@ def test_the_brief_table_has_what_decides(table):
   auprc = whole.head.index('AUPRC')
   assert [a['AUPRC'], b['AUPRC']] == [cells[auprc] for cells in whole.rows]
   assert 'F1, quoted' not in published.brief(rows[1:]).head
+  assert 'above' not in found.head
+  held = published.brief(rows, rows[0])
+  told = [cells[held.head.index('above')] for cells in held.rows]
+  _, _, mean, _, _, p = published.differences(rows, rows[0]).rows[0]
+  assert told == ['–', f'{mean}, p {p}']
 
 
 def test_differences_are_told_with_what_the_paper_prints(table):
@@ -161,6 +166,7 @@ def test_several_sweeps_settings_and_empty_ones(table, make_sweep, tmp_path):
   brief = report.text([table, other, empty], 'brief')
   assert brief.count('| A |') == 2 and brief.count('###') == 2
   assert '| A | 80.74 |' in brief and 'figure9' not in brief
+  assert brief.count(published.BRIEF[:40]) == 1 and 'Not run yet: c.' in brief
   with pytest.raises(ValueError, match='sweep folders'):
     report.text([table / 'trials/a-seed0'], 'brief')
   with pytest.raises(ValueError, match='do not go into one report'):
