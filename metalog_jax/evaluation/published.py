@@ -87,8 +87,9 @@ def _quality(row: sweeps.Row, printed: Sequence[str]) -> list[str]:
 
 
 def _ms(row: sweeps.Row) -> str:
-  """Mean time to score a session."""
-  return results.number(_average(row, lambda r: r.get('test_ms_per_session')))
+  """Mean time to score a session, in two figures."""
+  mean = _average(row, lambda r: r.get('test_ms_per_session'))
+  return results.number(float(f'{mean:.2g}'))
 
 
 def _numbers(row: sweeps.Row) -> str:
