@@ -11,7 +11,6 @@ in --out: the same command goes on where it stopped, and ablations are other set
 (--logmeta.recurrent=false, --most_sources=1, --vectors=...) with another --out.
 """
 
-import dataclasses
 import pathlib
 
 from absl import flags
@@ -19,7 +18,6 @@ from absl import flags
 from experiments import main as program
 from metalog_jax import flags as config_flags
 from metalog_jax.detectors import registry
-from metalog_jax.embeddings import sources
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list('systems', None, 'System folders, each left out in turn')
@@ -47,10 +45,8 @@ def main() -> None:
   from metalog_jax import machine
 
   machine.use()
-  method = config_flags.read('logmeta', registry.preset('logmeta', FLAGS.preset))
-  prefers = registry.prefers_encoder('logmeta')
-  embedding = sources.choose(method.embedding, FLAGS.vectors, FLAGS.encoder, prefers)
-  method = dataclasses.replace(method, embedding=embedding)
+  preset = registry.choose('logmeta', FLAGS.preset, FLAGS.vectors, FLAGS.encoder)
+  method = config_flags.read('logmeta', preset)
   plan = few_shot.Plan(
     tuple(FLAGS.systems),
     tuple(FLAGS.targets or FLAGS.systems),

@@ -96,14 +96,14 @@ def _job(model: pathlib.Path | None):
 
   if model:
     base = subject.job_of(model)
+    embedding = sources.choose(base.method.embedding, FLAGS.vectors, FLAGS.encoder)
+    method = dataclasses.replace(base.method, embedding=embedding)
+    base = dataclasses.replace(base, method=method)
   else:
-    preset = registry.preset(FLAGS.detector, FLAGS.preset)
+    preset = registry.choose(FLAGS.detector, FLAGS.preset, FLAGS.vectors, FLAGS.encoder)
     data = transfer.Options(target_normals='30%', target_anomalies='1%')
     base = job.Job(FLAGS.detector, FLAGS.preset, preset, data)
   method = config_flags.read(base.detector, base.method)
-  prefers = not model and registry.prefers_encoder(base.detector)
-  embedding = sources.choose(method.embedding, FLAGS.vectors, FLAGS.encoder, prefers)
-  method = dataclasses.replace(method, embedding=embedding)
   fields = {f.name for f in dataclasses.fields(base.data)}
   given = {
     name: tuple(FLAGS[name].value) if name == 'source' else FLAGS[name].value

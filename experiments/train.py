@@ -7,7 +7,6 @@ The same command goes on where a killed run stopped. Settings of the method are
 dotted flags (--metalog.order=first) over a --preset.
 """
 
-import dataclasses
 import pathlib
 import shutil
 
@@ -16,7 +15,6 @@ from absl import flags
 from experiments import main as program
 from metalog_jax import flags as config_flags
 from metalog_jax.detectors import registry
-from metalog_jax.embeddings import sources
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('detector', 'metalog', 'which method to train')
@@ -109,10 +107,7 @@ def main() -> None:
   if FLAGS.distributed:
     machine.join(FLAGS.coordinator, FLAGS.processes, FLAGS.process)
 
-  preset = registry.preset(FLAGS.detector, FLAGS.preset)
-  prefers = registry.prefers_encoder(FLAGS.detector)
-  embedding = sources.choose(preset.embedding, FLAGS.vectors, FLAGS.encoder, prefers)
-  preset = dataclasses.replace(preset, embedding=embedding)
+  preset = registry.choose(FLAGS.detector, FLAGS.preset, FLAGS.vectors, FLAGS.encoder)
   method = config_flags.read(FLAGS.detector, preset)
   data = transfer.Options(
     tuple(FLAGS.source),

@@ -6,6 +6,7 @@ than their vectors has `reader(config, texts, vectors)`, which makes a `tables.R
 one that would rather have an encoder's vectors has PREFERS_ENCODER = True.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from types import ModuleType, SimpleNamespace
@@ -25,6 +26,7 @@ from metalog_jax.detectors import (
   plelog,
   tca,
 )
+from metalog_jax.embeddings import sources
 
 Module = ModuleType | SimpleNamespace
 
@@ -64,6 +66,19 @@ def preset(detector: str, name: str) -> Any:
   if name not in presets:
     raise ValueError(f'--preset={name} is not one of {", ".join(presets)}')
   return presets[name]
+
+
+def choose(detector: str, name: str, vectors: str | None, encoder: str | None) -> Any:
+  """A preset with the event vectors that are asked for: see `sources.choose`.
+
+  Flags of the config are to be read after this, for they depend on what is chosen.
+
+  Raises:
+    ValueError: there is no such detector or preset, or both vectors are asked for.
+  """
+  config, prefers = preset(detector, name), prefers_encoder(detector)
+  embedding = sources.choose(config.embedding, vectors, encoder, prefers)
+  return dataclasses.replace(config, embedding=embedding)
 
 
 def prefers_encoder(detector: str) -> bool:

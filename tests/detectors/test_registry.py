@@ -1,10 +1,12 @@
 """The list of detectors."""
 
+import dataclasses
 import pathlib
 
 import pytest
 
 from metalog_jax.detectors import registry
+from metalog_jax.embeddings import gcse, pretrained, texts
 
 README = pathlib.Path(__file__).parents[2] / 'README.md'
 
@@ -22,3 +24,16 @@ def test_unknown_names_are_refused():
 
 def test_who_would_rather_have_an_encoder():
   assert [d for d in registry.DETECTORS if registry.prefers_encoder(d)] == ['logmeta']
+
+
+def test_vectors_are_asked_for_or_preferred_where_they_are_installed(monkeypatch):
+  kind = lambda name, *asked: type(registry.choose(name, 'default', *asked).embedding)
+  monkeypatch.setattr(pretrained, 'is_installed', lambda: True)
+  assert kind('logmeta', None, None) is texts.Encoder
+  assert kind('metalog', None, None) is gcse.Embedding
+  assert kind('metalog', None, 'a_folder') is texts.Encoder
+  assert registry.choose('logmeta', 'anil', 'my.txt', None) == dataclasses.replace(
+    registry.preset('logmeta', 'anil'), embedding=gcse.Embedding(vectors='my.txt')
+  )
+  monkeypatch.setattr(pretrained, 'is_installed', lambda: False)
+  assert kind('logmeta', None, None) is gcse.Embedding
