@@ -12,6 +12,13 @@ def hold_out(
 
   A class of fewer than 1 / share sessions is too small to give any away: it is
   validated on the sessions it is trained on.
+
+  Args:
+    share: of the labelled sessions of each class of each system, 0 .. 1.
+
+  Returns:
+    The training data without the labels held out, and the sessions held out of each
+    system that has some, the target's last.
   """
 
   def part(data: types.Dataset, number: int) -> tuple[types.Dataset, types.Dataset]:
