@@ -173,7 +173,7 @@ def stream(
     raise ValueError('logtad needs normal sessions of --source and --target: give both')
   *others, target = (
     pool._replace(anomalies=np.zeros(0, np.int64))
-    for pool in supervised.wholes(supervised.chosen(transfer, 'both'), config)
+    for pool in supervised.wholes(supervised.chosen(transfer, 'both'), config, True)
   )
   others = [pool for pool in others if pool.size]
   if not others or not target.size:

@@ -94,7 +94,9 @@ def stream(
     ValueError: one of them is missing.
   """
   first, second = (
-    supervised.stream(supervised.wholes(systems, config), config, seed, devices, epochs)
+    supervised.stream(
+      supervised.wholes(systems, config, True), config, seed, devices, epochs
+    )
     for systems, epochs in (
       (_chosen(transfer, 'sources'), config.epochs),
       (_chosen(transfer, 'target'), config.target_epochs),

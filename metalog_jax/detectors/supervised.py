@@ -67,13 +67,20 @@ def example(size: int) -> types.Batch:
   return types.Batch(np.zeros((1, size), np.float32), cell, cell, one, one)
 
 
-def wholes(systems: Iterable[types.Dataset], config: Any) -> list[pools.Pool]:
-  """The labelled sessions of each system, as far as they are read."""
+def wholes(
+  systems: Iterable[types.Dataset], config: Any, share: bool = False
+) -> list[pools.Pool]:
+  """The labelled sessions of each system, as far as they are read.
+
+  Args:
+    share: compute once what sessions begin with in common; for networks that read
+      forward only. Their dropout is then one as well, as that of equal sessions is.
+  """
+  read = lambda data: batches.sequences(
+    data.sessions, config.collapse, config.max_events, share
+  )
   return [
-    pools.whole(
-      data, batches.sequences(data.sessions, config.collapse, config.max_events)
-    )._replace(number=i)
-    for i, data in enumerate(systems)
+    pools.whole(data, read(data))._replace(number=i) for i, data in enumerate(systems)
   ]
 
 

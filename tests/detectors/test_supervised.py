@@ -7,7 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from metalog_jax.detectors import base, logrobust, logtransfer, supervised
+from metalog_jax import types
+from metalog_jax.detectors import base, logrobust, logtad, logtransfer, supervised
+from tests import builders
 from tests.detectors import systems
 
 
@@ -52,6 +54,18 @@ def test_systems_of_different_size_share_one_shape():
   drawn = [stream.draw(i).query.batch for i in range(stream.num_steps)]
   assert {b.vectors.shape for b in drawn} == {(1, 1, 10, 5)}
   assert len({b.vectors.tobytes() for b in drawn}) == 2, 'a batch is of one system'
+
+
+@pytest.mark.parametrize('module', [logtad, logtransfer])
+def test_readers_that_look_forward_share_beginnings(module):
+  rows = [[1, 2, 3, 4, 5, i % 7] for i in range(21)]
+  sessions = builders.sessions(rows, [i % 2 for i in range(21)])
+  data = systems.system(0)._replace(sessions=sessions)
+  transfer = systems.transfer()._replace(sources=(data,), target=data)
+  stream = module.make(systems.small(module.Config())).batches(transfer, 0)
+  drawn = [x.batch for x in stream.draw(1) if x]
+  sides = jax.tree.leaves(drawn, is_leaf=lambda x: isinstance(x, types.Batch))
+  assert sides and all(side.parents is not None for side in sides)
 
 
 def test_draws_are_a_function_of_seed_and_step():

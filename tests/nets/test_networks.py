@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax.nets import logmeta, losses, metalog
+from metalog_jax.nets import logmeta, logtad, logtransfer, losses, metalog
 from tests import grids
 
 small = functools.partial(metalog.Network, hidden=3)
@@ -29,7 +29,7 @@ def scores_and_gradient(network, params, batch):
   @jax.jit
   def run(params, batch):
     def loss(params):
-      logits = network.apply({'params': params}, batch)
+      *_, logits = jax.tree.leaves(network.apply({'params': params}, batch))
       return losses.cross_entropy(logits, batch.labels, batch.weights), logits
 
     grads, logits = jax.grad(loss, has_aux=True)(params)
@@ -124,14 +124,22 @@ def test_peaks_are_maxima():
   np.testing.assert_array_equal(metalog.peaks(states, batch), expected)
 
 
-@pytest.mark.parametrize('name', ['paper', 'default'])
-def test_shared_beginnings_change_nothing(name):
+FORWARD = {
+  'paper': FORMS['paper'],
+  'default': FORMS['default'],
+  'logtad': logtad.Network(hidden=4),
+  'logtransfer': logtransfer.Network(hidden=3, dense=4),
+}
+
+
+@pytest.mark.parametrize('network', FORWARD.values(), ids=FORWARD)
+def test_shared_beginnings_change_nothing(network):
   apart = grids.batch(lengths=(7, 7, 6, 4, 4, 2), templates=3)
   shared = grids.relaid(apart, share=True)
   assert shared.events.size < apart.events.size
-  params = grids.params(FORMS[name], apart)
+  params = grids.params(network, apart)
   ours, expected = (
-    scores_and_gradient(FORMS[name], params, batch) for batch in (shared, apart)
+    scores_and_gradient(network, params, batch) for batch in (shared, apart)
   )
   assert grids.difference(ours, expected) < 1e-12
 
