@@ -45,7 +45,8 @@ def brief(found: Sequence[sweeps.Sweep]) -> list[Any]:
       title = f'{sweep.title}, {name}' if name else sweep.title
       if rows := sweep.of(setting):
         table = published.brief(rows, _reference(sweep, rows))
-        content += [blocks.Heading(title, 3), table, *_missing(sweep, setting)]
+        content += [blocks.Heading(title, 3), *_warning(rows), table]
+        content += _missing(sweep, setting)
   return [*content, blocks.Text(published.BRIEF)]
 
 
@@ -63,7 +64,7 @@ def _sweep(sweep: sweeps.Sweep) -> list[Any]:
 
 
 def _setting(sweep: sweeps.Sweep, setting: str, rows: list[sweeps.Row]) -> list[Any]:
-  content: list[Any] = [published.quality(rows)]
+  content: list[Any] = [*_warning(rows), published.quality(rows)]
   if notes := published.notes(rows):
     content.append(blocks.Text(notes))
   reference = _reference(sweep, rows)
@@ -72,6 +73,12 @@ def _setting(sweep: sweeps.Sweep, setting: str, rows: list[sweeps.Row]) -> list[
   content.append(blocks.Figures(_figures(sweep, setting, rows)))
   content.append(published.times(rows))
   return content
+
+
+def _warning(rows: list[sweeps.Row]) -> list[blocks.Text]:
+  """That logs are simulated, beside the rows that are of them."""
+  told = sections.simulated_warning([result for row in rows for result in row.found])
+  return [blocks.Text(told)] if told else []
 
 
 def _missing(sweep: sweeps.Sweep, setting: str) -> list[blocks.Text]:

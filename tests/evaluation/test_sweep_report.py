@@ -166,6 +166,7 @@ def test_several_sweeps_settings_and_empty_ones(table, make_sweep, tmp_path):
   brief = report.text([table, other, empty], 'brief')
   assert brief.count('| A |') == 2 and brief.count('###') == 2
   assert '| A | 80.74 |' in brief and 'figure9' not in brief
+  assert brief.count('Simulated logs:') == 2, 'beside every table'
   assert brief.count(published.BRIEF[:40]) == 1 and 'Not run yet: c.' in brief
   with pytest.raises(ValueError, match='sweep folders'):
     report.text([table / 'trials/a-seed0'], 'brief')
