@@ -171,9 +171,10 @@ def stream(
   """
   if transfer.target is None or not transfer.sources:
     raise ValueError('logtad needs normal sessions of --source and --target: give both')
+  systems = supervised.chosen(transfer, 'both')
   *others, target = (
     pool._replace(anomalies=np.zeros(0, np.int64))
-    for pool in supervised.wholes(supervised.chosen(transfer, 'both'), config, True)
+    for pool in supervised.wholes(systems, config, share=True)
   )
   others = [pool for pool in others if pool.size]
   if not others or not target.size:

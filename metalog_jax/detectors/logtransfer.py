@@ -95,7 +95,7 @@ def stream(
   """
   first, second = (
     supervised.stream(
-      supervised.wholes(systems, config, True), config, seed, devices, epochs
+      supervised.wholes(systems, config, share=True), config, seed, devices, epochs
     )
     for systems, epochs in (
       (_chosen(transfer, 'sources'), config.epochs),

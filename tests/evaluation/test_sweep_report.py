@@ -161,6 +161,7 @@ def test_several_sweeps_settings_and_empty_ones(table, make_sweep, tmp_path):
   first, second = text.split('### few labels')[1].split('### many labels')
   assert 'Not run yet: b.' in first and 'Not run yet: a.' in second.split('##')[0]
   assert 'The figure9' in text
+  assert text.count('Simulated logs:') == 1 + 2, 'of the page and of each table'
   printed = report.text([table, other], 'markdown')
   assert printed.count('| A |') == 4 and '![' not in printed  # quality and times
   brief = report.text([table, other, empty], 'brief')
