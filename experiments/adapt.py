@@ -39,14 +39,15 @@ flags.mark_flags_as_required(['model', 'target', 'workdir'])
 def main() -> None:
   """Adapts, judges the rest of the target, prints the table."""
   from experiments.studies import subject  # jax: not for --help
-  from metalog_jax import job, machine, transfer
-  from metalog_jax.evaluation import report
+  from metalog_jax import machine
+  from metalog_jax.report import report
+  from metalog_jax.runs import problem, run
 
   machine.use()
   model = pathlib.Path(FLAGS.model)
   trained = subject.job_of(model)
   method = config_flags.read(trained.detector, trained.method)
-  data = transfer.Options(
+  data = problem.Options(
     target=FLAGS.target,
     test=tuple(FLAGS.test),
     target_normals=FLAGS.target_normals,
@@ -57,7 +58,7 @@ def main() -> None:
     seed=FLAGS.seed,
     unlabelled=FLAGS.unlabelled,
   )
-  chosen = job.Job(
+  chosen = run.Job(
     trained.detector,
     trained.preset,
     method,
@@ -65,7 +66,7 @@ def main() -> None:
     alert_rate=trained.alert_rate,
     model=str(model),
   )
-  result = job.start(chosen, pathlib.Path(FLAGS.workdir))
+  result = run.start(chosen, pathlib.Path(FLAGS.workdir))
   print(report.table(result))
   if told := result['adaptation']:
     print(f'{told["steps"]} steps in {told["seconds"]:.2f} s; {told["pseudo_labels"]}')

@@ -13,6 +13,7 @@ from absl import flags
 
 from experiments import main as program
 from experiments.benches import machine, turns
+from metalog_jax import errors
 
 SUITES = ('parsing', 'encoding', 'meta_step', 'inference', 'adaptation', 'scaling')
 
@@ -61,7 +62,7 @@ def _options(suite) -> turns.Options:
   """The flags, checked.
 
   Raises:
-    ValueError: a name that the suite does not know.
+    UserError: a name that the suite does not know.
   """
   known = list(getattr(suite, 'NAMES', suite.VARIANTS))
   parts = [part.strip() for part in _VARIANTS.value]
@@ -70,9 +71,9 @@ def _options(suite) -> turns.Options:
   )
   names = list(filter(is_asked, known))
   if _VARIANTS.value and not names:
-    raise ValueError(f'--variants: nothing like that among {known}')
+    raise errors.UserError(f'--variants: nothing like that among {known}')
   if not all('=' in pair for pair in _SYSTEMS.value):
-    raise ValueError('--systems takes NAME=DIR, as in hdfs=systems/hdfs')
+    raise errors.UserError('--systems takes NAME=DIR, as in hdfs=systems/hdfs')
   return turns.Options(
     _SAMPLES.value or suite.SAMPLES,
     _SEED.value,

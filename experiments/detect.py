@@ -34,7 +34,8 @@ flags.mark_flags_as_required(['model', 'logs'])
 
 def main() -> None:
   """Loads the model, judges the logs, says how many were anomalous."""
-  from metalog_jax import detect, machine, model  # jax: not for --help
+  from metalog_jax import machine
+  from metalog_jax.runs import detect, model
 
   machine.use()
   loaded = model.load(pathlib.Path(FLAGS.model))

@@ -16,6 +16,7 @@ import pathlib
 from absl import flags
 
 from experiments import main as program
+from metalog_jax import errors
 from metalog_jax import flags as config_flags
 from metalog_jax.detectors import registry
 
@@ -68,7 +69,9 @@ def _twins(given: list[str], systems: list[str]) -> dict[str, str]:
   pairs = [pair.split('=', 1) for pair in given]
   for pair in pairs:
     if len(pair) != 2 or pair[1] not in systems:
-      raise ValueError(f'--twins={"=".join(pair)}: give NAME=DIR, DIR one of --systems')
+      raise errors.UserError(
+        f'--twins={"=".join(pair)}: give NAME=DIR, DIR one of --systems'
+      )
   return dict(pairs)
 
 

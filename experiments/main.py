@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
+from metalog_jax import errors
+
 FLAGS = flags.FLAGS
 flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
@@ -37,7 +39,7 @@ def _parse(with_arguments: bool, argv: list[str]) -> list[str]:
 def _call(main: Callable[[], None]) -> None:
   try:
     main()
-  except (ValueError, OSError) as error:
+  except (errors.UserError, OSError) as error:
     if FLAGS.debug:
       raise
     _fail(str(error), 1)

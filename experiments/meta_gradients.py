@@ -20,6 +20,7 @@ import pathlib
 from absl import flags
 
 from experiments import main as program
+from metalog_jax import errors
 from metalog_jax import flags as config_flags
 from metalog_jax.detectors import registry
 from metalog_jax.embeddings import sources
@@ -92,7 +93,7 @@ def main() -> None:
 def _job(model: pathlib.Path | None):
   """The job to study: the model's or the preset's, and the flags given over it."""
   from experiments.studies import subject
-  from metalog_jax import job, transfer
+  from metalog_jax.runs import problem, run
 
   if model:
     base = subject.job_of(model)
@@ -101,8 +102,8 @@ def _job(model: pathlib.Path | None):
     base = dataclasses.replace(base, method=method)
   else:
     preset = registry.choose(FLAGS.detector, FLAGS.preset, FLAGS.vectors, FLAGS.encoder)
-    data = transfer.Options(target_normals='30%', target_anomalies='1%')
-    base = job.Job(FLAGS.detector, FLAGS.preset, preset, data)
+    data = problem.Options(target_normals='30%', target_anomalies='1%')
+    base = run.Job(FLAGS.detector, FLAGS.preset, preset, data)
   method = config_flags.read(base.detector, base.method)
   fields = {f.name for f in dataclasses.fields(base.data)}
   given = {
@@ -119,14 +120,16 @@ def _numbers(flag: str, kind: type) -> tuple:
   """The numbers of a list flag.
 
   Raises:
-    ValueError: one of them is no such number, or negative.
+    UserError: one of them is no such number, or negative.
   """
   try:
     numbers = tuple(kind(text) for text in FLAGS[flag].value)
   except ValueError:
     numbers = (-1,)
   if min(numbers, default=0) < 0:
-    raise ValueError(f'--{flag}={",".join(FLAGS[flag].value)}: numbers >= 0 are needed')
+    raise errors.UserError(
+      f'--{flag}={",".join(FLAGS[flag].value)}: numbers >= 0 are needed'
+    )
   return numbers
 
 

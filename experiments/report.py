@@ -13,6 +13,7 @@ Folders of `sweep` become the paper's tables and figures, with ours beside them.
 from absl import flags
 
 from experiments import main as program
+from metalog_jax import errors
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list('runs', [], 'run or sweep folders; may also be given without --runs')
@@ -28,11 +29,11 @@ flags.DEFINE_list('kinds', ['all', 'distinct', 'unseen'], 'rows of --print=markd
 
 def main(arguments: list[str]) -> None:
   """Writes the report, or prints the table that was asked for."""
-  from metalog_jax.evaluation import report, results
+  from metalog_jax.report import report, results
 
   runs = FLAGS.runs + arguments
   if unknown := set(FLAGS.kinds) - set(results.KINDS):
-    raise ValueError(
+    raise errors.UserError(
       f'--kinds={",".join(sorted(unknown))}: not one of all,distinct,unseen'
     )
   if FLAGS.print:
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> None:
     return
   out = FLAGS.out or (runs[0] if len(runs) == 1 else '')
   if len(runs) > 1 and not out:
-    raise ValueError('several runs need a folder for their report: give --out')
+    raise errors.UserError('several runs need a folder for their report: give --out')
   print(report.write(runs, out))
 
 

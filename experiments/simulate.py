@@ -10,7 +10,7 @@ import time
 from absl import flags
 
 from experiments import main as program
-from metalog_jax.logs import simulate
+from metalog_jax.simulation import simulate
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(

@@ -17,6 +17,7 @@ from absl import flags
 
 from experiments import main as program
 from experiments.sweeps import checks, schedule, tables, trials
+from metalog_jax import errors
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -34,7 +35,7 @@ flags.DEFINE_bool('dry_run', False, 'list the trials, their state and their comm
 def main(more: list[str]) -> None:
   """Checks all rows, runs what is left of every table, writes the report."""
   if not all(seed.isdigit() for seed in FLAGS.seeds):
-    raise ValueError(f'--seeds={",".join(FLAGS.seeds)}: whole numbers from 0 on')
+    raise errors.UserError(f'--seeds={",".join(FLAGS.seeds)}: whole numbers from 0 on')
   seeds = list(dict.fromkeys(map(int, FLAGS.seeds)))
   out = pathlib.Path(FLAGS.out)
   found = [tables.load(name, FLAGS.systems, more) for name in FLAGS.table]
@@ -57,7 +58,7 @@ def main(more: list[str]) -> None:
     ]
   _report([folder for folder, _ in todo], out)
   if failed:
-    raise ValueError('failed trials:\n' + '\n'.join(failed))
+    raise errors.UserError('failed trials:\n' + '\n'.join(failed))
 
 
 def _list(out: pathlib.Path, found: list[trials.Trial]) -> None:
@@ -70,7 +71,7 @@ def _list(out: pathlib.Path, found: list[trials.Trial]) -> None:
 
 def _report(folders: list[pathlib.Path], out: pathlib.Path) -> None:
   """Of all that is finished; two sweeps that end at once write it in turn."""
-  from metalog_jax.evaluation import report, sweeps
+  from metalog_jax.report import report, sweeps
 
   if not any(sweeps.has_results(folder) for folder in folders):
     return

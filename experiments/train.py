@@ -100,8 +100,10 @@ flags.register_multi_flags_validator(
 
 def main() -> None:
   """Reads the flags, runs the job, prints the table."""
-  from metalog_jax import job, machine, run, transfer  # jax: not for --help
-  from metalog_jax.evaluation import report
+  from metalog_jax import machine
+  from metalog_jax.report import report
+  from metalog_jax.runs import problem, run
+  from metalog_jax.training import loop
 
   machine.use(FLAGS.devices)
   if FLAGS.distributed:
@@ -109,7 +111,7 @@ def main() -> None:
 
   preset = registry.choose(FLAGS.detector, FLAGS.preset, FLAGS.vectors, FLAGS.encoder)
   method = config_flags.read(FLAGS.detector, preset)
-  data = transfer.Options(
+  data = problem.Options(
     tuple(FLAGS.source),
     FLAGS.target,
     tuple(FLAGS.test),
@@ -121,17 +123,19 @@ def main() -> None:
     FLAGS.seed,
     FLAGS.unlabelled,
   )
-  loop = run.Options(FLAGS.validate_every, FLAGS.checkpoint_every)
-  chosen = job.Job(FLAGS.detector, FLAGS.preset, method, data, loop, FLAGS.alert_rate)
+  looping = loop.Options(FLAGS.validate_every, FLAGS.checkpoint_every)
+  chosen = run.Job(
+    FLAGS.detector, FLAGS.preset, method, data, looping, FLAGS.alert_rate
+  )
   if FLAGS.explain:
-    print(job.explain(chosen))
+    print(run.explain(chosen))
     return
   workdir = pathlib.Path(FLAGS.workdir)
   is_first = machine.is_first()
   if FLAGS.overwrite and workdir.exists() and is_first:
     shutil.rmtree(workdir)
   mirror = _mirror(workdir) if FLAGS.tensorboard and is_first else None
-  result = job.start(chosen, workdir, mirror, print if is_first else bool)
+  result = run.start(chosen, workdir, mirror, print if is_first else bool)
   if result is None or not is_first:
     return
   print(report.table(result))

@@ -13,6 +13,8 @@ from typing import Any
 
 from absl import flags
 
+from metalog_jax import errors
+
 
 def field(default: Any, help: str) -> Any:
   """A dataclass field whose help text becomes that of its flag."""
@@ -47,7 +49,7 @@ def read(prefix: str, base: Any, flag_values=flags.FLAGS) -> Any:
   """Returns `base` with every field replaced whose flag was given.
 
   Raises:
-    ValueError: a flag was given of what a field may hold and does not in `base`.
+    UserError: a flag was given of what a field may hold and does not in `base`.
   """
   hints, changes = typing.get_type_hints(type(base)), {}
   for f in dataclasses.fields(base):
@@ -65,11 +67,11 @@ def restore(base: Any, saved: dict[str, Any]) -> Any:
   """Rebuilds a config from its `dataclasses.asdict` (a run's config.json).
 
   Raises:
-    ValueError: `saved` has a field that `base` has not.
+    UserError: `saved` has a field that `base` has not.
   """
   names = {f.name for f in dataclasses.fields(base)}
   if surplus := sorted(set(saved) - names):
-    raise ValueError(
+    raise errors.UserError(
       f'config.json has unknown settings {surplus} for '
       f'{type(base).__module__}; was it written by another version?'
     )
@@ -91,7 +93,7 @@ def _refuse(name: str, other: Any, chosen: Any, flag_values) -> None:
   """Raises ValueError if a flag of `other` was given, which is not what is chosen."""
   for f in dataclasses.fields(other):
     if flag_values[f'{name}.{f.name}'].present:
-      raise ValueError(
+      raise errors.UserError(
         f'--{name}.{f.name} is a setting of {type(other).__name__}, and here '
         f'{name} is {type(chosen).__name__}'
       )

@@ -8,6 +8,7 @@ a higher score is more anomalous; event 0 of every system is the unknown event.
 This module imports numpy alone, so that host code never pulls in jax.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,3 +108,10 @@ class Task(NamedTuple):
 
   support: Any
   query: Any
+
+
+class Stream(NamedTuple):
+  """What a detector is trained on, a pure function of (transfer, seed, step)."""
+
+  num_steps: int
+  draw: Callable[[int], Any]  # step number -> pytree of numpy arrays

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import batches, packing
+from metalog_jax.batches import packing
+from metalog_jax.batches import sequences as batches
 
 LENGTHS = (9, 8, 5, 5, 3, 2, 1)
 

@@ -9,20 +9,20 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
-  ['types'],
+  ['types', 'errors'],
   ['flags', 'memory'],
   ['machine'],
+  ['simulation'],
   ['logs'],
   ['embeddings'],
   ['nets'],
   ['meta'],
+  ['batches'],
+  ['training'],
   ['detectors'],
   ['evaluation'],
-  ['metrics_file', 'checkpoints', 'validation'],
-  ['transfer'],
-  ['run'],
-  ['model', 'outcome'],
-  ['job', 'detect'],
+  ['runs'],
+  ['report'],
   ['experiments'],
 ]
 LEVEL = {room: i for i, rooms in enumerate(LEVELS) for room in rooms}

@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.benches import machine, meta_step, suite, turns, variants, workloads
 from metalog_jax import types
-from metalog_jax.detectors import batches
+from metalog_jax.batches import sequences
 
 PACKAGES = meta_step.PACKAGES
 SAMPLES = 10
@@ -81,7 +81,7 @@ def windows(workload: Workload, data: types.Dataset) -> list[types.Dataset]:
 def read(sessions: types.Sessions) -> list[np.ndarray]:
   """The events [L] that are read of each."""
   rows = np.split(sessions.events, sessions.offsets[1:-1])
-  return [row[batches.kept(row, COLLAPSE, MAX_EVENTS)] for row in rows]
+  return [row[sequences.kept(row, COLLAPSE, MAX_EVENTS)] for row in rows]
 
 
 def build(spec: dict[str, Any]) -> variants.Runner:

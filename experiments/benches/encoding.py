@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from experiments.benches import machine, turns
+from metalog_jax import errors
 from metalog_jax.embeddings import pretrained, texts
 
 PACKAGES = ('jax', 'jaxlib', 'numpy', 'tokenizers', 'torch', 'transformers')
@@ -85,11 +86,11 @@ def run(options: turns.Options) -> dict[str, Any]:
   """Measures every variant on every workload, in turn.
 
   Raises:
-    ValueError: METALOG_DATA is not set, or variants disagree.
+    UserError: METALOG_DATA is not set, or variants disagree.
   """
   data = os.environ.get('METALOG_DATA')
   if not data:
-    raise ValueError('set METALOG_DATA to the folder of real logs to be encoded')
+    raise errors.UserError('set METALOG_DATA to the folder of real logs to be encoded')
   names = options.variants or tuple(VARIANTS)
   results, ratios = [], {}
   for workload in options.workloads or tuple(WORKLOADS):
@@ -99,7 +100,7 @@ def run(options: turns.Options) -> dict[str, Any]:
     ]
     sums = np.array([[one['mean'] for one in turn.values()] for turn in taken])
     if np.ptp(sums) > _TOLERANCE:
-      raise ValueError(f'{workload}: the variants give other vectors ({sums})')
+      raise errors.UserError(f'{workload}: the variants give other vectors ({sums})')
     results += [_result(workload, name, count, taken) for name in names]
     ratios[workload] = _ratios(taken)
   return {'results': results, 'ratios': ratios}

@@ -11,7 +11,9 @@ from flax import linen as nn
 from experiments.benches import ladder, reference, workloads
 from experiments.benches.variants import Runner, Variant
 from metalog_jax import meta, types
-from metalog_jax.detectors import base, metalog, pools
+from metalog_jax.batches import sampling
+from metalog_jax.detectors import metalog
+from metalog_jax.training import base
 
 _PROXIMAL = 1.0  # of 'implicit', which needs a pull to the start
 _B1 = 0.9  # of Adam, whose first moment after one step is (1 - _B1) gradient
@@ -103,7 +105,7 @@ def control(
       task = jax.tree.map(lambda x: x[:, 0], draws.task(i))
     else:
       support, query = draws.padded(i, trim=False)
-      task = pools.stack([types.Task(pools.stack(support), query)])
+      task = sampling.stack([types.Task(sampling.stack(support), query)])
     tasks.append(jax.device_put(task))
   state = meta.init_state(nest(workloads.params(workload)), optimizer)
   return runner(step, state, tasks)

@@ -23,7 +23,9 @@ import numpy as np
 import polars as pl
 
 from experiments.benches import machine, turns
-from metalog_jax.logs import bad_lines, formats, masking, parse, readers, simulate
+from metalog_jax import errors
+from metalog_jax.logs import bad_lines, formats, masking, parse, readers
+from metalog_jax.simulation import simulate
 
 PACKAGES = ('drain3', 'numpy', 'polars')
 HDFS = 'hdfs/HDFS_2pct.log.gz'  # under METALOG_DATA
@@ -126,7 +128,7 @@ def _measure(path: str, variant: str) -> dict[str, Any]:
   seconds = time.perf_counter() - begin
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
   if len(ids) != len(lines):
-    raise ValueError(f'{variant}: {len(ids)} events for {len(lines)} lines')
+    raise errors.UserError(f'{variant}: {len(ids)} events for {len(lines)} lines')
   return {'seconds': seconds, 'templates': templates, 'peak_mib': round(peak)}
 
 

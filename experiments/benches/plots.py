@@ -2,17 +2,19 @@
 
 from typing import Any
 
+from metalog_jax import errors
+
 
 def draw(report: dict[str, Any], path: str) -> None:
   """Writes the report's figure; the ending of `path` says in which format.
 
   Raises:
-    ValueError: matplotlib is not installed.
+    UserError: matplotlib is not installed.
   """
   try:
     import matplotlib
   except ImportError as error:
-    raise ValueError(f'--plot needs the extra `plots`: {error}') from error
+    raise errors.UserError(f'--plot needs the extra `plots`: {error}') from error
   matplotlib.use('Agg')
   from matplotlib import pyplot as plt
 

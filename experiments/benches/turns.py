@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from experiments.benches import machine, worker
+from metalog_jax import errors
 
 QUIET = 0.15  # cores that others may use during a sample that is kept
 TRIES = 4  # times the samples wanted, at most
@@ -78,13 +79,13 @@ def once(spec: dict[str, Any], environment: dict[str, str], limit: float) -> Non
   """Has a process save its answer (spec['save']).
 
   Raises:
-    ValueError: it could not.
+    UserError: it could not.
   """
   process = Worker(spec, environment)
   said = process.hear(limit)
   process.stop()
   if 'saved' not in said:
-    raise ValueError(f'no answer to compare with: {said.get("status")}')
+    raise errors.UserError(f'no answer to compare with: {said.get("status")}')
 
 
 def compile_again(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from experiments.benches import machine, variants
-from metalog_jax import memory
+from metalog_jax import errors, memory
 
 THREADS = 2
 LEAST = 0.5  # seconds of a sample: the kernel counts what others do in 0.01 s
@@ -62,7 +62,9 @@ def watched(work, times: int = 1) -> dict[str, float]:
 def error(answer: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> float:
   """Relative, in the norm over all arrays."""
   if set(answer) != set(expected):
-    raise ValueError(f'{sorted(answer)} are to be compared with {sorted(expected)}')
+    raise errors.UserError(
+      f'{sorted(answer)} are to be compared with {sorted(expected)}'
+    )
   square = lambda x: float(np.sum(np.square(x, dtype=np.float64)))
   difference = sum(square(answer[n] - expected[n]) for n in expected)
   return (difference / sum(map(square, expected.values()))) ** 0.5

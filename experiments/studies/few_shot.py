@@ -14,10 +14,15 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metalog_jax import job, model, outcome, transfer
-from metalog_jax.detectors import base, floors, logmeta, registry
-from metalog_jax.evaluation import metrics, scoring
+from metalog_jax import errors
+from metalog_jax.detectors import logmeta, registry
+from metalog_jax.evaluation import floors, metrics, scoring
 from metalog_jax.meta import rules
+from metalog_jax.runs import folder as outcome
+from metalog_jax.runs import model
+from metalog_jax.runs import problem as transfer
+from metalog_jax.runs import run as job
+from metalog_jax.training import base
 
 META, POOLED, RANDOM = 'meta-learned', 'pooled', 'random'
 NONE, OWN, PSEUDO, TUNE = 'no adaptation', 'own steps', 'pseudo-labels', 'fine-tuned'
@@ -63,7 +68,7 @@ def run(plan: Plan, out: pathlib.Path, say=print) -> list[dict[str, Any]]:
   """Trains and adapts, or takes up what `out` has of it; one record a figure.
 
   Raises:
-    ValueError: training was stopped by a signal, the data are unfit, or `out` has
+    UserError: training was stopped by a signal, the data are unfit, or `out` has
       cells of other settings.
   """
   _claim(plan, out)
@@ -74,7 +79,7 @@ def run(plan: Plan, out: pathlib.Path, say=print) -> list[dict[str, Any]]:
       sources = tuple(s for s in plan.systems if s not in left)
       sources = sources[: plan.most_sources or None]
       if not sources:
-        raise ValueError(f'--systems has none to learn from but {name(target)}')
+        raise errors.UserError(f'--systems has none to learn from but {name(target)}')
       trained = _train(plan, sources, target, seed, out, say)
       for labels in plan.labels:
         path = out / 'cells' / f'{name(target)}-{slug(labels)}-{seed}.json'
@@ -96,7 +101,9 @@ def _claim(plan: Plan, out: pathlib.Path) -> None:
   if not path.exists():
     outcome.write_json(path, mine)
   elif (theirs := json.loads(path.read_text())) != mine:
-    raise ValueError(f'{out} has cells of {theirs}, not of {mine}: give another --out')
+    raise errors.UserError(
+      f'{out} has cells of {theirs}, not of {mine}: give another --out'
+    )
 
 
 def name(folder: str) -> str:
@@ -134,7 +141,9 @@ def _train(plan, sources, target, seed, out, say) -> dict[str, pathlib.Path]:
     say(f'{name(target)} left out: {start}, seed {seed}')
     chosen = job.Job('logmeta', plan.preset, method, data)
     if job.start(chosen, folders[start], say=lambda _: None) is None:
-      raise ValueError('training was stopped by a signal; the same command goes on')
+      raise errors.UserError(
+        'training was stopped by a signal; the same command goes on'
+      )
   return folders
 
 

@@ -5,9 +5,9 @@ import pathlib
 from typing import Any
 
 from experiments.studies import few_shot
-from metalog_jax import outcome
-from metalog_jax.evaluation import results
-from metalog_jax.evaluation.document import blocks, canvas, markdown
+from metalog_jax.report import results
+from metalog_jax.report.document import canvas, elements, markdown
+from metalog_jax.runs import folder
 
 NAME = 'few_shot'
 PAIRS = (  # what one idea adds where all else is the same
@@ -23,7 +23,7 @@ PAIRS = (  # what one idea adds where all else is the same
 Records = list[dict[str, Any]]
 
 
-def table(records: Records, kind: str, key: str = 'f1') -> blocks.Table:
+def table(records: Records, kind: str, key: str = 'f1') -> elements.Table:
   """Per cent, mean ± spread over seeds; a column a target and number of labels."""
   found = collections.defaultdict(list)
   for r in records:
@@ -39,10 +39,10 @@ def table(records: Records, kind: str, key: str = 'f1') -> blocks.Table:
     'floor is picked after seeing the test.'
   )
   heads = [f'{target}, {labels}' for target, labels in cells]
-  return blocks.Table(('labels a class', *heads), rows, caption=caption, words=1)
+  return elements.Table(('labels a class', *heads), rows, caption=caption, words=1)
 
 
-def gains(records: Records) -> blocks.Table:
+def gains(records: Records) -> elements.Table:
   """Points of F1 that one arm is above another on the same labels."""
   f1 = {
     (r['target'], r['labels'], r['seed'], r['method']): 100 * (r['f1'] or 0)
@@ -62,7 +62,7 @@ def gains(records: Records) -> blocks.Table:
     'Points of F1 over all sessions, mean ± spread over left-out systems and seeds, '
     'and how often it is more than none.'
   )
-  return blocks.Table(('arm', 'above', *labels), rows, caption=caption, words=2)
+  return elements.Table(('arm', 'above', *labels), rows, caption=caption, words=2)
 
 
 def _gain(values: list[float]) -> str:
@@ -70,7 +70,7 @@ def _gain(values: list[float]) -> str:
   return f'{_spread(values)} ({wins} of {len(values)})' if values else '–'
 
 
-def pseudo(records: Records) -> blocks.Table:
+def pseudo(records: Records) -> elements.Table:
   """How many pseudo-labels the last round had, and the share of them that is true."""
   found = collections.defaultdict(list)
   for r in records:
@@ -82,7 +82,9 @@ def pseudo(records: Records) -> blocks.Table:
     right = [100 * x['right'] / max(x['given'], 1) for x in rounds]
     rows.append([target, labels, _spread(given), _spread(right)])
   heads = ('left out', 'labels a class', 'pseudo-labels', 'of them true, per cent')
-  return blocks.Table(heads, rows, caption='Pseudo-labels of the last round.', words=2)
+  return elements.Table(
+    heads, rows, caption='Pseudo-labels of the last round.', words=2
+  )
 
 
 def _spread(values: list[float]) -> str:
@@ -95,13 +97,13 @@ def _spread(values: list[float]) -> str:
 def write(records: Records, out: pathlib.Path) -> pathlib.Path:
   """few_shot.json, few_shot.md and the figures, where matplotlib can draw them."""
   (out / 'figures').mkdir(parents=True, exist_ok=True)
-  outcome.write_json(out / f'{NAME}.json', records)
-  content: list[Any] = [blocks.Title('Few labels of a system left out', '')]
+  folder.write_json(out / f'{NAME}.json', records)
+  content: list[Any] = [elements.Title('Few labels of a system left out', '')]
   content.append(gains(records))
   content += [table(records, kind) for kind in few_shot.KINDS]
   content += [table(records, 'all', 'auprc'), pseudo(records)]
   drawn = [
-    blocks.Figure(
+    elements.Figure(
       few_shot.slug(target),
       f'F1 by labels, {target}',
       lambda ax, t=target: by_labels(ax, records, t),
@@ -111,7 +113,7 @@ def write(records: Records, out: pathlib.Path) -> pathlib.Path:
   ]
   if any('curve' in r for r in records):
     draw = lambda ax: by_steps(ax, records)
-    drawn.append(blocks.Figure('steps', 'F1 by steps of adaptation', draw, (6, 4.5)))
+    drawn.append(elements.Figure('steps', 'F1 by steps of adaptation', draw, (6, 4.5)))
   images = []
   try:
     for figure in drawn:
@@ -121,7 +123,7 @@ def write(records: Records, out: pathlib.Path) -> pathlib.Path:
   except canvas.PlotsMissing as missing:
     print(f'no plots: {missing}')
   path = out / f'{NAME}.md'
-  path.write_text(markdown.render([*content, blocks.Figures(drawn)], images))
+  path.write_text(markdown.render([*content, elements.Figures(drawn)], images))
   return path
 
 

@@ -9,8 +9,9 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from metalog_jax import job
-from metalog_jax.evaluation import results
+from metalog_jax import errors
+from metalog_jax.report import results
+from metalog_jax.runs import run as job
 
 ORDERS = ('first', 'second', 'truncated')
 MEASURES = {  # name -> (kind of sessions, key)
@@ -30,7 +31,7 @@ def run(
     -> {'mean', 'std', 'each'} of its difference to the first of `orders`}.
 
   Raises:
-    ValueError: an unknown order, or training was stopped by a signal.
+    UserError: an unknown order, or training was stopped by a signal.
   """
   found = {order: [] for order in orders}
   for seed in range(seeds):
@@ -39,7 +40,9 @@ def run(
       say(f'training: {order}, seed {seed}')
       result = job.start(_with_order(chosen, order, seed), workdir, say=lambda _: None)
       if result is None:
-        raise ValueError('training was stopped by a signal; the same command goes on')
+        raise errors.UserError(
+          'training was stopped by a signal; the same command goes on'
+        )
       found[order].append(result)
   test = next(iter(found[orders[0]][0]['test']))
   values = {
@@ -54,7 +57,7 @@ def run(
 
 def _with_order(chosen: job.Job, order: str, seed: int) -> job.Job:
   if order not in ORDERS:
-    raise ValueError(f'--orders={order} is not one of {", ".join(ORDERS)}')
+    raise errors.UserError(f'--orders={order} is not one of {", ".join(ORDERS)}')
   change = {'order': 'first' if order == 'first' else 'second'}
   if order != 'first':
     change['gradient'] = 'truncated' if order == 'truncated' else 'mixed'

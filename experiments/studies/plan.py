@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from experiments.benches import machine
 from experiments.studies import measures, outcome, report, subject
-from metalog_jax import job
+from metalog_jax import errors
 from metalog_jax.meta import study
+from metalog_jax.runs import run as job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ def run(chosen: job.Job, plan: Plan, out: pathlib.Path) -> dict[str, Any]:
   The grid is looked at with the first and the last of the parameters.
 
   Raises:
-    ValueError: settings or data are unfit.
+    UserError: settings or data are unfit.
   """
   about = subject.make(chosen)
   _check(about, plan)
@@ -80,12 +81,14 @@ def _check(about: subject.Subject, plan: Plan) -> None:
   """Before anything is measured: what would fail only after a long time.
 
   Raises:
-    ValueError: a setting of the plan has no meaning.
+    UserError: a setting of the plan has no meaning.
   """
   if not plan.train_steps and not plan.model:
-    raise ValueError('--train_steps is empty and there is no --model: no parameters')
+    raise errors.UserError(
+      '--train_steps is empty and there is no --model: no parameters'
+    )
   if plan.inner_lrs and min(*plan.inner_steps, *plan.inner_lrs) <= 0:
-    raise ValueError('--inner_lrs and --inner_steps of the grid must be positive')
+    raise errors.UserError('--inner_lrs and --inner_steps of the grid must be positive')
   most = max((1, *plan.inner_steps))
   known = study.variants(dataclasses.replace(about.config, inner_steps=most))
   for flag, given, choices in (
@@ -94,7 +97,9 @@ def _check(about: subject.Subject, plan: Plan) -> None:
     ('orders', plan.orders, outcome.ORDERS),
   ):
     if unknown := sorted(set(given) - set(choices)):
-      raise ValueError(f'--{flag}={",".join(unknown)}: not one of {", ".join(choices)}')
+      raise errors.UserError(
+        f'--{flag}={",".join(unknown)}: not one of {", ".join(choices)}'
+      )
 
 
 def _head(about: subject.Subject, plan: Plan) -> dict[str, Any]:

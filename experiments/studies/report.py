@@ -6,8 +6,8 @@ import pathlib
 from typing import Any
 
 from experiments.studies import figures, tables
-from metalog_jax.evaluation.document import blocks, canvas, markdown
 from metalog_jax.meta import gradients
+from metalog_jax.report.document import canvas, elements, markdown
 
 NAME = 'meta_gradients'
 
@@ -16,7 +16,7 @@ def blocks_of(found: dict[str, Any]) -> list[Any]:
   """The report; sections that nothing was measured for are left out."""
   settings = found['settings']
   content: list[Any] = [
-    blocks.Title(
+    elements.Title(
       'Ways to take the meta-gradient',
       f'{settings["detector"]}, {" + ".join(settings["source"]) or "no source"} → '
       f'{settings["target"] or "no target"}; inner rate {settings["inner_lr"]:g}, '
@@ -25,18 +25,21 @@ def blocks_of(found: dict[str, Any]) -> list[Any]:
     )
   ]
   if found['along']:
-    content += [blocks.Heading('Along training'), tables.along(found['along'])]
-    content.append(blocks.Figures(_along_figures(found['along'])))
+    content += [elements.Heading('Along training'), tables.along(found['along'])]
+    content.append(elements.Figures(_along_figures(found['along'])))
   if found['grid']:
-    content.append(blocks.Heading('Over the inner loop'))
+    content.append(elements.Heading('Over the inner loop'))
     for way in found['grid'][0]['ways']:
       content.append(tables.grid(found['grid'], way))
-      content.append(blocks.Figures(_grid_figures(found['grid'], way)))
+      content.append(elements.Figures(_grid_figures(found['grid'], way)))
   if found['costs']:
-    content += [blocks.Heading('What a meta-step costs'), tables.costs(found['costs'])]
-    content.append(blocks.Figures(_cost_figures(found['costs'])))
+    content += [
+      elements.Heading('What a meta-step costs'),
+      tables.costs(found['costs']),
+    ]
+    content.append(elements.Figures(_cost_figures(found['costs'])))
   if found['outcome']:
-    content += [blocks.Heading('In the end'), tables.outcome(found['outcome'])]
+    content += [elements.Heading('In the end'), tables.outcome(found['outcome'])]
   return content
 
 
@@ -45,7 +48,7 @@ def write(found: dict[str, Any], out: pathlib.Path) -> pathlib.Path:
   (out / 'figures').mkdir(parents=True, exist_ok=True)
   write_json(found, out)
   content = blocks_of(found)
-  drawn = [f for b in content if isinstance(b, blocks.Figures) for f in b.figures]
+  drawn = [f for b in content if isinstance(b, elements.Figures) for f in b.figures]
   images = []
   try:
     for figure in drawn:
@@ -69,44 +72,44 @@ def console(found: dict[str, Any]) -> str:
   """All tables as plain text."""
   lines = []
   for block in blocks_of(found):
-    if isinstance(block, blocks.Title):
+    if isinstance(block, elements.Title):
       lines.append(tables.ascii_of(f'{block.text}: {block.subtitle}'))
-    elif isinstance(block, blocks.Heading):
+    elif isinstance(block, elements.Heading):
       lines += ['', block.text]
-    elif isinstance(block, blocks.Table):
+    elif isinstance(block, elements.Table):
       lines += [tables.text(block), tables.ascii_of(block.caption)]
   return '\n'.join(lines)
 
 
-def _along_figures(found: list[dict[str, Any]]) -> list[blocks.Figure]:
+def _along_figures(found: list[dict[str, Any]]) -> list[elements.Figure]:
   ways = [way for way in found[0]['ways'] if way not in gradients.EXACT]
   draw = lambda measure: lambda ax: figures.along(ax, found, ways, measure)
   return [
-    blocks.Figure('cosine', 'Cosine along training', draw('cosine'), (7, 5)),
-    blocks.Figure(
+    elements.Figure('cosine', 'Cosine along training', draw('cosine'), (7, 5)),
+    elements.Figure(
       'difference', 'Relative difference along training', draw('difference'), (7, 5)
     ),
   ]
 
 
-def _grid_figures(found: list[dict[str, Any]], way: str) -> list[blocks.Figure]:
+def _grid_figures(found: list[dict[str, Any]], way: str) -> list[elements.Figure]:
   places = list(dict.fromkeys(cell['at'] for cell in found))
   made = []
   for at in places:
     cells = [cell for cell in found if cell['at'] == at]
     draw = lambda ax, cells=cells: figures.grid(ax, cells, way)
     name = f'grid {way} {at}'.replace(',', '').replace(' ', '_')
-    made.append(blocks.Figure(name, f'{way} at {at}', draw, (5.5, 4)))
+    made.append(elements.Figure(name, f'{way} at {at}', draw, (5.5, 4)))
   return made
 
 
-def _cost_figures(found: dict[str, dict[str, Any]]) -> list[blocks.Figure]:
+def _cost_figures(found: dict[str, dict[str, Any]]) -> list[elements.Figure]:
   bars = lambda *what: lambda ax: figures.costs(ax, found, *what)
   time = bars('seconds_per_step', 1e3, 'ms a meta-step')
   memory = bars('temporary_bytes', 2**-20, 'MiB of temporary memory')
   return [
-    blocks.Figure('cost_time', 'Time of a meta-step', time, (6, 4.5)),
-    blocks.Figure('cost_memory', 'Temporary memory', memory, (6, 4.5)),
+    elements.Figure('cost_time', 'Time of a meta-step', time, (6, 4.5)),
+    elements.Figure('cost_memory', 'Temporary memory', memory, (6, 4.5)),
   ]
 
 

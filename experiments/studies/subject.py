@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metalog_jax import checkpoints, flags, job, run, transfer, types
-from metalog_jax.detectors import base, registry
+from metalog_jax import errors, flags, types
+from metalog_jax.detectors import registry
 from metalog_jax.meta import inner, mesh
+from metalog_jax.runs import problem as transfer
+from metalog_jax.runs import run as job
+from metalog_jax.training import base, checkpoints, loop
 
 APART = 97  # steps between the tasks looked at: epochs draw parts of a source anew
 
@@ -44,12 +47,12 @@ def make(chosen: job.Job) -> Subject:
   """Loads the data and makes the detector.
 
   Raises:
-    ValueError: the detector takes no meta-gradient, or the data are unfit.
+    UserError: the detector takes no meta-gradient, or the data are unfit.
   """
   module = registry.get(chosen.detector)
   detector = module.make(chosen.method)
   if detector.objective is None or not detector.objective[1].inner_steps:
-    raise ValueError(
+    raise errors.UserError(
       f'--detector={chosen.detector} with these settings has no inner steps, so its '
       'gradient can be taken in one way only'
     )
@@ -119,10 +122,10 @@ def trained(
 def saved(subject: Subject, workdir: pathlib.Path) -> list[Point]:
   """The best and the last parameters of a run, from its newest checkpoint."""
   manager = checkpoints.Checkpoints(workdir / 'checkpoints')
-  progress = manager.restore(run.start(initial(subject)))
+  progress = manager.restore(loop.start(initial(subject)))
   manager.close()
   if progress is None:
-    raise ValueError(f'--model={workdir} has no checkpoint')
+    raise errors.UserError(f'--model={workdir} has no checkpoint')
   best, last = int(progress.best_step), int(progress.step)
   points = [Point(f'best, step {best}', best, progress.best_state.params)]
   if last != best:
@@ -134,11 +137,11 @@ def job_of(workdir: pathlib.Path) -> job.Job:
   """The settings of a run (its config.json).
 
   Raises:
-    ValueError: `workdir` is no run folder.
+    UserError: `workdir` is no run folder.
   """
   path = workdir / 'config.json'
   if not path.exists():
-    raise ValueError(
+    raise errors.UserError(
       f'--model={workdir} is no run folder (it has no config.json): give one that '
       'experiments.train has written'
     )
@@ -149,6 +152,6 @@ def job_of(workdir: pathlib.Path) -> job.Job:
     config['preset'],
     flags.restore(registry.get(config['detector']).Config(), config['method']),
     transfer.Options(**data),
-    run.Options(**config['loop']),
+    loop.Options(**config['loop']),
     config['alert_rate'],
   )

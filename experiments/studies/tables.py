@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.studies import outcome as outcomes
-from metalog_jax.evaluation.document import blocks
 from metalog_jax.meta import compare, gradients, study
+from metalog_jax.report.document import elements
 
 _PLAIN = {'±': '+-', '–': '-', '≥': '>=', '→': '->'}
 
 
-def along(found: Sequence[dict[str, Any]]) -> blocks.Table:
+def along(found: Sequence[dict[str, Any]]) -> elements.Table:
   """Ways by points: the whole gradient, the query's term, and the parts."""
   rows, of = [], []
   for point in found:
@@ -26,7 +26,7 @@ def along(found: Sequence[dict[str, Any]]) -> blocks.Table:
       cells += [_percent(parts[name]['difference'], spread=False) for name in of]
       rows.append([point['at'], way, *cells])
   head = ['at', 'way', '|exact|', 'cosine', 'least', 'difference %', 'length ratio']
-  return blocks.Table(
+  return elements.Table(
     head=[*head, 'of query term %', *(f'{name} %' for name in of)],
     rows=rows,
     caption='Mean ± standard deviation over tasks; least: the worst task; difference: '
@@ -51,7 +51,7 @@ def _exact(found: Sequence[dict[str, Any]]) -> str:
   )
 
 
-def grid(found: Sequence[dict[str, Any]], way: str) -> blocks.Table:
+def grid(found: Sequence[dict[str, Any]], way: str) -> elements.Table:
   """Inner steps by inner learning rates: difference and cosine of a way."""
   rates = sorted({cell['inner_lr'] for cell in found})
   places = dict.fromkeys((cell['at'], cell['inner_steps']) for cell in found)
@@ -64,7 +64,7 @@ def grid(found: Sequence[dict[str, Any]], way: str) -> blocks.Table:
       parts = of.get((at, steps, rate))
       row.append('–' if parts is None else _pair(parts[compare.ALL]))
     rows.append(row)
-  return blocks.Table(
+  return elements.Table(
     head=['at', 'inner steps', *(f'rate {rate:g}' for rate in rates)],
     rows=rows,
     caption=f'{way}: difference from the exact gradient in per cent (cosine).',
@@ -72,7 +72,7 @@ def grid(found: Sequence[dict[str, Any]], way: str) -> blocks.Table:
   )
 
 
-def costs(found: dict[str, dict[str, Any]]) -> blocks.Table:
+def costs(found: dict[str, dict[str, Any]]) -> elements.Table:
   rows = [
     [
       way,
@@ -84,7 +84,7 @@ def costs(found: dict[str, dict[str, Any]]) -> blocks.Table:
     ]
     for way, cost in found.items()
   ]
-  return blocks.Table(
+  return elements.Table(
     head=['way', 'ms a step', 'temporary MiB', 'GFLOP', 'compilation s', 'load'],
     rows=rows,
     caption='Of one whole meta-step. Load: processes that wanted to run on the machine '
@@ -93,7 +93,7 @@ def costs(found: dict[str, dict[str, Any]]) -> blocks.Table:
   )
 
 
-def outcome(found: dict[str, Any]) -> blocks.Table:
+def outcome(found: dict[str, Any]) -> elements.Table:
   """Figures of each seed's training, and differences by seed."""
   orders, names = list(found['measures']), list(outcomes.MEASURES)
   seeds = range(len(found['measures'][orders[0]][names[0]]))
@@ -111,7 +111,7 @@ def outcome(found: dict[str, Any]) -> blocks.Table:
     [f'{order} - {orders[0]}', 'mean', *(_percent(by[name]) for name in names)]
     for order, by in found['paired'].items()
   ]
-  return blocks.Table(
+  return elements.Table(
     head=['order', 'seed', 'F1 %', 'AUPRC %', 'distinct F1 %'],
     rows=rows,
     caption=f'On {found["test"]}, {len(seeds)} seeds; a seed has the same labels, '
@@ -120,7 +120,7 @@ def outcome(found: dict[str, Any]) -> blocks.Table:
   )
 
 
-def text(table: blocks.Table) -> str:
+def text(table: elements.Table) -> str:
   """A table for a terminal."""
   lines = [list(table.head), *(list(row) for row in table.rows)]
   lines = [[ascii_of(cell) for cell in line] for line in lines]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments.sweeps import tables
+from metalog_jax import errors
 from metalog_jax import flags as config_flags
 from metalog_jax.detectors import registry
 
@@ -14,7 +15,7 @@ def rows(found: Sequence[tables.Row]) -> None:
   """Parses every row's flags as `train` does.
 
   Raises:
-    ValueError: a flag or its value is unknown; it says of which row.
+    UserError: a flag or its value is unknown; it says of which row.
   """
   known = _flags_of_train()
   for row in found:
@@ -22,13 +23,13 @@ def rows(found: Sequence[tables.Row]) -> None:
     try:
       rest = values(['train', *row.flags, '--workdir=x'])[1:]
     except flags.Error as error:
-      raise ValueError(f'row {row.key}: {error}') from error
+      raise errors.UserError(f'row {row.key}: {error}') from error
     if rest:
-      raise ValueError(f'row {row.key}: {rest[0]} is not a flag')
+      raise errors.UserError(f'row {row.key}: {rest[0]} is not a flag')
     try:
       registry.preset(values.detector, values.preset)
     except ValueError as error:
-      raise ValueError(f'row {row.key}: {error}') from error
+      raise errors.UserError(f'row {row.key}: {error}') from error
 
 
 def _flags_of_train() -> flags.FlagValues:

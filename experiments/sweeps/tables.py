@@ -13,6 +13,8 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from metalog_jax import errors
+
 FOLDER = pathlib.Path(__file__).parents[1] / 'tables'
 QUOTED = (
   *('precision', 'recall', 'f1', 'auroc', 'behind'),
@@ -73,22 +75,22 @@ def load(name: str, systems: str = 'systems', more: Sequence[str] = ()) -> Table
     more: flags behind those of every row.
 
   Raises:
-    ValueError: there is no such table, or it is not as it should be.
+    UserError: there is no such table, or it is not as it should be.
   """
   path = pathlib.Path(name) if name.endswith('.toml') else FOLDER / f'{name}.toml'
   if not path.is_file():
-    raise ValueError(
+    raise errors.UserError(
       f'--table={name} is neither a TOML file nor one of {", ".join(names())}'
     )
   try:
     raw = tomllib.loads(path.read_text(encoding='utf-8'))
   except tomllib.TOMLDecodeError as error:
-    raise ValueError(f'{path} is not TOML: {error}') from error
+    raise errors.UserError(f'{path} is not TOML: {error}') from error
   _known(path, raw, _TABLE | _SHOWN, ('title', 'rows'))
   rows = tuple(_rows(path, raw, systems, tuple(more)))
   keys = [row.key for row in rows]
   if twice := sorted({key for key in keys if keys.count(key) > 1}):
-    raise ValueError(f'{path}: rows of one name: {", ".join(twice)}')
+    raise errors.UserError(f'{path}: rows of one name: {", ".join(twice)}')
   settings = {key: of['name'] for key, of in raw.get('settings', {}).items()}
   shown = {key: raw[key] for key in sorted(_SHOWN) if key in raw}
   seeds = tuple(raw.get('seeds', (0,)))
@@ -101,13 +103,15 @@ def select(found: Sequence[Table], keys: Sequence[str]) -> list[Table]:
   """The rows whose key is, or begins with, one of `keys` and a dash; none: all.
 
   Raises:
-    ValueError: a key fits no row.
+    UserError: a key fits no row.
   """
   fits = lambda row, key: f'{row.key}-'.startswith(f'{key}-')
   every = [row for table in found for row in table.rows]
   for key in keys:
     if not any(fits(row, key) for row in every):
-      raise ValueError(f'--rows={key}: not one of {", ".join(r.key for r in every)}')
+      raise errors.UserError(
+        f'--rows={key}: not one of {", ".join(r.key for r in every)}'
+      )
   chosen = lambda rows: (row for row in rows if any(fits(row, key) for key in keys))
   return [t._replace(rows=tuple(chosen(t.rows))) if keys else t for t in found]
 
@@ -131,7 +135,9 @@ def _rows(path, raw, systems: str, more: tuple[str, ...]) -> Iterator[Row]:
       base = Row(slug, row['name'], flags, setting, row['name'], None, {})
       for found in _over_grid(base, row.get('grid', {}), quotes):
         if unknown := set(found.quoted) - set(QUOTED):
-          raise ValueError(f'{path}: {found.key} quotes {", ".join(sorted(unknown))}')
+          raise errors.UserError(
+            f'{path}: {found.key} quotes {", ".join(sorted(unknown))}'
+          )
         flags = (flag.replace('{systems}', systems) for flag in found.flags)
         yield found._replace(flags=(*flags, *more))
 
@@ -164,6 +170,8 @@ def _number(value: str) -> float | None:
 
 def _known(path, of: dict, keys: set[str], needed: Sequence[str]) -> None:
   if surplus := sorted(set(of) - keys):
-    raise ValueError(f'{path}: unknown {", ".join(surplus)}')
+    raise errors.UserError(f'{path}: unknown {", ".join(surplus)}')
   if missing := [key for key in needed if key not in of]:
-    raise ValueError(f'{path}: {of.get("name", "a part")} has no {", ".join(missing)}')
+    raise errors.UserError(
+      f'{path}: {of.get("name", "a part")} has no {", ".join(missing)}'
+    )

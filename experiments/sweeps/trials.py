@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from experiments.sweeps import tables
+from metalog_jax import errors
 
 Trial = tables.Trial
 
@@ -51,7 +52,7 @@ def start(out: pathlib.Path, table: tables.Table) -> None:
   """Makes the sweep folder, or checks that the one there is of this table.
 
   Raises:
-    ValueError: it holds a row of the same name with other flags.
+    UserError: it holds a row of the same name with other flags.
   """
   for name in ('trials', 'logs', 'locks'):
     (out / name).mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,7 @@ def start(out: pathlib.Path, table: tables.Table) -> None:
   theirs = json.loads(path.read_text()) if path.exists() else {'rows': {}}
   for key, row in theirs['rows'].items():
     if key in mine['rows'] and mine['rows'][key]['flags'] != row['flags']:
-      raise ValueError(
+      raise errors.UserError(
         f'{out} holds row {key} with other flags ({" ".join(row["flags"])}): give '
         'another --out'
       )

@@ -6,7 +6,7 @@ In every epoch one Adam goes through the sources, then another through the targe
 
 from typing import Any
 
-from metalog_jax.detectors import base, parts, phases, supervised
+from metalog_jax.training import base, metalog_batches, supervised, two_optimizers
 
 CLIP = 1.0  # norm that gradients are cut to
 
@@ -25,7 +25,7 @@ def make(net: Any, adam: Any, config: Any) -> base.Detector:
 
   weight = config.target_weight
   clipped = optax.chain(optax.clip_by_global_norm(CLIP), adam)
-  both = phases.optimizers(clipped, optax.chain(clipped, optax.scale(weight)))
+  both = two_optimizers.optimizers(clipped, optax.chain(clipped, optax.scale(weight)))
 
   def loss_of(weight):
     def loss(params, batch, key):
@@ -37,18 +37,18 @@ def make(net: Any, adam: Any, config: Any) -> base.Detector:
     return loss
 
   def batches_of(transfer, seed, devices):
-    support, query = parts.pools_of(config, transfer, seed)
+    support, query = metalog_batches.pools_of(config, transfer, seed)
     both_sides = (
       supervised.stream(pools, config, seed, devices, config.epochs)
       for pools in (support, [query])
     )
-    return phases.stream(*both_sides, config.epochs)
+    return two_optimizers.stream(*both_sides, config.epochs)
 
   return supervised.make(
     net,
     both[0],
     config,
     batches_of,
-    step=phases.make_step((loss_of(1.0), loss_of(weight)), both, mesh.make()),
+    step=two_optimizers.make_step((loss_of(1.0), loss_of(weight)), both, mesh.make()),
     selects=not config.estimated_labels,
   )

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metalog_jax import flags, types
-from metalog_jax.detectors import base, batches, pools, supervised
+from metalog_jax import errors, flags, types
+from metalog_jax.batches import sampling, sequences
 from metalog_jax.embeddings import gcse, sources
+from metalog_jax.training import base, supervised
 
 NEEDS = frozenset({base.TARGET_NORMALS})
 
@@ -90,7 +91,7 @@ def make(config: Config) -> base.Detector:
   def places(state, batch):
     """The rank of the event at every place [N'], 0 where there is none."""
     if len(batch.vectors) != len(state.seen):
-      raise ValueError(
+      raise errors.UserError(
         'deeplog knows the events of its target alone: test it there (--test=rest)'
       )
     windows = nets.windows(batch, config.window)
@@ -126,27 +127,31 @@ def seen(data: types.Dataset) -> np.ndarray:
 
 def stream(
   config: Config, transfer: types.Transfer, seed: int, devices: int = 1
-) -> base.Stream:
+) -> types.Stream:
   """Batches of windows, each with the event after it as its label."""
   if transfer.target is None:
-    raise ValueError('deeplog learns from normal sessions of the --target: give one')
+    raise errors.UserError(
+      'deeplog learns from normal sessions of the --target: give one'
+    )
   pool = windows(config, transfer.target)
   if not pool.size:
-    raise ValueError('no session of the target is known to be normal: raise its budget')
-  sampler = pools.Sampler(config.batch, 0.0, seed, devices=devices)
+    raise errors.UserError(
+      'no session of the target is known to be normal: raise its budget'
+    )
+  sampler = sampling.Sampler(config.batch, 0.0, seed, devices=devices)
   rooms = sampler.rooms([pool])
 
   def draw(step: int) -> types.Task:
     batch = supervised.first_of(sampler.batches([pool], step, rooms))
     return supervised.task(batch, seed, step, devices)
 
-  return base.Stream(config.epochs * -(-pool.size // config.batch), draw)
+  return types.Stream(config.epochs * -(-pool.size // config.batch), draw)
 
 
-def windows(config: Config, data: types.Dataset) -> pools.Pool:
+def windows(config: Config, data: types.Dataset) -> sampling.Pool:
   """Every event of the normal sessions as a session of the events before it."""
   normal = data.sessions.take(np.flatnonzero(data.sessions.labels == 0))
-  seqs = batches.sequences(normal, config.collapse, config.max_events)
+  seqs = sequences.sequences(normal, config.collapse, config.max_events)
   found: collections.Counter[tuple] = collections.Counter()
   for row, times in enumerate(np.bincount(seqs.inverse, minlength=len(seqs.lengths))):
     events = seqs.events[seqs.offsets[row] : seqs.offsets[row + 1]].tolist()
@@ -162,9 +167,9 @@ def windows(config: Config, data: types.Dataset) -> pools.Pool:
     first_lines=np.zeros(len(rows), np.int64),
     last_lines=np.zeros(len(rows), np.int64),
   )
-  return pools.Pool(
+  return sampling.Pool(
     np.eye(len(data.vectors), dtype=np.float32),
-    batches.sequences(sessions, 0, config.window),
+    sequences.sequences(sessions, 0, config.window),
     np.repeat(np.arange(len(rows)), np.fromiter(found.values(), int, len(rows))),
     np.zeros(0, int),
     0,

@@ -14,9 +14,10 @@ import dataclasses
 import math
 from typing import Literal
 
-from metalog_jax import flags
-from metalog_jax.detectors import base, reading, supervised
+from metalog_jax import errors, flags
+from metalog_jax.batches import reading
 from metalog_jax.embeddings import gcse, sources
+from metalog_jax.training import base, supervised
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
 PREFERS_ENCODER = True  # where it is installed: the paper's events are an encoder's
@@ -124,13 +125,16 @@ def make(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
   import jax  # here, so that flags can be read without waiting for jax
 
-  from metalog_jax.detectors import episodes, fine_tuning
+  from metalog_jax.batches import episodes
   from metalog_jax.meta import mesh, outer
   from metalog_jax.nets import logmeta as nets
   from metalog_jax.nets import losses
+  from metalog_jax.training import fine_tuning
 
   if not (config.recurrent or config.attention):
-    raise ValueError('--logmeta.recurrent and --logmeta.attention cannot both be off')
+    raise errors.UserError(
+      '--logmeta.recurrent and --logmeta.attention cannot both be off'
+    )
   reading.check(config)
   net = nets.Network(config.hidden, config.recurrent, config.attention)
   num = config.encoder_trainable
@@ -184,8 +188,8 @@ def _init(config: Config, net, top):
   """(key, transfer) -> meta-parameters: the network, the encoder's top, the rates."""
   import jax
 
-  from metalog_jax.detectors import fine_tuning
   from metalog_jax.meta import rules
+  from metalog_jax.training import fine_tuning
 
   def init(key, transfer):
     example = supervised.example(supervised.dim(transfer))
@@ -208,8 +212,8 @@ def _seen(config: Config, params):
 
 def _rule(config: Config, name: str, rate: float, steps: int):
   """The rule of inner steps, for the parts that are adapted."""
-  from metalog_jax.detectors import fine_tuning
   from metalog_jax.meta import rules
+  from metalog_jax.training import fine_tuning
 
   if config.rates != 'fixed':
     rule = rules.learned(steps)
@@ -240,7 +244,7 @@ def _objective(config: Config):
 
 def _adaptation(config: Config, loss, probability, top):
   """adapt(meta-parameters, transfer, seed, ...) -> (the same adapted, report)."""
-  from metalog_jax.detectors import adaptation, fine_tuning
+  from metalog_jax.training import adaptation, fine_tuning
 
   rule = _rule(
     config,

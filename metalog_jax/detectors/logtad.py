@@ -18,9 +18,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import flags, types
-from metalog_jax.detectors import base, pools, supervised
+from metalog_jax import errors, flags, types
+from metalog_jax.batches import sampling
 from metalog_jax.embeddings import gcse, sources
+from metalog_jax.training import base, supervised
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS})
 
@@ -161,16 +162,18 @@ def objective(learner, params: Params, sides, key, weight: float, axis=None):
 
 def stream(
   config: Config, transfer: types.Transfer, seed: int, devices: int = 1
-) -> base.Stream:
+) -> types.Stream:
   """Normal sessions of a source and of the target in every step.
 
   The first step of each of the first epochs sets the centre: a task's support.
 
   Raises:
-    ValueError: there is no source or no target, or none of its sessions is normal.
+    UserError: there is no source or no target, or none of its sessions is normal.
   """
   if transfer.target is None or not transfer.sources:
-    raise ValueError('logtad needs normal sessions of --source and --target: give both')
+    raise errors.UserError(
+      'logtad needs normal sessions of --source and --target: give both'
+    )
   systems = supervised.chosen(transfer, 'both')
   *others, target = (
     pool._replace(anomalies=np.zeros(0, np.int64))
@@ -178,11 +181,13 @@ def stream(
   )
   others = [pool for pool in others if pool.size]
   if not others or not target.size:
-    raise ValueError('logtad needs normal sessions of both sides: raise the budgets')
+    raise errors.UserError(
+      'logtad needs normal sessions of both sides: raise the budgets'
+    )
   half = -(-config.batch // 2)
   width = max(len(pool.vectors) for pool in others)
-  others = [p._replace(vectors=pools.pad_rows(p.vectors, width)) for p in others]
-  sampler = pools.Sampler(half, 0.0, seed, devices=devices)
+  others = [p._replace(vectors=sampling.pad_rows(p.vectors, width)) for p in others]
+  sampler = sampling.Sampler(half, 0.0, seed, devices=devices)
   rooms, target_rooms = sampler.rooms(others), sampler.rooms([target])
   turns = supervised.Turns(tuple(-(-pool.size // half) for pool in others), seed)
   per_epoch = max(turns.per_epoch, -(-target.size // half)) + 1
@@ -199,7 +204,7 @@ def stream(
       return types.Task(task.query, ())
     return task
 
-  return base.Stream(config.epochs * per_epoch, draw)
+  return types.Stream(config.epochs * per_epoch, draw)
 
 
 def radius(config: Config, transfer: types.Transfer, scores) -> tuple[float, str]:
@@ -211,7 +216,9 @@ def radius(config: Config, transfer: types.Transfer, scores) -> tuple[float, str
     cut = np.quantile(normal, config.quantile, method='inverted_cdf')
     return float(cut), 'target_normals'
   if not len(anomalous):
-    raise ValueError('no anomaly for --logtad.radius=oracle: raise --target_anomalies')
+    raise errors.UserError(
+      'no anomaly for --logtad.radius=oracle: raise --target_anomalies'
+    )
   cuts = np.linspace(normal.mean(), anomalous.mean(), 100)
   area = [np.mean(normal <= cut) + np.mean(anomalous > cut) for cut in cuts]
   return float(cuts[int(np.argmax(area))]), 'oracle'

@@ -14,9 +14,9 @@ Differs from the released code:
 
 import dataclasses
 
-from metalog_jax import flags, types
-from metalog_jax.detectors import base, phases, supervised
+from metalog_jax import errors, flags, types
 from metalog_jax.embeddings import gcse, sources
+from metalog_jax.training import base, supervised, two_optimizers
 
 NEEDS = supervised.needs('both')
 
@@ -69,7 +69,7 @@ def make(config: Config) -> base.Detector:
     optimizers[0],
     config,
     lambda transfer, seed, devices: stream(config, transfer, seed, devices),
-    step=phases.make_step(both, optimizers, mesh.make()),
+    step=two_optimizers.make_step(both, optimizers, mesh.make()),
     selects=False,
   )
 
@@ -82,16 +82,18 @@ def _optimizers(config: Config, shared: tuple[str, ...]):
     return {name: 'keep' if name in shared else 'learn' for name in params}
 
   adams = {'learn': optax.adam(config.lr), 'keep': optax.set_to_zero()}
-  return phases.optimizers(optax.adam(config.lr), optax.multi_transform(adams, kinds))
+  return two_optimizers.optimizers(
+    optax.adam(config.lr), optax.multi_transform(adams, kinds)
+  )
 
 
 def stream(
   config: Config, transfer: types.Transfer, seed: int, devices: int = 1
-) -> base.Stream:
+) -> types.Stream:
   """Batches of the sources, as the support of a task; then the target's, as its query.
 
   Raises:
-    ValueError: one of them is missing.
+    UserError: one of them is missing.
   """
   first, second = (
     supervised.stream(
@@ -103,13 +105,13 @@ def stream(
     )
   )
 
-  return phases.stream(first, second, 1)
+  return two_optimizers.stream(first, second, 1)
 
 
 def _chosen(transfer, kind):
   systems = supervised.chosen(transfer, 'both')
   if kind == 'target' and transfer.target is None:
-    raise ValueError('logtransfer learns from labels of the --target: give one')
+    raise errors.UserError('logtransfer learns from labels of the --target: give one')
   if kind == 'sources' and not transfer.sources:
-    raise ValueError('logtransfer learns from a --source first: give one')
+    raise errors.UserError('logtransfer learns from a --source first: give one')
   return systems[:-1] if kind == 'sources' else systems[-1:]

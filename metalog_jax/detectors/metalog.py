@@ -16,16 +16,12 @@ Differs from the released code:
 import dataclasses
 from typing import Literal
 
-from metalog_jax import flags
-from metalog_jax.detectors import (
-  alternating,
-  base,
-  parts,
-  pseudo_labels,
-  released,
-  supervised,
-)
+from metalog_jax import errors, flags
+from metalog_jax.batches import released
+from metalog_jax.detectors import alternating
 from metalog_jax.embeddings import gcse, sources
+from metalog_jax.training import base, pseudo_labels, supervised
+from metalog_jax.training import metalog_batches as parts
 
 ADAPT_STEPS = 10  # to a system that training never saw (our choice)
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
@@ -187,7 +183,9 @@ def make(config: Config) -> base.Detector:
   from metalog_jax.nets import losses
 
   if config.random_attention and config.attention == 'mean':
-    raise ValueError('--metalog.random_attention: a mean has nothing that is random')
+    raise errors.UserError(
+      '--metalog.random_attention: a mean has nothing that is random'
+    )
   net, optimizer, meta = _network(config), _optimizer(config), _objective(config)
   if config.alternate:
     return alternating.make(net, optimizer, config)
@@ -279,8 +277,8 @@ def _objective(config: Config):
 
 def _adaptation(config: Config, meta, loss, probability, devices):
   """adapt(state, transfer, seed) -> (state, report): see `adaptation.make`."""
-  from metalog_jax.detectors import adaptation
   from metalog_jax.meta import mesh
+  from metalog_jax.training import adaptation
 
   settings = adaptation.Settings(ADAPT_STEPS, config.collapse, config.max_events)
   alone = lambda params, batch: loss(params, batch, None)

@@ -15,8 +15,8 @@ import dataclasses
 from typing import Literal
 
 from metalog_jax import flags
-from metalog_jax.detectors import base, supervised
 from metalog_jax.embeddings import gcse, sources
+from metalog_jax.training import base, supervised
 
 NEEDS = supervised.needs('target')
 

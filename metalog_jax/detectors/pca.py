@@ -18,8 +18,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from metalog_jax import flags, types
-from metalog_jax.detectors import bags, base, batches, spe
+from metalog_jax.batches import bags, sequences
+from metalog_jax.detectors import spe
 from metalog_jax.embeddings import gcse, sources
+from metalog_jax.training import base
 
 NEEDS: frozenset[str] = frozenset()
 
@@ -110,7 +112,7 @@ def _state(mean, outside, threshold) -> State:
 
 def features(config: Config, data: types.Dataset) -> np.ndarray:
   """[S, D] float64: the vector of every session, as far as it is read."""
-  seqs = batches.sequences(data.sessions, config.collapse, config.max_events)
+  seqs = sequences.sequences(data.sessions, config.collapse, config.max_events)
   found = bags.of_sequences(seqs, len(data.vectors))
   x = found.counts @ data.vectors.astype(np.float64)
   if config.pooling == 'mean':

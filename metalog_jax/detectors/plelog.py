@@ -16,8 +16,9 @@ import dataclasses
 from typing import Literal
 
 from metalog_jax import flags
-from metalog_jax.detectors import base, batches, pseudo_labels, supervised
+from metalog_jax.batches import sequences
 from metalog_jax.embeddings import gcse, sources
+from metalog_jax.training import base, pseudo_labels, supervised
 
 NEEDS = frozenset({base.TARGET_NORMALS})
 
@@ -76,7 +77,7 @@ def make(config: Config) -> base.Detector:
   def batches_of(transfer, seed, devices):
     systems = []
     for i, data in enumerate(supervised.chosen(transfer, config.learn_from)):
-      seqs = batches.sequences(data.sessions, config.collapse, config.max_events)
+      seqs = sequences.sequences(data.sessions, config.collapse, config.max_events)
       pool = pseudo_labels.pool(data, seqs, config.labels, seed)
       systems.append(pool._replace(number=i))
     return supervised.stream(systems, config, seed, devices, config.epochs)

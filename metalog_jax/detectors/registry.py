@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from metalog_jax import errors
 from metalog_jax.detectors import (
   deeplog,
   logmeta,
@@ -49,10 +50,10 @@ def get(name: str) -> Module:
   """Returns the detector's module.
 
   Raises:
-    ValueError: there is no such detector.
+    UserError: there is no such detector.
   """
   if name not in DETECTORS:
-    raise ValueError(f'--detector={name} is not one of {", ".join(DETECTORS)}')
+    raise errors.UserError(f'--detector={name} is not one of {", ".join(DETECTORS)}')
   return DETECTORS[name]
 
 
@@ -60,11 +61,11 @@ def preset(detector: str, name: str) -> Any:
   """The Config of a detector's preset.
 
   Raises:
-    ValueError: there is no such detector or preset.
+    UserError: there is no such detector or preset.
   """
   presets = get(detector).PRESETS
   if name not in presets:
-    raise ValueError(f'--preset={name} is not one of {", ".join(presets)}')
+    raise errors.UserError(f'--preset={name} is not one of {", ".join(presets)}')
   return presets[name]
 
 
@@ -74,7 +75,7 @@ def choose(detector: str, name: str, vectors: str | None, encoder: str | None) -
   Flags of the config are to be read after this, for they depend on what is chosen.
 
   Raises:
-    ValueError: there is no such detector or preset, or both vectors are asked for.
+    UserError: there is no such detector or preset, or both vectors are asked for.
   """
   config, prefers = preset(detector, name), prefers_encoder(detector)
   embedding = sources.choose(config.embedding, vectors, encoder, prefers)

@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from metalog_jax import flags, types
-from metalog_jax.detectors import base
+from metalog_jax.training import base
 
 _RANK = 1e-7  # directions of less than this share of the largest are left out
 

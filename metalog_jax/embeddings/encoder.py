@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from metalog_jax import types
+from metalog_jax import errors, types
 from metalog_jax.embeddings import pretrained, weight_files
 
 Array = types.Array
@@ -156,10 +156,10 @@ def top_params(params: Params, form: Form, top_layers: int) -> Params:
   """The parameters that `apply_top` uses.
 
   Raises:
-    ValueError: the model has not so many layers.
+    UserError: the model has not so many layers.
   """
   if not 0 <= top_layers <= form.layers:
-    raise ValueError(f'{top_layers} top layers of a model that has {form.layers}')
+    raise errors.UserError(f'{top_layers} top layers of a model that has {form.layers}')
   below = form.layers - top_layers
   return {f'layer_{i}': params[f'layer_{i}'] for i in range(below, form.layers)}
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import types
+from metalog_jax import errors, types
 from metalog_jax.embeddings import tables, words
 from metalog_jax.embeddings import vectors as word_vectors
 
@@ -67,7 +67,7 @@ def embed(
     needed = {w for texts in systems for t in texts[1:] for w in words.words(t, style)}
     loaded = word_vectors.load(config.vectors, needed)
     if needed and not len(loaded) and config.oov != 'hash':
-      raise ValueError(
+      raise errors.UserError(
         f'{config.vectors}: none of the {len(needed)} words of the templates has a '
         'vector there (--vectors)'
       )

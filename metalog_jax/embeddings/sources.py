@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from metalog_jax import errors
 from metalog_jax.embeddings import gcse, pretrained, tables, texts
 
 Config = gcse.Embedding | texts.Encoder
@@ -30,10 +31,12 @@ def encode(templates: Sequence[str], config: Config) -> np.ndarray:
   """The vectors of templates that `embed` had not, [n, D] float32.
 
   Raises:
-    ValueError: not from word vectors, whose weights were counted over all templates.
+    UserError: not from word vectors, whose weights were counted over all templates.
   """
   if not can_extend(config):
-    raise ValueError('word vectors are weighed by all templates: embed them together')
+    raise errors.UserError(
+      'word vectors are weighed by all templates: embed them together'
+    )
   return texts.encode(templates, config)
 
 
@@ -47,10 +50,12 @@ def choose(
       take it.
 
   Raises:
-    ValueError: both are asked for.
+    UserError: both are asked for.
   """
   if vectors and encoder:
-    raise ValueError('--vectors and --encoder: events have vectors from one of them')
+    raise errors.UserError(
+      '--vectors and --encoder: events have vectors from one of them'
+    )
   if vectors:
     own = config if isinstance(config, gcse.Embedding) else gcse.Embedding()
     return dataclasses.replace(own, vectors=vectors)

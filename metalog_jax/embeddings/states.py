@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from metalog_jax import types
+from metalog_jax import errors, types
 from metalog_jax.embeddings import pretrained, rows, tables, texts
 
 UNIT = 8  # rows are a multiple of this wide: few programs
@@ -31,7 +31,7 @@ class States(tables.Read):
     top_layers: of those that are computed, how many are trained.
 
   Raises:
-    ValueError: there is no such model, or it has not so many layers.
+    UserError: there is no such model, or it has not so many layers.
   """
 
   def __init__(
@@ -93,11 +93,11 @@ def form_of(config: texts.Encoder, top_layers: int) -> pretrained.Form:
   """The encoder as far as it is computed: its last layer is the last that is read.
 
   Raises:
-    ValueError: there is no such model, or it has not so many layers.
+    UserError: there is no such model, or it has not so many layers.
   """
   model = texts.load(config)
   if top_layers > model.depth:
-    raise ValueError(
+    raise errors.UserError(
       f'{model.folder}: {top_layers} layers to train, of {model.depth} that are read '
       '(--logmeta.encoder_trainable)'
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalog_jax import types
+from metalog_jax import errors, types
 
 
 class Coverage(NamedTuple):
@@ -94,10 +94,10 @@ def fitted(templates: Sequence[str], mask: np.ndarray | None) -> np.ndarray:
   """[V] bool: the templates to fit on; the unknown event is no template.
 
   Raises:
-    ValueError: `mask` has another length.
+    UserError: `mask` has another length.
   """
   mask = np.ones(len(templates), bool) if mask is None else np.array(mask, bool)
   if mask.shape != (len(templates),):
-    raise ValueError(f'a mask of {mask.shape} over {len(templates)} templates')
+    raise errors.UserError(f'a mask of {mask.shape} over {len(templates)} templates')
   mask[: types.UNKNOWN + 1] = False
   return mask

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import flags, types
+from metalog_jax import errors, flags, types
 from metalog_jax.embeddings import (
   pretrained,
   rows,
@@ -64,15 +64,17 @@ def load(config: Encoder) -> Model:
   """Finds a model and reads all but its weights.
 
   Raises:
-    ValueError: there is no such model, or it is damaged, or has no such layer.
+    UserError: there is no such model, or it is damaged, or has no such layer.
   """
   folder = pretrained.find(config.path)
   form = pretrained.read_form(folder)
   depth = config.layer + (form.layers + 1 if config.layer < 0 else 0)
   if not 0 <= depth <= form.layers:
-    raise ValueError(f'{folder}: no layer {config.layer}, the last is {form.layers}')
+    raise errors.UserError(
+      f'{folder}: no layer {config.layer}, the last is {form.layers}'
+    )
   if config.max_tokens < 3:
-    raise ValueError(f'max_tokens={config.max_tokens} leaves no room for a word')
+    raise errors.UserError(f'max_tokens={config.max_tokens} leaves no room for a word')
   longest = min(config.max_tokens, form.longest)
   return Model(folder, form, tokens.load(folder, form), longest, depth)
 

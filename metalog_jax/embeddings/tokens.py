@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metalog_jax import errors
 from metalog_jax.embeddings import pretrained
 
 # The files that decide what a text becomes.
@@ -46,13 +47,13 @@ def load(folder: pathlib.Path, form: pretrained.Form):
     form: of the model in that folder.
 
   Raises:
-    ValueError: no such files, damaged, or of another model.
+    UserError: no such files, damaged, or of another model.
   """
   tokenizer = _read(folder, form)
   tokenizer.no_padding()
   size = tokenizer.get_vocab_size()
   if size > form.vocabulary:
-    raise ValueError(
+    raise errors.UserError(
       f'{folder}: the tokenizer has {size} tokens and the model {form.vocabulary}: '
       'they are not of one model'
     )
@@ -83,7 +84,7 @@ def _read(folder, form):
   except ValueError:
     raise
   except Exception as error:  # what `tokenizers` raises has no class of its own
-    raise ValueError(f'{folder}: the tokenizer is damaged ({error})') from None
+    raise errors.UserError(f'{folder}: the tokenizer is damaged ({error})') from None
 
 
 def _word_pieces(folder):
@@ -126,7 +127,9 @@ def _byte_pairs(folder):
 
 def _need(folder, *names):
   if absent := [name for name in names if not (folder / name).is_file()]:
-    raise ValueError(f'{folder} has neither tokenizer.json nor {" and ".join(absent)}')
+    raise errors.UserError(
+      f'{folder} has neither tokenizer.json nor {" and ".join(absent)}'
+    )
 
 
 def _ends(tokenizer, family):
@@ -134,5 +137,5 @@ def _ends(tokenizer, family):
   pairs = [(family[n], tokenizer.token_to_id(family[n])) for n in ('sep', 'cls')]
   for token, number in pairs:
     if number is None:
-      raise ValueError(f'the vocabulary has no {token}')
+      raise errors.UserError(f'the vocabulary has no {token}')
   return pairs

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from metalog_jax import errors
+
 VARIABLE = 'METALOG_CACHE'  # the environment's: where to keep what can be made again
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
@@ -86,7 +88,7 @@ def _read(path, wanted):
     ends = np.cumsum(file['lengths'])
     values = file['values']
     if len(ends) != len(digests) or ends[-1] != len(values):
-      raise ValueError(f'{len(digests)} texts and {len(values)} rows do not fit')
+      raise errors.UserError(f'{len(digests)} texts and {len(values)} rows do not fit')
     return {text: values[ends[i] - file['lengths'][i] : ends[i]] for i, text in here}
 
 

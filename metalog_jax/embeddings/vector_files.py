@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from metalog_jax import errors
 from metalog_jax.logs import files
 
 Row = tuple[str, np.ndarray]  # word, [D] float32
@@ -31,7 +32,7 @@ def read(path: str | os.PathLike, wanted: frozenset[str] | None = None):
     words list[str], table [words, D] float32.
 
   Raises:
-    ValueError: not such a file, damaged, or of varying dimension; names file and line.
+    UserError: not such a file, damaged, or of varying dimension; names file and line.
   """
   path = pathlib.Path(path)
   blocks = files.read_blocks(os.fspath(path))
@@ -56,10 +57,10 @@ def read(path: str | os.PathLike, wanted: frozenset[str] | None = None):
 
 def _refuse(path, head):
   if not head:
-    raise ValueError(f'{path}: empty, no word vectors (--vectors)')
+    raise errors.UserError(f'{path}: empty, no word vectors (--vectors)')
   starts = (b'\x80', b'PK', b'\x93NUMPY')
   if path.suffix in _FOREIGN or head.startswith(starts):
-    raise ValueError(
+    raise errors.UserError(
       f'{path}: a pickle, an array or an archive; --vectors takes vectors as text or '
       'as save_word2vec_format writes them'
     )
@@ -86,7 +87,7 @@ def _text(path, blocks, header) -> Iterator:
     yield _split(where, line, dim)
   if not total or (header and total != header[0]):
     said = f'its first line says {header[0]}' if header else 'there should be some'
-    raise ValueError(f'{path}: {total} word vectors where {said}')
+    raise errors.UserError(f'{path}: {total} word vectors where {said}')
 
 
 def _lines(path, blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -95,7 +96,9 @@ def _lines(path, blocks: Iterable[bytes]) -> Iterator[bytes]:
     *lines, rest = (rest + block).split(b'\n')
     yield from lines
     if len(rest) > _MAX_LINE:
-      raise ValueError(f'{path}: a line of over {_MAX_LINE} bytes, no word vectors')
+      raise errors.UserError(
+        f'{path}: a line of over {_MAX_LINE} bytes, no word vectors'
+      )
   yield rest
 
 
@@ -103,18 +106,20 @@ def _split(where, line, dim):
   """A line's word and how to parse its numbers; GloVe 840B has words with spaces."""
   got = line.count(b' ')
   if got < dim or not dim:
-    raise ValueError(
+    raise errors.UserError(
       f'{where}: {got} numbers where word vectors have {dim or "some"}: {_shown(line)}'
     )
   word, *numbers = line.rsplit(b' ', dim)
   if b' ' in word and _is_number(word.rsplit(b' ', 1)[1]):
-    raise ValueError(f'{where}: over {dim} numbers, unlike line 1: {_shown(line)}')
+    raise errors.UserError(
+      f'{where}: over {dim} numbers, unlike line 1: {_shown(line)}'
+    )
 
   def parse():
     try:
       return _finite(where, np.array([float(number) for number in numbers], np.float32))
     except ValueError as error:
-      raise ValueError(f'{where}: {error}: {_shown(line)}') from None
+      raise errors.UserError(f'{where}: {error}: {_shown(line)}') from None
 
   return word.decode('utf-8', 'replace'), parse
 
@@ -136,13 +141,17 @@ def _binary(path, blocks, count, dim) -> Iterator:
       total += 1
       where = f'{path}, vector {total}'
       if total > count or space - start > _MAX_LINE:
-        raise ValueError(f'{where}: damaged, the first line says {count} of {dim}')
+        raise errors.UserError(
+          f'{where}: damaged, the first line says {count} of {dim}'
+        )
       word = data[start:space].lstrip(b'\n').decode('utf-8', 'replace')
       start = space + 1 + size
       yield word, _floats(where, data[space + 1 : start])
     data = data[start:]
   if total != count or data.strip(b'\n'):
-    raise ValueError(f'{path}: {total} whole vectors where its first line says {count}')
+    raise errors.UserError(
+      f'{path}: {total} whole vectors where its first line says {count}'
+    )
 
 
 def _floats(where, data):
@@ -151,7 +160,7 @@ def _floats(where, data):
 
 def _finite(where, row):
   if not np.isfinite(row).all():
-    raise ValueError(f'{where}: not all numbers are finite')
+    raise errors.UserError(f'{where}: not all numbers are finite')
   return row
 
 

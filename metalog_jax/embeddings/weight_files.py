@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from metalog_jax import errors
 from metalog_jax.embeddings import pretrained
 
 # What published files hold beside the encoder.
@@ -49,7 +50,7 @@ def read(
   """Reads model.safetensors: `groups(form)` with arrays, float32.
 
   Raises:
-    ValueError: no such file, damaged, or a tensor is missing, surplus or of another
+    UserError: no such file, damaged, or a tensor is missing, surplus or of another
       shape than config.json says; lists them.
   """
   path = find(folder)
@@ -73,7 +74,7 @@ def read(
     ),
   ]
   if complaints:
-    raise ValueError(f'{path}: tensors are ' + '; '.join(complaints))
+    raise errors.UserError(f'{path}: tensors are ' + '; '.join(complaints))
   return {
     group: {n: found[prefix(group) + n].astype(np.float32) for n in names}
     for group, names in groups(form).items()
@@ -84,19 +85,19 @@ def find(folder: pathlib.Path) -> pathlib.Path:
   """model.safetensors of `folder`.
 
   Raises:
-    ValueError: there is none; where there is a pickle in its stead, says so.
+    UserError: there is none; where there is a pickle in its stead, says so.
   """
   path = folder / pretrained.WEIGHTS
   if path.is_file():
     return path
   if pickles := sorted(p.name for p in folder.glob('*.bin')):
-    raise ValueError(
+    raise errors.UserError(
       f'{folder} has its weights as {pickles[0]}, a pickle, which can run any code '
       f'when it is read: take the {pretrained.WEIGHTS} of the model where it was '
       'published or, if you trust the file, have transformers convert it: '
       'AutoModel.from_pretrained(folder).save_pretrained(folder)'
     )
-  raise ValueError(
+  raise errors.UserError(
     f'{folder} has no {pretrained.WEIGHTS}: no pre-trained model (--encoder)'
   )
 
@@ -109,7 +110,7 @@ def _named(path):
   try:
     tensors = reader.load_file(path)
   except (safetensors.SafetensorError, OSError, TypeError, KeyError) as error:
-    raise ValueError(f'{path}: damaged ({error})') from None
+    raise errors.UserError(f'{path}: damaged ({error})') from None
   named = {}
   for name, tensor in tensors.items():
     for prefix in _PREFIXES:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalog_jax import types
+from metalog_jax import errors, types
 
 Measures = dict[str, float | int | None]
 
@@ -37,18 +37,18 @@ def measure(labels, scores, threshold: float, weights=None) -> Measures:
     no normals); precision is 0 where nothing is called anomalous.
 
   Raises:
-    ValueError: lengths differ or a score is not finite.
+    UserError: lengths differ or a score is not finite.
   """
   labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
   weights = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
   if not labels.shape == scores.shape == weights.shape or labels.ndim != 1:
-    raise ValueError(
+    raise errors.UserError(
       f'labels {labels.shape}, scores {scores.shape} and weights {weights.shape} differ'
     )
   known = labels >= 0
   labels, scores, weights = labels[known] == 1, scores[known], weights[known]
   if not np.isfinite(scores).all():
-    raise ValueError(f'{(~np.isfinite(scores)).sum()} scores are not finite')
+    raise errors.UserError(f'{(~np.isfinite(scores)).sum()} scores are not finite')
   return {
     'sessions': int(len(labels)),
     'anomalies': int(labels.sum()),
@@ -159,5 +159,7 @@ def rate_weights(labels, rate: float) -> np.ndarray:
   labels = np.asarray(labels)
   share = np.mean(labels[labels >= 0] == 1) if (labels >= 0).any() else 0.0
   if not 0 < share < 1 or not 0 < rate < 1:
-    raise ValueError(f'cannot weigh {share:.4g} anomalies to a rate of {rate:.4g}')
+    raise errors.UserError(
+      f'cannot weigh {share:.4g} anomalies to a rate of {rate:.4g}'
+    )
   return np.where(labels == 1, rate / share, (1 - rate) / (1 - share))

@@ -8,9 +8,11 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.detectors import base, batches, reading, scoring_batches
+from metalog_jax.batches import reading, scoring_batches
+from metalog_jax.batches import sequences as batches
 from metalog_jax.embeddings import tables
 from metalog_jax.meta import mesh
+from metalog_jax.training import base
 
 SHOWN = 10  # sessions explained of each kind
 AHEAD = 2  # batches that a device is given before its first is waited for

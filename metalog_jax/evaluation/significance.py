@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metalog_jax import errors
+
 ROUNDS = 4999  # exchanges drawn: the least p is 1 / 5000
 _CHUNK = 250
 
@@ -52,10 +54,10 @@ def compare(pairs: Sequence[tuple[Judged, Judged]], seed: int = 0) -> Difference
     seed: of the exchanges.
 
   Raises:
-    ValueError: no pairs, or two that share no anomaly.
+    UserError: no pairs, or two that share no anomaly.
   """
   if not pairs:
-    raise ValueError('no seed that both methods were run with')
+    raise errors.UserError('no seed that both methods were run with')
   found = [_pair(*pair) for pair in pairs]
   each = [float(_difference(p, np.zeros((1, 2)))[0]) for p in found]
   rng, extreme = np.random.default_rng(seed), 0
@@ -73,7 +75,7 @@ def _pair(first: Judged, second: Judged) -> _Pair:
   )
   labels = first.labels[a] == 1
   if not labels.any():
-    raise ValueError('the methods were tested on no anomaly in common')
+    raise errors.UserError('the methods were tested on no anomaly in common')
   scores = np.stack([first.scores[a], second.scores[b]])
   says = scores > np.array([[first.threshold], [second.threshold]])
   _, cluster = np.unique(scores, axis=1, return_inverse=True)

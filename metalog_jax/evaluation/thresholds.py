@@ -5,6 +5,8 @@ Each takes the scores it may use and nothing else. A verdict is `score > thresho
 
 import numpy as np
 
+from metalog_jax import errors
+
 
 def fixed(value: float = 0.5) -> float:
   """Uses no data: the threshold of a score that is a probability."""
@@ -18,14 +20,16 @@ def best_f1(labels, scores, weights=None) -> float:
   good cuts the one through the widest gap is taken. Unlabelled (-1) are left out.
 
   Raises:
-    ValueError: no anomaly among the labels, so that no cut has an F1.
+    UserError: no anomaly among the labels, so that no cut has an F1.
   """
   labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
   weights = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
   known = labels >= 0
   labels, scores, weights = labels[known] == 1, scores[known], weights[known]
   if weights[labels].sum() == 0:
-    raise ValueError('no anomaly among the validation labels to set a threshold by')
+    raise errors.UserError(
+      'no anomaly among the validation labels to set a threshold by'
+    )
   levels, level = np.unique(scores, return_inverse=True)
   above = lambda kept: np.cumsum(  # at or above each level, lowest level first
     np.bincount(level, np.where(kept, weights, 0.0), len(levels))[::-1]
@@ -46,18 +50,20 @@ def normal_quantile(scores, share: float = 0.99, weights=None) -> float:
   """
   scores = np.asarray(scores, np.float64)
   if not len(scores):
-    raise ValueError('no normal validation session to set a threshold by')
+    raise errors.UserError('no normal validation session to set a threshold by')
   if not 0 <= share <= 1:
-    raise ValueError(f'a share of {share} normals is not between 0 and 1')
+    raise errors.UserError(f'a share of {share} normals is not between 0 and 1')
   return float(np.quantile(scores, share, method='inverted_cdf', weights=weights))
 
 
 def alert_rate(scores, rate: float, weights=None) -> float:
   """Uses scores [S] of unlabelled sessions: alerts on at most `rate` of them."""
   if not 0 <= rate <= 1:
-    raise ValueError(f'an alert rate of {rate} is not between 0 and 1 (--alert_rate)')
+    raise errors.UserError(
+      f'an alert rate of {rate} is not between 0 and 1 (--alert_rate)'
+    )
   if not len(scores):
-    raise ValueError('no session to set the threshold of --alert_rate by')
+    raise errors.UserError('no session to set the threshold of --alert_rate by')
   return normal_quantile(scores, 1 - rate, weights)
 
 

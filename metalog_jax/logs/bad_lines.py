@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from metalog_jax import errors
 from metalog_jax.logs import budgets, formats
 
 NO_FIT = 'does not fit the format'
@@ -53,7 +54,7 @@ class BadLines:
     """Counts the lines (`readers.Lines`) of a chunk; chunks must come in order.
 
     Raises:
-      ValueError: many lines and not one that fits.
+      UserError: many lines and not one that fits.
     """
     reasons = dict(lines.bad.reasons)
     skipped = dict(lines.skipped)
@@ -84,7 +85,7 @@ class BadLines:
     kept = [(name, bad) for name, r in self.reasons.items() for bad in r['first']]
     shown = [f'  {b["file"]}:{b["line"]}: {b["text"]!r} ({name})' for name, b in kept]
     hint = '' if self._begun else self._hint([bad['text'] for _, bad in kept])
-    raise ValueError(
+    raise errors.UserError(
       f'{self.count:,} of {rest:,} lines are bad, more than --max_bad_lines='
       f'{self.limit} (most of them: {worst}){hint}:\n' + '\n'.join(shown)
     )

@@ -4,12 +4,14 @@ import decimal
 import fractions
 import math
 
+from metalog_jax import errors
+
 
 def parse(text: str | int) -> int | fractions.Fraction:
   """An int for a count, an exact Fraction in [0, 1] for a percentage.
 
   Raises:
-    ValueError: neither of them.
+    UserError: neither of them.
   """
   text = str(text).strip()
   try:
@@ -22,7 +24,7 @@ def parse(text: str | int) -> int | fractions.Fraction:
   except (ValueError, decimal.InvalidOperation, OverflowError):
     bad = True
   if bad:
-    raise ValueError(f"'{text}' is neither a count (24) nor a share (30%)")
+    raise errors.UserError(f"'{text}' is neither a count (24) nor a share (30%)")
   return amount
 
 

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import zstandard
 
+from metalog_jax import errors
+
 CHUNK = 8 << 20  # bytes
 MAX_LINE = 1 << 20  # bytes of a line that are kept
 BLOCK = 1 << 16  # bytes read at once
@@ -53,7 +55,7 @@ def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
   """Files, patterns and folders to files: a folder gives its logs, sorted.
 
   Raises:
-    ValueError: a path that does not exist, or a folder without a log.
+    UserError: a path that does not exist, or a folder without a log.
   """
   found = []
   for path in paths:
@@ -69,7 +71,7 @@ def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
     inside = [p for p in inside if not any(os.path.samefile(p, s) for s in skip)]
     if not inside:
       what = 'holds no *.log file' if here.is_dir() else 'does not exist'
-      raise ValueError(f'{path} {what}: check --logs')
+      raise errors.UserError(f'{path} {what}: check --logs')
     found += sorted(map(str, inside))
   return found
 
@@ -91,7 +93,7 @@ def read_blocks(
   """Yields the decompressed content; `seen` is given the bytes as they are stored.
 
   Raises:
-    ValueError: compressed data that are cut short or damaged.
+    UserError: compressed data that are cut short or damaged.
   """
   make = _DECOMPRESSORS.get(os.path.splitext(path)[1])
   if path == '-':
@@ -109,9 +111,11 @@ def read_blocks(
       try:
         engine = yield from _decompress(engine, block, make)
       except _DAMAGE as error:
-        raise ValueError(f'{path}: damaged compressed data: {error}') from None
+        raise errors.UserError(f'{path}: damaged compressed data: {error}') from None
     if engine and not engine.eof:
-      raise ValueError(f'{path}: compressed data end too early: the file was cut short')
+      raise errors.UserError(
+        f'{path}: compressed data end too early: the file was cut short'
+      )
 
 
 def _decompress(engine, block, make):
@@ -154,7 +158,7 @@ def read_chunks(
     progress: called with the number of stored bytes read since the last call.
 
   Raises:
-    ValueError: damaged data, a file that is not text, or no line in any file.
+    UserError: damaged data, a file that is not text, or no line in any file.
   """
   total = 0
   chunk_bytes = chunk_bytes or CHUNK
@@ -178,7 +182,7 @@ def read_chunks(
       total += count
     done(Input(path, sha.hexdigest(), size, lines))
   if not total:
-    raise ValueError(f'{", ".join(paths)}: no line to read, the input is empty')
+    raise errors.UserError(f'{", ".join(paths)}: no line to read, the input is empty')
 
 
 def _whole_lines(path, blocks, chunk_bytes) -> Iterator[bytes]:
@@ -206,5 +210,7 @@ def _whole_lines(path, blocks, chunk_bytes) -> Iterator[bytes]:
 
 def _check_start(path, block):
   if block[:2] in (b'\xff\xfe', b'\xfe\xff'):
-    raise ValueError(f'{path} is UTF-16: convert it first (iconv -f UTF-16 -t UTF-8)')
+    raise errors.UserError(
+      f'{path} is UTF-16: convert it first (iconv -f UTF-16 -t UTF-8)'
+    )
   return block.removeprefix(b'\xef\xbb\xbf')

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Iterator
 from typing import IO
 
+from metalog_jax import errors
+
 _LOCK = 'lock'  # in a folder while it is being written
 
 
@@ -19,7 +21,7 @@ def replacing(folder: pathlib.Path) -> Iterator[pathlib.Path]:
   Until then the old folder is as it was, and after an error it stays so.
 
   Raises:
-    ValueError: another process is writing it.
+    UserError: another process is writing it.
     OSError: the folder cannot be written.
   """
   folder = pathlib.Path(os.path.abspath(folder))
@@ -48,7 +50,7 @@ def _make_partial(folder: pathlib.Path) -> tuple[pathlib.Path, IO]:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
     lock.close()
-    raise ValueError(f'{folder} is being written by another process') from None
+    raise errors.UserError(f'{folder} is being written by another process') from None
   for path in partial.iterdir():  # left there by a process that was killed
     if path.is_dir():
       shutil.rmtree(path)

@@ -10,6 +10,8 @@ import re
 
 import polars as pl
 
+from metalog_jax import errors
+
 
 @dataclasses.dataclass(frozen=True)
 class Key:
@@ -47,7 +49,7 @@ class Format:
     if group in ('', 'none'):
       return ()
     names = [name for name, _ in self.entities] + ['none']
-    raise ValueError(f'--group={group}: {self.name} has {", ".join(names)}')
+    raise errors.UserError(f'--group={group}: {self.name} has {", ".join(names)}')
 
 
 _UUID = r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
@@ -139,14 +141,16 @@ def custom(pattern: str, time_format: str = '') -> Format:
   `timestamp`, and `date` before it) is the time; `label` is the line's label.
 
   Raises:
-    ValueError: the pattern is no regex or has no group `content`.
+    UserError: the pattern is no regex or has no group `content`.
   """
   try:
     groups = set(re.compile(pattern).groupindex)
   except re.error as error:
-    raise ValueError(f'--format={pattern}: not a regular expression: {error}') from None
+    raise errors.UserError(
+      f'--format={pattern}: not a regular expression: {error}'
+    ) from None
   if 'content' not in groups:
-    raise ValueError(
+    raise errors.UserError(
       f'--format={pattern}: name the group of the message, (?P<content>...)'
     )
   time = [name for name in ('date', 'time', 'timestamp') if name in groups]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from metalog_jax import types
+from metalog_jax import errors, types
 from metalog_jax.logs import bad_lines, files, store
 
 NOT_JSON = 'is not a JSON object'
@@ -90,19 +90,21 @@ class Events:
     try:
       text, source = files.read_text(path)
     except FileNotFoundError:
-      raise ValueError(f'{path} does not exist: check --templates') from None
+      raise errors.UserError(f'{path} does not exist: check --templates') from None
     self.inputs.append(source)
     rows = csv.DictReader(io.StringIO(text, newline=''))
     if not {'event_id', 'template'} <= set(rows.fieldnames or ()):
-      raise ValueError(f'{path} needs the columns event_id,template: check --templates')
+      raise errors.UserError(
+        f'{path} needs the columns event_id,template: check --templates'
+      )
     seen: dict[str, str] = {}
     for row in rows:
       name, template = row['event_id'], row['template']
       where = f'{path}:{rows.line_num}'
       if not name or template is None:
-        raise ValueError(f'{where}: a column is missing: check --templates')
+        raise errors.UserError(f'{where}: a column is missing: check --templates')
       if seen.setdefault(name, template) != template:
-        raise ValueError(f'{where}: {name} has two different templates')
+        raise errors.UserError(f'{where}: {name} has two different templates')
     yield from seen.items()
 
 
@@ -116,7 +118,9 @@ class Known:
     """Raises ValueError where `name` was another session before."""
     new = name not in self._seen
     if self._seen.setdefault(name, hash(content)) != hash(content):
-      raise ValueError(f'{where}: session_id {name} stands for two different sessions')
+      raise errors.UserError(
+        f'{where}: session_id {name} stands for two different sessions'
+      )
     return not new
 
 

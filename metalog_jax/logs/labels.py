@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from metalog_jax import errors
 from metalog_jax.logs import files
 
 NORMAL = ('normal', '0', 'false', 'no', 'success', 'ok', '-', '0.0', 'benign')
@@ -49,13 +50,13 @@ def read(path: str) -> Labels:
   """Reads a file of labels.
 
   Raises:
-    ValueError: no such file, no label in it, a line that is none, or an id with
+    UserError: no such file, no label in it, a line that is none, or an id with
       two different labels; with the file and line.
   """
   try:
     text, source = files.read_text(path)
   except FileNotFoundError:
-    raise ValueError(f'{path} does not exist: check --labels') from None
+    raise errors.UserError(f'{path} does not exist: check --labels') from None
   lines = pl.Series(text.split('\n'), dtype=pl.String).str.strip_chars()
   read_rows = _headings if lines.str.starts_with('### ').any() else _columns
   rows = read_rows(path, lines.to_frame('text').with_row_index('line', offset=1))
@@ -63,9 +64,11 @@ def read(path: str) -> Labels:
   if len(clash):
     line, name, _ = clash.row(0)
     before = rows.filter(pl.col('id') == name)['line'][0]
-    raise ValueError(f'{path}:{line}: {name} has another label than in line {before}')
+    raise errors.UserError(
+      f'{path}:{line}: {name} has another label than in line {before}'
+    )
   if not len(rows):
-    raise ValueError(f'{path} holds no label: check --labels')
+    raise errors.UserError(f'{path} holds no label: check --labels')
   table = rows.unique('id', keep='first', maintain_order=True).select('id', 'label')
   return Labels(table, len(rows) - len(table), source)
 
@@ -84,7 +87,7 @@ def _columns(path: str, lines: pl.DataFrame) -> pl.DataFrame:
   lines = lines.filter(~header)
   if lines['strange'].any():
     line, text, *_ = lines.filter('strange').row(0)
-    raise ValueError(
+    raise errors.UserError(
       f'{path}:{line}: {text[:80]!r} is not an id and a label (normal/0 or '
       'anomaly/1): check --labels'
     )
@@ -127,14 +130,14 @@ class Audit:
     """What a manifest says of the labels.
 
     Raises:
-      ValueError: not one label belongs to a session.
+      UserError: not one label belongs to a session.
     """
     if not self.labels:
       return {}
     unknown = self.labels.table['id'].filter(~pl.Series(self._used))
     if len(unknown) == len(self._used):
       path, first = self.labels.input.path, unknown[0]
-      raise ValueError(
+      raise errors.UserError(
         f'{path}: none of its {len(unknown):,} ids ({first}, ...) is a session of '
         'these logs: check --labels'
       )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from metalog_jax import errors
 from metalog_jax.logs import (
   bad_lines,
   events,
@@ -97,7 +98,7 @@ class _Job:
       self.spill.add(part.lines, self.collector.codes(part))
     bad.check()
     if not self.spill.num_events:
-      raise ValueError(
+      raise errors.UserError(
         f'{bad.num_lines:,} lines were read, but none names what it belongs to: check '
         '--system and --group'
       )

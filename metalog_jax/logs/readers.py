@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from metalog_jax import errors
 from metalog_jax.logs import bad_lines, files, formats, labels
 
 TOO_LONG = f'longer than {files.MAX_LINE:,} bytes'
@@ -48,7 +49,7 @@ def read(
   """Yields all lines of some files in order, in one process.
 
   Raises:
-    ValueError: unreadable input, or more bad lines than `bad` allows.
+    UserError: unreadable input, or more bad lines than `bad` allows.
   """
   for chunk in files.read_chunks(paths, len, chunk_bytes):
     lines = parse(chunk, format, group)
@@ -70,7 +71,7 @@ def parse(chunk: files.Chunk, format: formats.Format, group: str = '') -> Lines:
   if chunk.header:
     sieve.add(_structured(sieve.frame[_TEXT], chunk.header))
     if 'content' not in sieve.frame.columns:
-      raise ValueError(f'{chunk.path}: its header has no column Content')
+      raise errors.UserError(f'{chunk.path}: its header has no column Content')
     sieve.drop(~pl.col(_FITS), COLUMNS)
   else:
     sieve.add(_columns(sieve.frame[_TEXT], format))
@@ -214,7 +215,9 @@ def _owners(
       names.append(key.prefix + value)
   if keys and not names:
     wanted = ' or '.join(key.column for key in keys)
-    raise ValueError(f'{path}: no column {wanted} to group lines by: check --group')
+    raise errors.UserError(
+      f'{path}: no column {wanted} to group lines by: check --group'
+    )
   name = columns.select(name=pl.coalesce(*names, pl.lit(None, pl.String))).to_series()
   has = name.fill_null('') != ''
   return has.arg_true().to_numpy().astype(np.int64), name.filter(has)

@@ -14,6 +14,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from metalog_jax import errors
+
 BLOCK = 1 << 20  # events merged at a time
 _UNITS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400}
 
@@ -38,7 +40,9 @@ class Cut:
     """From '120' (lines), '90s', '10m', '6h', '1d' (time), or '0' (whole)."""
     match = re.fullmatch(r'(\d+)|(\d+(?:\.\d+)?)([smhd])', str(window).strip())
     if not match:
-      raise ValueError(f'--window={window}: give lines (120) or a time (90s, 10m, 6h)')
+      raise errors.UserError(
+        f'--window={window}: give lines (120) or a time (90s, 10m, 6h)'
+      )
     if match[1]:
       return cls(lines=int(match[1]), text=window, **others)
     return cls(seconds=float(match[2]) * _UNITS[match[3]], text=window, **others)

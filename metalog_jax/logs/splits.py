@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metalog_jax import types
+from metalog_jax import errors, types
 from metalog_jax.logs import budgets
 from metalog_jax.logs import sessions as sessions_lib
 
@@ -58,7 +58,7 @@ def split(
     seed: of everything that is drawn.
 
   Raises:
-    ValueError: a budget asks for more than there is; it says how many there are.
+    UserError: a budget asks for more than there is; it says how many there are.
   """
   labels = np.asarray(system.sessions.labels)
   pool, rest, num_normals = _pool(system, kind, normals, tail)
@@ -85,11 +85,13 @@ def split(
 def _pool(system, kind, normals, tail) -> tuple[np.ndarray, np.ndarray, int]:
   """What training sessions are drawn from, what follows it, how many normals."""
   if kind not in KINDS:
-    raise ValueError(f'--split={kind}: choose one of {", ".join(KINDS)}')
+    raise errors.UserError(f'--split={kind}: choose one of {", ".join(KINDS)}')
   is_normal = np.asarray(system.sessions.labels) == 0
   if normals == 'fit':
     if kind != 'chronological':
-      raise ValueError(f'--target_normals=fit needs --split=chronological, not {kind}')
+      raise errors.UserError(
+        f'--target_normals=fit needs --split=chronological, not {kind}'
+      )
     pool, rest = _cut_at_line(system, time_order(system.sessions))
     return pool, rest, int(is_normal[pool].sum())
   number = budget(normals, int(is_normal.sum()))
@@ -115,7 +117,7 @@ def _cut_at_budget(name, is_normal, order, num_normals):
   found = np.cumsum(is_normal[order])
   if num_normals and (not found.size or found[-1] < num_normals):
     have = int(found[-1]) if found.size else 0
-    raise ValueError(
+    raise errors.UserError(
       f'system {name} has {have} normal sessions, fewer than the {num_normals} asked '
       'for: lower --target_normals'
     )
@@ -127,7 +129,7 @@ def _cut_at_line(system, order):
   """Sessions that end at the templates' last line at most; those that start later."""
   fit = system.manifest.get('fit', {'share': 'all'})
   if fit['share'] == 'all':
-    raise ValueError(f'system {system.name} was prepared without --fit=SHARE')
+    raise errors.UserError(f'system {system.name} was prepared without --fit=SHARE')
   first, last = system.sessions.first_lines[order], system.sessions.last_lines[order]
   return order[last <= fit['last_line']], order[first > fit['last_line']]
 
@@ -140,7 +142,7 @@ def _draw(rng, pool, labels, label, number, name, kind):
     )
     where = 'the training pool of ' if kind != 'random' else ''
     more = ', or raise --target_normals' if label and kind == 'chronological' else ''
-    raise ValueError(
+    raise errors.UserError(
       f'{where}system {name} has {candidates.size} {noun} sessions, fewer than the '
       f'{number} asked for: lower {flag}{more}'
     )

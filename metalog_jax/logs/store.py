@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from metalog_jax import types
+from metalog_jax import errors, types
 from metalog_jax.logs import folders
 from metalog_jax.logs import sessions as sessions_lib
 
@@ -48,14 +48,14 @@ def load(folder: str | os.PathLike) -> types.System:
   """Reads a whole system.
 
   Raises:
-    ValueError: the folder is no System folder, or one of its files is damaged.
+    UserError: the folder is no System folder, or one of its files is damaged.
   """
   manifest = read_manifest(folder)
   table = _read(folder, TEMPLATES, pq.read_table)
   templates = tuple(table['template'].to_pylist())
   sessions = from_arrow(_read(folder, SESSIONS, pq.read_table))
   if len(sessions.events) and sessions.events.max() >= len(templates):
-    raise ValueError(
+    raise errors.UserError(
       f'{folder}: {SESSIONS} names event {sessions.events.max()} but {TEMPLATES} has '
       f'{len(templates)} rows; prepare the folder again'
     )
@@ -72,7 +72,7 @@ def stream(folder: str | os.PathLike, rows: int, lines: bool = False) -> Iterato
   read_manifest(folder)
   with _read(folder, SESSIONS, pq.ParquetFile) as file:
     if lines and 'lines' not in file.schema_arrow.names:
-      raise ValueError(f'{folder}: {SESSIONS} has no line numbers of its events')
+      raise errors.UserError(f'{folder}: {SESSIONS} has no line numbers of its events')
     for batch in file.iter_batches(batch_size=rows):
       table = pa.table(batch)
       part = from_arrow(table)
@@ -86,12 +86,14 @@ def read_manifest(folder: str | os.PathLike) -> dict:
     manifest = json.loads(path.read_text('utf-8'))
     manifest['system'], manifest['template_hash']
   except FileNotFoundError:
-    raise ValueError(
+    raise errors.UserError(
       f'{folder} is not a System folder: it has no {MANIFEST}; make one with '
       'experiments.prepare'
     ) from None
   except (ValueError, KeyError, TypeError) as error:
-    raise ValueError(f'{path} is damaged: {error}; prepare the folder again') from None
+    raise errors.UserError(
+      f'{path} is damaged: {error}; prepare the folder again'
+    ) from None
   return manifest
 
 
@@ -100,10 +102,14 @@ def _read(folder, name, function):
   try:
     return function(path)
   except FileNotFoundError:
-    raise ValueError(f'{folder} is not a System folder: it has no {name}') from None
+    raise errors.UserError(
+      f'{folder} is not a System folder: it has no {name}'
+    ) from None
   except pa.ArrowInvalid as error:
     reason = str(error).splitlines()[0]
-    raise ValueError(f'{path} is damaged: {reason}; prepare the folder again') from None
+    raise errors.UserError(
+      f'{path} is damaged: {reason}; prepare the folder again'
+    ) from None
 
 
 def _ragged(column: pa.ChunkedArray, dtype=np.int32) -> tuple[np.ndarray, np.ndarray]:
@@ -196,7 +202,7 @@ class Writer:
   def finish(self, name: str, templates, counts, manifest: dict) -> dict:
     """Writes the templates and, last, the manifest, which is returned."""
     if not self.totals['sessions']:
-      raise ValueError(f'system {name} has no session to write')
+      raise errors.UserError(f'system {name} has no session to write')
     if self._pending:
       self._flush()
     self._file.close()
@@ -231,12 +237,14 @@ def writer(folder: str | os.PathLike) -> Iterator[Writer]:
   """A Writer whose folder takes its place when the block ends without an error.
 
   Raises:
-    ValueError: `folder` exists and is something else than a System folder, or
+    UserError: `folder` exists and is something else than a System folder, or
       another process is writing it.
   """
   folder = pathlib.Path(folder)
   if folder.exists() and not (folder / MANIFEST).exists() and not is_empty(folder):
-    raise ValueError(f'{folder} exists and is not a System folder; give another --out')
+    raise errors.UserError(
+      f'{folder} exists and is not a System folder; give another --out'
+    )
   with folders.replacing(folder) as partial:
     out = Writer(partial)
     try:
@@ -256,4 +264,4 @@ def locate(manifest: dict[str, Any], number: int) -> tuple[str, int]:
     if number <= item['lines']:
       return item['path'], number
     number -= item['lines']
-  raise ValueError(f'no input has a line {number} lines after its end')
+  raise errors.UserError(f'no input has a line {number} lines after its end')

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import metalog_jax
+from metalog_jax import errors
 from metalog_jax.logs import (
   budgets,
   files,
@@ -62,22 +63,22 @@ class Options:
       *((name, own) for name in ('format', 'time_format')),
     ):
       if getattr(self, name) and not fits:
-        raise ValueError(f'--{name} means nothing to --system={self.system}')
+        raise errors.UserError(f'--{name} means nothing to --system={self.system}')
     if self.max_events < 0:
-      raise ValueError(f'--max_events={self.max_events}: give 0 (all) or more')
+      raise errors.UserError(f'--max_events={self.max_events}: give 0 (all) or more')
     budgets.parse(self.max_bad_lines)
     if self.fit != 'all' and not budgets.parse(self.fit):
-      raise ValueError(f'--fit={self.fit} leaves no line to fit templates on')
+      raise errors.UserError(f'--fit={self.fit} leaves no line to fit templates on')
 
 
 def _need(options: Options, needed: bool, name: str, what: str) -> None:
   if needed and not getattr(options, name):
-    raise ValueError(f'--system={options.system} needs --{name}={what}')
+    raise errors.UserError(f'--system={options.system} needs --{name}={what}')
 
 
 def _choose(flag: str, value: str, choices: Iterable[str]) -> None:
   if value not in choices:
-    raise ValueError(f'--{flag}={value}: choose one of {", ".join(choices)}')
+    raise errors.UserError(f'--{flag}={value}: choose one of {", ".join(choices)}')
 
 
 def prepare(
@@ -99,7 +100,7 @@ def prepare(
     grow: mine new templates, after `frozen`, from lines that those do not know.
 
   Raises:
-    ValueError: bad options or inputs; the message says what to change.
+    UserError: bad options or inputs; the message says what to change.
     OSError: what the disk says.
   """
   start = time.monotonic()
@@ -139,7 +140,7 @@ def make_plan(options: Options, frozen: templates.Templates | None) -> raw.Plan:
     keep_lines=options.keep_lines,
   )
   if not format.keys(options.group) and not cut.windows:
-    raise ValueError(
+    raise errors.UserError(
       f'--system={options.system} --group={options.group or "none"} has no sessions '
       'by name: give --window in lines (120) or time (10m)'
     )

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from drain3 import drain as drain_lib
 
-from metalog_jax import types
+from metalog_jax import errors, types
 from metalog_jax.logs import masksets
 
 HOW = ('exact', 'match', 'nearest', 'unknown')
@@ -142,7 +142,7 @@ class Templates:
     """Reads what `save` wrote.
 
     Raises:
-      ValueError: not such a file, or changed since it was written.
+      UserError: not such a file, or changed since it was written.
     """
     try:
       content = json.loads(pathlib.Path(path).read_text())
@@ -153,9 +153,11 @@ class Templates:
       templates = cls(maskset, tuple(content['templates']), content['exceptions'])
       written = content['hash']
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-      raise ValueError(f'{path}: not a template file ({error!r})') from error
+      raise errors.UserError(f'{path}: not a template file ({error!r})') from error
     if templates.hash != written:
-      raise ValueError(f'{path}: templates differ from their hash; mine them again')
+      raise errors.UserError(
+        f'{path}: templates differ from their hash; mine them again'
+      )
     return templates
 
 

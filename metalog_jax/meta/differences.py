@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import flatten_util
 
+from metalog_jax import errors
+
 STEP = 1e-4  # truncation O(STEP⁴) and rounding O(1e-16 / STEP) are both below 1e-11
 
 
@@ -22,10 +24,10 @@ def gradient(f: Callable[[Any], jax.Array], params: Any) -> Any:
     params: any pytree of real numbers; computed on as float64.
 
   Raises:
-    ValueError: jax is not set to compute in float64.
+    UserError: jax is not set to compute in float64.
   """
   if jax.dtypes.canonicalize_dtype(float) != jnp.float64:
-    raise ValueError("gradient='finite' needs float64: set jax_enable_x64")
+    raise errors.UserError("gradient='finite' needs float64: set jax_enable_x64")
   double = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), params)
   flat, unravel = flatten_util.ravel_pytree(double)
   offsets = STEP * jnp.array([-2.0, -1.0, 1.0, 2.0])

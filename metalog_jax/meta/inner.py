@@ -8,6 +8,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from metalog_jax import errors
 from metalog_jax.meta import approximate, gradients, rules
 
 Loss = Callable[[Any, Any], jax.Array]
@@ -81,7 +82,7 @@ def adapt(loss_fn: Loss, params: Any, support: Any, config: MetaConfig) -> Any:
     θ_K, shaped like what the loss sees of `params`, and differentiable in them.
 
   Raises:
-    ValueError: the support's leading axis is not `inner_steps` long, or a setting
+    UserError: the support's leading axis is not `inner_steps` long, or a setting
       does not fit the way or the rule.
   """
   start, rates = rule_of(config).split(params)
@@ -108,10 +109,12 @@ def path(loss_fn: Loss, params: Any, support: Any, config: MetaConfig) -> Any:
   Takes what `adapt` takes, at least one inner step, and raises what it raises.
 
   Raises:
-    ValueError: the way is 'implicit' or 'reptile', which know the last of them alone.
+    UserError: the way is 'implicit' or 'reptile', which know the last of them alone.
   """
   if config.way in ('implicit', 'reptile'):
-    raise ValueError(f'gradient={config.way!r} has no losses after each inner step')
+    raise errors.UserError(
+      f'gradient={config.way!r} has no losses after each inner step'
+    )
   start, rates = rule_of(config).split(params)
   config = _checked(loss_fn, start, rates, support, config)
   return _descend(loss_fn, start, rates, support, config, every=True)[1]
@@ -230,17 +233,19 @@ def _check_way(config: MetaConfig, params: Any, rates: Any) -> None:
   if config.rule and _exact_steps(config):
     rules.check(config.rule, jax.tree.map(jnp.asarray, params))
   if config.way in ('implicit', 'reptile') and rates is not None:
-    raise ValueError(f'gradient={config.way!r} gives learned inner rates no gradient')
+    raise errors.UserError(
+      f'gradient={config.way!r} gives learned inner rates no gradient'
+    )
   if config.way == 'implicit' and config.proximal <= 0:
-    raise ValueError("gradient='implicit' needs proximal > 0")
+    raise errors.UserError("gradient='implicit' needs proximal > 0")
   if config.way == 'truncated' and config.truncate < 0:
-    raise ValueError(f'truncate={config.truncate} is negative')
+    raise errors.UserError(f'truncate={config.truncate} is negative')
 
 
 def _check_steps(support: Any, steps: int) -> None:
   for leaf in jax.tree.leaves(support):
     if jnp.ndim(leaf) < 1 or leaf.shape[0] != steps:
-      raise ValueError(
+      raise errors.UserError(
         f'with support_per_step every leaf of the support needs a leading axis of '
         f'inner_steps={steps}, but one has the shape {jnp.shape(leaf)}'
       )

@@ -16,6 +16,8 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
+from metalog_jax import errors
+
 RUNS, TASKS, ROWS = 'runs', 'tasks', 'rows'
 _SPEC = P(TASKS, ROWS)  # of what a step reads: leaves [T, D, ...]
 _SPEC_OF_RUNS = P(RUNS, TASKS, ROWS)  # leaves [S, T, D, ...]
@@ -30,11 +32,11 @@ def make(
     devices: by default all, those of other processes too.
 
   Raises:
-    ValueError: the devices cannot be shared out so.
+    UserError: the devices cannot be shared out so.
   """
   devices = jax.devices() if devices is None else devices
   if len(devices) % (runs * tasks):
-    raise ValueError(
+    raise errors.UserError(
       f'{len(devices)} devices cannot be {tasks} along the tasks of {runs} runs'
     )
   grid = np.array(devices).reshape(runs, tasks, -1)

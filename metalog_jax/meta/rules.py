@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metalog_jax import errors
+
 EPS_ROOT = 1e-8  # what Adam adds under the root, so that it has a derivative at zero
 
 
@@ -63,14 +65,16 @@ def named(name: str, rate: float) -> Rule:
   Where the optimizer has an `eps_root`, it is 1e-8: see `from_optax`.
 
   Raises:
-    ValueError: optax has no such optimizer.
+    UserError: optax has no such optimizer.
   """
   import optax
 
   factory = getattr(optax, name, None)
   settings = inspect.signature(factory).parameters if callable(factory) else {}
   if 'learning_rate' not in settings:
-    raise ValueError(f'{name!r} is no optimizer of optax: take sgd, adam, rmsprop, ...')
+    raise errors.UserError(
+      f'{name!r} is no optimizer of optax: take sgd, adam, rmsprop, ...'
+    )
   safe = {'eps_root': EPS_ROOT} if 'eps_root' in settings else {}
   return from_optax(factory(learning_rate=rate, **safe))
 
@@ -90,7 +94,7 @@ def only(rule: Rule, parts: Collection[str]) -> Rule:
   def update(grads, state, params, rates):
     moved, state = rule.update(grads, state, params, rates)
     if missing := set(parts) - set(params):
-      raise ValueError(f'the parameters have no {sorted(missing)} to adapt')
+      raise errors.UserError(f'the parameters have no {sorted(missing)} to adapt')
     kept = {k: moved[k] if k in parts else params[k] for k in params}
     return kept, state
 
@@ -147,7 +151,7 @@ def check(rule: Rule, params: Any) -> None:
     params: only the tree, the ranks and the types of its leaves matter.
 
   Raises:
-    ValueError: it is not; every meta-gradient would be NaN.
+    UserError: it is not; every meta-gradient would be NaN.
   """
   with jax.ensure_compile_time_eval():
     zeros = jax.tree.map(lambda p: np.zeros((1,) * p.ndim, p.dtype), params)
@@ -159,7 +163,7 @@ def check(rule: Rule, params: Any) -> None:
       if not np.isfinite(slope).all()
     ]
   if bad:
-    raise ValueError(
+    raise errors.UserError(
       f'the inner rule has no finite derivative at a gradient of zero '
       f'(in {bad[0] or "the parameters"}), so the meta-gradient would be NaN: give '
       "optax's adam, rmsprop and the like eps_root=1e-8, or take order='first'"

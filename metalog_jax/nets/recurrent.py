@@ -14,7 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from metalog_jax import types
+from metalog_jax import errors, types
 from metalog_jax.nets import grid, init, products
 
 Array = types.Array
@@ -45,11 +45,11 @@ def run(
     States of empty cells are finite and mean nothing.
 
   Raises:
-    ValueError: a layer that runs from the end is given shared beginnings.
+    UserError: a layer that runs from the end is given shared beginnings.
   """
   shared = batch.parents is not None
   if shared and bidirectional:
-    raise ValueError('sessions that share cells can be read forward only')
+    raise errors.UserError('sessions that share cells can be read forward only')
   orders = ('tree' if shared else 'forward', 'backward')
   states = None
   for layer in range(layers):

@@ -11,8 +11,9 @@ import sys
 import jax
 import numpy as np
 
-from metalog_jax.detectors import base, registry
+from metalog_jax.detectors import registry
 from metalog_jax.evaluation import scoring
+from metalog_jax.training import base
 from tests.detectors import systems
 
 STEPS = 3

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax import checkpoints, types
-from metalog_jax.detectors import base, batches, registry
+from metalog_jax import types
+from metalog_jax.batches import sequences
+from metalog_jax.detectors import registry
 from metalog_jax.evaluation import metrics, scoring
+from metalog_jax.training import base, checkpoints
 from tests import builders, grids
 from tests.detectors import systems
 
@@ -146,7 +148,7 @@ def same_labels(a: types.Transfer, b: types.Transfer) -> bool:
 def some_batch(num: int = 24, dtype: Any = np.float32) -> types.Batch:
   """Sessions of different length that no detector was fitted on."""
   data = systems.system(5, num, 2)
-  seqs = batches.sequences(data.sessions, 0, 99)
+  seqs = sequences.sequences(data.sessions, 0, 99)
   rows = np.split(seqs.events, seqs.offsets[1:-1])
   ones = np.ones(len(rows), dtype)
   return grids.lay(rows, data.vectors.astype(dtype), ones, ones)

@@ -6,9 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from metalog_jax import run, types
-from metalog_jax.detectors import episodes, logmeta
+from metalog_jax import types
+from metalog_jax.batches import episodes
+from metalog_jax.detectors import logmeta
 from metalog_jax.evaluation import metrics, scoring
+from metalog_jax.training import loop
 from tests.detectors import test_metalog
 
 SMALL = dataclasses.replace(
@@ -43,7 +45,7 @@ def fixture_transfer() -> types.Transfer:
 def fixture_fitted(transfer, tmp_path_factory):
   detector = logmeta.make(SMALL)
   folder = tmp_path_factory.mktemp('run')
-  return detector, run.fit(detector, transfer, None, 0, folder, run.Options())
+  return detector, loop.fit(detector, transfer, None, 0, folder, loop.Options())
 
 
 def auroc(detector, state) -> float:

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax.detectors import base, logtad
+from metalog_jax.detectors import logtad
 from metalog_jax.nets import logtad as nets
+from metalog_jax.training import base
 from tests.detectors import systems
 
 CONFIG = systems.small(logtad.Config(), epochs=3, centre_epochs=2)

@@ -7,10 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from metalog_jax import run, types
-from metalog_jax.detectors import base, metalog, parts
+from metalog_jax import types
+from metalog_jax.detectors import metalog
 from metalog_jax.evaluation import metrics, scoring
 from metalog_jax.meta import gradients
+from metalog_jax.training import base, loop, metalog_batches
 from tests import builders
 
 SMALL = dataclasses.replace(
@@ -65,7 +66,7 @@ def fixture_transfer() -> types.Transfer:
 def fixture_fitted(transfer, tmp_path_factory):
   detector = metalog.make(SMALL)
   folder = tmp_path_factory.mktemp('run')
-  return detector, run.fit(detector, transfer, None, 0, folder, run.Options())
+  return detector, loop.fit(detector, transfer, None, 0, folder, loop.Options())
 
 
 def test_the_mean_of_the_states_has_no_attention_to_learn(transfer):
@@ -83,7 +84,7 @@ def test_it_learns_from_the_source(fitted):
 @pytest.mark.slow
 def test_it_learns_in_bfloat16(transfer, tmp_path):
   detector = metalog.make(dataclasses.replace(SMALL, dtype='bfloat16'))
-  result = run.fit(detector, transfer, None, 0, tmp_path, run.Options())
+  result = loop.fit(detector, transfer, None, 0, tmp_path, loop.Options())
   assert {x.dtype for x in jax.tree.leaves(result.state.params)} == {
     np.dtype('float32')
   }
@@ -116,11 +117,11 @@ def test_weights_share_out_every_session(fitted):
 
 
 def test_a_draw_is_a_function_of_seed_and_step(transfer):
-  first, again = (parts.stream(SMALL, transfer, 3) for _ in range(2))
+  first, again = (metalog_batches.stream(SMALL, transfer, 3) for _ in range(2))
   again.draw(0)
   same = jax.tree.map(np.array_equal, first.draw(5), again.draw(5))
   assert all(jax.tree.leaves(same))
-  other = parts.stream(SMALL, transfer, 4).draw(5)
+  other = metalog_batches.stream(SMALL, transfer, 4).draw(5)
   assert not np.array_equal(first.draw(5).support.events, other.support.events)
 
 
@@ -132,7 +133,9 @@ def test_erased_labels_change_nothing(transfer):
   assert np.all(seen[hidden] == -1)
   kept = target.sessions.take(np.flatnonzero(target.sessions.labels >= 0))
   without = transfer._replace(target=target._replace(sessions=kept))
-  a, b = (parts.stream(SMALL, t, 0).draw(2).query for t in (transfer, without))
+  a, b = (
+    metalog_batches.stream(SMALL, t, 0).draw(2).query for t in (transfer, without)
+  )
   np.testing.assert_array_equal(
     np.sum(a.weights * a.labels), np.sum(b.weights * b.labels)
   )
@@ -140,9 +143,9 @@ def test_erased_labels_change_nothing(transfer):
 
 def test_zero_shot_learns_from_several_sources(transfer):
   sources = (*transfer.sources, make_system(5, np.arange(5)))
-  task = parts.stream(SMALL, types.Transfer(sources, None), 0).draw(0)
+  task = metalog_batches.stream(SMALL, types.Transfer(sources, None), 0).draw(0)
   assert task.support.labels.shape[:3] == (1, 1, SMALL.inner_steps)
-  one = parts.stream(SMALL, types.Transfer(sources[:1], None), 0).draw(0)
+  one = metalog_batches.stream(SMALL, types.Transfer(sources[:1], None), 0).draw(0)
   assert one.query.weights.sum() == SMALL.batch
 
 
@@ -154,6 +157,9 @@ def test_presets_are_hashable_and_frozen():
 
 def test_a_source_is_needed(transfer):
   with pytest.raises(ValueError, match='--source'):
-    parts.stream(SMALL, transfer._replace(sources=()), 0)
+    metalog_batches.stream(SMALL, transfer._replace(sources=()), 0)
   alone = dataclasses.replace(SMALL, inner_steps=0, source_weight=0.0)
-  assert parts.stream(alone, transfer._replace(sources=()), 0).draw(0).support == ()
+  assert (
+    metalog_batches.stream(alone, transfer._replace(sources=()), 0).draw(0).support
+    == ()
+  )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 
 from metalog_jax import types
-from metalog_jax.detectors import batches, reading
+from metalog_jax.batches import reading, sequences
 from metalog_jax.embeddings import encoder, texts, tokens, windows
 from tests import builders, grids
 from tests.embeddings import encoder_cases as cases
@@ -84,9 +84,9 @@ def test_a_batch_has_a_row_for_each_sub_word(read):
   data = types.Dataset('', builders.sessions(rows), read)
   seqs = reading.sequences(data, 0, 20)
   assert len(seqs.lengths) == 4 and seqs.inverse.tolist() == [0, 1, 2, 0, 3]
-  draw = batches.drawn(seqs.inverse, np.zeros(5))
-  room = batches.fit_room([(seqs, draw)], 8, LONGEST)
-  batch = batches.assemble(read, seqs, draw, room)
+  draw = sequences.drawn(seqs.inverse, np.zeros(5))
+  room = sequences.fit_room([(seqs, draw)], 8, LONGEST)
+  batch = sequences.assemble(read, seqs, draw, room)
   assert batch.vectors.shape == (room.steps * room.rows, 24)
   for row, at in zip(draw.rows, grids.sequences(batch)):
     ids = seqs.events[seqs.offsets[row] : seqs.offsets[row + 1]]

@@ -9,18 +9,18 @@ import sys
 import numpy as np
 import pytest
 
-from metalog_jax import detect, job, model, transfer
 from metalog_jax.detectors import logmeta
 from metalog_jax.embeddings import gcse
-from tests import test_job
+from metalog_jax.runs import detect, model, problem, run
+from tests.runs import test_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 BUDGET = {'target_normals': '20', 'target_anomalies': '3', 'split': 'random'}
 
-fixture_root = test_job.fixture_root
+fixture_root = test_run.fixture_root
 
 
-def make_job(root: pathlib.Path, target: str) -> job.Job:
+def make_job(root: pathlib.Path, target: str) -> run.Job:
   method = dataclasses.replace(
     logmeta.Config(),
     embedding=gcse.Embedding(vectors=str(root / 'vectors.txt')),
@@ -31,27 +31,27 @@ def make_job(root: pathlib.Path, target: str) -> job.Job:
     inner_steps=1,
     steps=10,
   )
-  data = transfer.Options(
+  data = problem.Options(
     source=(str(root / 'system_a'),),
     target=str(root / target) if target else '',
     test=('rest',) if target else (),
     unlabelled='10' if target else '0',
     **BUDGET,
   )
-  return job.Job('logmeta', 'default', method, data)
+  return run.Job('logmeta', 'default', method, data)
 
 
 @pytest.fixture(name='trained', scope='module')
 def fixture_trained(root) -> pathlib.Path:
   """Without a target."""
-  job.start(make_job(root, ''), root / 'sources', say=lambda _: None)
+  run.start(make_job(root, ''), root / 'sources', say=lambda _: None)
   return root / 'sources'
 
 
 @pytest.fixture(name='whole', scope='module')
 def fixture_whole(root) -> pathlib.Path:
   """With the target, to which training ends by adapting."""
-  job.start(make_job(root, 'system_b'), root / 'whole', say=lambda _: None)
+  run.start(make_job(root, 'system_b'), root / 'whole', say=lambda _: None)
   return root / 'whole'
 
 
@@ -86,7 +86,7 @@ def test_adapting_later_is_adapting_at_once(trained, whole, root, tmp_path):
     base = make_job(root, 'system_b')
     data = dataclasses.replace(base.data, source=())
     chosen = dataclasses.replace(base, data=data, model=str(trained))
-    result = job.start(chosen, tmp_path / 'later', say=lambda _: None)
+    result = run.start(chosen, tmp_path / 'later', say=lambda _: None)
   finally:
     (root / 'gone').rename(away)
   assert result['adaptation']['steps'] == 10
@@ -100,7 +100,7 @@ def test_adapting_later_is_adapting_at_once(trained, whole, root, tmp_path):
 def test_a_folder_that_is_no_run(root, tmp_path):
   chosen = dataclasses.replace(make_job(root, 'system_b'), model=str(tmp_path / 'no'))
   with pytest.raises(ValueError, match='no finished run'):
-    job.start(chosen, tmp_path / 'out', say=lambda _: None)
+    run.start(chosen, tmp_path / 'out', say=lambda _: None)
 
 
 @pytest.mark.slow
@@ -115,9 +115,9 @@ def test_the_program(trained, root, tmp_path):
 
 @pytest.mark.slow
 def test_metalog_can_be_adapted_too(root, tmp_path):
-  job.start(test_job.make_job(root), tmp_path / 'run', say=lambda _: None)
-  trained = test_job.make_job(root)
-  data = transfer.Options(target=str(root / 'system_a'), **BUDGET)
+  run.start(test_run.make_job(root), tmp_path / 'run', say=lambda _: None)
+  trained = test_run.make_job(root)
+  data = problem.Options(target=str(root / 'system_a'), **BUDGET)
   chosen = dataclasses.replace(trained, data=data, model=str(tmp_path / 'run'))
-  result = job.start(chosen, tmp_path / 'adapted', say=lambda _: None)
+  result = run.start(chosen, tmp_path / 'adapted', say=lambda _: None)
   assert result['adaptation']['steps'] == 10

@@ -6,7 +6,7 @@ import pytest
 
 from experiments import bench
 from experiments.benches import machine, parsing
-from metalog_jax.logs import simulate
+from metalog_jax.simulation import simulate
 
 
 @pytest.fixture(scope='module')

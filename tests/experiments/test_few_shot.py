@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from experiments.studies import few_shot, few_shot_report
-from metalog_jax import job
-from tests import test_job
+from metalog_jax.runs import run
 from tests.experiments import test_adapt
+from tests.runs import test_run
 
-fixture_root = test_job.fixture_root
+fixture_root = test_run.fixture_root
 
 
 def make_plan(root, **changes) -> few_shot.Plan:
@@ -89,7 +89,7 @@ def test_pseudo_labels_are_of_their_arm_alone(done, adapted):
 def test_what_is_done_is_taken_up(done, root, monkeypatch):
   out, records = done
   monkeypatch.setattr(few_shot, '_cell', None)
-  monkeypatch.setattr(job, '_prepare', None)
+  monkeypatch.setattr(run, '_prepare', None)
   assert few_shot.run(make_plan(root), out, say=lambda _: None) == records
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.studies import tables
 from metalog_jax.meta import gradients
-from tests import test_job
+from tests.runs import test_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = (
@@ -19,7 +19,7 @@ SMALL = (
 ).split()
 PARTS = ['all', 'query term', 'attention', 'gru', 'head']
 
-fixture_root = test_job.fixture_root
+fixture_root = test_run.fixture_root
 
 
 def study(root: pathlib.Path, out: pathlib.Path, *flags: str):
@@ -91,7 +91,7 @@ def test_first_order_is_exact_where_the_inner_rate_vanishes(done):
 
 @pytest.mark.slow
 def test_a_model_and_trainings_to_the_end(root, tmp_path):
-  test_job.job.start(test_job.make_job(root), tmp_path / 'run', say=lambda _: None)
+  test_run.job.start(test_run.make_job(root), tmp_path / 'run', say=lambda _: None)
   flags = [f'--model={tmp_path}/run', '--metalog.steps=4', '--seeds=2', '--nocosts']
   flags += ['--ways=first', '--orders=first,second']
   done = study(root, tmp_path / 'out', *flags)

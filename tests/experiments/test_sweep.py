@@ -12,12 +12,12 @@ import time
 import pytest
 
 from experiments.sweeps import schedule, tables, trials
-from metalog_jax.evaluation import report, sweeps
-from tests import test_job
+from metalog_jax.report import report, sweeps
+from tests.runs import test_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 KILLS = int(os.environ.get('METALOG_KILLS', '2'))  # the full proof: 10
-fixture_root = test_job.fixture_root
+fixture_root = test_run.fixture_root
 
 TABLE = """
 title = 'A table'

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 import pytest
 
-from metalog_jax import checkpoints, model, run
-from tests import test_job
+from metalog_jax.runs import model
+from metalog_jax.training import checkpoints, loop
+from tests.runs import test_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 KILLS = int(os.environ.get('METALOG_KILLS', '2'))  # the full proof: 20
@@ -26,7 +27,7 @@ SMALL = (
   '--report=false'
 ).split()
 
-fixture_root = test_job.fixture_root
+fixture_root = test_run.fixture_root
 
 
 def command(root: pathlib.Path, workdir: pathlib.Path) -> list[str]:
@@ -38,7 +39,7 @@ def command(root: pathlib.Path, workdir: pathlib.Path) -> list[str]:
 def last_state(workdir: pathlib.Path):
   loaded = model.load(workdir)
   saved = checkpoints.Checkpoints(workdir / 'checkpoints')
-  progress = saved.restore(run.start(loaded.state))
+  progress = saved.restore(loop.start(loaded.state))
   saved.close()
   return progress
 

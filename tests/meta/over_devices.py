@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from metalog_jax import meta, types
-from metalog_jax.detectors import batches, packing
+from metalog_jax.batches import packing, sequences
 from metalog_jax.meta import mesh as meshes
 from metalog_jax.nets import losses, metalog
 from tests import grids
@@ -29,16 +29,16 @@ def share_out(seed: int, devices: int) -> types.Batch:
   ]
   offsets = np.cumsum([0, *map(len, events)])
   rank = np.argsort(np.argsort([str(x.tolist()) for x in events]))
-  seqs = batches.Sequences(
+  seqs = sequences.Sequences(
     np.concatenate(events), offsets, np.arange(SESSIONS), rank, None
   )
-  draw = batches.Draw(
+  draw = sequences.Draw(
     np.arange(SESSIONS), rng.random(SESSIONS), rng.integers(1, 4, SESSIONS)
   )
   room = packing.Room(8, SESSIONS, SESSIONS)
   vectors = np.random.default_rng(99).normal(size=(5, 3))
-  parts = batches.deal(seqs, draw, devices)
-  made = [batches.assemble(vectors, seqs, part, room) for part in parts]
+  parts = sequences.deal(seqs, draw, devices)
+  made = [sequences.assemble(vectors, seqs, part, room) for part in parts]
   as_double = lambda x: x.astype(np.float64) if x.dtype == np.float32 else x
   return jax.tree.map(lambda *x: np.stack([as_double(i) for i in x]), *made)
 

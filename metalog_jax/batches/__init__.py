@@ -1,0 +1,1 @@
+"""Sessions to packed grids: what a step reads."""

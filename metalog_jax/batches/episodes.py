@@ -1,0 +1,191 @@
+"""Few-shot tasks: some labelled sessions to adapt on, others to judge the result.
+
+A task is a system and a contiguous segment of its time. Which one, and which sessions
+of it, depend on (seed, step, number of the task) alone, so a resumed run goes on with
+what the uninterrupted run would have drawn.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metalog_jax import errors, types
+from metalog_jax.batches import packing, reading, sampling, sequences
+from metalog_jax.embeddings import states
+from metalog_jax.logs import splits
+
+PROFILE = 16  # steps that the static layout of batches is fitted to
+
+
+class Timeline(NamedTuple):
+  """The labelled sessions of a system, each class in order of its place in time."""
+
+  name: str
+  vectors: np.ndarray  # [V, D], or a `tables.Read`
+  seqs: sequences.Sequences  # of the whole system
+  members: tuple[np.ndarray, np.ndarray]  # sessions: normals, anomalies
+  places: tuple[np.ndarray, np.ndarray]  # of each, in [0, 1), ascending
+
+
+def timeline(data: types.Dataset, seqs: sequences.Sequences) -> Timeline:
+  """Where the labelled sessions of a system stand in time.
+
+  Where not all times are known, the file's order says nothing across classes (session
+  files often have all normals first): then each class runs over [0, 1) by itself.
+  """
+  sessions = data.sessions
+  order = splits.time_order(sessions)
+  rank = np.empty(len(order))
+  rank[order] = np.arange(len(order)) / max(len(order), 1)
+  members, places = [], []
+  for label in (0, 1):
+    own = order[sessions.labels[order] == label]
+    members.append(own)
+    known = not np.isnan(np.asarray(sessions.times, np.float64)).any()
+    places.append(rank[own] if known else np.arange(len(own)) / max(len(own), 1))
+  return Timeline(data.name, data.vectors, seqs, tuple(members), tuple(places))
+
+
+class Sampler(NamedTuple):
+  """How tasks are drawn."""
+
+  shots: int  # K, support sessions of each class
+  queries: int  # Q, query sessions of each class
+  spread: int  # a segment holds so many times K + Q sessions of each class
+  natural: bool  # query sessions come as they are in the segment, not Q of each class
+  tasks: int  # T, drawn side by side
+  seed: int
+  devices: int = 1  # that the sessions of a batch are dealt to
+
+  def draw(
+    self, lines: list[Timeline], step: int, task: int
+  ) -> tuple[Timeline, sequences.Draw, sequences.Draw]:
+    """(the system, its support, its query) of one task; systems take turns."""
+    line = lines[(step * self.tasks + task) % len(lines)]
+    rng = np.random.default_rng([self.seed, 6, step, task])
+    inside = [rng.permutation(x) for x in self._segment(line, rng)]
+    support = [x[: self.shots] for x in inside]
+    rest = [x[self.shots :] for x in inside]
+    if self.natural:
+      both = rng.permutation(np.concatenate(rest))[: 2 * self.queries]
+      query = [np.intersect1d(both, x) for x in rest]
+    else:
+      query = [x[: self.queries] for x in rest]
+    return line, _drawn(line, support), _drawn(line, query)
+
+  def _segment(self, line: Timeline, rng) -> list[np.ndarray]:
+    """The sessions of each class in a segment that holds enough of both."""
+    need = [
+      min(self.spread * (self.shots + self.queries), len(x)) for x in line.members
+    ]
+    if min(need) <= self.shots:
+      raise errors.UserError(
+        f'system {line.name} has {len(line.members[0])} normal and '
+        f'{len(line.members[1])} anomalous sessions with a label: too few for tasks of '
+        f'{self.shots} of each class and others to judge by: lower the shots'
+      )
+    latest = min(p[len(p) - n] for p, n in zip(line.places, need))
+    start = rng.uniform(0, latest)
+    first = [np.searchsorted(p, start) for p in line.places]
+    end = max(p[f + n - 1] for p, f, n in zip(line.places, first, need))
+    return [m[(p >= start) & (p <= end)] for m, p in zip(line.members, line.places)]
+
+  def rooms(self, lines: list[Timeline]) -> list[list[packing.Room]]:
+    """For support and query: a room that nearly all batches fit, one that all do."""
+    found = [self.draw(lines, s, t) for s in range(PROFILE) for t in range(self.tasks)]
+    longest = max(int(line.seqs.lengths.max(initial=1)) for line in lines)
+    rooms = []
+    for which, size in ((1, 2 * self.shots), (2, 2 * self.queries)):
+      draws = [
+        (task[0].seqs, part)
+        for task in found
+        for part in sequences.deal(task[0].seqs, task[which], self.devices)
+      ]
+      room = sequences.fit_room(draws, size, longest)
+      fewest, most = _table_rows(lines, found, which)
+      roomy = sequences.roomy(room, size)._replace(table=most)
+      rooms.append([room._replace(table=fewest), roomy])
+    return rooms
+
+  def tasks_of(
+    self, lines: list[Timeline], step: int, rooms: list[list[packing.Room]]
+  ) -> types.Task:
+    """The tasks of a step, all of one shape: leaves [T, devices, ...]."""
+    width = max(len(line.vectors) for line in lines)
+    drawn = [self.draw(lines, step, task) for task in range(self.tasks)]
+
+    def build(which: int, room: packing.Room) -> types.Batch | None:
+      made = [
+        [
+          sequences.assemble(
+            sampling.pad_rows(d[0].vectors, width), d[0].seqs, part, room
+          )
+          for part in sequences.deal(d[0].seqs, d[which], self.devices)
+        ]
+        for d in drawn
+      ]
+      if any(batch is None for row in made for batch in row):
+        return None
+      return sampling.stack([sampling.stack(row) for row in made])
+
+    return types.Task(
+      *(
+        next(filter(None, (build(which, room) for room in rooms[which - 1])))
+        for which in (1, 2)
+      )
+    )
+
+
+def _table_rows(lines: list[Timeline], found: list[tuple], which: int):
+  """Rows of the tables of nearly all batches, and of any: 0 but for `states.States`."""
+  if not isinstance(lines[0].vectors, states.States):
+    return 0, 0
+  most = max(x.vectors.num_rows(np.arange(len(x.vectors))) for x in lines)
+  used = max(
+    task[0].vectors.num_rows(sequences.different(task[0].seqs, task[which]))
+    for task in found
+  )
+  return min(used + 2, most), most
+
+
+def _drawn(line: Timeline, chosen: list[np.ndarray]) -> sequences.Draw:
+  labels = np.repeat([0.0, 1.0], [len(x) for x in chosen])
+  return sequences.drawn(line.seqs.inverse[np.concatenate(chosen)], labels)
+
+
+def stream(
+  config: Any, transfer: types.Transfer, seed: int, devices: int = 1
+) -> types.Stream:
+  """`tasks` tasks a meta-step, the sources in turn: leaves [T, devices, ...].
+
+  The target is not trained on: it is adapted to afterwards.
+
+  Args:
+    config: LogMeta's.
+
+  Raises:
+    UserError: there is no source, or one has too few labelled sessions.
+  """
+  if not config.steps:
+    return types.Stream(0, lambda step: None)
+  if not transfer.sources:
+    raise errors.UserError(
+      'there is no --source to learn from: give some, or --preset=scratch'
+    )
+  sampler = Sampler(
+    config.shots,
+    config.queries,
+    config.spread,
+    config.classes == 'natural',
+    config.tasks,
+    seed,
+    devices,
+  )
+  read = lambda data: reading.sequences(data, config.collapse, config.most_events)
+  tables = states.aligned([data.vectors for data in transfer.sources])
+  lines = [
+    timeline(data._replace(vectors=table), read(data))
+    for data, table in zip(transfer.sources, tables)
+  ]
+  rooms = sampler.rooms(lines)
+  return types.Stream(config.steps, lambda step: sampler.tasks_of(lines, step, rooms))

@@ -1,0 +1,201 @@
+"""Sessions -> static-shaped batches of distinct sequences, on the host.
+
+Real logs repeat: 11,501 HDFS sessions are 1,532 sequences. Equal sequences in a
+batch are computed once, with their number as weight, which is exact for any loss
+that is a weighted mean over sessions. What different sequences begin with in common
+can be computed once as well, exactly, by a network that reads forward only.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from metalog_jax import types
+from metalog_jax.batches import packing
+from metalog_jax.embeddings import tables
+
+PAYS = 0.8  # beginnings are shared if that leaves at most this share of the cells
+
+
+class Sequences(NamedTuple):
+  """The distinct event sequences of some sessions, and who has which."""
+
+  events: np.ndarray  # [N] int32
+  offsets: np.ndarray  # [U + 1] int64
+  inverse: np.ndarray  # [S] int64: session -> sequence
+  rank: np.ndarray  # [U] place in alphabetic order
+  trie: packing.Trie | None = None  # where what they begin with is to be shared
+
+  @property
+  def lengths(self) -> np.ndarray:  # [U]
+    return np.diff(self.offsets)
+
+
+def kept(events: np.ndarray, collapse: int, max_events: int) -> np.ndarray:
+  """Positions [n] that a detector reads of one session of `events` [L].
+
+  Runs of more than `collapse` equal events are cut to that many (0: not at
+  all), then the first `max_events` positions stay.
+  """
+  positions = np.arange(len(events))
+  if collapse and len(events) > collapse:
+    starts = np.flatnonzero(np.r_[True, events[1:] != events[:-1]])
+    run_start = np.repeat(starts, np.diff(np.r_[starts, len(events)]))
+    positions = positions[positions - run_start < collapse]
+  return positions[:max_events]
+
+
+def sequences(
+  sessions: types.Sessions, collapse: int, max_events: int, with_trie: bool = False
+) -> Sequences:
+  """Collapses, cuts and de-duplicates sessions, in order of first appearance."""
+  number: dict[bytes, int] = {}
+  inverse = np.empty(sessions.num, np.int64)
+  for i in range(sessions.num):
+    events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
+    events = events[kept(events, collapse, max_events)].astype(np.int32)
+    inverse[i] = number.setdefault(events.tobytes(), len(number))
+  rows = [np.frombuffer(row, np.int32) for row in number]
+  offsets = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
+  events = np.concatenate([*rows, np.zeros(0, np.int32)])
+  trie = packing.trie(events, offsets) if with_trie else None
+  order = sorted(range(len(rows)), key=lambda i: rows[i].tolist())
+  rank = np.empty(len(rows), np.int64)
+  rank[order] = np.arange(len(rows))
+  return Sequences(events, offsets, inverse, rank, trie)
+
+
+class Draw(NamedTuple):
+  """Sessions of a batch: sequences, each with a label and how often it was drawn."""
+
+  rows: np.ndarray  # [n] sequence numbers
+  labels: np.ndarray  # [n]
+  weights: np.ndarray  # [n]
+
+
+def drawn(index: np.ndarray, labels: np.ndarray, merge: bool = True) -> Draw:
+  """Draws [n], those of equal sequence and label as one if they are to `merge`."""
+  if not merge:
+    return Draw(index, labels, np.ones(len(index)))
+  pairs, weights = np.unique(np.stack([index, labels]), axis=1, return_counts=True)
+  return Draw(pairs[0].astype(np.int64), pairs[1], weights)
+
+
+def deal(seqs: Sequences, draw: Draw, num: int) -> list[Draw]:
+  """Shares the sessions out into `num` parts of about equally many events.
+
+  Those that begin alike stay together.
+  """
+  order = np.argsort(seqs.rank[draw.rows], kind='stable')
+  ends = np.cumsum(seqs.lengths[draw.rows[order]] + 1)
+  part = np.minimum(ends * num // (ends[-1] + 1), num - 1)
+  return [Draw(*(x[order[part == i]] for x in draw)) for i in range(num)]
+
+
+def fit_room(
+  draws: list[tuple[Sequences, Draw]], batch: int, longest: int
+) -> packing.Room:
+  """The smallest room that some draws fit, and a little more.
+
+  Args:
+    draws: what was drawn, from which sequences.
+    batch: sessions drawn at most; longest: events of a session at most.
+  """
+  steps = -(-longest // 8) * 8
+  rows, sessions, cells = 1, 1, 0
+  for seqs, draw in draws:
+    sessions = max(sessions, len(draw.rows))
+    used, _ = packing.first_fit(seqs.lengths[draw.rows], steps)
+    rows = max(rows, used.max(initial=0) + 1)
+    if seqs.trie:
+      paths = _paths(seqs, draw)
+      cells = max(cells, packing.fewest_rows(paths, seqs.trie.parents, steps))
+  # Round numbers, so that runs on like data share compiled programs.
+  more = lambda x, unit: min(-(-int(np.ceil(x * 1.05)) // unit) * unit, batch)
+  rows, cells = more(rows, 2), more(cells, 2)
+  cells = cells if cells <= PAYS * rows else 0
+  return packing.Room(steps, rows, more(sessions, 8), cells)
+
+
+def roomy(room: packing.Room, batch: int) -> packing.Room:
+  """The room for any batch, with a row for each session."""
+  return packing.Room(room.steps, batch, batch, batch if room.cells else 0)
+
+
+def different(seqs: Sequences, draw: Draw) -> np.ndarray:
+  """The events that occur."""
+  rows = [seqs.events[seqs.offsets[i] : seqs.offsets[i + 1]] for i in draw.rows]
+  return np.unique(np.concatenate([*rows, np.zeros(0, np.int32)]))
+
+
+def assemble(
+  vectors: np.ndarray, seqs: Sequences, draw: Draw, room: packing.Room
+) -> types.Batch | None:
+  """Lays sessions out on the grid; None if they do not fit.
+
+  Args:
+    vectors: [V, D] of the events, or a `tables.Read`.
+    draw: the sessions, in the order they are to have; behind them come sessions of
+      weight 0 without a place.
+    room: with shared cells only if `seqs` has a trie.
+  """
+  lengths = seqs.lengths[draw.rows]
+  if len(lengths) > room.sessions or lengths.max(initial=0) > room.steps:
+    return None
+  row, start = packing.first_fit(lengths, room.steps)
+  if row.max(initial=0) >= room.rows:
+    return None
+  which = np.repeat(np.arange(len(lengths)), lengths)
+  within = np.arange(len(which)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+  place = (start[which] + within) * room.rows + row[which]
+  position = seqs.offsets[draw.rows][which] + within
+  events = seqs.events[position]
+  if isinstance(vectors, tables.Read):
+    laid = vectors.lay(events, lengths, room.steps * room.rows, room.table)
+    if laid is None:
+      return None
+    vectors, events = laid
+  grid = (room.steps, room.rows)
+
+  def scatter(values: np.ndarray, fill: int, shape: tuple[int, int] = grid):
+    flat = np.full(shape[0] * shape[1], fill, np.int32)
+    flat[place] = values
+    return flat.reshape(shape)
+
+  def pad(x: np.ndarray) -> np.ndarray:
+    return np.concatenate([x, np.zeros(room.sessions - len(x))]).astype(np.float32)
+
+  batch = types.Batch(
+    vectors,
+    scatter(events, 0),
+    scatter(which, room.sessions),
+    pad(draw.labels),
+    pad(draw.weights),
+  )
+  if not room.cells:
+    return batch
+  shared = _share(seqs.trie, _paths(seqs, draw), room)
+  if shared is None:
+    return None
+  events, parents, cell_of = shared
+  places = scatter(cell_of(seqs.trie.nodes[position]), 0)
+  return batch._replace(events=events, parents=parents, places=places)
+
+
+def _paths(seqs: Sequences, draw: Draw) -> list[np.ndarray]:
+  """The nodes of each session."""
+  return [seqs.trie.nodes[seqs.offsets[i] : seqs.offsets[i + 1]] for i in draw.rows]
+
+
+def _share(trie, paths, room):
+  """Events and parents on the grid of shared cells, and a node's cell by its number."""
+  found = packing.schedule(paths, trie.parents, room.steps, room.cells)
+  if found is None:
+    return None
+  own, cells = found
+  total = room.steps * room.cells
+  cell_of = lambda x: np.where(x < 0, total, cells[np.searchsorted(own, x)])
+  events, parents = np.zeros(total, np.int32), np.full(total, total, np.int32)
+  events[cells], parents[cells] = trie.events[own], cell_of(trie.parents[own])
+  shape = (room.steps, room.cells)
+  return events.reshape(shape), parents.reshape(shape), cell_of

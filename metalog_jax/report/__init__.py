@@ -1,0 +1,1 @@
+"""Run folders to report.html, report.md and results.csv."""

@@ -1,0 +1,198 @@
+"""Adaptation of a trained detector to a target: some steps on its few labels.
+
+Then, in rounds, unlabelled sessions that the adapted detector is sure of join with the
+label it gives them, and the steps are taken anew from where training ended. If asked
+for, unlabelled sessions also are to be judged alike in two views: see `views`.
+
+References:
+  Finn et al, MAML, ICML 2017. Sun et al, SemiRALD, Information and Software
+  Technology 183, 2025 (pseudo-labels above 0.90; it goes on training with them).
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metalog_jax import errors, types
+from metalog_jax.batches import packing, reading, scoring_batches, sequences
+from metalog_jax.meta import inner
+from metalog_jax.training import views
+
+FEW = 16  # rows: up to here few programs matter more than a few empty rows
+STEPS = 32  # those of a batch are a multiple of this: few programs
+
+
+class Settings(NamedTuple):
+  """How a target is adapted to."""
+
+  steps: int  # on the labels
+  collapse: int  # of the detector
+  max_events: int  # of the detector
+  confidence: float = 0.9  # a pseudo-label needs a probability above this
+  rounds: int = 0  # of pseudo-labels at most
+  most: int = 64  # sequences of each class with a pseudo-label that are learned from
+  consistency: float = 0.0  # weight of what two views are judged apart; 0: none
+  view_rate: float = 0.1  # of what is dropped and swapped in a view
+
+
+def make(
+  loss_fn: inner.Loss,
+  probability: Callable[[Any, types.Batch], Any],
+  config: inner.MetaConfig,
+  settings: Settings,
+) -> Callable:
+  """Makes adapt(params, transfer, seed, steps=None, rounds=None) -> (params, report).
+
+  Labelled sessions of both classes weigh alike in sum, however many there are; those
+  with pseudo-labels weigh together as much as the labelled ones of their class (both
+  our choice). `steps` = 0 gives what training left. The report's `pseudo` holds a
+  round's labels of the target's sessions, int8 [S] each, -1 where none was taken;
+  `consistency`, where that has a weight, what the last views were and how far apart
+  they are judged before and after.
+
+  Views are drawn anew for each round, `2 most` sequences at most (our choice).
+
+  Args:
+    loss_fn: (params as the loss sees them, batch) -> scalar, on one device.
+    probability: likewise -> [B], of an anomaly.
+    config: of training; its rule goes on, for `settings.steps` steps.
+  """
+  config = dataclasses.replace(
+    config,
+    inner_steps=max(settings.steps, 1),
+    support_per_step=False,
+    order='first',
+    gradient='reverse',
+    anneal=0,
+  )
+  apart = lambda p, seen: views.disagreement(probability(p, seen), seen.weights)
+  loss = _with_views(loss_fn, apart, settings.consistency)
+  descend = jax.jit(
+    lambda params, support, steps: inner.after(loss, params, support, config, steps)
+  )
+  predict, measure = jax.jit(probability), jax.jit(apart)
+
+  def adapt(params, transfer, seed, steps=None, rounds=None):
+    begun, data = time.perf_counter(), transfer.target
+    steps = settings.steps if steps is None else min(steps, settings.steps)
+    rounds = (settings.rounds if rounds is None else rounds) if steps else 0
+    start = inner.rule_of(config).split(params)[0]
+    seqs = reading.sequences(data, settings.collapse, settings.max_events)
+    pseudo, passed = _Pseudo(data, seqs, settings, seed), []
+    unlabelled = _unlabelled(data, seqs, settings, seed) if steps else None
+
+    def descended(number: int) -> tuple[Any, Any, dict]:
+      seen, told = unlabelled.draw(number) if unlabelled else (None, {})
+      batch = _batch(data.vectors, seqs, *pseudo.draw())
+      return descend(params, (batch, seen), steps), seen, told
+
+    adapted, seen, told = descended(0) if steps else (start, None, {})
+    for i in range(rounds):
+      if not pseudo.take(_scores(predict, adapted, data.vectors, seqs)):
+        break
+      adapted, seen, told = descended(i + 1)
+      passed.append(pseudo.of_sessions())
+    adapted = jax.block_until_ready(adapted)
+    report = {'steps': steps, 'seconds': time.perf_counter() - begun, 'pseudo': passed}
+    if told:
+      both = [float(measure(p, seen)) for p in (start, adapted)]
+      told |= {'benign': len(unlabelled.benign), 'before': both[0], 'after': both[1]}
+      report['consistency'] = {'weight': settings.consistency} | told
+    return adapted, report | _counts(data.sessions.labels)
+
+  return adapt
+
+
+def _with_views(loss_fn: inner.Loss, apart: Callable, weight: float) -> inner.Loss:
+  """The loss of (a labelled batch, a batch of views or None)."""
+
+  def loss(params, support):
+    labelled, seen = support
+    if seen is None:
+      return loss_fn(params, labelled)
+    return loss_fn(params, labelled) + weight * apart(params, seen)
+
+  return loss
+
+
+def _counts(labels: np.ndarray) -> dict[str, int]:
+  named = {'normal': labels == 0, 'anomalous': labels == 1, 'unlabelled': labels < 0}
+  return {name: int(np.sum(mask)) for name, mask in named.items()}
+
+
+class _Pseudo:
+  """The labels there are, and those given to sequences without one."""
+
+  def __init__(self, data, seqs, settings, seed):
+    labels = data.sessions.labels
+    self._seqs, self._settings = seqs, settings
+    self._hidden = np.flatnonzero(labels < 0)
+    self._free = np.unique(seqs.inverse[self._hidden])  # sequences
+    self._given = np.full(len(seqs.lengths), -1, np.int8)
+    shown = np.flatnonzero(labels >= 0)
+    self._labelled = sequences.drawn(seqs.inverse[shown], labels[shown].astype(float))
+    self._rng = np.random.default_rng([seed, 7])
+    if not len(shown):
+      raise errors.UserError('the target has no labelled session to adapt to: raise '
+                       '--target_normals and --target_anomalies')  # fmt: skip
+
+  def take(self, scores: np.ndarray) -> int:
+    """Labels sequences that have none and a sure score; how many."""
+    free = self._free[self._given[self._free] < 0]
+    sure = free[np.maximum(scores[free], 1 - scores[free]) > self._settings.confidence]
+    self._given[sure] = scores[sure] > 0.5
+    return len(sure)
+
+  def of_sessions(self) -> np.ndarray:
+    found = np.full(len(self._seqs.inverse), -1, np.int8)
+    found[self._hidden] = self._given[self._seqs.inverse[self._hidden]]
+    return found
+
+  def draw(self) -> tuple[sequences.Draw, int]:
+    """All labels and at most so many pseudo-labels of each class; sessions at most."""
+    rows, labels, weights = self._labelled
+    parts, most = [], int(weights.sum())
+    for label in (0, 1):
+      own = labels == label
+      taken = np.flatnonzero(self._given == label)
+      if len(taken) > self._settings.most:
+        taken = self._rng.choice(taken, self._settings.most, replace=False)
+      most += len(taken)
+      mass = [weights[own] / max(weights[own].sum(), 1), np.ones(len(taken))]
+      mass[1] /= max(len(taken), 1)
+      mass = np.concatenate(mass)
+      if len(mass):
+        index = np.concatenate([rows[own], taken])
+        parts.append((index, np.full(len(index), float(label)), mass / mass.sum()))
+    return sequences.Draw(*(np.concatenate(x) for x in zip(*parts))), most
+
+
+def _unlabelled(data, seqs, settings, seed) -> views.Unlabelled | None:
+  """What views are drawn of, if they have a weight; empty if all have a label."""
+  if not settings.consistency:
+    return None
+  reader = settings.collapse, settings.max_events
+  return views.Unlabelled(
+    data, seqs, reader, settings.view_rate, 2 * settings.most, seed
+  )
+
+
+def _batch(vectors, seqs: sequences.Sequences, draw: sequences.Draw, most: int):
+  """The draw, of at most so many sessions, in a room that other labels fit as well."""
+  lengths = seqs.lengths[draw.rows]
+  steps = max(-(-int(lengths.max()) // STEPS), 1) * STEPS
+  rows = 1 + int(packing.first_fit(lengths, steps)[0].max())
+  rows = packing.rounded(rows, 2 if rows <= FEW else 4)
+  room = packing.Room(steps, rows, packing.rounded(most, 2))
+  return sequences.assemble(vectors, seqs, draw, room)
+
+
+def _scores(predict, params, vectors, seqs: sequences.Sequences) -> np.ndarray:
+  found = np.zeros(len(seqs.lengths))
+  for rows, batch in scoring_batches.every(vectors, seqs):
+    found[rows] = np.asarray(predict(params, batch))[: len(rows)]
+  return found

@@ -1,0 +1,353 @@
+import csv
+import html.parser
+import io
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from metalog_jax.report import key_values, repeats, report, results, run_folder, tables
+from metalog_jax.report.document import canvas, clean, elements
+
+VOID = {'meta', 'source', 'img', 'br', 'wbr'}
+
+
+class Checker(html.parser.HTMLParser):
+  """Collects tags and addresses; knows whether tags close in order."""
+
+  def __init__(self, text):
+    super().__init__()
+    self.open, self.tags, self.links, self.balanced, self.ids = [], set(), [], True, []
+    self.feed(text)
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.add(tag)
+    self.links += [v for k, v in attrs if k in ('src', 'srcset', 'href')]
+    self.ids += [v for k, v in attrs if k == 'id']
+    assert not [k for k, _ in attrs if k.startswith('on')]
+    if tag not in VOID:
+      self.open.append(tag)
+
+  def handle_endtag(self, tag):
+    self.balanced &= bool(self.open) and self.open.pop() == tag
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+  """As where matplotlib is missing, which also makes tests of text fast."""
+  monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
+
+
+def change(path, **changes):
+  """Edit result.json."""
+  of = json.loads((path / 'result.json').read_text())
+  (path / 'result.json').write_text(json.dumps({**of, **changes}))
+
+
+def test_one_run_gives_a_self_contained_page_and_its_twin_in_markdown(make_run):
+  path = make_run()
+  page = report.write([path], path)
+  assert page == path / 'report.html'
+  text = page.read_text()
+  checker = Checker(text)
+  assert checker.balanced and not checker.open
+  assert not checker.tags & {'script', 'link', 'iframe', 'object'}
+  assert all(link.startswith(('data:image/png;base64,', '#')) for link in checker.links)
+  anchors = [link[1:] for link in checker.links if link.startswith('#')]
+  assert anchors and set(anchors) <= set(checker.ids)
+  assert 'url(' not in text and 'http' not in text.replace('http-equiv', '')
+  assert 'name="viewport"' in text and 'prefers-color-scheme: dark' in text
+  markdown = (path / 'report.md').read_text()
+  figures = set(re.findall(r'\]\(figures/(.*?\.png)\)', markdown))
+  assert figures == {file.name for file in (path / 'figures').iterdir()}
+  assert {'rest_roc.png', 'rest_precision_recall.png', 'rest_scores.png'} <= figures
+  assert {'training_loss.png', 'training_scores.png'} <= figures
+  assert text.count('<figure') == len(figures)
+  assert not list(path.rglob('*.tmp'))
+
+
+def test_everything_a_reader_needs_is_said_in_both_forms(make_run, no_figures):
+  path = make_run()
+  report.write([path], path)
+  for name in ('report.html', 'report.md'):
+    text = (path / name).read_text().replace('\\', '').replace('<wbr>', '')
+    for needed in (
+      'SIMULATED: metalog, blockstore → supercomputer',
+      'source 5,612 normal + 488 anomalous; target 2,310 normal + 6 anomalous',
+      'known_anomalous_event',  # a floor
+      'method.meta.inner_lr',  # a setting
+      'dropped sessions',  # the split's audit
+      'no timestamp',  # bad lines
+      'xceiver',  # a word without a vector
+      'R05-M1-N4-5',  # a session
+      'false alarm',
+      'more events …',  # cut in the middle
+      '0.31',  # ms a session
+      '0.10.2',  # the version of jax
+    ):
+      assert needed in text, (name, needed)
+
+
+def test_only_simulated_runs_say_so(make_run, no_figures):
+  path = make_run(simulated=[])
+  report.write([path], path)
+  assert 'simulated' not in (path / 'report.html').read_text().lower()
+  assert 'simulated' not in (path / 'report.md').read_text().lower()
+
+
+EVIL = '<script>alert(1)</script> | "\'` ``` ~~~ [a](javascript:b) &lt; \x1b[31m \u202e'
+
+
+def test_markup_in_logs_stays_text(make_run, no_figures):
+  path = make_run(EVIL.translate({ord('/'): '_'}))
+  sessions = json.loads((path / 'explained.json').read_text())
+  for session in sessions['rest']:
+    session['session_id'] = EVIL + '\ud800'
+    session['events'][0]['template'] = EVIL
+  (path / 'explained.json').write_text(json.dumps(sessions))
+  tests = json.loads((path / 'result.json').read_text())['test']
+  tests[EVIL] = {**tests['rest'], 'floors': {EVIL: tests['rest']['floors']['always']}}
+  change(path, source=[EVIL], simulated=[EVIL], test=tests, audit={EVIL: {EVIL: EVIL}})
+  report.write([path], path)
+  text = (path / 'report.html').read_text()
+  checker = Checker(text)
+  assert checker.balanced and 'script' not in checker.tags
+  assert '&lt;script&gt;alert(1)' in text
+  markdown = (path / 'report.md').read_text()
+  outside = re.sub(r'^(`{4,})text\n.*?^\1$', '', markdown, flags=re.S | re.M)
+  assert '````text' in markdown and '````text' not in outside
+  assert not re.search(r'(?<!\\)<script', outside)
+  assert not re.search(r'(?<!\\)\]\(java', outside)
+  rows = [row for row in outside.splitlines() if row.startswith('| ')]
+  assert rows and all(re.sub(r'\\.', '', row).endswith(' |') for row in rows)
+  assert not re.search('[\x1b\u202e]', text + markdown)
+
+
+def test_text_is_made_visible_and_cut():
+  assert clean.text('a\x00b\tc\ud800') == 'a\\x00b c\\ud800'
+  assert clean.text('é ▲ 漢') == 'é ▲ 漢'
+  cut = clean.text('x' * 10_000_000)
+  assert len(cut) < 500 and '9,999,600 characters' in cut
+
+
+def test_floors_are_marked_where_and_only_where_they_are_above(make_run):
+  result = run_folder.read(make_run(f1=0.95)).result
+  table = tables.quality([result], 'rest')
+  cells = {row[0]: row[1:] for row in table.rows}
+  assert table.rows[0][0] == 'metalog' and table.rows[1][0] == 'tree_counts'
+  assert set(cells) == {'metalog', *result['test']['rest']['floors']}
+  assert cells['tree_counts'][0] == f'95.80 {elements.MARK}'
+  assert cells['lr_vectors'][0] == '94.90'
+  marked = [n for n, row in cells.items() if any(elements.MARK in c for c in row)]
+  assert marked == ['tree_counts']
+  assert table.caption.endswith('above the detector: tree_counts.')
+  better = run_folder.read(make_run('better', f1=0.99)).result
+  assert 'No floor is above' in tables.quality([better], 'rest').caption
+
+
+def test_equal_is_not_above_and_undefined_beats_nothing():
+  value = results.Value
+  assert results.beats(value(0.9002), value(0.9001))
+  assert not results.beats(value(0.9), value(0.9))
+  assert not results.beats(value(float('nan')), value(0.9))
+  assert not results.beats(value(0.9), value(float('nan')))
+
+
+def test_the_console_table_is_short_plain_and_marked(make_run):
+  result = run_folder.read(make_run()).result
+  text = report.table(result)
+  lines = text.splitlines()
+  assert text.isascii() and len(lines) <= 20 and max(map(len, lines)) <= 88
+  assert lines[0].startswith('SIMULATED')
+  (floor,) = [line.split() for line in lines if line.startswith('tree_counts')]
+  assert floor[1] == '95.8*' and len(floor) == 10
+  (undefined,) = [line.split() for line in lines if line.startswith('new_event')]
+  assert undefined[-1] == '-'
+
+
+def test_a_wide_name_and_full_marks_do_not_run_together(make_run):
+  path = make_run(f1=0.99)
+  tests = json.loads((path / 'result.json').read_text())['test']
+  perfect = {
+    k: {**m, 'f1': 1, 'auroc': 1, 'auprc': 1}
+    for k, m in tests['rest'].items()
+    if k in results.KINDS
+  }
+  tests['rest']['floors'] = {'known_anomalous_event': perfect}
+  change(path, test=tests)
+  lines = report.table(run_folder.read(path).result).splitlines()
+  (floor,) = [line for line in lines if line.startswith('known_anomalous_event ')]
+  assert floor.count('100.0*') == 9
+
+
+def test_csv_has_a_row_for_every_run_test_and_kind(make_run, no_figures, tmp_path):
+  paths = [make_run('a', tests=('rest', 'cloud')), make_run('b', seed=1, f1=0.5)]
+  report.write(paths, tmp_path / 'out')
+  rows = list(csv.DictReader(io.StringIO((tmp_path / 'out/results.csv').read_text())))
+  keys = [(row['run'], row['test'], row['kind']) for row in rows]
+  assert keys == [
+    (run, test, kind)
+    for run, test in (('a', 'rest'), ('a', 'cloud'), ('b', 'rest'))
+    for kind in results.KINDS
+  ]
+  assert float(rows[0]['f1']) == 0.954 and float(rows[6]['f1']) == 0.5
+  assert rows[0]['best_floor'] == 'tree_counts'
+  assert float(rows[0]['tree_counts_auprc']) == 0.958 + 0.007
+  assert rows[0]['target_anomalous'] == '6' and rows[3]['new_event_auprc']
+  assert rows[2]['new_event_auprc'] == ''
+
+
+def test_runs_that_differ_in_seed_alone_become_a_mean(make_run):
+  f1s = (0.95, 0.97, 0.91)
+  paths = [make_run(f's{seed}', seed=seed, f1=f1) for seed, f1 in enumerate(f1s)]
+  paths.append(make_run('wide', config={'method': {'hidden': 200}}))
+  paths.append(make_run('first', order='first'))
+  found = repeats.find([run_folder.read(path) for path in paths])
+  assert [group.seeds for group in found] == ['0,1,2', '0', '0']
+  assert 'hidden=200' in found[1].name and 'hidden=100' in found[0].name
+  assert found[2].differences == ''  # its order tells it already
+  text = report.text(paths, 'markdown')
+  row = next(line for line in text.splitlines() if '0,1,2' in line)
+  mean, std = 100 * statistics.fmean(f1s), 100 * statistics.stdev(f1s)
+  assert f'| {mean:.1f} ± {std:.1f} |' in row
+  assert '95.8 tree\\_counts ▲' in row
+  assert sum(line.startswith('| ') for line in text.splitlines()) == 2 + 9
+  assert 'blockstore → supercomputer (simulated)' in text
+
+
+def test_kinds_choose_the_rows_of_the_readme_table(make_run):
+  text = report.text([make_run()], 'markdown', ['distinct'])
+  assert '| distinct |' in text and '| all |' not in text and '| unseen |' not in text
+
+
+def test_several_runs_are_compared(make_run, tmp_path):
+  paths = [make_run(f's{seed}', seed=seed, f1=0.9 + seed / 50) for seed in range(2)]
+  report.write(paths, tmp_path / 'out')
+  text = (tmp_path / 'out/report.html').read_text()
+  checker = Checker(text)
+  assert checker.balanced and checker.tags.isdisjoint({'script'})
+  assert 'SIMULATED: 2 runs of 1 setting' in text
+  assert len(list((tmp_path / 'out/figures').iterdir())) == 3
+
+
+def test_the_same_runs_give_the_same_bytes(make_run, no_figures, tmp_path):
+  path = make_run()
+  for out in ('a', 'b'):
+    report.write([path], tmp_path / out)
+  for name in ('report.html', 'report.md', 'results.csv'):
+    assert (tmp_path / 'a' / name).read_bytes() == (tmp_path / 'b' / name).read_bytes()
+
+
+def test_without_matplotlib_all_but_the_figures_is_written(make_run, no_figures):
+  path = make_run()
+  report.write([path], path)
+  for name in ('report.html', 'report.md'):
+    text = (path / name).read_text().replace('\\', '')
+    assert canvas.MISSING in text
+    assert '.png' not in text and '<img' not in text and 'Curves' not in text
+  assert not (path / 'figures').exists()
+
+
+def test_a_run_with_only_its_result_is_reported(make_run, tmp_path):
+  path = tmp_path / 'bare'
+  path.mkdir()
+  (path / 'result.json').write_text(
+    json.dumps({'detector': 'pca', 'test': {'rest': {'all': {'f1': 0.5}}}})
+  )
+  report.write(path, path)
+  assert '50.0 %' in (path / 'report.html').read_text()
+  assert report.table(json.loads((path / 'result.json').read_text()))
+
+
+def test_long_counts_take_one_row_but_settings_are_never_cut():
+  value = {'words': {f'w{i}': i for i in range(40)}, 'a_b': [1.5, {'c': None}], 'd': {}}
+  (table,) = key_values.readable(value)
+  rows = dict(table.rows)
+  assert rows['words'].startswith('w0 0, w1 1,') and rows['words'].endswith('40 in all')
+  assert rows['a b[0]'] == '1.5' and rows['a b[1], c'] == '–' and rows['d'] == 'none'
+  assert dict(key_values.flat(value))['words.w39'] == '39'
+
+
+def test_parts_with_the_same_keys_stand_side_by_side():
+  parts = {'train': {'a_b': 1, 'c': {}}, 'test': {'a_b': 2000, 'c': {'x': 3}}, 'k': 'z'}
+  rest, table = key_values.readable(parts)
+  assert rest.rows == [('k', 'z')]
+  assert table.head == ['', 'train', 'test']
+  assert table.rows == [['a b', '1', '2,000'], ['c', '', 'x 3']]
+
+
+def test_zero_shot_and_unlabelled_tests_are_reported(make_run):
+  path = make_run(target=None, labels_seen={'source': {'normal': 5, 'anomalous': 1}})
+  table = pq.read_table(path / 'scores.parquet')
+  labels = pa.array([-1] * len(table), pa.int8())
+  pq.write_table(table.set_column(2, 'label', labels), path / 'scores.parquet')
+  (path / 'metrics.jsonl').unlink()
+  report.write([path], path)
+  text = (path / 'report.html').read_text()
+  assert 'zero-shot' in text and not (path / 'figures/rest_roc.png').exists()
+
+
+def test_metrics_of_a_killed_and_resumed_run(make_run):
+  path = make_run()
+  lines = ['{"step": 1, "loss": 3}', '{"step": 2, "loss": 9}', '{"step": 2, "loss": 2}']
+  lines += ['{"step": 3, "loss": NaN, "note": "x"}', '{"step": 4, "lo']
+  (path / 'metrics.jsonl').write_text('\n'.join(lines))
+  steps, values = run_folder.read(path).history['loss']
+  assert (steps.tolist(), values.tolist()) == ([1, 2], [3, 2])
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'message'),
+  [
+    ('result.json', '{"test":', 'result.json is not JSON'),
+    ('result.json', '[]', 'holds a list, not an object'),
+    ('result.json', '{"detector": "x"}', 'has no "test"'),
+    ('config.json', 'nope', 'config.json is not JSON'),
+    ('metrics.jsonl', '{"step": 1}\nbroken\n{"step": 2}', r'metrics.jsonl:2 is not'),
+    ('scores.parquet', 'PAR', 'scores.parquet is not a Parquet file'),
+  ],
+)
+def test_damaged_folders_are_named(make_run, name, content, message):
+  path = make_run()
+  (path / name).write_text(content)
+  with pytest.raises(ValueError, match=message):
+    report.write([path], path)
+
+
+def test_scores_without_a_column_and_folders_without_a_result(make_run, tmp_path):
+  path = make_run()
+  pq.write_table(
+    pa.table({'system': ['rest'], 'score': [0.1]}), path / 'scores.parquet'
+  )
+  with pytest.raises(ValueError, match='no column session_id, label'):
+    report.write([path], path)
+  with pytest.raises(ValueError, match='holds no result.json'):
+    report.write([tmp_path], tmp_path)
+  with pytest.raises(ValueError, match='--runs'):
+    report.write([], tmp_path)
+
+
+def program(*arguments):
+  command = [sys.executable, '-m', 'experiments.report', *map(str, arguments)]
+  return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_program_prints_tables_and_fails_in_one_line(make_run, tmp_path):
+  path = make_run()
+  assert program('--print=markdown', path).stdout == report.text([path], 'markdown')
+  failed = program(f'--runs={tmp_path / "none"}')
+  assert failed.returncode == 1 and len(failed.stderr.splitlines()) == 1
+  several = program(path, path)
+  assert several.returncode == 1 and '--out' in several.stderr
+
+
+def test_help_is_quick():
+  start = time.perf_counter()
+  assert '--runs' in program('--help').stdout
+  assert time.perf_counter() - start < 3
