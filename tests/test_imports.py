@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
   ['types', 'errors'],
-  ['flags', 'memory'],
+  ['atomic', 'flags', 'memory'],
   ['machine'],
   ['simulation'],
   ['logs'],

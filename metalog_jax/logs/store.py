@@ -20,8 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from metalog_jax import errors, types
-from metalog_jax.logs import folders
+from metalog_jax import atomic, errors, types
 from metalog_jax.logs import sessions as sessions_lib
 
 MANIFEST = 'manifest.json'
@@ -218,8 +217,7 @@ class Writer:
     counted = {'system': name, 'templates': len(templates), **self.totals}
     counted['distinct_sequences'] = distinct
     manifest = {'template_hash': text_hash(templates), **manifest, **counted}
-    text = json.dumps(manifest, indent=1, allow_nan=False, ensure_ascii=False)
-    (self.folder / MANIFEST).write_text(text + '\n', 'utf-8')
+    atomic.write_json(self.folder / MANIFEST, manifest)
     return manifest
 
   def close(self):
@@ -245,7 +243,7 @@ def writer(folder: str | os.PathLike) -> Iterator[Writer]:
     raise errors.UserError(
       f'{folder} exists and is not a System folder; give another --out'
     )
-  with folders.replacing(folder) as partial:
+  with atomic.replacing_folder(folder) as partial:
     out = Writer(partial)
     try:
       yield out

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from drain3 import drain as drain_lib
 
-from metalog_jax import errors, types
+from metalog_jax import atomic, errors, types
 from metalog_jax.logs import masksets
 
 HOW = ('exact', 'match', 'nearest', 'unknown')
@@ -132,10 +132,7 @@ class Templates:
       'templates': self.texts,
       'exceptions': dict(sorted(self.exceptions.items())),
     }
-    path = pathlib.Path(path)
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(json.dumps(content, indent=1) + '\n')
-    os.replace(partial, path)
+    atomic.write_json(path, content)
 
   @classmethod
   def load(cls, path: str | os.PathLike) -> 'Templates':
@@ -145,7 +142,7 @@ class Templates:
       UserError: not such a file, or changed since it was written.
     """
     try:
-      content = json.loads(pathlib.Path(path).read_text())
+      content = json.loads(pathlib.Path(path).read_text('utf-8'))
       settings = content['settings']
       settings['rules'] = tuple(tuple(rule) for rule in settings['rules'])
       settings['delimiters'] = tuple(settings['delimiters'])

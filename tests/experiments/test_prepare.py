@@ -107,7 +107,9 @@ def test_interrupted(tmp_path, flags):
     process.stdin.write(LOG)
     process.stdin.flush()
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob('.out.partial/spill')) and time.monotonic() < deadline:
+    while (
+      not list(tmp_path.glob('.out.*.partial/spill')) and time.monotonic() < deadline
+    ):
       time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130

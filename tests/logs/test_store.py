@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-from metalog_jax import types
-from metalog_jax.logs import folders, store
+from metalog_jax import atomic, types
+from metalog_jax.logs import store
 from tests import builders
 
 
@@ -143,15 +143,12 @@ def test_an_error_leaves_the_old_folder(tmp_path):
 def test_a_failed_replacement_leaves_the_old_folder(tmp_path, monkeypatch):
   store.save(toy(), tmp_path / 'a')
   before = snapshot(tmp_path / 'a')
-  rename = os.rename
 
-  def fail(source, target):
-    if str(source).endswith('.partial'):
-      raise OSError(28, 'No space left on device')
-    rename(source, target)
+  def fail(*paths):
+    raise OSError(28, 'No space left on device')
 
-  monkeypatch.setattr(folders.os, 'rename', fail)
-  with pytest.raises(OSError, match='cannot write .*/a: no space left there'):
+  monkeypatch.setattr(atomic, '_exchange', fail)
+  with pytest.raises(ValueError, match='cannot write .*/a: No space left'):
     store.save(toy(), tmp_path / 'a')
   assert snapshot(tmp_path / 'a') == before
   assert [path.name for path in tmp_path.iterdir()] == ['a']

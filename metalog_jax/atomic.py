@@ -1,0 +1,311 @@
+"""Files and folders that are there whole or not at all, and never in the way of others.
+
+Everything is written beside its place under a name of this process, and takes its
+place in one step when it is whole. After an error, or a kill, what was there before
+is as it was; what a killed process left is removed by the next one that writes there.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import json
+import math
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from metalog_jax import errors
+
+Path = str | os.PathLike
+
+_PARTIAL, _OLD = 'partial', 'old'
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
+_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (
+  errno.EACCES,
+  errno.EPERM,
+  errno.EROFS,
+  errno.ENAMETOOLONG,
+  errno.ENOTDIR,
+  errno.EBUSY,
+)
+
+
+def write_text(path: Path, text: str) -> None:
+  """Writes a text file as UTF-8, atomically.
+
+  Raises:
+    UserError: it cannot be written there.
+  """
+  with writing(path) as partial:
+    # A lone surrogate becomes \\udXXX, which is what JSON calls it.
+    partial.write_bytes(text.encode('utf-8', 'backslashreplace'))
+
+
+def write_json(path: Path, value: Any) -> None:
+  """Writes strict JSON, atomically: see `to_json`.
+
+  Raises:
+    UserError: it cannot be written there.
+  """
+  write_text(path, to_json(value, indent=1) + '\n')
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+  """The value as strict JSON: NaN and infinities are null, which any reader takes.
+
+  Args:
+    value: of dicts, sequences, strings, numbers, paths, NumPy scalars and arrays.
+  """
+  return json.dumps(_strict(value), indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def _strict(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {key: _strict(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_strict(item) for item in value]
+  if isinstance(value, float):
+    return value if math.isfinite(value) else None
+  if hasattr(value, 'tolist'):  # NumPy, without importing it
+    return _strict(value.tolist())
+  return str(value) if isinstance(value, os.PathLike) else value
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[pathlib.Path]:
+  """Gives a file to write, which takes the place of `path` at the end of the block.
+
+  The file given has the suffix of `path`, and is removed after an error. Folders that
+  lack above `path` are made.
+
+  Raises:
+    UserError: `path` cannot be written, or should not be (`check_output`).
+  """
+  path = pathlib.Path(path)
+  check_output(path)
+  with _saying(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
+    partial, hold = _make_partial(path, path.suffix, pathlib.Path.touch)
+  try:
+    with _saying(path):
+      yield partial
+      if path.exists():
+        shutil.copymode(path, partial)
+      os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)
+    os.close(hold)
+
+
+def check_output(path: Path, inputs: Iterable[Path] = (), flag: str = '--out') -> None:
+  """Refuses a file that should not be written, before any work is done for it.
+
+  Args:
+    path: of the file.
+    inputs: files that are read: none of them may be written.
+    flag: that names the file, for the message.
+
+  Raises:
+    UserError: `path` is an input under any name, a link, a folder, or a special file
+      such as a device or a pipe; or no file can be made in its folder.
+  """
+  path = pathlib.Path(path)
+  if path.is_symlink():
+    raise errors.UserError(
+      f'{path} is a link to {os.readlink(path)}, which would be replaced: give {flag} '
+      'the file itself'
+    )
+  for item in inputs:
+    if os.path.exists(item) and path.exists() and os.path.samefile(item, path):
+      raise errors.UserError(f'{path} is read too and would be lost: change {flag}')
+  if path.is_dir():
+    raise errors.UserError(f'{path} is a folder: give {flag} the name of a file')
+  if path.exists() and not path.is_file():
+    raise errors.UserError(f'{path} is a special file: give {flag} an ordinary one')
+  check_folder(path.parent, flag)
+
+
+def check_folder(folder: Path, flag: str = '--out') -> None:
+  """Refuses a folder that nothing can be written to, nor be made.
+
+  Raises:
+    UserError: it, or the nearest folder above it that exists, is not a writable folder.
+  """
+  nearest = pathlib.Path(os.path.abspath(folder))
+  while not os.path.lexists(nearest):
+    nearest = nearest.parent
+  if not nearest.is_dir():
+    raise errors.UserError(
+      f'cannot write {folder}: {nearest} is no folder; change {flag}'
+    )
+  if not os.access(nearest, os.W_OK | os.X_OK):
+    raise errors.UserError(
+      f'cannot write {folder}: no permission in {nearest}; change {flag}'
+    )
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[pathlib.Path]:
+  """Gives an empty folder that takes the place of `folder` at the end of the block.
+
+  Until then the old folder is as it was, and after an error it stays so. Old and new
+  are exchanged in one step where the system can (Linux), so that there is a folder at
+  every moment. A link to a folder stays, and the folder that it leads to is replaced.
+
+  Raises:
+    UserError: another process is writing it, or it cannot be written.
+  """
+  folder = pathlib.Path(folder).resolve()
+  if folder.exists() and not folder.is_dir():
+    raise errors.UserError(f'{folder} is no folder; change --out')
+  check_folder(folder.parent)
+  with _saying(folder):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial, hold = _make_partial(folder, '', pathlib.Path.mkdir)
+  try:
+    with _saying(folder):
+      if _remove_leftovers(folder, before=partial.name):
+        raise errors.UserError(f'{folder} is being written by another process')
+      yield partial
+      _put_in_place(partial, folder)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)  # after an exchange: the old folder
+    os.close(hold)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+  """Holds a folder for this process; the hold ends with the process, however it ends.
+
+  Where the file system has no locks, nothing is held.
+
+  Raises:
+    UserError: another process holds it.
+  """
+  handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+  try:
+    if _lock(handle) is False:
+      raise errors.UserError(f'{folder} is in use by another process')
+    yield
+  finally:
+    os.close(handle)
+
+
+def _make_partial(
+  path: pathlib.Path, suffix: str, make: Callable[[pathlib.Path], Any]
+) -> tuple[pathlib.Path, int]:
+  """Makes a file or folder beside `path`, locked, so that it is no leftover."""
+  while True:
+    partial = path.with_name(f'.{path.name}.{_token()}.{_PARTIAL}{suffix}')
+    make(partial)
+    with contextlib.suppress(FileNotFoundError):
+      handle = os.open(partial, os.O_RDONLY)
+      _lock(handle, wait=True)
+      if partial.exists():
+        return partial, handle
+      os.close(handle)  # taken for a leftover before it was locked
+
+
+def _lock(handle: int, wait: bool = False) -> bool | None:
+  """Whether a file or folder is now locked; None where there are no locks."""
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+  except BlockingIOError:
+    return False
+  except OSError:
+    return None
+  return True
+
+
+def _token() -> str:
+  """Unique, and in order of time."""
+  return f'{time.time_ns():020}-{os.getpid()}{secrets.token_hex(2)}'
+
+
+def _remove_leftovers(path: pathlib.Path, before: str = '') -> bool:
+  """Removes what killed processes left of `path`.
+
+  Returns:
+    Whether a process is still writing `path` that began before the one that writes
+    the partial file or folder of the name `before`.
+  """
+  form = re.compile(
+    rf'\.{re.escape(path.name)}\.(?:\d{{20}}-\w+\.)?({_PARTIAL}|{_OLD})'
+    rf'(?:{re.escape(path.suffix)})?'
+  )
+  in_use = False
+  for name in sorted(os.listdir(path.parent)):
+    match = form.fullmatch(name)
+    if not match or name == before:
+      continue
+    leftover = path.with_name(name)
+    if match[1] == _OLD and not path.exists():
+      os.rename(leftover, path)  # killed between two renames
+      continue
+    try:
+      handle = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+      continue  # gone meanwhile, or a link
+    free = _lock(handle)
+    if free and leftover.is_dir():
+      shutil.rmtree(leftover, ignore_errors=True)
+    elif free:
+      leftover.unlink(missing_ok=True)
+    elif free is False:
+      in_use |= name < before
+    os.close(handle)
+  return in_use
+
+
+def _put_in_place(partial: pathlib.Path, folder: pathlib.Path) -> None:
+  """Moves a folder to its place; what was there is at `partial` then, or gone."""
+  if not folder.exists():
+    os.rename(partial, folder)
+  elif not _exchange(partial, folder):
+    old = folder.with_name(f'.{folder.name}.{_token()}.{_OLD}')
+    os.rename(folder, old)
+    try:
+      os.rename(partial, folder)
+    except OSError:
+      os.rename(old, folder)
+      raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: pathlib.Path, other: pathlib.Path) -> bool:
+  """Exchanges two folders in one step; False where the system cannot.
+
+  Python has no call for it: Linux's is renameat2 with RENAME_EXCHANGE.
+  """
+  try:
+    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+  except (OSError, AttributeError):
+    return False
+  arguments = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+  if renameat2(*arguments, _RENAME_EXCHANGE) == 0:
+    return True
+  number = ctypes.get_errno()
+  if number in _NO_EXCHANGE:
+    return False
+  raise OSError(number, os.strerror(number), str(other))
+
+
+@contextlib.contextmanager
+def _saying(path: pathlib.Path) -> Iterator[None]:
+  """Refusals of the system become errors of the user that name what was written."""
+  try:
+    yield
+  except OSError as error:
+    ours = error.filename is None or path.name in os.fsdecode(error.filename)
+    if error.errno not in _FULL and not (ours and error.errno in _REFUSED):
+      raise
+    raise errors.UserError(f'cannot write {path}: {error.strerror}') from error
