@@ -74,8 +74,7 @@ class Dataset(NamedTuple):
 
   name: str
   sessions: Sessions
-  vectors: np.ndarray  # [V, D] float32; row UNKNOWN is the mean event. Or what
-  # stands for them: `embeddings.tables.Read`
+  vectors: np.ndarray  # [V, D] float32; row UNKNOWN is the mean event
 
 
 class Transfer(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 
 from metalog_jax import errors
-from metalog_jax.detectors import logmeta, registry
+from metalog_jax.detectors import logmeta
 from metalog_jax.evaluation import floors, metrics, scoring
 from metalog_jax.meta import rules
 from metalog_jax.runs import folder as outcome
@@ -162,8 +162,7 @@ def _data(plan: Plan, target: str, labels: str, seed: int) -> transfer.Options:
 def _cell(plan: Plan, ways, trained, data: transfer.Options) -> list[dict[str, Any]]:
   """All arms and floors on the same labels of a target."""
   known = model.known(trained[META])
-  reader = registry.reader(logmeta, plan.method)
-  problem = transfer.make(data, plan.method.embedding, logmeta.NEEDS, known, reader)
+  problem = transfer.make(data, plan.method.embedding, logmeta.NEEDS, known)
   states = _starts(ways, trained, problem, data.seed)
   records = []
   for arm, (start, how) in ARMS.items():

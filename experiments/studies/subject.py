@@ -57,8 +57,7 @@ def make(chosen: job.Job) -> Subject:
       'gradient can be taken in one way only'
     )
   needs = registry.needs(module, chosen.method)
-  reader = registry.reader(module, chosen.method)
-  problem = transfer.make(chosen.data, chosen.method.embedding, needs, reader=reader)
+  problem = transfer.make(chosen.data, chosen.method.embedding, needs)
   return Subject(chosen, detector, problem)
 
 

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalog_jax import errors, types
-from metalog_jax.batches import packing, reading, sampling, sequences
-from metalog_jax.embeddings import states
+from metalog_jax.batches import packing, sampling, sequences
 from metalog_jax.logs import splits
 
 PROFILE = 16  # steps that the static layout of batches is fitted to
@@ -21,7 +20,7 @@ class Timeline(NamedTuple):
   """The labelled sessions of a system, each class in order of its place in time."""
 
   name: str
-  vectors: np.ndarray  # [V, D], or a `tables.Read`
+  vectors: np.ndarray  # [V, D]
   seqs: sequences.Sequences  # of the whole system
   members: tuple[np.ndarray, np.ndarray]  # sessions: normals, anomalies
   places: tuple[np.ndarray, np.ndarray]  # of each, in [0, 1), ascending
@@ -102,9 +101,7 @@ class Sampler(NamedTuple):
         for part in sequences.deal(task[0].seqs, task[which], self.devices)
       ]
       room = sequences.fit_room(draws, size, longest)
-      fewest, most = _table_rows(lines, found, which)
-      roomy = sequences.roomy(room, size)._replace(table=most)
-      rooms.append([room._replace(table=fewest), roomy])
+      rooms.append([room, sequences.roomy(room, size)])
     return rooms
 
   def tasks_of(
@@ -134,18 +131,6 @@ class Sampler(NamedTuple):
         for which in (1, 2)
       )
     )
-
-
-def _table_rows(lines: list[Timeline], found: list[tuple], which: int):
-  """Rows of the tables of nearly all batches, and of any: 0 but for `states.States`."""
-  if not isinstance(lines[0].vectors, states.States):
-    return 0, 0
-  most = max(x.vectors.num_rows(np.arange(len(x.vectors))) for x in lines)
-  used = max(
-    task[0].vectors.num_rows(sequences.different(task[0].seqs, task[which]))
-    for task in found
-  )
-  return min(used + 2, most), most
 
 
 def _drawn(line: Timeline, chosen: list[np.ndarray]) -> sequences.Draw:
@@ -181,11 +166,9 @@ def stream(
     seed,
     devices,
   )
-  read = lambda data: reading.sequences(data, config.collapse, config.most_events)
-  tables = states.aligned([data.vectors for data in transfer.sources])
-  lines = [
-    timeline(data._replace(vectors=table), read(data))
-    for data, table in zip(transfer.sources, tables)
-  ]
+  read = lambda data: sequences.sequences(
+    data.sessions, config.collapse, config.max_events
+  )
+  lines = [timeline(data, read(data)) for data in transfer.sources]
   rooms = sampler.rooms(lines)
   return types.Stream(config.steps, lambda step: sampler.tasks_of(lines, step, rooms))

@@ -18,7 +18,6 @@ class Room(NamedTuple):
   rows: int  # R' of the places
   sessions: int  # B
   cells: int = 0  # R of the shared cells; 0: nothing is shared, cells are places
-  table: int = 0  # rows of a table that is the batch's own (`tables.Read`); 0: all
 
 
 class Trie(NamedTuple):

@@ -11,7 +11,6 @@ import numpy as np
 from metalog_jax import types
 from metalog_jax.batches import packing
 from metalog_jax.batches import sequences as batches
-from metalog_jax.embeddings import tables
 
 PROFILE = 64  # draws that the static layout of batches is fitted to
 
@@ -136,7 +135,7 @@ def _cycle(members: np.ndarray, num: int, step: int, key: list[int]) -> np.ndarr
 
 
 def pad_rows(x: np.ndarray, rows: int) -> np.ndarray:
-  """An event table [V, D] with rows of zeros up to `rows`; a `tables.Read` as it is."""
-  if len(x) == rows or isinstance(x, tables.Read):
+  """An event table [V, D] with rows of zeros up to `rows`."""
+  if len(x) == rows:
     return x
   return np.pad(x, ((0, rows - len(x)), (0, 0)))

@@ -12,7 +12,6 @@ import numpy as np
 
 from metalog_jax import types
 from metalog_jax.batches import packing
-from metalog_jax.embeddings import tables
 
 PAYS = 0.8  # beginnings are shared if that leaves at most this share of the cells
 
@@ -122,19 +121,13 @@ def roomy(room: packing.Room, batch: int) -> packing.Room:
   return packing.Room(room.steps, batch, batch, batch if room.cells else 0)
 
 
-def different(seqs: Sequences, draw: Draw) -> np.ndarray:
-  """The events that occur."""
-  rows = [seqs.events[seqs.offsets[i] : seqs.offsets[i + 1]] for i in draw.rows]
-  return np.unique(np.concatenate([*rows, np.zeros(0, np.int32)]))
-
-
 def assemble(
   vectors: np.ndarray, seqs: Sequences, draw: Draw, room: packing.Room
 ) -> types.Batch | None:
   """Lays sessions out on the grid; None if they do not fit.
 
   Args:
-    vectors: [V, D] of the events, or a `tables.Read`.
+    vectors: [V, D] of the events.
     draw: the sessions, in the order they are to have; behind them come sessions of
       weight 0 without a place.
     room: with shared cells only if `seqs` has a trie.
@@ -150,11 +143,6 @@ def assemble(
   place = (start[which] + within) * room.rows + row[which]
   position = seqs.offsets[draw.rows][which] + within
   events = seqs.events[position]
-  if isinstance(vectors, tables.Read):
-    laid = vectors.lay(events, lengths, room.steps * room.rows, room.table)
-    if laid is None:
-      return None
-    vectors, events = laid
   grid = (room.steps, room.rows)
 
   def scatter(values: np.ndarray, fill: int, shape: tuple[int, int] = grid):

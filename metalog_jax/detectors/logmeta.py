@@ -15,13 +15,11 @@ import math
 from typing import Literal
 
 from metalog_jax import errors, flags
-from metalog_jax.batches import reading
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base, supervised
 
 NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
 PREFERS_ENCODER = True  # where it is installed: the paper's events are an encoder's
-reader = reading.table
 PARTS = {'all': (), 'head': ('head',), 'head_attention': ('attention', 'head')}
 
 
@@ -29,9 +27,9 @@ PARTS = {'all': (), 'head': ('head',), 'head_attention': ('attention', 'head')}
 class Config:
   """Settings of LogMeta; none is the paper's, which does not publish them.
 
-  Of the authors' earlier models: hidden, confidence, max_tokens, encoder_lr. Of MAML:
-  outer_lr, tasks, adapt_steps, second order. CroSysLog: inner_steps. All others are our
-  choice; CroSysLog searches inner_lr below 1e-2, where SGD hardly moves this network.
+  Of the authors' earlier models: hidden, confidence. Of MAML: outer_lr, tasks,
+  adapt_steps, second order. CroSysLog: inner_steps. All others are our choice;
+  CroSysLog searches inner_lr below 1e-2, where SGD hardly moves this network.
   """
 
   embedding: sources.Config = gcse.Embedding()
@@ -63,7 +61,7 @@ class Config:
     'fixed', 'inner rates: learned for each leaf, entry (Meta-SGD), or leaf and step'
   )
   adapted: Literal['all', 'head_attention', 'head'] = flags.field(
-    'all', 'what inner steps move (ANIL: less than all); never the encoder'
+    'all', 'what inner steps move (ANIL: less than all)'
   )
   anneal: int = flags.field(
     0, 'MAML++: meta-steps over which losses after early inner steps fade; 0: none'
@@ -75,14 +73,6 @@ class Config:
     'auto', 'reverse', 'mixed', 'linearized', 'remat', 'truncated', 'reptile'
   ] = flags.field('mixed', 'way to take the meta-gradient; exact but the last two')
   outer_lr: float = flags.field(1e-3, 'outer learning rate of Adam')
-  token_level: bool = flags.field(
-    False, "steps are the sub-words of a session's joined texts, not its events"
-  )
-  max_tokens: int = flags.field(128, 'sub-words of a session, if those are the steps')
-  encoder_trainable: int = flags.field(
-    0, 'upper layers of the encoder that the meta-step trains; 0: frozen'
-  )
-  encoder_lr: float = flags.field(2e-5, 'their outer learning rate')
   steps: int = flags.field(200, 'meta-steps; 0: no training (our choice)')
   adapt_steps: int = flags.field(10, 'steps of adaptation to the target; 0: none')
   adapt_rule: str = flags.field('', "rule of adaptation, if not training's")
@@ -92,17 +82,6 @@ class Config:
   most_pseudo: int = flags.field(
     64, 'pseudo-labelled sequences of each class to learn from (our choice)'
   )
-  consistency: float = flags.field(
-    0.0, 'weight of judging two views of unlabelled sessions alike (our choice: none)'
-  )
-  view_rate: float = flags.field(
-    0.1, 'share of benign events dropped and of pairs swapped in a view (our choice)'
-  )
-
-  @property
-  def most_events(self) -> int:
-    """Events of a session that are read; hardly one has no sub-word."""
-    return self.max_tokens if self.token_level else self.max_events
 
 
 FINE_TUNE = {'adapt_rule': 'adam', 'adapt_lr': 1e-3, 'adapt_steps': 100, 'rounds': 0}
@@ -124,27 +103,23 @@ PRESETS = {
 def make(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
   import jax  # here, so that flags can be read without waiting for jax
+  import optax
 
   from metalog_jax.batches import episodes
   from metalog_jax.meta import mesh, outer
   from metalog_jax.nets import logmeta as nets
   from metalog_jax.nets import losses
-  from metalog_jax.training import fine_tuning
 
   if not (config.recurrent or config.attention):
     raise errors.UserError(
       '--logmeta.recurrent and --logmeta.attention cannot both be off'
     )
-  reading.check(config)
   net = nets.Network(config.hidden, config.recurrent, config.attention)
-  num = config.encoder_trainable
-  top = fine_tuning.Top(config.embedding, num) if num else None
-  optimizer = fine_tuning.adam(config.outer_lr, config.encoder_lr if num else None)
-  meta, init = _objective(config), _init(config, net, top)
+  optimizer = optax.adam(config.outer_lr)
+  meta, init = _objective(config), _init(config, net)
   devices = mesh.make(math.gcd(config.tasks, len(jax.devices())))
 
   def attend(params, batch):
-    batch = top.read(params, batch) if top else batch
     return net.apply({'params': params}, batch, method='attend')
 
   def loss(params, batch, axis=mesh.ROWS):
@@ -157,7 +132,7 @@ def make(config: Config) -> base.Detector:
   def start(key, transfer):
     return mesh.replicate(outer.init_state(init(key, transfer), optimizer), devices)
 
-  descend = _adaptation(config, lambda p, b: loss(p, b, None), probability, top)
+  descend = _adaptation(config, lambda p, b: loss(p, b, None), probability)
 
   def adapt(state, transfer, seed, **how):
     params, report = descend(mesh.local(state.params), transfer, seed, **how)
@@ -173,9 +148,8 @@ def make(config: Config) -> base.Detector:
     step=outer.make_meta_step(loss, optimizer, meta, devices),
     score=lambda state, batch: probability(seen(state), batch),
     explain=lambda state, batch: attend(seen(state), batch)[1],
-    table=(lambda state, vectors: top.table(seen(state), vectors)) if top else None,
     collapse=config.collapse,
-    max_events=config.most_events,
+    max_events=config.max_events,
     patience=0,
     way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
     objective=(loss, meta),
@@ -184,18 +158,15 @@ def make(config: Config) -> base.Detector:
   )
 
 
-def _init(config: Config, net, top):
-  """(key, transfer) -> meta-parameters: the network, the encoder's top, the rates."""
+def _init(config: Config, net):
+  """(key, transfer) -> meta-parameters: the network and the rates."""
   import jax
 
   from metalog_jax.meta import rules
-  from metalog_jax.training import fine_tuning
 
   def init(key, transfer):
     example = supervised.example(supervised.dim(transfer))
     params = jax.jit(net.init)(key, example)['params']
-    if top:
-      params |= {fine_tuning.PART: top.start()}
     if config.rates == 'fixed':
       return params
     steps = config.inner_steps if config.rates == 'step' else 1
@@ -213,15 +184,12 @@ def _seen(config: Config, params):
 def _rule(config: Config, name: str, rate: float, steps: int):
   """The rule of inner steps, for the parts that are adapted."""
   from metalog_jax.meta import rules
-  from metalog_jax.training import fine_tuning
 
   if config.rates != 'fixed':
     rule = rules.learned(steps)
   else:
     rule = rules.sgd(rate) if name == 'sgd' else rules.named(name, rate)
   parts = PARTS[config.adapted]
-  if config.encoder_trainable and not parts:
-    parts = fine_tuning.inner_parts(config.recurrent, config.attention)
   return rules.only(rule, parts) if parts else rule
 
 
@@ -242,9 +210,9 @@ def _objective(config: Config):
   )
 
 
-def _adaptation(config: Config, loss, probability, top):
+def _adaptation(config: Config, loss, probability):
   """adapt(meta-parameters, transfer, seed, ...) -> (the same adapted, report)."""
-  from metalog_jax.training import adaptation, fine_tuning
+  from metalog_jax.training import adaptation
 
   rule = _rule(
     config,
@@ -255,24 +223,16 @@ def _adaptation(config: Config, loss, probability, top):
   settings = adaptation.Settings(
     config.adapt_steps,
     config.collapse,
-    config.most_events,
+    config.max_events,
     config.confidence,
     config.rounds,
     config.most_pseudo,
-    config.consistency,
-    config.view_rate,
   )
   meta = dataclasses.replace(_objective(config), rule=rule)
   descend = adaptation.make(loss, probability, meta, settings)
 
   def adapt(params, transfer, seed, **how):
-    moving, seen = params, _seen(config, params)
-    if top:  # it stays, and so do the event vectors
-      vectors = top.table(seen, transfer.target.vectors)
-      transfer = transfer._replace(target=transfer.target._replace(vectors=vectors))
-      moving = fine_tuning.without(params)
-    adapted, report = descend(moving, transfer, seed, **how)
-    adapted = seen | adapted
+    adapted, report = descend(params, transfer, seed, **how)
     params = adapted if config.rates == 'fixed' else params._replace(params=adapted)
     return params, report
 

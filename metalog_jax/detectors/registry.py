@@ -1,18 +1,13 @@
 """Name -> module. A module offers Config, PRESETS, NEEDS and make.
 
 NEEDS are the labels that the default Config may see. Where that depends on the
-settings, the module has `needs(config)` as well. One that reads more of templates
-than their vectors has `reader(config, texts, vectors)`, which makes a `tables.Read`;
-one that would rather have an encoder's vectors has PREFERS_ENCODER = True.
+settings, the module has `needs(config)` as well. One that would rather have an
+encoder's vectors has PREFERS_ENCODER = True.
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
-
-import numpy as np
 
 from metalog_jax import errors
 from metalog_jax.detectors import (
@@ -90,13 +85,6 @@ def prefers_encoder(detector: str) -> bool:
 def needs(module: Module, config: Any) -> frozenset[str]:
   """The labels that the detector may see with these settings; see `base.blind`."""
   return module.needs(config) if hasattr(module, 'needs') else module.NEEDS
-
-
-def reader(module: Module, config: Any) -> Callable[[Sequence[str], np.ndarray], Any]:
-  """(texts [V], vectors [V, D]) -> what stands for the vectors in a Dataset."""
-  if hasattr(module, 'reader'):
-    return functools.partial(module.reader, config)
-  return lambda texts, vectors: vectors
 
 
 def table() -> str:

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from metalog_jax import errors, types
+from metalog_jax import types
 from metalog_jax.embeddings import pretrained, weight_files
 
 Array = types.Array
@@ -137,31 +137,6 @@ def apply(
   for i in range(form.layers if depth is None else depth):
     hidden = layer(params[f'layer_{i}'], hidden, segments, form)
   return hidden
-
-
-def apply_top(
-  params: Params, hidden: Array, segments: Array, form: Form, top_layers: int
-) -> Array:
-  """The last hidden states from those below the `top_layers` last layers, [B, L, D].
-
-  `apply` with `depth = form.layers - top_layers` gives that `hidden`, which can be
-  kept while the parameters that are needed here (`top_params`) are trained.
-  """
-  for i in range(form.layers - top_layers, form.layers):
-    hidden = layer(params[f'layer_{i}'], hidden, segments, form)
-  return hidden
-
-
-def top_params(params: Params, form: Form, top_layers: int) -> Params:
-  """The parameters that `apply_top` uses.
-
-  Raises:
-    UserError: the model has not so many layers.
-  """
-  if not 0 <= top_layers <= form.layers:
-    raise errors.UserError(f'{top_layers} top layers of a model that has {form.layers}')
-  below = form.layers - top_layers
-  return {f'layer_{i}': params[f'layer_{i}'] for i in range(below, form.layers)}
 
 
 def pool(

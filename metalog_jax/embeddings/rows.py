@@ -39,24 +39,6 @@ def batches(tokens: Sequence[np.ndarray], cells: int, padding: int) -> Iterator[
       yield _fill(tokens, rows[i : i + height], (height, wide), padding)
 
 
-def stack(states: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-  """Hidden states of texts, each [tokens, D], in rows: what `encoder.apply_top` takes.
-
-  Returns:
-    hidden [B, L, D] and segments [B, L]; text i is segment i + 1.
-  """
-  lengths = [len(one) for one in states]
-  placed = place(lengths, width(max(lengths)))
-  hidden = np.zeros((len(placed), placed[0][0], states[0].shape[1]), states[0].dtype)
-  segments = np.zeros(hidden.shape[:2], np.int32)
-  for i, (_, row) in enumerate(placed):
-    start = 0
-    for text in row:
-      part = slice(start, start := start + lengths[text])
-      hidden[i, part], segments[i, part] = states[text], text + 1
-  return hidden, segments
-
-
 def place(
   lengths: Sequence[int], narrowest: int = NARROWEST
 ) -> list[tuple[int, list[int]]]:

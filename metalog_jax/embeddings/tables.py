@@ -35,40 +35,6 @@ class Table(NamedTuple):
   coverage: Coverage
 
 
-class Read:
-  """Event vectors, and the texts that they are of, for who reads more than vectors.
-
-  Takes the place of an array [V, D] in a `types.Dataset`, and is one where one is
-  wanted (`np.asarray`). What batches hold in its stead is the subclass's: `lay`.
-  """
-
-  def __init__(self, texts: Sequence[str], vectors: np.ndarray):
-    self.texts, self.vectors = tuple(texts), vectors
-
-  def __len__(self) -> int:
-    return len(self.vectors)
-
-  def __array__(self, dtype=None, copy=None) -> np.ndarray:
-    return np.array(self.vectors, dtype, copy=copy)
-
-  @property
-  def shape(self) -> tuple[int, int]:
-    return self.vectors.shape
-
-  def lay(
-    self, events: np.ndarray, lengths: np.ndarray, cells: int, most: int
-  ) -> tuple[np.ndarray, np.ndarray] | None:
-    """What a batch holds: (its table, the row there of each event), or None: too many.
-
-    Args:
-      events: [n] of the sessions of the batch, one after another.
-      lengths: of each session.
-      cells: n at most.
-      most: rows of the table, where they depend on what occurs; 0: enough for all.
-    """
-    raise NotImplementedError
-
-
 def with_unknown(table: np.ndarray, mask: np.ndarray) -> np.ndarray:
   """`table` [V, D] as float32, row UNKNOWN the mean of the rows in `mask` [V] bool."""
   if mask.any():

@@ -104,15 +104,8 @@ def embed(
 
 def encode(templates: Sequence[str], config: Encoder = Encoder()) -> np.ndarray:
   """The vectors of templates, [n, D] float32."""
-  found = _encode(templates, config, config.pooling)
+  found = _encode(templates, config)
   return np.concatenate(found) if found else np.zeros((0, load(config).form.hidden))
-
-
-def encode_tokens(
-  templates: Sequence[str], config: Encoder = Encoder()
-) -> list[np.ndarray]:
-  """The hidden states of every token of templates, each [tokens, D] float32."""
-  return _encode(templates, config, 'tokens')
 
 
 def as_text(template: str, how: Literal['words', 'template'] = 'words') -> str:
@@ -129,24 +122,24 @@ def as_text(template: str, how: Literal['words', 'template'] = 'words') -> str:
   return ' '.join(named.split())
 
 
-def _encode(templates, config, how) -> list[np.ndarray]:
-  """Rows [n, D] of every template, from the cache where it has them."""
+def _encode(templates: Sequence[str], config: Encoder) -> list[np.ndarray]:
+  """The vector [1, D] of every template, from the cache where it has it."""
   model = load(config)
   texts = [as_text(template, config.text) for template in templates]
-  cache = vector_cache.Cache(_key(model, config, how))
+  cache = vector_cache.Cache(_key(model, config))
   found = cache.get(texts)
   if new := [text for text in dict.fromkeys(texts) if text not in found]:
-    made = dict(zip(new, compute(model, params_of(model, config), how, new)))
+    made = dict(zip(new, compute(model, params_of(model, config), config.pooling, new)))
     cache.put(made)
     found |= made
   return [found[text] for text in texts]
 
 
-def _key(model: Model, config: Encoder, how: str) -> str:
+def _key(model: Model, config: Encoder) -> str:
   files = (pretrained.CONFIG, pretrained.WEIGHTS, *tokens.FILES)
   content = [
     *(_VERSION, pretrained.fingerprint(model.folder, files), config.weights),
-    *(how, model.depth, model.longest, config.dtype),
+    *(config.pooling, model.depth, model.longest, config.dtype),
   ]
   return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -173,13 +166,13 @@ def cells() -> int:
 
 
 def compute(
-  model: Model, params, how: pretrained.Pooling | Literal['tokens'], read: Sequence[str]
+  model: Model, params, how: pretrained.Pooling, read: Sequence[str]
 ) -> list[np.ndarray]:
-  """Encodes texts, without a cache: rows [n, D] float32 of each; n is 1 but for tokens.
+  """Encodes texts, without a cache: one vector [1, D] float32 of each.
 
   Args:
     params: as `params_of` makes them.
-    how: one vector a text, or the states of all its tokens.
+    how: tokens are pooled.
     read: distinct texts, as `as_text` makes them of templates.
   """
   import jax
@@ -192,14 +185,9 @@ def compute(
   for batch in rows.batches(ids, cells(), model.form.padding):
     args = batch.segments, model.form
     hidden = encoder.apply(params, batch.ids, *args, depth=model.depth)
-    if how == 'tokens':
-      states = np.asarray(hidden, np.float32)
-      parts = [states[batch.segments == i + 1] for i in range(len(batch.texts))]
-    else:
-      # No text has fewer than the two tokens that mark its ends.
-      pooled = pool(hidden, batch.segments, num=batch.ids.size // 2, how=how)
-      parts = np.asarray(pooled)[:, None]
-    for text, part in zip(batch.texts, parts):
+    # No text has fewer than the two tokens that mark its ends.
+    pooled = pool(hidden, batch.segments, num=batch.ids.size // 2, how=how)
+    for text, part in zip(batch.texts, np.asarray(pooled)[:, None]):
       made[text] = part
   return made
 

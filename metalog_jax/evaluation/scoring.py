@@ -8,9 +8,8 @@ import jax
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.batches import reading, scoring_batches
+from metalog_jax.batches import scoring_batches
 from metalog_jax.batches import sequences as batches
-from metalog_jax.embeddings import tables
 from metalog_jax.meta import mesh
 from metalog_jax.training import base
 
@@ -29,7 +28,9 @@ class Scorer:
 
   def sequences(self, data: types.Dataset) -> batches.Sequences:
     """The distinct sequences that the detector reads of `data`."""
-    return reading.sequences(data, self._detector.collapse, self._detector.max_events)
+    return batches.sequences(
+      data.sessions, self._detector.collapse, self._detector.max_events
+    )
 
   def scores(
     self, state, data: types.Dataset, seqs: batches.Sequences | None = None
@@ -49,17 +50,14 @@ class Scorer:
     While the devices compute, the next batches are laid out here; only a few wait, so
     that memory does not grow with the number of sessions.
     """
-    if self._detector.table:
-      vectors = self._detector.table(mesh.local(state), vectors)
     devices = jax.local_devices()
     states = self._states.on(devices, state, mesh.local)
-    laid = isinstance(vectors, tables.Read)  # each batch has a table of its own
-    shared = None if laid else self._vectors.on(devices, vectors)
+    shared = self._vectors.on(devices, vectors)
     waiting: collections.deque = collections.deque()
     made = scoring_batches.every(vectors, seqs, len(devices))
     for i, (rows, batch) in enumerate(made):
       turn = i % len(devices)
-      batch = batch._replace(vectors=shared[turn]) if shared else batch
+      batch = batch._replace(vectors=shared[turn])
       value = function(states[turn], batch)
       waiting.append((rows, batch, value))
       if len(waiting) == AHEAD * len(devices):
@@ -85,7 +83,7 @@ class Scorer:
       events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
       share = np.zeros(len(events))
       read = batches.kept(events, self._detector.collapse, self._detector.max_events)
-      weight = reading.per_event(data, events[read], found[seqs.inverse[i]])
+      weight = found[seqs.inverse[i]]
       share[read] = weight / max(weight.sum(), 1e-30)
       shares.append(share)
     return shares

@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -32,13 +31,12 @@ class Model(NamedTuple):
 
   detector: base.Detector
   state: Any
-  vectors: Any  # [V, D] float32, or what `reader` makes of that
+  vectors: np.ndarray  # [V, D] float32
   texts: tuple[str, ...]  # [V]
   templates: templates.Templates | None  # None: the target was read from session files
   options: systems.Options
   threshold: float
   embedding: sources.Config  # what `vectors` come from
-  reader: Callable  # see `registry.reader`
 
 
 def save(
@@ -85,8 +83,6 @@ def load(workdir: pathlib.Path) -> Model:
   detector = module.make(method)
   with np.load(folder / EVENTS, allow_pickle=False) as table:
     vectors, texts = table['vectors'], tuple(table['texts'].tolist())
-  reader = registry.reader(module, method)
-  vectors = reader(texts, vectors)
   options = json.loads((folder / OPTIONS).read_text())
   options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
   frozen = folder / raw.TEMPLATES
@@ -100,7 +96,6 @@ def load(workdir: pathlib.Path) -> Model:
     systems.Options(**options),
     tests[0]['all']['threshold'] if tests else 0.5,
     method.embedding,
-    reader,
   )
 
 
@@ -114,7 +109,7 @@ def extend(model: Model, texts: tuple[str, ...]) -> Model:
   if not new:
     return model
   added = sources.encode(new, model.embedding)
-  vectors = model.reader(texts, np.concatenate([np.asarray(model.vectors), added]))
+  vectors = np.concatenate([model.vectors, added])
   return model._replace(vectors=vectors, texts=texts)
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -51,14 +50,12 @@ def make(
   embedding: sources.Config,
   needs: frozenset[str],
   known: list[list[str]] = (),
-  reader: Callable[[tuple[str, ...], np.ndarray], Any] = lambda texts, vectors: vectors,
 ) -> Problem:
   """Loads, splits, embeds and blinds.
 
   Args:
     known: templates of systems that are not at hand, for the IDF to count: what a
       trained model keeps of its sources.
-    reader: what the detector reads in the place of vectors: see `registry.reader`.
 
   Raises:
     UserError: a folder is no System, or a budget asks for more than there is.
@@ -66,8 +63,7 @@ def make(
   systems = {folder: store.load(folder) for folder in _folders(options)}
   split = _split(options, systems)
   events, counted = _tables(options, systems, embedding, split, known)
-  read = {f: reader(systems[f].templates, events[f].vectors) for f in systems}
-  full, tests, truth = _datasets(options, systems, split, read)
+  full, tests, truth = _datasets(options, systems, split, events)
   labelled = base.blind(full, needs)
   train, valid = validation.hold_out(labelled, options.validation, options.seed)
   of_each = {pathlib.Path(f).name: systems[f].manifest for f in systems}
@@ -122,12 +118,14 @@ def _datasets(
   options: Options,
   systems: dict[str, types.System],
   split: splits.Split | None,
-  read: dict[str, Any],
+  events: dict[str, tables.Table],
 ) -> tuple[types.Transfer, list[types.Dataset], np.ndarray | None]:
   """Training data with every label in the budget, test data, and the target's truth."""
 
   def dataset(folder: str, sessions: types.Sessions, name: str = '') -> types.Dataset:
-    return types.Dataset(name or pathlib.Path(folder).name, sessions, read[folder])
+    return types.Dataset(
+      name or pathlib.Path(folder).name, sessions, events[folder].vectors
+    )
 
   target, rest, truth = None, None, None
   if split is not None:

@@ -100,8 +100,7 @@ def _prepare(job: Job, say: Callable) -> tuple[base.Detector, transfer.Problem]:
     known = model.known(pathlib.Path(job.model))
   if job.model or detector.few_shot or not detector.selects:  # all labels are learned
     data = dataclasses.replace(data, validation=0.0)
-  reader = registry.reader(module, job.method)
-  problem = transfer.make(data, job.method.embedding, needs, known, reader)
+  problem = transfer.make(data, job.method.embedding, needs, known)
   for name, coverage in problem.coverage.items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
   return detector, problem

@@ -1,8 +1,7 @@
 """Adaptation of a trained detector to a target: some steps on its few labels.
 
 Then, in rounds, unlabelled sessions that the adapted detector is sure of join with the
-label it gives them, and the steps are taken anew from where training ended. If asked
-for, unlabelled sessions also are to be judged alike in two views: see `views`.
+label it gives them, and the steps are taken anew from where training ended.
 
 References:
   Finn et al, MAML, ICML 2017. Sun et al, SemiRALD, Information and Software
@@ -18,9 +17,8 @@ import jax
 import numpy as np
 
 from metalog_jax import errors, types
-from metalog_jax.batches import packing, reading, scoring_batches, sequences
+from metalog_jax.batches import packing, scoring_batches, sequences
 from metalog_jax.meta import inner
-from metalog_jax.training import views
 
 FEW = 16  # rows: up to here few programs matter more than a few empty rows
 STEPS = 32  # those of a batch are a multiple of this: few programs
@@ -35,8 +33,6 @@ class Settings(NamedTuple):
   confidence: float = 0.9  # a pseudo-label needs a probability above this
   rounds: int = 0  # of pseudo-labels at most
   most: int = 64  # sequences of each class with a pseudo-label that are learned from
-  consistency: float = 0.0  # weight of what two views are judged apart; 0: none
-  view_rate: float = 0.1  # of what is dropped and swapped in a view
 
 
 def make(
@@ -50,11 +46,7 @@ def make(
   Labelled sessions of both classes weigh alike in sum, however many there are; those
   with pseudo-labels weigh together as much as the labelled ones of their class (both
   our choice). `steps` = 0 gives what training left. The report's `pseudo` holds a
-  round's labels of the target's sessions, int8 [S] each, -1 where none was taken;
-  `consistency`, where that has a weight, what the last views were and how far apart
-  they are judged before and after.
-
-  Views are drawn anew for each round, `2 most` sequences at most (our choice).
+  round's labels of the target's sessions, int8 [S] each, -1 where none was taken.
 
   Args:
     loss_fn: (params as the loss sees them, batch) -> scalar, on one device.
@@ -69,54 +61,33 @@ def make(
     gradient='reverse',
     anneal=0,
   )
-  apart = lambda p, seen: views.disagreement(probability(p, seen), seen.weights)
-  loss = _with_views(loss_fn, apart, settings.consistency)
   descend = jax.jit(
-    lambda params, support, steps: inner.after(loss, params, support, config, steps)
+    lambda params, support, steps: inner.after(loss_fn, params, support, config, steps)
   )
-  predict, measure = jax.jit(probability), jax.jit(apart)
+  predict = jax.jit(probability)
 
   def adapt(params, transfer, seed, steps=None, rounds=None):
     begun, data = time.perf_counter(), transfer.target
     steps = settings.steps if steps is None else min(steps, settings.steps)
     rounds = (settings.rounds if rounds is None else rounds) if steps else 0
     start = inner.rule_of(config).split(params)[0]
-    seqs = reading.sequences(data, settings.collapse, settings.max_events)
+    seqs = sequences.sequences(data.sessions, settings.collapse, settings.max_events)
     pseudo, passed = _Pseudo(data, seqs, settings, seed), []
-    unlabelled = _unlabelled(data, seqs, settings, seed) if steps else None
 
-    def descended(number: int) -> tuple[Any, Any, dict]:
-      seen, told = unlabelled.draw(number) if unlabelled else (None, {})
-      batch = _batch(data.vectors, seqs, *pseudo.draw())
-      return descend(params, (batch, seen), steps), seen, told
+    def descended() -> Any:
+      return descend(params, _batch(data.vectors, seqs, *pseudo.draw()), steps)
 
-    adapted, seen, told = descended(0) if steps else (start, None, {})
-    for i in range(rounds):
+    adapted = descended() if steps else start
+    for _ in range(rounds):
       if not pseudo.take(_scores(predict, adapted, data.vectors, seqs)):
         break
-      adapted, seen, told = descended(i + 1)
+      adapted = descended()
       passed.append(pseudo.of_sessions())
     adapted = jax.block_until_ready(adapted)
     report = {'steps': steps, 'seconds': time.perf_counter() - begun, 'pseudo': passed}
-    if told:
-      both = [float(measure(p, seen)) for p in (start, adapted)]
-      told |= {'benign': len(unlabelled.benign), 'before': both[0], 'after': both[1]}
-      report['consistency'] = {'weight': settings.consistency} | told
     return adapted, report | _counts(data.sessions.labels)
 
   return adapt
-
-
-def _with_views(loss_fn: inner.Loss, apart: Callable, weight: float) -> inner.Loss:
-  """The loss of (a labelled batch, a batch of views or None)."""
-
-  def loss(params, support):
-    labelled, seen = support
-    if seen is None:
-      return loss_fn(params, labelled)
-    return loss_fn(params, labelled) + weight * apart(params, seen)
-
-  return loss
 
 
 def _counts(labels: np.ndarray) -> dict[str, int]:
@@ -169,16 +140,6 @@ class _Pseudo:
         index = np.concatenate([rows[own], taken])
         parts.append((index, np.full(len(index), float(label)), mass / mass.sum()))
     return sequences.Draw(*(np.concatenate(x) for x in zip(*parts))), most
-
-
-def _unlabelled(data, seqs, settings, seed) -> views.Unlabelled | None:
-  """What views are drawn of, if they have a weight; empty if all have a label."""
-  if not settings.consistency:
-    return None
-  reader = settings.collapse, settings.max_events
-  return views.Unlabelled(
-    data, seqs, reader, settings.view_rate, 2 * settings.most, seed
-  )
 
 
 def _batch(vectors, seqs: sequences.Sequences, draw: sequences.Draw, most: int):

@@ -38,8 +38,6 @@ class Detector(NamedTuple):
   threshold: Callable | None = None
   # The state of the best validation is kept. False: the last, and nothing is held out.
   selects: bool = True
-  # (state, a Dataset's vectors) -> [V, D] for many batches; None: they are that.
-  table: Callable | None = None
   note: str = ''  # what a reader of its results has to know
 
 

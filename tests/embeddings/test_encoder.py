@@ -149,36 +149,6 @@ def test_pooling_of_nothing_is_zero():
     np.testing.assert_array_equal(pooled.any(1), [True, False, True])
 
 
-@pytest.mark.parametrize('name', ['bert', 'roberta'])
-def test_the_top_is_trained_as_in_the_whole(name):
-  form, params = cases.FORMS[name], cases.weights(cases.FORMS[name])
-  ids, mask = cases.batch(form, padded=True)
-  segments = encoder.segments_of(mask)
-  probe = np.random.default_rng(2).normal(size=(len(ids), form.hidden))
-  along = lambda hidden: (encoder.pool(hidden, segments, len(ids)) * probe).sum()
-  whole = lambda own: along(encoder.apply({**params, **own}, ids, segments, form))
-  kept = encoder.apply(params, ids, segments, form, depth=form.layers - 2)
-  states = [np.asarray(kept)[i][mask[i]] for i in range(len(ids))]
-  hidden, packed = rows.stack(states)
-  assert len(hidden) == 3  # rows of 12: 12, 12, and 7 with 2
-  top = encoder.top_params(params, form, 2)
-  assert sorted(top) == ['layer_1', 'layer_2']
-
-  @jax.jit
-  def above(own):
-    last = encoder.apply_top(own, hidden, packed, form, 2)
-    return (encoder.pool(last, packed, len(ids)) * probe).sum()
-
-  value, grads = jax.value_and_grad(above)(top)
-  expected, theirs = jax.value_and_grad(whole)(top)
-  np.testing.assert_allclose(value, expected, rtol=1e-5)
-  close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
-  jax.tree.map(close, grads, theirs)
-  assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(grads['layer_1']))
-  with pytest.raises(ValueError, match='4 top layers of a model that has 3'):
-    encoder.top_params(params, form, 4)
-
-
 def test_the_module_declares_what_the_files_have():
   form = cases.FORMS['roberta']
   ids, mask = cases.batch(form, padded=True)
