@@ -10,11 +10,11 @@ import time
 from absl import flags
 
 from experiments import main as program
-from metalog_jax.simulation import simulate
+from metalog_jax import simulation
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
-  'system', 'blockstore', list(simulate.SYSTEMS), 'which system to simulate'
+  'system', 'blockstore', list(simulation.SYSTEMS), 'which system to simulate'
 )
 flags.DEFINE_integer('sessions', 4000, 'how many sessions to write', 1)
 flags.DEFINE_integer('seed', 0, 'of all that is drawn', 0)
@@ -24,8 +24,8 @@ flags.DEFINE_string('out', None, 'folder to write into', required=True)
 
 def main() -> None:
   begin = time.perf_counter()
-  written = simulate.write(
-    FLAGS.system, FLAGS.sessions, FLAGS.seed, FLAGS.out, FLAGS.anomalies
+  written = simulation.simulate(
+    FLAGS.system, FLAGS.out, FLAGS.sessions, FLAGS.seed, FLAGS.anomalies
   )
   seconds = time.perf_counter() - begin
   print(f'SIMULATED {FLAGS.system}, seed {FLAGS.seed}: not the log of a real system')

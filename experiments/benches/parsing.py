@@ -96,7 +96,7 @@ def _workloads(folder: pathlib.Path, seed: int):
     yield 'hdfs', _contents(pathlib.Path(data) / HDFS)
   else:
     print('METALOG_DATA is not set: the real HDFS log is left out', file=sys.stderr)
-  written = simulate.write('blockstore', LINES // 15, seed, folder / 'simulated')
+  written = simulate('blockstore', folder / 'simulated', LINES // 15, seed)
   yield 'simulated', _contents(written.log)[:LINES]
 
 

@@ -1,93 +1,154 @@
-"""What a simulated system says, and in which order: the words for describing one.
+"""Grammars of simulated systems: what each says and in which order, from its TOML file.
 
-A rule is a function (draw, age) -> list of message names. `draw` gives uniform
-numbers in [0, 1); `age` is how far the log has come, from 0 to 1, so that a
-system can drift: rules and faults may begin (`since`) late in its life.
+A rule in a file is one of
+
+  'step'                                   the name of a message
+  [RULE, ...]                              all of them, in this order
+  {mixed = [RULE, ...]}                    all of them, in any order
+  {pick = [RULE, ...]}                     one of them, evenly drawn
+  {repeat = RULE, times = [LOW, HIGH]}     LOW to HIGH times, evenly drawn
+  {maybe = RULE, share = S, since = AGE}   in a share S of the sessions, from AGE on
+
+and becomes a function (draw, age) -> names of messages. `draw` gives uniform numbers
+in [0, 1); `age` is how far the log has come, 0 to 1: what begins late makes systems
+drift.
 """
 
 import dataclasses
+import functools
+import pathlib
+import tomllib
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from metalog_jax import errors
+
+# Their order is part of the seed: see `writer`.
+SYSTEMS = ('blockstore', 'supercomputer', 'cloud', 'cluster')
 
 Draw = Callable[[], float]
 Rule = Callable[[Draw, float], list[str]]
+Item = TypeVar('Item')
 
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
   """A trouble that passes: harmless once `regained` has followed `lost`."""
 
-  meaning: str  # link, silence, space, damage, access, crash, stall, strain
   lost: str  # 'Component: text'
   regained: str
-  since: float = 0.0
+  since: float = 0.0  # age
+
+
+@dataclasses.dataclass(frozen=True)
+class Log:
+  """How a system writes its log down."""
+
+  file: str
+  epoch: int  # seconds: when the log begins
+  session_id: str  # in `render.SESSION_IDS`
+  prefixes: Mapping[str, str]  # of a line, by component; 'default' for all others
+  labels: str = ''  # header of the labels file; empty: alerts stand in the lines
+  levels: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by role
 
 
 @dataclasses.dataclass(frozen=True)
 class Grammar:
   """One simulated system.
 
-  A message is 'Component: text', where text may hold {id} (the session's own
-  id) and the variables {num}, {ip}, {hex}. A session is opening + work +
-  closing; faults come and go within the work.
+  A message is 'Component: text', where text may hold {id} (the session's id) and the
+  variables {num}, {ip}, {hex}. A session is opening + work + closing; faults come and
+  go within the work.
   """
 
   name: str
+  log: Log
   steps: Mapping[str, str]  # name -> message, of all that the rules may name
   opening: Rule
   work: Rule
   closing: Rule
   faults: tuple[Fault, ...]
-  attempts: tuple[str, ...]  # messages of trying again: a few are harmless
+  attempts: tuple[str, ...]  # steps of trying again: a few are harmless
   fatal: tuple[str, ...]  # messages that no healthy session holds
-  odd: tuple[str, ...]  # likewise, but with words that no other system shares
-  mandatory: tuple[str, ...]  # steps of the rules that must not be left out
-  ordered: tuple[str, str]  # two steps of the rules, the first before the second
+  odd: tuple[str, ...]  # likewise, in words that no other system shares
+  mandatory: tuple[str, ...]  # steps that every healthy session takes
+  ordered: tuple[str, str]  # two steps, the first before the second
+
+  @functools.cached_property
+  def messages(self) -> dict[str, str]:
+    """Every message by name: the steps, then lost.N, regained.N, fatal.N and odd.N."""
+    messages = dict(self.steps)
+    for number, fault in enumerate(self.faults):
+      messages[f'lost.{number}'] = fault.lost
+      messages[f'regained.{number}'] = fault.regained
+    messages |= {f'fatal.{number}': text for number, text in enumerate(self.fatal)}
+    messages |= {f'odd.{number}': text for number, text in enumerate(self.odd)}
+    return messages
 
 
-def _rule(part: str | Rule) -> Rule:
-  return part if callable(part) else lambda draw, age: [part]
+@functools.cache
+def load(system: str) -> Grammar:
+  """Reads the grammar of a system.
+
+  Raises:
+    UserError: no such system; names the nearest one.
+  """
+  if system not in SYSTEMS:
+    raise errors.unknown_choice('--system', system, SYSTEMS)
+  path = pathlib.Path(__file__).parent / 'systems' / f'{system}.toml'
+  content = tomllib.loads(path.read_text(encoding='utf-8'))
+  return Grammar(
+    name=system,
+    log=Log(**content.pop('log')),
+    faults=tuple(Fault(**fault) for fault in content.pop('faults')),
+    **{name: rule(content.pop(name)) for name in ('opening', 'work', 'closing')},
+    steps=content.pop('steps'),
+    **{name: tuple(texts) for name, texts in content.items()},
+  )
 
 
-def seq(*parts: str | Rule) -> Rule:
-  """All parts, in this order."""
-  rules = [_rule(part) for part in parts]
-  return lambda draw, age: [name for rule in rules for name in rule(draw, age)]
+def rule(written: Any) -> Rule:
+  """Makes a rule, as TOML writes it, a function."""
+  if isinstance(written, str):
+    return lambda draw, age: [written]
+  if isinstance(written, list):
+    rules = [rule(part) for part in written]
+    return lambda draw, age: [name for part in rules for name in part(draw, age)]
+  kind, part = next(iter(written.items()))  # the first key says which rule it is
+  options = {name: value for name, value in written.items() if name != kind}
+  return _RULES[kind](part, **options)
 
 
-def times(low: int, high: int, part: str | Rule) -> Rule:
-  """The part again and again: low to high times, evenly drawn."""
-  rule = _rule(part)
+def _mixed(parts: list) -> Rule:
+  in_order = rule(parts)
+  return lambda draw, age: shuffled(in_order(draw, age), draw)
 
-  def repeat(draw: Draw, age: float) -> list[str]:
+
+def _pick(parts: list) -> Rule:
+  rules = [rule(part) for part in parts]
+  return lambda draw, age: rules[int(draw() * len(rules))](draw, age)
+
+
+def _repeat(part: Any, times: tuple[int, int]) -> Rule:
+  low, high = times
+  once = rule(part)
+
+  def repeat(draw, age):
     count = low + int(draw() * (high - low + 1))
-    return [name for _ in range(count) for name in rule(draw, age)]
+    return [name for _ in range(count) for name in once(draw, age)]
 
   return repeat
 
 
-def maybe(share: float, part: str | Rule, since: float = 0.0) -> Rule:
-  """The part in a share of the cases, and never before the age `since`."""
-  rule = _rule(part)
-  return lambda draw, age: rule(draw, age) if age >= since and draw() < share else []
+def _maybe(part: Any, share: float, since: float = 0.0) -> Rule:
+  once = rule(part)
+  return lambda draw, age: once(draw, age) if age >= since and draw() < share else []
 
 
-def pick(*parts: str | Rule) -> Rule:
-  """One of the parts, evenly drawn."""
-  rules = [_rule(part) for part in parts]
-  return lambda draw, age: rules[int(draw() * len(rules))](draw, age)
+_RULES = {'mixed': _mixed, 'pick': _pick, 'repeat': _repeat, 'maybe': _maybe}
 
 
-def mixed(*parts: str | Rule) -> Rule:
-  """All parts, in any order."""
-  rule = seq(*parts)
-
-  def shuffle(draw: Draw, age: float) -> list[str]:
-    return shuffled(rule(draw, age), draw)
-
-  return shuffle
-
-
-def shuffled(items: list, draw: Draw) -> list:
+def shuffled(items: list[Item] | tuple[Item, ...], draw: Draw) -> list[Item]:
   """The items in an order drawn evenly (Fisher-Yates)."""
   items = list(items)
   for last in range(len(items) - 1, 0, -1):

@@ -1,153 +1,66 @@
-"""Lines of the simulated systems, in the public formats of four real ones."""
+"""Puts the messages of simulated systems into lines, as real systems write theirs."""
 
-import dataclasses
+import functools
+import operator
+import string
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-HOSTS = tuple(
+from metalog_jax.simulation import grammar as grammars
+
+_HOSTS = tuple(
   f'10.{20 + n % 7}.{n * 37 % 251}.{n * 11 % 253 + 1}:{50010 + n % 3 * 10}'
   for n in range(400)
 )
-VARIABLES = {  # in a message -> its text, given 31 random bits and the session id
-  'id': lambda bits, session: session,
-  'num': lambda bits, session: str(bits % 4096),
-  'ip': lambda bits, session: HOSTS[bits % 400],
-  'hex': lambda bits, session: f'0x{bits:08x}',
-}
-SPREAD = 0x9E3779B97F4A7C15  # an odd factor that fills 64 bits
-LEVELS = {'lost': 'WARN', 'fatal': 'ERROR'}  # by role; all others: INFO
-ALERTS = {  # what a Blue Gene or Thunderbird alert carries in its first column
-  'unrecovered': 'NOTREGAINED',
-  'fatal': 'FATALERR',
-  'retries': 'RETRYSTORM',
-  'incomplete': 'CUTSHORT',
-  'skipped': 'STEPMISSING',
-  'misordered': 'WRONGORDER',
-  'odd': 'STRANGE',
-}
-
-
-class Message(NamedTuple):
-  """A message ready to be filled in."""
-
-  component: str
-  level: str
-  pattern: str  # with %s for each variable
-  variables: tuple[Callable[[int, str], str], ...]
+_SPREAD = 0x9E3779B97F4A7C15  # an odd factor that fills 64 bits
 
 
 class Event(NamedTuple):
   """Where and when a message is said."""
 
   micros: int  # since the epoch
-  session: str
-  bits: int  # 62 random bits that the session keeps
+  session: str  # id
+  bits: int  # 62 random bits that stay the same for a session
   alert: str  # '-' or an alert tag
 
 
-@dataclasses.dataclass(frozen=True)
-class Format:
-  """How a system writes its log down."""
+class Message(NamedTuple):
+  """A message of a system, ready to be filled in."""
 
-  log: str  # file name
-  labels: str | None  # header of the labels file; None: alerts stand in the lines
-  epoch: int  # seconds; when the log begins
-  name: Callable[[int, int], str]  # number of a session and its bits -> session id
-  prefix: Callable[[Event, Message], str]  # all of a line before its message
+  pattern: str  # the line with %s for each field and each variable
+  fields: tuple[Callable[[Event], str], ...]
+  variables: tuple[Callable[[int, str], str], ...]
 
-
-def messages(lexicon: Mapping[str, str]) -> list[Message]:
-  """Compiles messages 'Component: text with {variables}', in their order."""
-  return [_message(name, text) for name, text in lexicon.items()]
+  def line(self, event: Event, bits: Sequence[int]) -> str:
+    """The line of an event; `bits` are 31 random bits for each variable."""
+    fields = [field(event) for field in self.fields]
+    values = [v(some, event.session) for v, some in zip(self.variables, bits)]
+    return self.pattern % (*fields, *values)
 
 
-def _message(name: str, text: str) -> Message:
-  component, pattern = text.split(': ', 1)
-  variables = []
-  for part in pattern.split('{')[1:]:
-    variables.append(VARIABLES[part.split('}')[0]])
-  for variable in VARIABLES:
-    pattern = pattern.replace('{' + variable + '}', '%s')
-  level = LEVELS.get(name.split('.')[0], 'INFO')
-  return Message(component, level, pattern, tuple(variables))
+@functools.cache
+def _clock(pattern: str) -> Callable[[Event], str]:
+  """Shows the time of events (UTC, whole seconds) and remembers the last second."""
+  last = -1, ''
 
-
-def clock(pattern: str) -> Callable[[int], str]:
-  """Formats whole seconds (UTC) and remembers the last: lines come in order."""
-  last = [-1, '']
-
-  def show(second: int) -> str:
-    if second != last[0]:
-      last[:] = second, time.strftime(pattern, time.gmtime(second))
-    return last[1]
+  def show(event: Event) -> str:
+    nonlocal last
+    shown, second = last, event.micros // 1_000_000
+    if shown[0] != second:
+      shown = last = second, time.strftime(pattern, time.gmtime(second))
+    return shown[1]
 
   return show
 
 
 def _uuid(bits: int, salt: int) -> str:
-  word = f'{bits * SPREAD + salt:032x}'
+  word = f'{bits * _SPREAD + salt:032x}'
   return '-'.join((word[:8], word[8:12], word[12:16], word[16:20], word[20:]))
 
 
-def _hdfs() -> Callable[[Event, Message], str]:
-  show = clock('%y%m%d %H%M%S')
-
-  def prefix(event, message):
-    when = show(event.micros // 1_000_000)
-    return f'{when} {event.bits % 4000} {message.level} {message.component}: '
-
-  return prefix
-
-
-def _bgl():
-  day, moment = clock('%Y.%m.%d'), clock('%Y-%m-%d-%H.%M.%S')
-
-  def prefix(event, message):
-    second, micro = divmod(event.micros, 1_000_000)
-    level = {'WARN': 'WARNING', 'ERROR': 'FATAL'}.get(message.level, message.level)
-    node = event.session
-    return (
-      f'{event.alert} {second} {day(second)} {node} {moment(second)}.{micro:06d} '
-      f'{node} RAS {message.component} {level} '
-    )
-
-  return prefix
-
-
-def _openstack():
-  day, born = clock('%Y-%m-%d %H:%M:%S'), clock('%Y-%m-%d_00:00:01')
-
-  def prefix(event, message):
-    second, micro = divmod(event.micros, 1_000_000)
-    service = message.component.split('.')[1]
-    level = message.level.replace('WARN', 'WARNING')
-    return (
-      f'nova-{service}.log.1.{born(second)} {day(second)}.{micro // 1000:03d} '
-      f'{2000 + event.bits % 7} {level} {message.component} '
-      f'[req-{_uuid(event.bits, 1)} - - - - -] [instance: {event.session}] '
-    )
-
-  return prefix
-
-
-def _thunderbird():
-  day, date, moment = clock('%Y.%m.%d'), clock('%b %d'), clock('%H:%M:%S')
-
-  def prefix(event, message):
-    second = event.micros // 1_000_000
-    when = date(second).replace(' 0', ' ')  # Nov 9, but Nov 10
-    pid = '' if message.component == 'kernel' else f'[{event.bits % 32000}]'
-    node = event.session
-    return (
-      f'{event.alert} {second} {day(second)} {node} {when} {moment(second)} '
-      f'{node}/{node} {message.component}{pid}: '
-    )
-
-  return prefix
-
-
-def _bgl_node(number: int, bits: int) -> str:
+def _card(number: int, bits: int) -> str:
+  """Where a compute chip of a Blue Gene/L sits: rack, midplane, node card, chip."""
   rest, chip = divmod(number * 40_503 % (1 << 16) + (number >> 16 << 16), 2)
   rest, card = divmod(rest, 16)
   rest, board = divmod(rest, 16)
@@ -155,29 +68,59 @@ def _bgl_node(number: int, bits: int) -> str:
   return f'R{rack:02d}-M{midplane}-N{board:X}-C:J{card + 2:02d}-U{1 + 10 * chip:02d}'
 
 
-FORMATS = {
-  'blockstore': lambda: Format(
-    'blockstore.log',
-    'BlockId,Label',
-    1_226_262_930,
-    lambda number, bits: f'blk_{bits * SPREAD % (1 << 64) - (1 << 63)}',
-    _hdfs(),
-  ),
-  'supercomputer': lambda: Format(
-    'supercomputer.log', None, 1_117_838_570, _bgl_node, _bgl()
-  ),
-  'cloud': lambda: Format(
-    'cloud.log',
-    'InstanceId,Label',
-    1_494_892_804,
-    lambda number, bits: _uuid(bits, 0),
-    _openstack(),
-  ),
-  'cluster': lambda: Format(
-    'cluster.log',
-    None,
-    1_131_566_461,
-    lambda number, bits: f'{"abcde"[number % 5]}n{number // 5 + 1}',
-    _thunderbird(),
-  ),
+# Form of a session's id -> the id, given the session's number and its bits.
+SESSION_IDS: dict[str, Callable[[int, int], str]] = {
+  'block': lambda number, bits: f'blk_{bits * _SPREAD % (1 << 64) - (1 << 63)}',
+  'card': _card,
+  'instance': lambda number, bits: _uuid(bits, 0),
+  'node': lambda number, bits: f'{"abcde"[number % 5]}n{number // 5 + 1}',
 }
+# Variable in a message -> its text, given 31 random bits and the session's id.
+VARIABLES: dict[str, Callable[[int, str], str]] = {
+  'id': lambda bits, session: session,
+  'num': lambda bits, session: str(bits % 4096),
+  'ip': lambda bits, session: _HOSTS[bits % 400],
+  'hex': lambda bits, session: f'0x{bits:08x}',
+}
+# Field {name:option} in a line's prefix -> a function of the event, given the option.
+# {component}, {service} (its second part) and {level} depend on the message alone.
+PREFIX_FIELDS: dict[str, Callable[[str], Callable[[Event], str]]] = {
+  'id': lambda _: operator.attrgetter('session'),
+  'alert': lambda _: operator.attrgetter('alert'),
+  'second': lambda _: lambda event: str(event.micros // 1_000_000),
+  'milli': lambda _: lambda event: f'{event.micros // 1000 % 1000:03d}',
+  'micro': lambda _: lambda event: f'{event.micros % 1_000_000:06d}',
+  'time': _clock,
+  'process': lambda count: lambda event: str(event.bits % int(count)),
+  'request': lambda _: lambda event: _uuid(event.bits, 1),
+}
+
+
+def messages(grammar: grammars.Grammar) -> list[Message]:
+  """All messages of a system, in the order of `grammar.messages`."""
+  return [_message(grammar.log, *item) for item in grammar.messages.items()]
+
+
+def _message(log: grammars.Log, name: str, message: str) -> Message:
+  component, text = message.split(': ', 1)
+  role = name.split('.')[0]  # lost, regained, fatal, odd, or the name of a step
+  constants = {
+    'component': component,
+    'service': component.partition('.')[2].partition('.')[0],
+    'level': log.levels.get(role, log.levels.get('other', '')),
+  }
+  pattern, fields, variables = '', [], []
+  prefix = log.prefixes.get(component, log.prefixes['default'])
+  for literal, field, option, _ in string.Formatter().parse(prefix):
+    pattern += literal
+    if field in constants:
+      pattern += constants[field]
+    elif field is not None:
+      pattern += '%s'
+      fields.append(PREFIX_FIELDS[field](option))
+  for literal, variable, _, _ in string.Formatter().parse(text + '\n'):
+    pattern += literal
+    if variable is not None:
+      pattern += '%s'
+      variables.append(VARIABLES[variable])
+  return Message(pattern, tuple(fields), tuple(variables))

@@ -6,144 +6,162 @@ another order: the last word is that it was lost. So neither the messages nor
 their counts tell the two apart; their meaning and order do.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from metalog_jax.simulation import grammar as grammars
+from metalog_jax.simulation.grammar import Draw, Grammar, shuffled
 
 HEALTHY = 'healthy'
 
-# kind -> (share of the anomalies, does its meaning carry over to other systems?)
+
+class Kind(NamedTuple):
+  """A kind of anomaly."""
+
+  share: float  # of the anomalies
+  is_shared: bool  # does its meaning carry over to other systems?
+  alert: str  # the tag in the lines of systems that write alerts
+
+
 KINDS = {
-  'unrecovered': (0.74, True),  # a fault that comes, or comes back, and stays
-  'fatal': (0.10, True),  # an error event that says so in plain words
-  'retries': (0.06, True),  # repeated steps: attempts without end
-  'incomplete': (0.05, True),  # missing steps: the session never finishes
-  'skipped': (0.02, False),  # a missing step that only this system must take
-  'misordered': (0.015, False),  # two steps the wrong way round
-  'odd': (0.015, False),  # an unseen event in words that no other system uses
+  # a fault that comes, or comes back, and stays
+  'unrecovered': Kind(0.74, True, 'NOTREGAINED'),
+  # an error event that says so in plain words
+  'fatal': Kind(0.10, True, 'FATALERR'),
+  # repeated steps: attempts without end
+  'retries': Kind(0.06, True, 'RETRYSTORM'),
+  # missing steps: the session never finishes
+  'incomplete': Kind(0.05, True, 'CUTSHORT'),
+  # a missing step that only this system must take
+  'skipped': Kind(0.02, False, 'STEPMISSING'),
+  # two steps the wrong way round
+  'misordered': Kind(0.015, False, 'WRONGORDER'),
+  # an unseen event in words that no other system uses
+  'odd': Kind(0.015, False, 'STRANGE'),
 }
-FAULTY = 0.5  # share of the healthy sessions that suffer a passing fault
-NEAR = 3  # between two words on a fault there are fewer other messages than this
-BARE = 0.5  # share of the unrecovered faults on which nothing but the loss is said
-SECOND = 0.25  # of these (and of the unrecovered ones), with another one before
+_FAULTY = 0.5  # share of the healthy sessions that suffer a passing fault
+_NEAR = 3  # between two words on a fault there are fewer other messages than this
+_BARE = 0.5  # share of the unrecovered faults on which nothing but the loss is said
+_SECOND = 0.25  # of the sessions with faults, the share with two
 
 
 class Plan(NamedTuple):
   """A session before it has a time: which messages, and the one to alert on."""
 
-  messages: list[str]  # names in `lexicon(grammar)`
+  messages: list[str]  # names in `grammar.messages`
   alert: int  # position of the message at which the anomaly shows; -1 if none
-  kind: str
+  kind: str  # HEALTHY, or in KINDS
 
 
-def lexicon(grammar: grammars.Grammar) -> dict[str, str]:
-  """Every message of a system by name: steps, lost.N, regained.N, fatal.N, odd.N."""
-  words = dict(grammar.steps)
-  for number, fault in enumerate(grammar.faults):
-    words[f'lost.{number}'] = fault.lost
-    words[f'regained.{number}'] = fault.regained
-  for role in ('fatal', 'odd'):
-    for number, message in enumerate(getattr(grammar, role)):
-      words[f'{role}.{number}'] = message
-  return words
+class _Parts(NamedTuple):
+  """A session before anything is wrong with it but faults."""
+
+  opening: list[str]
+  work: list[str]
+  closing: list[str]
+
+  @property
+  def all(self) -> list[str]:
+    return self.opening + self.work + self.closing
+
+  def place_in_work(self, draw: Draw) -> int:
+    """A position in `all` before, between or after the messages of the work."""
+    return len(self.opening) + int(draw() * (len(self.work) + 1))
 
 
-def session(
-  grammar: grammars.Grammar, draw: grammars.Draw, age: float, anomalous: bool
-) -> Plan:
+def session(grammar: Grammar, draw: Draw, age: float, anomalous: bool) -> Plan:
   """Draws a session at an age of the system between 0 and 1."""
   kind = _kind(draw) if anomalous else HEALTHY
-  opening = grammar.opening(draw, age)
-  work = grammar.work(draw, age)
-  closing = grammar.closing(draw, age)
-  if kind == 'unrecovered' or draw() < FAULTY:
-    work = _suffer(grammar, work, draw, age, kind == 'unrecovered')
-  messages = opening + work + closing
+  parts = _Parts(
+    grammar.opening(draw, age), grammar.work(draw, age), grammar.closing(draw, age)
+  )
+  stays = kind == 'unrecovered'
+  if stays or draw() < _FAULTY:
+    parts = parts._replace(work=_with_faults(grammar, parts.work, draw, age, stays))
   if kind in _SPOIL:
-    return Plan(*_SPOIL[kind](grammar, draw, opening, work, closing), kind)
-  return Plan(messages, len(messages) - 1 if anomalous else -1, kind)
+    messages, alert = _SPOIL[kind](grammar, draw, parts)
+    return Plan(messages, alert, kind)
+  return Plan(parts.all, len(parts.all) - 1 if anomalous else -1, kind)
 
 
-def _kind(draw) -> str:
+def _kind(draw: Draw) -> str:
   mark = draw()
-  for kind, (share, _) in KINDS.items():
-    mark -= share
+  for name, kind in KINDS.items():
+    mark -= kind.share
     if mark < 0:
-      return kind
+      return name
   return 'unrecovered'
 
 
-def _suffer(grammar, work, draw, age, stays):
+def _with_faults(grammar, work, draw, age, stays) -> list[str]:
   """Puts faults into the work; the last one stays, or all of them pass."""
   known = [n for n, fault in enumerate(grammar.faults) if fault.since <= age]
-  numbers = grammars.shuffled(known, draw)[: 1 + (draw() < SECOND)]
+  numbers = shuffled(known, draw)[: 1 + (draw() < _SECOND)]
   messages = list(work)
   start = 0
-  for last, number in enumerate(numbers, 1 - len(numbers)):
-    spot = start + int(draw() * (len(messages) - start + 1))
-    for name in _episode(number, draw, stays and last == 0):
-      messages.insert(spot, name)
-      spot = min(spot + 1 + int(draw() * NEAR), len(messages))
-    start = spot
+  for number in numbers:
+    place = start + int(draw() * (len(messages) - start + 1))
+    for name in _fault_messages(number, draw, stays and number == numbers[-1]):
+      messages.insert(place, name)
+      place = min(place + 1 + int(draw() * _NEAR), len(messages))
+    start = place
   return messages
 
 
-def _episode(number, draw, stays):
+def _fault_messages(number: int, draw: Draw, stays: bool) -> list[str]:
   """What is said of one fault: if it stays, the last word is that it was lost."""
-  lost, regained = f'lost.{number}', f'regained.{number}'
-  before = [lost] * (1 + int(draw() * 3)) + [regained] * (1 + (draw() < 0.3))
+  lost = [f'lost.{number}'] * (1 + int(draw() * 3))
+  regained = [f'regained.{number}'] * (1 + (draw() < 0.3))
   if not stays:
-    return before
-  if draw() < BARE:
-    return before[: before.count(lost)]
-  return before[::-1]
+    return lost + regained
+  return lost if draw() < _BARE else regained + lost
 
 
-def _fatal(grammar, draw, opening, work, closing):
-  at = len(opening) + max(len(work) - int(draw() * NEAR), 0)
-  messages, at = _event('fatal', grammar.fatal, draw, opening + work + closing, at)
-  return _event('fatal', grammar.fatal, draw, messages, at + 1)
+# Each of these gives the messages of an anomalous session and the position to alert on.
+def _fatal(grammar, draw, parts):
+  place = len(parts.opening) + max(len(parts.work) - int(draw() * _NEAR), 0)
+  messages = _with_event('fatal', grammar.fatal, draw, parts.all, place)
+  return _with_event('fatal', grammar.fatal, draw, messages, place + 1), place + 1
 
 
-def _odd(grammar, draw, opening, work, closing):
-  at = len(opening) + int(draw() * (len(work) + 1))
-  return _event('odd', grammar.odd, draw, opening + work + closing, at)
+def _odd(grammar, draw, parts):
+  place = parts.place_in_work(draw)
+  return _with_event('odd', grammar.odd, draw, parts.all, place), place
 
 
-def _event(role, texts, draw, messages, at):
+def _with_event(role, texts, draw, messages, place):
   name = f'{role}.{int(draw() * len(texts))}'
-  return messages[:at] + [name] + messages[at:], at
+  return messages[:place] + [name] + messages[place:]
 
 
-def _retries(grammar, draw, opening, work, closing):
-  names = grammars.shuffled(grammar.attempts, draw)
+def _retries(grammar, draw, parts):
+  names = shuffled(grammar.attempts, draw)
   count = 7 + int(draw() * 4)
-  at = len(opening) + int(draw() * (len(work) + 1))
-  messages = opening + work + closing
+  place = parts.place_in_work(draw)
   storm = [names[turn % len(names)] for turn in range(count)]
-  return messages[:at] + storm + messages[at:], at + count - 1
+  messages = parts.all[:place] + storm + parts.all[place:]
+  return messages, place + count - 1
 
 
-def _incomplete(grammar, draw, opening, work, closing):
-  keep = 1 + int(draw() * len(work))
-  return opening + work[:keep], len(opening) + keep - 1
-
-
-def _skipped(grammar, draw, opening, work, closing):
-  name = grammar.mandatory[int(draw() * len(grammar.mandatory))]
-  messages = [one for one in opening + work + closing if one != name]
+def _incomplete(grammar, draw, parts):
+  messages = parts.opening + parts.work[: 1 + int(draw() * len(parts.work))]
   return messages, len(messages) - 1
 
 
-def _misordered(grammar, draw, opening, work, closing):
+def _skipped(grammar, draw, parts):
+  skipped = grammar.mandatory[int(draw() * len(grammar.mandatory))]
+  messages = [name for name in parts.all if name != skipped]
+  return messages, len(messages) - 1
+
+
+def _misordered(grammar, draw, parts):
   first, second = grammar.ordered
-  messages = opening + work + closing
-  one, two = messages.index(first), messages.index(second)
-  messages[one], messages[two] = second, first
-  return messages, two
+  messages = parts.all
+  place, later = messages.index(first), messages.index(second)
+  messages[place], messages[later] = second, first
+  return messages, later
 
 
-_SPOIL = {
+_SPOIL: dict[str, Callable[[Grammar, Draw, _Parts], tuple[list[str], int]]] = {
   'fatal': _fatal,
   'retries': _retries,
   'incomplete': _incomplete,

@@ -11,7 +11,7 @@ from metalog_jax.simulation import simulate
 
 @pytest.fixture(scope='module')
 def lines(tmp_path_factory):
-  written = simulate.write('blockstore', 100, 0, tmp_path_factory.mktemp('simulated'))
+  written = simulate('blockstore', tmp_path_factory.mktemp('simulated'), 100)
   return parsing._contents(written.log).to_list()
 
 
