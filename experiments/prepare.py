@@ -100,7 +100,7 @@ def main() -> None:
     max_bad_lines=FLAGS.max_bad_lines,
     keep_lines=FLAGS.keep_lines,
   )
-  manifest = None if FLAGS.force else systems.up_to_date(options, FLAGS.out)
+  manifest = None if FLAGS.force else systems.up_to_date(options, FLAGS.out, print)
   if manifest:
     print(f'{FLAGS.out} is up to date')
   else:

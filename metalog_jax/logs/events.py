@@ -14,6 +14,7 @@ from metalog_jax.logs import (
   masking,
   parse,
   readers,
+  simulated,
   templates,
 )
 
@@ -28,6 +29,7 @@ class Part(NamedTuple):
   lines: readers.Lines  # but for the contents
   distinct: parse.Distinct
   codes: np.ndarray  # [n] int32 index into distinct.texts
+  simulated: bool
 
 
 def read(
@@ -37,7 +39,9 @@ def read(
   lines = readers.parse(chunk, format, group)
   distinct = parse.Distinct()
   codes = distinct.add(masking.mask(lines.content, maskset))
-  return Part(chunk.path, chunk.number, lines._replace(content=None), distinct, codes)
+  lines = lines._replace(content=None)
+  made_up = simulated.has_marks(chunk.data)
+  return Part(chunk.path, chunk.number, lines, distinct, codes, made_up)
 
 
 class Result(NamedTuple):

@@ -30,7 +30,7 @@ from metalog_jax.logs import (
   templates,
 )
 
-TEMPLATES = 'templates.json'  # frozen, with their masks: what detect assigns by
+TEMPLATES = templates.FILE  # frozen, with their masks: what detect assigns by
 
 
 class Plan(NamedTuple):
@@ -80,6 +80,7 @@ class _Job:
     self.spill = spill.Spill(writer.folder / 'spill', whole)
     self.inputs: list[files.Input] = []
     self.truncated = 0
+    self.simulated = False
 
   def read(self, progress: Callable[[int], Any]) -> None:
     """The first pass: over all lines, in order."""
@@ -95,6 +96,7 @@ class _Job:
     chunks = files.read_chunks(plan.paths, self.inputs.append, progress=progress)
     for part in self.pool.map(function, chunks):
       bad.add(part.path, part.lines, plan.format.continues)
+      self.simulated |= part.simulated
       self.spill.add(part.lines, self.collector.codes(part))
     bad.check()
     if not self.spill.num_events:
@@ -143,6 +145,7 @@ class _Job:
       'fit': {'share': self.plan.fit, 'last_line': found.last_line},
       'window': self.plan.cut.text,
       'truncated_sessions': self.truncated,
+      'simulated': self.simulated,
       'labels': self.audit.report(),
       'inputs': [item._asdict() for item in (*self.inputs, *self.audit.inputs)],
     }

@@ -8,8 +8,9 @@ bytes: what varies from run to run (timings) is in the manifest alone.
 
 import collections
 import contextlib
+import functools
 import hashlib
-import json
+import logging
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -21,9 +22,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metalog_jax import atomic, errors, types
-from metalog_jax.logs import sessions as sessions_lib
+from metalog_jax.logs import manifests, templates
+from metalog_jax.logs import sessions as sequences
 
-MANIFEST = 'manifest.json'
+MANIFEST = manifests.NAME
 SESSIONS = 'sessions.parquet'
 TEMPLATES = 'templates.parquet'
 COLUMNS = ('session_id', 'time', 'events', 'label', 'first_line', 'last_line')
@@ -44,22 +46,65 @@ def save(system: types.System, folder: str | os.PathLike) -> pathlib.Path:
 
 
 def load(folder: str | os.PathLike) -> types.System:
-  """Reads a whole system.
+  """Reads a whole system; `manifest['fingerprint']` is equal for equal content.
 
   Raises:
-    UserError: the folder is no System folder, or one of its files is damaged.
+    UserError: the folder is no System folder, or one of its files is missing, damaged
+      or of another folder.
   """
-  manifest = read_manifest(folder)
+  manifest = manifests.read(folder)
+  manifests.check(folder, manifest)
   table = _read(folder, TEMPLATES, pq.read_table)
-  templates = tuple(table['template'].to_pylist())
+  texts = tuple(table['template'].to_pylist())
   sessions = from_arrow(_read(folder, SESSIONS, pq.read_table))
-  if len(sessions.events) and sessions.events.max() >= len(templates):
+  system = types.System(
+    manifest['system'], texts, table['count'].to_numpy(), sessions, manifest
+  )
+  if 'files' not in manifest:
+    _check_without_checksums(folder, system)
+  return system
+
+
+def _check_without_checksums(folder: str | os.PathLike, system: types.System) -> None:
+  """What a folder of version 0.1.0 can be held against: its counts, its templates."""
+  texts, sessions, manifest = system.templates, system.sessions, system.manifest
+  counted = {
+    'templates': len(texts),
+    'sessions': sessions.num,
+    'events': len(sessions.events),
+    'anomalies': int((sessions.labels == 1).sum()),
+    'unlabelled': int((sessions.labels < 0).sum()),
+    'distinct_sequences': len(
+      np.unique(sequences.hashes(sessions.events, sessions.offsets))
+    ),
+  }
+  for name, count in counted.items():
+    if count != manifest.get(name, count):
+      raise errors.UserError(
+        f'{folder} holds {count:,} {name.replace("_", " ")}, but {MANIFEST} says '
+        f'{manifest[name]:,}: it is damaged; prepare the folder again'
+      )
+  path = pathlib.Path(folder) / templates.FILE
+  if path.exists():
+    frozen = templates.Templates.load(path)
+    same = frozen.texts == texts and frozen.hash == manifest['template_hash']
+  else:
+    same = text_hash(texts) == manifest['template_hash']
+  events = sessions.events
+  if not same or (events.size and not 0 <= events.min() <= events.max() < len(texts)):
     raise errors.UserError(
-      f'{folder}: {SESSIONS} names event {sessions.events.max()} but {TEMPLATES} has '
-      f'{len(templates)} rows; prepare the folder again'
+      f'{folder}/{TEMPLATES} does not belong to {SESSIONS} and {MANIFEST}: prepare the '
+      'folder again'
     )
-  counts = table['count'].to_numpy()
-  return types.System(manifest['system'], templates, counts, sessions, manifest)
+  _say_once(
+    f'{folder} was prepared by version 0.1.0, which kept no checksums: its counts and '
+    'templates were verified, its sessions cannot be; prepare it again to have them'
+  )
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+  logging.warning(text)
 
 
 def stream(folder: str | os.PathLike, rows: int, lines: bool = False) -> Iterator:
@@ -68,7 +113,7 @@ def stream(folder: str | os.PathLike, rows: int, lines: bool = False) -> Iterato
   With `lines`, yields pairs (sessions, [N] int64 line number of every event),
   which a folder holds when it was prepared with `keep_lines`.
   """
-  read_manifest(folder)
+  manifests.check(folder, manifests.read(folder))
   with _read(folder, SESSIONS, pq.ParquetFile) as file:
     if lines and 'lines' not in file.schema_arrow.names:
       raise errors.UserError(f'{folder}: {SESSIONS} has no line numbers of its events')
@@ -76,24 +121,6 @@ def stream(folder: str | os.PathLike, rows: int, lines: bool = False) -> Iterato
       table = pa.table(batch)
       part = from_arrow(table)
       yield (part, _ragged(table['lines'], np.int64)[0]) if lines else part
-
-
-def read_manifest(folder: str | os.PathLike) -> dict:
-  """Raises ValueError where `folder` holds no readable manifest."""
-  path = pathlib.Path(folder) / MANIFEST
-  try:
-    manifest = json.loads(path.read_text('utf-8'))
-    manifest['system'], manifest['template_hash']
-  except FileNotFoundError:
-    raise errors.UserError(
-      f'{folder} is not a System folder: it has no {MANIFEST}; make one with '
-      'experiments.prepare'
-    ) from None
-  except (ValueError, KeyError, TypeError) as error:
-    raise errors.UserError(
-      f'{path} is damaged: {error}; prepare the folder again'
-    ) from None
-  return manifest
 
 
 def _read(folder, name, function):
@@ -178,7 +205,7 @@ class Writer:
     """Appends sessions (the columns of `to_arrow`), in order."""
     events, offsets = _ragged(table['events'])
     labels = table['label'].to_numpy()  # nan for none
-    self._hashes.append(sessions_lib.hashes(events, offsets))
+    self._hashes.append(sequences.hashes(events, offsets))
     self.totals.update(
       sessions=len(table),
       events=len(events),
@@ -198,7 +225,7 @@ class Writer:
     self._file.write_table(table, row_group_size=max(1, len(table)))
     self._pending, self._num_pending = [], 0
 
-  def finish(self, name: str, templates, counts, manifest: dict) -> dict:
+  def finish(self, name: str, texts, counts, manifest: dict) -> dict:
     """Writes the templates and, last, the manifest, which is returned."""
     if not self.totals['sessions']:
       raise errors.UserError(f'system {name} has no session to write')
@@ -207,27 +234,26 @@ class Writer:
     self._file.close()
     table = pa.table(
       {
-        'event_id': pa.array(np.arange(len(templates)), pa.int32()),
-        'template': pa.array(list(templates), pa.string()),
+        'event_id': pa.array(np.arange(len(texts)), pa.int32()),
+        'template': pa.array(list(texts), pa.string()),
         'count': pa.array(np.asarray(counts), pa.int64()),
       }
     )
     pq.write_table(table, self.folder / TEMPLATES, compression='zstd')
     distinct = len(np.unique(np.concatenate(self._hashes)))
-    counted = {'system': name, 'templates': len(templates), **self.totals}
+    counted = {'system': name, 'templates': len(texts), **self.totals}
     counted['distinct_sequences'] = distinct
-    manifest = {'template_hash': text_hash(templates), **manifest, **counted}
-    atomic.write_json(self.folder / MANIFEST, manifest)
-    return manifest
+    manifest = {'template_hash': text_hash(texts), **manifest, **counted}
+    return manifests.write(self.folder, manifest)
 
   def close(self):
     if self._file is not None:
       self._file.close()
 
 
-def text_hash(templates) -> str:
+def text_hash(texts: Sequence[str]) -> str:
   """A hash of the template texts alone, for systems that were not mined."""
-  return hashlib.sha256('\n'.join(templates).encode()).hexdigest()[:16]
+  return hashlib.sha256('\n'.join(texts).encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager
@@ -239,7 +265,7 @@ def writer(folder: str | os.PathLike) -> Iterator[Writer]:
       another process is writing it.
   """
   folder = pathlib.Path(folder)
-  if folder.exists() and not (folder / MANIFEST).exists() and not is_empty(folder):
+  if folder.exists() and not is_replaceable(folder):
     raise errors.UserError(
       f'{folder} exists and is not a System folder; give another --out'
     )
@@ -251,15 +277,7 @@ def writer(folder: str | os.PathLike) -> Iterator[Writer]:
       out.close()
 
 
-def is_empty(folder: pathlib.Path) -> bool:
-  """Whether there is such a folder with nothing in it."""
-  return folder.is_dir() and not any(folder.iterdir())
-
-
-def locate(manifest: dict[str, Any], number: int) -> tuple[str, int]:
-  """The file and the line in it (from 1) of a line number of the sessions."""
-  for item in manifest['inputs']:
-    if number <= item['lines']:
-      return item['path'], number
-    number -= item['lines']
-  raise errors.UserError(f'no input has a line {number} lines after its end')
+def is_replaceable(folder: pathlib.Path) -> bool:
+  """Whether a folder holds nothing but files of a System folder."""
+  names = {path.name for path in folder.iterdir()} if folder.is_dir() else {''}
+  return names <= {MANIFEST, SESSIONS, TEMPLATES, templates.FILE}

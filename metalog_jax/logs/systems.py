@@ -16,10 +16,12 @@ from metalog_jax.logs import (
   files,
   formats,
   jsonl,
+  manifests,
   masking,
   parallel,
   raw,
   sessions,
+  simulated,
   store,
   templates,
 )
@@ -111,21 +113,16 @@ def prepare(
       plan = make_plan(options, frozen)._replace(grow=grow)
       made = raw.prepare(plan, writer, pool, progress)
     manifest = {**made.manifest, 'options': _as_json(options)}
-    manifest['simulated'] = any(map(is_simulated, options.logs))
-    used = [item['sha256'] for item in made.manifest['inputs']]
-    manifest['fingerprint'] = _fingerprint(options, frozen, used)
+    inputs = manifest['inputs']
+    manifest['simulated'] = manifest.get('simulated', False) or any(
+      simulated.beside(item['path']) for item in inputs
+    )
+    used = [item['sha256'] for item in inputs]
+    manifest['recipe'] = _recipe(options, frozen, used)
     seconds = time.monotonic() - start
     manifest['seconds'] = {**made.seconds, 'prepare': round(seconds, 3)}
     manifest['lines_per_second'] = round(manifest['lines'] / seconds)
     return writer.finish(options.system, made.texts, made.counts, manifest)
-
-
-def is_simulated(path: str) -> bool:
-  """Whether `experiments.simulate` wrote the log: its truth lies beside it."""
-  truth = pathlib.Path(path).with_name('truth.csv')
-  return truth.is_file() and truth.read_bytes()[:32].startswith(
-    b'SessionId,Label,Kind,'
-  )
 
 
 def make_plan(options: Options, frozen: templates.Templates | None) -> raw.Plan:
@@ -163,35 +160,41 @@ def _maskset(options, frozen):
 
 
 def up_to_date(
-  options: Options, out: str | os.PathLike, frozen: templates.Templates | None = None
+  options: Options, out: str | os.PathLike, say: Callable[[str], Any] = len
 ) -> dict[str, Any] | None:
-  """The manifest of `out` where preparing again would make the same, else None."""
-  try:
-    manifest = store.read_manifest(out)
-  except (ValueError, OSError):
+  """The manifest of `out` where preparing again would make the same, else None.
+
+  Args:
+    say: is given a sentence where `out` was made of the same and is damaged now.
+  """
+  if '-' in options.logs or not (pathlib.Path(out) / store.MANIFEST).exists():
     return None
-  if manifest.get('options') != _as_json(options) or '-' in options.logs:
+  try:
+    manifest = manifests.read(out)
+    if manifest.get('options') != _as_json(options) or 'files' not in manifest:
+      return None
+    manifests.check(out, manifest)
+  except errors.UserError as error:
+    say(f'{error}: doing so')
     return None
   hashes = []
   for item in manifest['inputs']:
     path = pathlib.Path(item['path'])
     if not path.is_file() or path.stat().st_size != item['bytes']:
       return None
-    with open(path, 'rb') as file:
-      hashes.append(hashlib.file_digest(file, 'sha256').hexdigest())
+    hashes.append(manifests.file_hash(path))
   if options.system != 'jsonl':
-    paths = make_plan(options, frozen).paths
+    paths = make_plan(options, None).paths
     if list(paths) != [item['path'] for item in manifest['inputs'][: len(paths)]]:
       return None  # files came or went
-  same = _fingerprint(options, frozen, hashes) == manifest.get('fingerprint')
-  return manifest if same else None
+  return manifest if _recipe(options, None, hashes) == manifest.get('recipe') else None
 
 
 def _as_json(options: Options) -> dict[str, Any]:
   return json.loads(json.dumps(dataclasses.asdict(options)))
 
 
-def _fingerprint(options, frozen, hashes) -> str:
+def _recipe(options, frozen, hashes) -> str:
   """Equal when the same program would make the same folder."""
   content = {'version': metalog_jax.__version__, 'options': _as_json(options)}
   content['inputs'] = hashes

@@ -23,6 +23,7 @@ from drain3 import drain as drain_lib
 from metalog_jax import atomic, errors, types
 from metalog_jax.logs import masksets
 
+FILE = 'templates.json'  # of a System folder
 HOW = ('exact', 'match', 'nearest', 'unknown')
 EXACT, MATCH, NEAREST, NONE = range(4)
 _FORMAT = 1

@@ -16,7 +16,7 @@ import numpy as np
 from metalog_jax import errors, flags, types
 from metalog_jax.detectors import registry
 from metalog_jax.embeddings import sources
-from metalog_jax.logs import raw, store, systems, templates
+from metalog_jax.logs import manifests, raw, systems, templates
 from metalog_jax.training import base, checkpoints, loop
 
 FOLDER = 'model'
@@ -54,7 +54,7 @@ def save(
   os.replace(temporary, folder / EVENTS)
   if (target / raw.TEMPLATES).exists():
     shutil.copyfile(target / raw.TEMPLATES, folder / raw.TEMPLATES)
-  options = store.read_manifest(target).get('options', {})
+  options = manifests.read(target).get('options', {})
   (folder / OPTIONS).write_text(json.dumps(options, indent=1) + '\n')
 
 

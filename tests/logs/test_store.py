@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from metalog_jax import atomic, types
-from metalog_jax.logs import store
+from metalog_jax.logs import manifests, store
 from tests import builders
 
 
@@ -105,7 +105,7 @@ def test_lines_that_are_not_there(tmp_path):
     (store.MANIFEST, b'{"system": ', 'manifest.json is damaged'),
     (store.MANIFEST, b'{}', 'manifest.json is damaged'),
     (store.MANIFEST, b'[1]', 'manifest.json is damaged'),
-    (store.SESSIONS, None, 'it has no sessions.parquet'),
+    (store.SESSIONS, None, '/a has lost its sessions.parquet: prepare the folder'),
     (store.SESSIONS, b'PAR1', 'sessions.parquet is damaged'),
     (store.TEMPLATES, b'', 'templates.parquet is damaged'),
   ],
@@ -118,12 +118,69 @@ def test_damaged(tmp_path, name, content, message):
     store.load(tmp_path / 'a')
 
 
-def test_files_of_two_systems(tmp_path):
+@pytest.mark.parametrize('name', (store.MANIFEST, store.SESSIONS, store.TEMPLATES))
+def test_every_flipped_bit_is_seen(tmp_path, name):
   store.save(toy(), tmp_path / 'a')
-  store.save(toy()._replace(templates=('u',), counts=np.zeros(1)), tmp_path / 'b')
-  os.replace(tmp_path / 'b' / store.TEMPLATES, tmp_path / 'a' / store.TEMPLATES)
-  with pytest.raises(ValueError, match='names event 2 but templates.parquet has 1'):
+  path = tmp_path / 'a' / name
+  whole = path.read_bytes()
+  for place in np.linspace(0, len(whole) - 1, 60).astype(int).tolist():
+    damaged = bytearray(whole)
+    damaged[place] ^= 1 << place % 8
+    path.write_bytes(damaged)
+    for read in (store.load, lambda folder: next(store.stream(folder, 9))):
+      with pytest.raises(ValueError, match=f'{name} is damaged.*prepare the folder'):
+        read(tmp_path / 'a')
+
+
+@pytest.mark.parametrize('name', (store.SESSIONS, store.TEMPLATES))
+def test_files_of_two_systems(tmp_path, name):
+  store.save(toy(), tmp_path / 'a')
+  store.save(toy(((1, 1),), (0,))._replace(counts=np.array([0, 1, 1])), tmp_path / 'b')
+  os.replace(tmp_path / 'b' / name, tmp_path / 'a' / name)
+  with pytest.raises(ValueError, match=f'{name} is damaged, or of another folder'):
     store.load(tmp_path / 'a')
+
+
+def test_fingerprints_are_of_the_content(tmp_path):
+  for name, system in (
+    ('a', toy()),
+    ('b', toy()._replace(manifest={'lines': 9, 'seconds': 5})),
+    ('c', toy(labels=(0, 1, 1))),
+  ):
+    store.save(system, tmp_path / name)
+  a, b, c = (store.load(tmp_path / n).manifest['fingerprint'] for n in 'abc')
+  assert a == b != c
+  store.save(store.load(tmp_path / 'a'), tmp_path / 'd')
+  assert store.load(tmp_path / 'd').manifest['fingerprint'] == a
+
+
+def without_checksums(folder):
+  """As version 0.1.0 left it."""
+  path = folder / store.MANIFEST
+  manifest = json.loads(path.read_text())
+  del manifest['files'], manifest['checksum']
+  manifest['fingerprint'] = 'of the options'
+  path.write_text(json.dumps(manifest))
+
+
+def test_folders_without_checksums(tmp_path, caplog):
+  store.save(toy(), tmp_path / 'a')
+  fingerprint = store.load(tmp_path / 'a').manifest['fingerprint']
+  without_checksums(tmp_path / 'a')
+  for _ in range(2):
+    assert store.load(tmp_path / 'a').manifest['fingerprint'] == fingerprint
+  assert caplog.text.count('was prepared by version 0.1.0') == 1
+  for name, system, message in (
+    (store.SESSIONS, toy(labels=(0, 0, -1)), 'holds 0 anomalies, but .* says 1'),
+    (store.SESSIONS, toy(((1, 2, 2), (2,), (1, 2, 1))), '3 distinct sequences'),
+    (store.TEMPLATES, toy()._replace(templates=('u', 'v', 'w')), 'does not belong to'),
+  ):
+    store.save(toy(), tmp_path / 'a')
+    without_checksums(tmp_path / 'a')
+    store.save(system, tmp_path / 'b')
+    os.replace(tmp_path / 'b' / name, tmp_path / 'a' / name)
+    with pytest.raises(ValueError, match=message):
+      store.load(tmp_path / 'a')
 
 
 def snapshot(folder):
@@ -156,7 +213,7 @@ def test_a_failed_replacement_leaves_the_old_folder(tmp_path, monkeypatch):
 
 KILLED = """
 import sys, time
-from metalog_jax.logs import store
+from metalog_jax.logs import manifests, store
 from tests.logs import test_store
 with store.writer(sys.argv[1]) as out:
   out.write(store.to_arrow(test_store.toy().sessions))
@@ -192,7 +249,8 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path):
   (tmp_path / 'a').mkdir()
   store.save(toy(), tmp_path / 'a')  # an empty one is
   (tmp_path / 'b').mkdir()
-  (tmp_path / 'b' / 'thesis.tex').write_text('x')
+  for name in (store.MANIFEST, 'thesis.tex'):
+    (tmp_path / 'b' / name).write_text('x')
   (tmp_path / 'c').write_text('x')
   for name in 'bc':
     with pytest.raises(ValueError, match='is not a System folder; give another --out'):
@@ -206,11 +264,11 @@ def test_nothing_to_write(tmp_path):
 
 def test_locate():
   manifest = {'inputs': [{'path': 'a', 'lines': 3}, {'path': 'b', 'lines': 2}]}
-  assert [store.locate(manifest, n) for n in (1, 3, 4, 5)] == [
+  assert [manifests.locate(manifest, n) for n in (1, 3, 4, 5)] == [
     ('a', 1), ('a', 3), ('b', 1), ('b', 2)
   ]  # fmt: skip
   with pytest.raises(ValueError):
-    store.locate(manifest, 6)
+    manifests.locate(manifest, 6)
 
 
 def test_row_groups_are_bounded(tmp_path, monkeypatch):

@@ -1,12 +1,23 @@
 """Logs to System folders, end to end."""
 
 import dataclasses
+import gzip
 import json
 
 import numpy as np
 import pytest
 
-from metalog_jax.logs import files, masking, parallel, parse, store, systems, templates
+from metalog_jax.logs import (
+  files,
+  manifests,
+  masking,
+  parallel,
+  parse,
+  store,
+  systems,
+  templates,
+)
+from metalog_jax.simulation import simulate
 from tests import samples
 
 
@@ -185,6 +196,39 @@ def test_up_to_date(tmp_path, log):
   assert systems.up_to_date(options, out) is None
 
 
+@pytest.mark.parametrize('damage', ['cut', 'lost', 'swapped', 'flipped', 'older'])
+@pytest.mark.parametrize('name', [
+  store.MANIFEST, store.SESSIONS, store.TEMPLATES, templates.FILE])  # fmt: skip
+def test_a_damaged_folder_is_not_up_to_date(tmp_path, log, name, damage):
+  options = systems.Options('hdfs', (log,))
+  systems.prepare(options, tmp_path / 'out')
+  before = content(tmp_path / 'out')
+  path = tmp_path / 'out' / name
+  whole = path.read_bytes()
+  if damage == 'lost':
+    path.unlink()
+  elif damage == 'swapped':
+    write_hdfs(tmp_path / 'y.log', 30, seed=1)
+    other = systems.Options('hdfs', (str(tmp_path / 'y.log'),))
+    systems.prepare(other, tmp_path / 'other')
+    path.write_bytes((tmp_path / 'other' / name).read_bytes())
+  elif damage == 'older':
+    manifest = json.loads((tmp_path / 'out' / store.MANIFEST).read_text())
+    del manifest['files'], manifest['checksum']
+    (tmp_path / 'out' / store.MANIFEST).write_text(json.dumps(manifest))
+  else:
+    half = len(whole) // 2
+    flipped = whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :]
+    path.write_bytes(whole[:half] if damage == 'cut' else flipped)
+  said = []
+  assert systems.up_to_date(options, tmp_path / 'out', said.append) is None
+  manifest = name == store.MANIFEST and damage in ('lost', 'swapped')
+  assert manifest or damage == 'older' or name in said[0]
+  systems.prepare(options, tmp_path / 'out')
+  assert content(tmp_path / 'out') == before
+  assert systems.up_to_date(options, tmp_path / 'out')
+
+
 def test_a_new_file_in_a_folder_is_not_up_to_date(tmp_path):
   (tmp_path / 'logs').mkdir()
   write_hdfs(tmp_path / 'logs' / 'b.log', 3)
@@ -217,14 +261,34 @@ def test_manifest(tmp_path, log):
   assert audit['duplicates'] == 1 and audit['unknown_ids'] == 1
   assert audit['sessions_without_label'] == 39 == manifest['unlabelled']
   assert [item['lines'] for item in manifest['inputs']] == [243, 243, 3]
-  assert store.locate(manifest, 243 + 242) == (log, 242)
+  assert manifests.locate(manifest, 243 + 242) == (log, 242)
 
 
 def test_simulated_logs_are_called_so(tmp_path, log):
+  """Real ones are not; simulated ones are, whatever path or copy leads to them."""
   options = systems.Options('hdfs', (log,))
   assert systems.prepare(options, tmp_path / 'out')['simulated'] is False
   (tmp_path / 'truth.csv').write_text('SessionId,Label,Kind,Shared\n')
-  assert systems.prepare(options, tmp_path / 'out')['simulated'] is True
+  for path in (log, str(tmp_path / '*.log'), str(tmp_path)):
+    options = systems.Options('hdfs', (path,))
+    assert systems.prepare(options, tmp_path / 'out')['simulated'] is True
+
+
+@pytest.mark.parametrize('system,name', [
+  ('hdfs', 'blockstore'), ('bgl', 'supercomputer'), ('openstack', 'cloud'),
+  ('thunderbird', 'cluster')])  # fmt: skip
+def test_simulated_logs_need_no_truth_beside_them(tmp_path, monkeypatch, system, name):
+  folder = tmp_path / 'logs' / 'deep' / 'er'
+  written = simulate.write(name, 2, 1, folder)
+  (folder / 'truth.csv').unlink()
+  with gzip.open(tmp_path / 'copy.log.gz', 'wb') as file:
+    file.write(written.log.read_bytes())
+  with open(written.log) as stdin:
+    monkeypatch.setattr(files.sys, 'stdin', stdin)
+    for path in ('logs', '*.gz', '-'):
+      path = path if path == '-' else str(tmp_path / path)
+      options = systems.Options(system, (path,))
+      assert systems.prepare(options, tmp_path / 'out')['simulated'] is True
 
 
 def test_session_files(tmp_path):

@@ -1,0 +1,101 @@
+"""The manifest of a System folder: what is in it, and whether it still is.
+
+`files` holds the sha256 of every other file of the folder, `fingerprint` a hash of
+those, equal for folders of equal content, and `checksum` a hash of the manifest
+itself. Folders that version 0.1.0 wrote have none of them.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from metalog_jax import atomic, errors
+
+NAME = 'manifest.json'
+_AGAIN = 'prepare the folder again'
+
+
+def write(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
+  """Writes the manifest of a folder whose other files are all there; returns it."""
+  hashes = _hashes(folder)
+  manifest = {**manifest, 'files': hashes, 'fingerprint': _hash(hashes)}
+  manifest.pop('checksum', None)
+  manifest = json.loads(atomic.to_json(manifest))
+  manifest['checksum'] = _hash(manifest)
+  atomic.write_json(folder / NAME, manifest)
+  return manifest
+
+
+def read(folder: str | os.PathLike) -> dict[str, Any]:
+  """Reads and verifies the manifest itself; `fingerprint` is there in any case.
+
+  Raises:
+    UserError: `folder` holds no manifest, or a damaged one.
+  """
+  path = pathlib.Path(folder) / NAME
+  try:
+    manifest = json.loads(path.read_text('utf-8'))
+    manifest['system'], manifest['template_hash']
+    content = {key: item for key, item in manifest.items() if key != 'checksum'}
+    if {'files', 'checksum'} & manifest.keys():
+      if manifest.get('checksum') != _hash(content):
+        raise ValueError('it was changed since it was written')
+  except FileNotFoundError:
+    raise errors.UserError(
+      f'{folder} is not a System folder: it has no {NAME}; make one with '
+      'experiments.prepare'
+    ) from None
+  except NotADirectoryError:
+    raise errors.UserError(f'{folder} is not a System folder but a file') from None
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise errors.UserError(f'{path} is damaged: {error}; {_AGAIN}') from None
+  if 'files' not in manifest:
+    manifest['fingerprint'] = _hash(_hashes(path.parent))
+  return manifest
+
+
+def check(folder: str | os.PathLike, manifest: dict[str, Any]) -> None:
+  """Compares the files of a folder with its manifest.
+
+  Raises:
+    UserError: a file is missing, or is not what was written.
+  """
+  for name, written in manifest.get('files', {}).items():
+    path = pathlib.Path(folder) / name
+    if not path.is_file():
+      raise errors.UserError(f'{folder} has lost its {name}: {_AGAIN}')
+    if file_hash(path) != written:
+      raise errors.UserError(
+        f'{path} is damaged, or of another folder: its checksum is not the one in '
+        f'{NAME}; {_AGAIN}'
+      )
+
+
+def locate(manifest: dict[str, Any], number: int) -> tuple[str, int]:
+  """The file and the line in it (from 1) of a line number of the sessions.
+
+  Raises:
+    UserError: the inputs have fewer lines.
+  """
+  for item in manifest['inputs']:
+    if number <= item['lines']:
+      return item['path'], number
+    number -= item['lines']
+  raise errors.UserError(f'no input has a line {number} lines after its end')
+
+
+def file_hash(path: pathlib.Path) -> str:
+  """The sha256 of a file's bytes."""
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _hashes(folder: pathlib.Path) -> dict[str, str]:
+  paths = sorted(path for path in folder.iterdir() if path.is_file())
+  return {path.name: file_hash(path) for path in paths if path.name != NAME}
+
+
+def _hash(value: Any) -> str:
+  return hashlib.sha256(atomic.to_json(value).encode('utf-8', 'replace')).hexdigest()

@@ -1,0 +1,31 @@
+"""Logs that `experiments.simulate` wrote are called simulated, wherever they are now.
+
+Results on them are not results on real logs, and every report says so.
+"""
+
+import os
+import pathlib
+
+_TRUTH = 'truth.csv', b'SessionId,Label,Kind,'  # what `simulate` leaves beside a log
+# How the sessions of each simulated system begin: no public log has these words.
+_MARKS = (
+  b' INFO store.Master: allocated blk_',
+  b' RAS KERNEL INFO node booted with image 0x',
+  b'] create call from tenant ',
+  b' kernel: node up with ',
+)
+
+
+def beside(path: str | os.PathLike) -> bool:
+  """Whether the truth of a simulated log lies beside a file."""
+  name, begin = _TRUTH
+  truth = pathlib.Path(os.path.dirname(path)) / name
+  if not truth.is_file():
+    return False
+  with open(truth, 'rb') as file:
+    return file.read(len(begin)) == begin
+
+
+def has_marks(data: bytes) -> bool:
+  """Whether some lines hold what only simulated ones do."""
+  return any(mark in data for mark in _MARKS)
