@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments import no_library_maml
-from experiments.benches import reference, workloads
+from experiments.benches import reference_gru, workloads
 from metalog_jax import types
 from metalog_jax.nets import attention, grid, gru_recurrence, losses
 
@@ -31,7 +31,7 @@ def loss(rung: str, params: dict, batch: workloads.Padded | types.Batch) -> jax.
     flat = {f'{room}.{n}': x for room, xs in params.items() for n, x in xs.items()}
     x = batch.vectors[batch.events]
     plain = no_library_maml.Batch(x, batch.lengths, batch.labels)
-    return no_library_maml.loss(reference.nested(flat, x.dtype), plain)
+    return no_library_maml.loss(reference_gru.nested(flat, x.dtype), plain)
   a = _padded_states(params['gru'], batch)
   pool = {'table': _attended, 'column sums': _column_sums}[rung]
   mask = jnp.arange(a.shape[1]) < batch.lengths[:, None]
@@ -107,5 +107,6 @@ def _cross_entropy(params, context, labels, weights) -> jax.Array:
   return losses.cross_entropy(logits, labels, weights)
 
 
-def make(rung: str) -> Callable:
+def make_loss(rung: str) -> Callable:
+  """loss_fn(params, batch) of a rung."""
   return functools.partial(loss, rung)

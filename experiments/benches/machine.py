@@ -1,5 +1,6 @@
 """What a measurement needs: the machine in words, and what samples say."""
 
+import contextlib
 import importlib.metadata
 import os
 import pathlib
@@ -38,8 +39,8 @@ def free_gib() -> float:
   """Memory that new processes can have; infinite if unknown."""
   info = pathlib.Path('/proc/meminfo')
   lines = info.read_text().splitlines() if info.exists() else []
-  found = [int(x.split()[1]) for x in lines if x.startswith('MemAvailable')]
-  return found[0] / 2**20 if found else float('inf')
+  kib = [int(x.split()[1]) for x in lines if x.startswith('MemAvailable')]
+  return kib[0] / 2**20 if kib else float('inf')
 
 
 def _processor() -> str:
@@ -50,14 +51,12 @@ def _processor() -> str:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-  """Of what is installed of them."""
-  found = {'python': platform.python_version()}
+  """Versions of Python and of those packages that are installed."""
+  numbers = {'python': platform.python_version()}
   for name in packages:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      continue
-  return found
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      numbers[name] = importlib.metadata.version(name)
+  return numbers
 
 
 class Stopwatch:
@@ -74,9 +73,9 @@ class Stopwatch:
 
   def figures(self) -> dict[str, float]:
     """Milliseconds since it was last asked: the median, and what 99 of 100 take."""
-    found, self._seconds = self._seconds, []
-    last = statistics.quantiles(found, n=100, method='inclusive')[-1]
-    middle = statistics.median(found)
+    seconds, self._seconds = self._seconds, []
+    last = statistics.quantiles(seconds, n=100, method='inclusive')[-1]
+    middle = statistics.median(seconds)
     return {
       'window_median_ms': round(middle * 1e3, 4),
       'window_p99_ms': round(last * 1e3, 4),

@@ -1,212 +1,109 @@
 """One meta-step, Adam included: this library beside PyTorch and its kin.
 
-Of MetaLog in several workloads, and of LogMeta in one (see `logmeta`).
-
-All variants take the same sessions from the same weights; before any of them is
-timed, its meta-gradient is compared with plain jax's in float64. Batches are
-built and handed to the framework before the clock starts.
+MetaLog's in several workloads, LogMeta's in one. All variants take the same sessions
+from the same weights. Batches are built and handed to the framework before the clock
+starts.
 """
 
-import pathlib
-import sys
-import tempfile
+import importlib
+from collections.abc import Mapping
 from typing import Any
 
-from experiments.benches import logmeta, turns, variants, workloads
-from metalog_jax import meta
+from experiments.benches import interleave, lstm_workloads, suite, variants, workloads
+from experiments.benches.variants import Variant
 
-PACKAGES = ('jax', 'flax', 'optax', 'numpy', 'torch', 'higher', 'torchopt')
-SAMPLES = 10
-DEFAULT = ('hdfs_to_bgl', 'bgl_to_hdfs', 'synthetic', 'logmeta')  # workloads
-DRAWS = 5  # different tasks, in turn
-OURS = ('ours', 'ours, 2 devices')
-SHARED = tuple(
-  f'ours, {sharing}{more}'
-  for sharing in ('dedup', 'prefixes')
-  for more in ('', ', 2 devices')
-)
+PACKAGES, SAMPLES = suite.PACKAGES, suite.SAMPLES
 
 
-def _table() -> dict[str, variants.Variant]:
+def _metalog() -> dict[str, Variant]:
   """The variants whose ratios are reported come first: they share their turns."""
-
-  def jax(how, *args, **more):
-    return variants.Variant('jax', how, *args, **more)
-
-  def torch(how, *args, **more):
-    return variants.Variant('torch', how, *args, **more)
-
+  rewritten = {'control': True}
   table = {
-    'ours': jax('ours'),
-    'ours, 2 devices': jax('ours', devices=2),
-    'ours, prefixes': jax('ours', sharing='prefixes'),
-    'ours, prefixes, 2 devices': jax('ours', sharing='prefixes', devices=2),
-    'ours, dedup': jax('ours', sharing='sequences'),
-    'ours, dedup, 2 devices': jax('ours', sharing='sequences', devices=2),
-    'nn.GRU packed and trimmed': torch('nn.GRU packed and trimmed'),
-    'nn.GRU trimmed': torch('nn.GRU trimmed'),
-    'nn.GRU packed and trimmed, first order': torch(
-      'nn.GRU packed and trimmed', 'first'
+    'ours': Variant('jax', 'ours'),
+    'ours, 2 devices': Variant('jax', 'ours', devices=2),
+    'ours, prefixes': Variant('jax', 'ours', sharing='prefixes'),
+    'ours, prefixes, 2 devices': Variant('jax', 'ours', sharing='prefixes', devices=2),
+    'ours, dedup': Variant('jax', 'ours', sharing='sequences'),
+    'ours, dedup, 2 devices': Variant('jax', 'ours', sharing='sequences', devices=2),
+    'nn.GRU packed and trimmed': Variant('torch', 'nn.GRU packed and trimmed'),
+    'nn.GRU trimmed': Variant('torch', 'nn.GRU trimmed'),
+    'nn.GRU packed and trimmed, first order': Variant(
+      'torch', 'nn.GRU packed and trimmed', 'first'
     ),
-    'nn.GRU trimmed, first order': torch('nn.GRU trimmed', 'first'),
-    'nn.GRU packed': torch('nn.GRU packed'),
-    'nn.GRU padded': torch('nn.GRU padded'),
-    'hand cell trimmed': torch('hand trimmed'),
-    'hand cell padded': torch('hand padded'),
-    'ours, first order': jax('ours', 'first'),
-    'PyTorch rewritten': torch('rewritten', control=True),
-    'PyTorch rewritten, dedup': torch('rewritten', sharing='sequences', control=True),
-    'PyTorch rewritten, prefixes': torch('rewritten', sharing='prefixes', control=True),
-    'flax nn.RNN': jax('flax', control=True),
-    'ladder 0: no library': jax('ladder no library', control=True),
-    'ladder 1: table': jax('ladder table', control=True),
-    'ladder 2: column sums': jax('ladder column sums', control=True),
-    'ladder 3: packed': jax('ladder packed', control=True),
-    'higher trimmed': torch('higher trimmed'),
-    'TorchOpt trimmed': torch('torchopt trimmed'),
+    'nn.GRU trimmed, first order': Variant('torch', 'nn.GRU trimmed', 'first'),
+    'nn.GRU packed': Variant('torch', 'nn.GRU packed'),
+    'nn.GRU padded': Variant('torch', 'nn.GRU padded'),
+    'hand cell trimmed': Variant('torch', 'hand trimmed'),
+    'hand cell padded': Variant('torch', 'hand padded'),
+    'ours, first order': Variant('jax', 'ours', 'first'),
+    'PyTorch rewritten': Variant('torch', 'rewritten', **rewritten),
+    'PyTorch rewritten, dedup': Variant(
+      'torch', 'rewritten', sharing='sequences', **rewritten
+    ),
+    'PyTorch rewritten, prefixes': Variant(
+      'torch', 'rewritten', sharing='prefixes', **rewritten
+    ),
+    'flax nn.RNN': Variant('jax', 'flax', control=True),
+    'ladder 0: no library': Variant('jax', 'ladder no library', control=True),
+    'ladder 1: table': Variant('jax', 'ladder table', control=True),
+    'ladder 2: column sums': Variant('jax', 'ladder column sums', control=True),
+    'ladder 3: packed': Variant('jax', 'ladder packed', control=True),
+    'higher trimmed': Variant('torch', 'higher trimmed'),
+    'TorchOpt trimmed': Variant('torch', 'torchopt trimmed'),
   }
-  for way in variants.WAYS:
-    if way != meta.MetaConfig().gradient:
-      table[f'ours, {way}'] = jax('ours', gradient=way)
-  # Last, since they hold up the others: the first is slow, the second rarely ends.
-  table['torch.func vmap'] = torch('torch.func')
-  table['torch.compile'] = torch('torch.compile')
+  for gradient in variants.GRADIENTS:
+    if gradient != variants.DEFAULT_GRADIENT:
+      table[f'ours, {gradient}'] = Variant('jax', 'ours', gradient=gradient)
+  table['torch.func vmap'] = Variant('torch', 'torch.func')  # last: it is slow
   return table
 
 
-VARIANTS = _table()
-NAMES = tuple(dict.fromkeys([*VARIANTS, *logmeta.VARIANTS]))  # of all workloads
+def _logmeta() -> dict[str, Variant]:
+  table = {'ours': Variant('jax', 'ours')}
+  table['ours, 2 devices'] = Variant('jax', 'ours', devices=2)
+  for how in ('torch.func vmap', 'nn.LSTM', 'hand cell'):
+    table[how] = Variant('torch', how)
+    table[f'{how}, first order'] = Variant('torch', how, 'first')
+  side_by_side = 'ours, tasks side by side'
+  table[side_by_side] = Variant('jax', 'side by side')
+  table[f'{side_by_side}, 2 devices'] = Variant('jax', 'side by side', devices=2)
+  table['ours, first order'] = Variant('jax', 'ours', 'first')
+  return table
+
+
+METALOG, LOGMETA = _metalog(), _logmeta()
+VARIANTS = tuple(dict.fromkeys([*METALOG, *LOGMETA]))
+WORKLOADS = (*workloads.WORKLOADS, *lstm_workloads.META_STEPS)
+
+
+def _variants_of(workload: str) -> Mapping[str, Variant]:
+  return LOGMETA if workload in lstm_workloads.META_STEPS else METALOG
 
 
 def build(spec: dict[str, Any]) -> variants.Runner:
-  """In the process of one variant."""
-  variant = variants.Variant(**spec['variant'])
-  if spec['workload'] in logmeta.WORKLOADS:
-    return logmeta.build(spec['workload'], variant, spec['draws'])
+  """Makes the runner of one variant, in the variant's own process."""
+  variant = Variant(**spec['variant'])
+  is_logmeta = spec['workload'] in lstm_workloads.META_STEPS
+  if variant.framework == 'torch':
+    variants.use_torch()
+  name = f'{variant.framework}_{"lstm" if is_logmeta else "gru"}'
+  module = importlib.import_module(f'experiments.benches.{name}')
+  if is_logmeta:
+    workload = lstm_workloads.META_STEPS[spec['workload']]
+    return module.meta_step(workload, variant, spec['draws'])
   workload = workloads.WORKLOADS[spec['workload']]
-  if variant.framework == 'jax':
-    from experiments.benches import jax_variants
-
-    make = jax_variants.BUILD[variant.how]
-  else:
-    make = torch_builder()
-  return make(workload, variant, spec['folders'], spec['draws'])
+  return module.meta_step(workload, variant, spec['folders'], spec['draws'])
 
 
-def torch_builder():
-  variants.use_torch()
-  from experiments.benches import torch_peers
+SUITE = suite.Suite(
+  'meta_step',
+  ('hdfs_to_bgl', 'bgl_to_hdfs', 'synthetic', 'logmeta'),
+  _variants_of,
+  draws=5,
+  compiled_twice=suite.OURS,
+)
 
-  return torch_peers.build
 
-
-def run(options: turns.Options) -> dict[str, Any]:
+def run(options: interleave.Options) -> dict[str, Any]:
   """Measures every variant on every workload."""
-  results, ratios, compared = [], {}, {}
-  with tempfile.TemporaryDirectory() as folder:
-    for workload in options.workloads or DEFAULT:
-      expected = {
-        order: _expected(workload, order, pathlib.Path(folder), options)
-        for order in ('second', 'first')
-      }
-      rows = _rows(workload, expected, options)
-      results += rows
-      ratios[workload], compared[workload] = compare(rows)
-  return {'results': results, 'ratios': ratios, 'compared': compared}
-
-
-def _spec(workload: str, variant: variants.Variant, options: turns.Options) -> dict:
-  return {
-    'suite': 'meta_step',
-    'workload': workload,
-    'variant': variant._asdict(),
-    'folders': options.folders,
-    'draws': DRAWS,
-  }
-
-
-def _expected(workload: str, order: str, folder: pathlib.Path, options) -> str:
-  path = str(folder / f'{workload}_{order}.npz')
-  print(f'{workload}: the reference of {order} order', file=sys.stderr)
-  reference = variants.Variant('jax', 'reference', order)
-  turns.once({**_spec(workload, reference, options), 'save': path}, {}, 600)
-  return path
-
-
-def _rows(workload: str, expected: dict[str, str], options) -> list[dict[str, Any]]:
-  known = logmeta.VARIANTS if workload in logmeta.WORKLOADS else VARIANTS
-  chosen = {n: known[n] for n in options.variants or known if n in known}
-  specs = {
-    name: (
-      {**_spec(workload, variant, options), 'expected': expected[variant.order]},
-      variant.environment,
-    )
-    for name, variant in chosen.items()
-  }
-  again = {
-    name: turns.compile_again(*specs[name], options.limit)
-    for name in OURS
-    if name in specs
-  }
-  return [
-    row(
-      workload,
-      chosen[facts['variant']],
-      facts | {'compile_cached_s': again.get(facts['variant'])},
-    )
-    for facts in turns.measure(specs, options)
-  ]
-
-
-def row(workload: str, variant: variants.Variant, facts: dict) -> dict[str, Any]:
-  """A line of the results: the same keys for each, None where nothing is known."""
-  figures = (
-    *('median_ms', 'spread_ms', 'samples', 'quiet', 'discarded', 'others_cores'),
-    *('peak_mib', 'compile_s', 'compile_cached_s'),
-  )
-  return {
-    'workload': workload,
-    'variant': facts['variant'],
-    'framework': variant.framework,
-    'order': variant.order,
-    'sharing': variant.sharing,
-    'gradient': variant.gradient or None,
-    'control': variant.control,
-    'group': facts['group'],
-    **{name: facts.get(name) for name in figures},
-    'gradient_error': facts.get('error') and float(f'{facts["error"]:.2g}'),
-    'status': facts.get('status'),
-  }
-
-
-def compare(rows: list[dict[str, Any]]) -> tuple[dict[str, float], dict[str, str]]:
-  """(ratios of medians, peer's over ours; which variants were compared)."""
-  timed = {row['variant']: row for row in rows if row['median_ms']}
-
-  def fastest(accept) -> str | None:
-    names = [name for name, row in timed.items() if accept(row)]
-    return min(names, key=lambda name: timed[name]['median_ms'], default=None)
-
-  def peer(order):
-    return lambda row: (
-      row['framework'] == 'torch' and not row['control'] and row['order'] == order
-    )
-
-  ours = fastest(lambda row: row['variant'] in OURS)
-  best = fastest(peer('second'))
-  pairs = {
-    'vs_best_torch': (best, ours),
-    'vs_first_order_torch': (fastest(peer('first')), ours),
-    'vs_torch_vmap': (fastest(lambda row: row['variant'] == 'torch.func vmap'), ours),
-    'sharing_vs_best_torch': (best, fastest(lambda row: row['variant'] in SHARED)),
-  }
-  pairs = {name: pair for name, pair in pairs.items() if all(pair)}
-  ratio = lambda theirs, mine: timed[theirs]['median_ms'] / timed[mine]['median_ms']
-  return (
-    {name: round(ratio(*pair), 2) for name, pair in pairs.items()},
-    {name: ' / '.join(_named(timed[n]) for n in pair) for name, pair in pairs.items()},
-  )
-
-
-def _named(row: dict[str, Any]) -> str:
-  return row['variant'] if row['quiet'] else f'{row["variant"]} (on a busy machine)'
+  return suite.run(SUITE, options)

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from metalog_jax import types
+from metalog_jax import atomic, types
+from metalog_jax.logs import store
 
 PATH = pathlib.Path(__file__).with_name('profiles.json')
 CUT = 128  # events of a session that are kept
@@ -63,14 +64,14 @@ def sessions(figures: dict[str, list[int]], seed: int = 0) -> types.Sessions:
   rng = np.random.default_rng(seed)
   frequency = np.array(figures['events']) / sum(figures['events'])
   sequence, rows, labels = np.zeros(0, np.int32), [], []
-  for shared, length, *of_label in zip(
+  for shared, length, *counts in zip(
     *(figures[name] for name in ('shared', 'lengths', 'normals', 'anomalies'))
   ):
     tail = rng.choice(len(frequency), length - shared, p=frequency)
     if len(sequence) > shared:  # a branch: siblings are told apart by counting on
       tail[0] = (sequence[shared] + 1) % len(frequency)
     sequence = np.concatenate([sequence[:shared], tail]).astype(np.int32)
-    for label, count in enumerate(of_label):
+    for label, count in enumerate(counts):
       rows += [sequence] * count
       labels += [label] * count
   return collect(rows, np.array(labels, np.int8))
@@ -90,56 +91,18 @@ def collect(rows: list[np.ndarray], labels: np.ndarray) -> types.Sessions:
   )
 
 
-def summary(sessions: types.Sessions, batch: int = 100, draws: int = 200) -> dict:
-  """What a reader wants to know: lengths, and means over random batches."""
-  sessions, rng = cut(sessions), np.random.default_rng(0)
-  parts = [
-    measure(sessions.take(rng.choice(sessions.num, batch, replace=False)))
-    for _ in range(draws)
-  ]
-  whole = measure(sessions)
-  mean = lambda count: round(float(np.mean([count(part) for part in parts])), 1)
-  return {
-    'sessions': sessions.num,
-    'events': int(sessions.offsets[-1]),
-    'distinct': len(whole['lengths']),
-    'prefixes': _prefixes(whole),
-    'length at 50, 90, 99, 100 %': np.quantile(
-      sessions.lengths, [0.5, 0.9, 0.99, 1]
-    ).tolist(),
-    f'batches of {batch}': {
-      'padded events': mean(lambda p: batch * max(p['lengths'])),
-      'events': mean(
-        lambda p: np.dot(p['lengths'], np.add(p['normals'], p['anomalies']))
-      ),
-      'distinct': mean(lambda p: len(p['lengths'])),
-      'events of distinct': mean(lambda p: sum(p['lengths'])),
-      'prefixes': mean(_prefixes),
-    },
-  }
-
-
-def _prefixes(figures: dict[str, list[int]]) -> int:
-  """Nodes of the trie: the states of a one-directional network that differ."""
-  return sum(figures['lengths']) - sum(figures['shared'])
-
-
 def load(name: str) -> dict[str, Any]:
   """The committed figures of a system."""
   return json.loads(PATH.read_text())[name]['figures']
 
 
 def main(arguments: list[str]) -> None:
-  from metalog_jax.logs import store
-
-  lines = []
+  """Writes `profiles.json` from System folders given as NAME=DIR."""
+  profiles = {}
   for name, folder in (argument.split('=', 1) for argument in arguments):
-    real = store.load(folder).sessions
-    figures = ',\n'.join(f'"{k}": {json.dumps(v)}' for k, v in measure(real).items())
-    lines.append(
-      f'"{name}": {{"summary": {json.dumps(summary(real))},\n"figures": {{{figures}}}}}'
-    )
-  PATH.write_text('{' + ',\n'.join(lines).replace(', ', ',') + '}\n')
+    profiles[name] = {'figures': measure(store.load(folder).sessions)}
+  text = json.dumps(profiles, separators=(',', ':')).replace('],', '],\n')
+  atomic.write_text(PATH, text + '\n')
 
 
 if __name__ == '__main__':

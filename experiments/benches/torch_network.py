@@ -1,5 +1,6 @@
 """MetaLog's network as PyTorch users write it, over padded or packed sessions."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn.utils import rnn
 
 from experiments.benches import workloads
+from experiments.benches.variants import Runner
 
 
 class Batch(NamedTuple):
@@ -92,5 +94,24 @@ class Net(nn.Module):
 
 
 def tensors(batch: workloads.Padded) -> Batch:
+  """The same as tensors; lengths as PyTorch wants them."""
   arrays = Batch(*(torch.from_numpy(np.ascontiguousarray(x)) for x in batch))
   return arrays._replace(lengths=arrays.lengths.long())
+
+
+def adam(weights: dict[str, nn.Parameter], backward: Callable, tasks: list) -> Runner:
+  """Takes tasks in turn, each a step of Adam on the gradient that backward(*task) left.
+
+  The answer is the gradient of the first.
+  """
+  optimizer = torch.optim.Adam(list(weights.values()), 2e-3)
+  first: dict[str, np.ndarray] = {}
+
+  def run(i: int) -> None:
+    optimizer.zero_grad()
+    backward(*tasks[i % len(tasks)])
+    if not first:
+      first.update({n: p.grad.numpy().copy() for n, p in weights.items()})
+    optimizer.step()
+
+  return Runner(run, lambda: first)

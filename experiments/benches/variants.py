@@ -1,18 +1,16 @@
 """What a measured variant is, and what a suite's process offers for it."""
 
-import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from metalog_jax.detectors import metalog
-
-# Every way that the detector offers; 'auto' is one of the others.
-WAYS = tuple(
-  way
-  for way in typing.get_args(typing.get_type_hints(metalog.Config)['gradient'])
-  if way not in ('auto', 'finite')
+# Every choice of `MetaConfig.gradient` but 'auto', which is one of the others. They
+# are repeated here so that a process of PyTorch does not import jax; a test compares.
+DEFAULT_GRADIENT = 'mixed'
+GRADIENTS = (
+  *('reverse', 'mixed', 'linearized', 'remat'),
+  *('truncated', 'implicit', 'reptile'),
 )
 
 
@@ -25,37 +23,55 @@ class Variant(NamedTuple):
   sharing: str = 'nothing'
   control: bool = False  # measured to explain, not to compete
   devices: int = 1  # host devices of jax
-  gradient: str = ''  # way to take the meta-gradient; '' is the library's default
+  gradient: str = ''  # choice of `MetaConfig.gradient`; '' is the library's default
 
   @property
   def environment(self) -> dict[str, str]:
-    """What its process needs to be told before the framework is imported."""
+    """Variables that its process needs before the framework is imported."""
     if self.framework == 'torch' or self.devices == 1:
       return {}
     return {'XLA_FLAGS': f'--xla_force_host_platform_device_count={self.devices}'}
 
 
 class Runner(NamedTuple):
-  """What a process of a variant does when it is asked to."""
+  """What the process of a variant can be asked for."""
 
-  run: Callable[[int], Any]  # sample number -> whatever; returns when all is computed
+  run: Callable[[int], Any]  # sample number -> anything; returns when all is computed
   answer: Callable[[], dict[str, np.ndarray]]  # of sample 0 at the first weights
-  more: Callable[[], dict[str, float]] = dict  # figures of the last sample, by name
+  extra: Callable[[], dict[str, float]] = dict  # more figures of the last sample
 
 
 class Absent(Exception):
   """What the variant needs is not on this machine."""
 
 
-def use_torch():
+def use_torch() -> Any:
   """PyTorch, set to as many threads as jax has.
 
   Raises:
     Absent: it is not installed.
   """
   try:
-    import torch
+    import torch  # the other framework's processes do without it
   except ImportError as error:
     raise Absent(f'{error}: install the extra `torch`') from error
   torch.set_num_threads(2)
   return torch
+
+
+def nest(flat: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+  """{'gru.bias_ih_l0': x} -> {'gru': {'bias_ih_l0': x}}."""
+  tree: dict[str, dict[str, np.ndarray]] = {}
+  for name, value in flat.items():
+    module, leaf = name.split('.')
+    tree.setdefault(module, {})[leaf] = value
+  return tree
+
+
+def flatten(tree: dict[str, dict[str, Any]]) -> dict[str, np.ndarray]:
+  """The inverse of `nest`, as NumPy arrays."""
+  return {
+    f'{module}.{name}': np.asarray(value)
+    for module, leaves in tree.items()
+    for name, value in leaves.items()
+  }

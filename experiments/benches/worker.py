@@ -10,16 +10,16 @@ import importlib
 import json
 import os
 import resource
-import signal
 import sys
-import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from experiments import child_process
 from experiments.benches import machine, variants
-from metalog_jax import errors, memory
+from metalog_jax import memory
 
 THREADS = 2
 LEAST = 0.5  # seconds of a sample: the kernel counts what others do in 0.01 s
@@ -37,19 +37,7 @@ def limit_threads() -> None:
   os.sched_setaffinity(0, allowed[:THREADS])
 
 
-def end_with_parent() -> None:
-  """So that no worker computes on after its bench was killed."""
-  parent = os.getppid()
-
-  def watch() -> None:
-    while os.getppid() == parent:
-      time.sleep(1)
-    os.killpg(0, signal.SIGKILL)  # the group is the worker's own, see `turns.Worker`
-
-  threading.Thread(target=watch, daemon=True).start()
-
-
-def watched(work, times: int = 1) -> dict[str, float]:
+def timed(work: Callable[[], Any], times: int = 1) -> dict[str, float]:
   """Seconds that `work()` takes, and how many cores others kept busy meanwhile."""
   busy, own, begin = machine.busy_seconds(), time.process_time(), time.perf_counter()
   for _ in range(times):
@@ -60,11 +48,9 @@ def watched(work, times: int = 1) -> dict[str, float]:
 
 
 def error(answer: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> float:
-  """Relative, in the norm over all arrays."""
+  """|answer - expected| / |expected|, in the 2-norm over all arrays."""
   if set(answer) != set(expected):
-    raise errors.UserError(
-      f'{sorted(answer)} are to be compared with {sorted(expected)}'
-    )
+    raise ValueError(f'{sorted(answer)} cannot be compared with {sorted(expected)}')
   square = lambda x: float(np.sum(np.square(x, dtype=np.float64)))
   difference = sum(square(answer[n] - expected[n]) for n in expected)
   return (difference / sum(map(square, expected.values()))) ** 0.5
@@ -72,48 +58,48 @@ def error(answer: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> flo
 
 def ready(runner: variants.Runner, spec: dict[str, Any]) -> dict[str, Any]:
   """Warms up; what the first sample takes longer than the second is compilation."""
-  first = watched(lambda: runner.run(0))['seconds']
+  first = timed(lambda: runner.run(0))['seconds']
   if 'save' in spec:
     np.savez(spec['save'], **runner.answer())
     return {'saved': True}
   with np.load(spec['expected']) as expected:
-    found = error(runner.answer(), dict(expected))
-  second = watched(lambda: runner.run(0))['seconds']
+    distance = error(runner.answer(), dict(expected))
+  second = timed(lambda: runner.run(0))['seconds']
   for i in range(1, spec['draws']):
     runner.run(i)
-  runner.more()  # none of this counts
+  runner.extra()  # none of this counts
   return {
     'compile_s': round(max(first - second, 0.0), 2),
-    'error': found,
+    'error': distance,
     'times': min(max(round(LEAST / second), 1), MOST),
   }
 
 
 def main(spec: dict[str, Any]) -> None:
   memory.keep_freed()  # PyTorch's too
-  answers = os.fdopen(os.dup(1), 'w')  # what libraries print must not come between
+  output = os.fdopen(os.dup(1), 'w')  # what libraries print must not come between
   os.dup2(2, 1)
 
-  def say(**facts) -> None:
-    print(json.dumps(facts), file=answers, flush=True)
+  def answer(**facts) -> None:
+    print(json.dumps(facts), file=output, flush=True)
 
   try:
     suite = importlib.import_module(f'experiments.benches.{spec["suite"]}')
     runner = suite.build(spec)
     facts = ready(runner, spec)
-    say(**facts)
+    answer(**facts)
   except variants.Absent as absent:
-    return say(status=f'absent: {absent}')
+    return answer(status=f'absent: {absent}')
   except Exception as failure:  # one variant's failure is a finding, not the end
     text = str(failure).strip().splitlines() or ['']
-    return say(status=f'failed: {type(failure).__name__}: {text[0][:200]}')
+    return answer(status=f'failed: {type(failure).__name__}: {text[0][:200]}')
   for line in sys.stdin:
-    sample = watched(lambda i=int(line): runner.run(i), facts['times'])
+    sample = timed(lambda i=int(line): runner.run(i), facts['times'])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    say(**sample, peak_mib=round(peak), more=runner.more())
+    answer(**sample, peak_mib=round(peak), extra=runner.extra())
 
 
 if __name__ == '__main__':
   limit_threads()
-  end_with_parent()
+  child_process.die_with_parent()
   main(json.loads(sys.argv[1]))

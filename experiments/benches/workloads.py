@@ -12,6 +12,9 @@ from experiments.benches import profile
 from metalog_jax import types
 from metalog_jax.batches import sampling
 from metalog_jax.batches import sequences as batches
+from metalog_jax.logs import store
+
+_SEED = 0
 
 
 class Workload(NamedTuple):
@@ -59,19 +62,16 @@ class Padded(NamedTuple):
 
 
 @functools.cache
-def dataset(name: str, dim: int, folder: str = '', seed: int = 0) -> types.Dataset:
+def dataset(name: str, dim: int, folder: str = '') -> types.Dataset:
   """Labelled sessions with random event vectors.
 
   Args:
     name: a system of `profiles.json`, or of SYNTHETIC.
     dim: D of the vectors.
-    folder: a System folder whose own sessions are taken instead.
-    seed: of what is random.
+    folder: a System folder whose sessions are taken instead.
   """
-  rng = np.random.default_rng([seed, 1])
+  rng = np.random.default_rng([_SEED, 1])
   if folder:
-    from metalog_jax.logs import store
-
     system = store.load(folder)
     sessions, templates = profile.cut(system.sessions), len(system.templates)
     sessions = sessions.take(np.flatnonzero(sessions.labels >= 0))
@@ -84,7 +84,7 @@ def dataset(name: str, dim: int, folder: str = '', seed: int = 0) -> types.Datas
     sessions = profile.collect(rows, rng.integers(0, 2, num).astype(np.int8))
   else:
     figures = profile.load(name)
-    sessions, templates = profile.sessions(figures, seed), len(figures['events'])
+    sessions, templates = profile.sessions(figures, _SEED), len(figures['events'])
   vectors = rng.standard_normal((templates, dim)).astype(np.float32)
   return types.Dataset(name, sessions, vectors)
 
@@ -98,15 +98,21 @@ def sequences(sessions: types.Sessions, sharing: str) -> batches.Sequences:
 
 
 class Draws:
-  """Meta-tasks of a workload, the same sessions whatever is shared."""
+  """Meta-tasks of a workload, the same sessions whatever is shared.
+
+  Args:
+    workload: whose tasks.
+    sharing: 'nothing', 'sequences' or 'prefixes', as of `metalog.Config.share`.
+    folders: System folders to take sessions from, by name; see `dataset`.
+    devices: that `task` lays each batch out for.
+  """
 
   def __init__(
     self, workload: Workload, sharing: str, folders: dict[str, str], devices: int = 1
   ):
-    self._workload, self._seed = workload, 0
-    seed = self._seed
+    self._workload = workload
     source, target = (
-      dataset(name, workload.dim, folders.get(name, ''), seed)
+      dataset(name, workload.dim, folders.get(name, ''))
       for name in (workload.source, workload.target)
     )
     self.longest = [max(int(d.sessions.lengths.max()), 1) for d in (source, target)]
@@ -115,9 +121,9 @@ class Draws:
       data.sessions, 0, profile.CUT, sharing == 'prefixes'
     )
     self._sampler = sampling.Sampler(
-      workload.batch, 0, seed, sharing != 'nothing', devices
+      workload.batch, 0, _SEED, sharing != 'nothing', devices
     )
-    self._parts = sampling.parts(source, read(source), workload.parts, seed)
+    self._parts = sampling.parts(source, read(source), workload.parts, _SEED)
     self._query = sampling.whole(target, read(target))
 
   @functools.cached_property
@@ -125,7 +131,7 @@ class Draws:
     return [self._sampler.rooms(p) for p in (self._parts, [self._query])]
 
   def _support(self, step: int) -> list[sampling.Pool]:
-    chosen = np.random.default_rng([self._seed, 2, step]).choice(
+    chosen = np.random.default_rng([_SEED, 2, step]).choice(
       self._workload.parts, self._workload.inner_steps, replace=False
     )
     return [self._parts[i] for i in chosen]
@@ -141,8 +147,8 @@ class Draws:
 
   def rows(self, step: int) -> tuple[list['Rows'], 'Rows']:
     """The same, as plain rows: with sharing, equal ones merged."""
-    of = lambda pool: _rows(pool, self._sampler.draw(pool, step))
-    return [of(pool) for pool in self._support(step)], of(self._query)
+    draw = lambda pool: _rows(pool, self._sampler.draw(pool, step))
+    return [draw(pool) for pool in self._support(step)], draw(self._query)
 
   def padded(self, step: int, trim: bool) -> tuple[list[Padded], Padded]:
     """The same, padded to the batch's or the system's longest."""
@@ -182,9 +188,22 @@ def pad(rows: Rows, steps: int) -> Padded:
   return Padded(rows.vectors, events, lengths, rows.labels[repeated].astype(np.int64))
 
 
-def params(workload: Workload, seed: int = 0) -> dict[str, np.ndarray]:
+def pad_sequences(
+  vectors: np.ndarray, seqs: batches.Sequences, rows: np.ndarray, steps: int
+) -> Padded:
+  """Chosen sequences, padded to `steps` events and without labels."""
+  lengths = seqs.lengths[rows]
+  inside = np.arange(steps) < lengths[:, None]
+  events = np.zeros(inside.shape, np.int32)
+  starts = np.cumsum([0, *lengths[:-1]])
+  place = np.repeat(seqs.offsets[rows] - starts, lengths)
+  events[inside] = seqs.events[place + np.arange(lengths.sum())]
+  return Padded(vectors, events, lengths, np.zeros(len(rows), np.int64))
+
+
+def params(workload: Workload) -> dict[str, np.ndarray]:
   """First weights by PyTorch's names: uniform as PyTorch starts them, float32."""
-  rng = np.random.default_rng([seed, 3])
+  rng = np.random.default_rng([_SEED, 3])
   hidden = workload.hidden
   shapes: dict[str, Any] = {}
   for layer in range(workload.layers):

@@ -9,16 +9,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from experiments.benches import machine, worker
 from metalog_jax import errors
 
-QUIET = 0.15  # cores that others may use during a sample that is kept
+QUIET = 0.15  # cores that others may use during a sample that counts
 TRIES = 4  # times the samples wanted, at most
 WORKER_GIB = 2.5  # memory that one process is reckoned to need
-PATIENCE = 300  # seconds that one sample may take
+SAMPLE_SECONDS = 300  # that one sample may take
+
+Spec = tuple[dict[str, Any], dict[str, str]]  # of `worker`, and its environment
 
 
 class Options(NamedTuple):
@@ -42,11 +44,11 @@ class Worker:
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       bufsize=0,
-      start_new_session=True,  # so that compilers it starts end with it
+      start_new_session=True,  # so that processes it starts end with it
     )
 
-  def hear(self, limit: float) -> dict[str, Any]:
-    """The next line it says, or a status that tells why there is none."""
+  def read(self, limit: float) -> dict[str, Any]:
+    """The next line it prints, or a `status` that says why there is none."""
     end, line = time.monotonic() + limit, b''
     while not line.endswith(b'\n'):
       left = max(end - time.monotonic(), 0)
@@ -59,13 +61,15 @@ class Worker:
     return json.loads(line)
 
   def sample(self, number: int) -> dict[str, Any]:
+    """Has it take sample `number`; see `worker` for what it answers."""
     try:
       self._process.stdin.write(b'%d\n' % number)
     except BrokenPipeError:
       return {'status': f'died with exit code {self._process.wait()}'}
-    return self.hear(PATIENCE)
+    return self.read(SAMPLE_SECONDS)
 
   def stop(self) -> None:
+    """Ends it and all that it started."""
     try:
       os.killpg(self._process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -75,111 +79,110 @@ class Worker:
       pipe.close()
 
 
-def once(spec: dict[str, Any], environment: dict[str, str], limit: float) -> None:
+def first_line(spec: dict[str, Any], environment: dict[str, str], limit: float) -> dict:
+  """What a process prints when it is ready; then it is stopped."""
+  process = Worker(spec, environment)
+  try:
+    return process.read(limit)
+  finally:
+    process.stop()
+
+
+def save_answer(
+  spec: dict[str, Any], environment: dict[str, str], limit: float
+) -> None:
   """Has a process save its answer (spec['save']).
 
   Raises:
     UserError: it could not.
   """
-  process = Worker(spec, environment)
-  said = process.hear(limit)
-  process.stop()
-  if 'saved' not in said:
-    raise errors.UserError(f'no answer to compare with: {said.get("status")}')
+  line = first_line(spec, environment, limit)
+  if 'saved' not in line:
+    raise errors.UserError(f'no answer to compare with: {line.get("status")}')
 
 
 def compile_again(
   spec: dict[str, Any], environment: dict[str, str], limit: float
 ) -> float | None:
   """Seconds to compile in a process that finds what another one has compiled."""
-  said: dict[str, Any] = {}
   with tempfile.TemporaryDirectory() as folder:
     cache = {
       'JAX_ENABLE_COMPILATION_CACHE': 'true',
       'JAX_COMPILATION_CACHE_DIR': folder,
       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
     }
-    for _ in range(2):
-      process = Worker(spec, environment | cache)
-      said = process.hear(limit)
-      process.stop()
-  return said.get('compile_s')
+    first_line(spec, environment | cache, limit)
+    return first_line(spec, environment | cache, limit).get('compile_s')
 
 
-def measure(
-  specs: dict[str, tuple[dict[str, Any], dict[str, str]]], options: Options
-) -> Iterator[dict[str, Any]]:
+def measure(specs: Mapping[str, Spec], options: Options) -> Iterator[dict[str, Any]]:
   """Samples of every variant, in turn; yields its figures in the order given.
 
   Where memory does not hold all processes at once, they are taken in groups, whose
   turns come one group after the other.
 
   Args:
-    specs: variant -> (spec of `worker`, environment).
+    specs: variant -> what its process is started with.
   """
   names, group = list(specs), 0
   while names:
     size = max(2, int(min(machine.free_gib() / WORKER_GIB, len(names))))
     chosen, names, group = names[:size], names[size:], group + 1
-    yield from _group({name: specs[name] for name in chosen}, options, group)
+    yield from _measure_group({name: specs[name] for name in chosen}, options, group)
 
 
-def _group(specs, options: Options, group: int) -> Iterator[dict[str, Any]]:
-  workers, facts = {}, {}
+def _measure_group(
+  specs: Mapping[str, Spec], options: Options, group: int
+) -> Iterator[dict[str, Any]]:
+  workers: dict[str, Worker] = {}
+  facts: dict[str, dict[str, Any]] = {}
   try:
     for name, spec in specs.items():  # one at a time: getting ready is timed too
       print(f'getting ready: {name}', file=sys.stderr)
       workers[name] = Worker(*spec)
-      facts[name] = workers[name].hear(options.limit)
+      facts[name] = workers[name].read(options.limit)
       if 'status' in facts[name]:
         workers.pop(name).stop()
-    taken = _turns(workers, options.samples)
+    figures = _take_turns(workers, options.samples)
   finally:
     for process in workers.values():
       process.stop()
   for name in specs:
-    yield {'variant': name, 'group': group, **facts[name], **taken.get(name, {})}
+    yield {'variant': name, 'group': group, **facts[name], **figures.get(name, {})}
 
 
-def _turns(workers: dict[str, Worker], samples: int) -> dict[str, dict[str, Any]]:
+def _take_turns(workers: Mapping[str, Worker], samples: int) -> dict[str, dict]:
   """Asks in turn until everyone has enough quiet samples, or tries are used up."""
-  kept: dict[str, list] = {name: [] for name in workers}
+  quiet: dict[str, list] = {name: [] for name in workers}
   noisy: dict[str, list] = {name: [] for name in workers}
   failed: dict[str, dict] = {}
   for _ in range(samples * TRIES):
-    waiting = [n for n in workers if n not in failed and len(kept[n]) < samples]
+    waiting = [n for n in workers if n not in failed and len(quiet[n]) < samples]
     if not waiting:
       break
     for name in waiting:
-      # A sample that is not kept is taken again, so that all are of the same tasks.
-      sample = workers[name].sample(len(kept[name]))
+      # A noisy sample is taken again, so that all are of the same tasks.
+      sample = workers[name].sample(len(quiet[name]))
       if 'status' in sample:
         failed[name] = sample
       else:
-        (kept if sample['others'] < QUIET else noisy)[name].append(sample)
+        (quiet if sample['others'] < QUIET else noisy)[name].append(sample)
   return {
-    name: failed.get(name) or _figures(kept[name], noisy[name], samples)
+    name: failed.get(name) or summarize(quiet[name], noisy[name], samples)
     for name in workers
   }
 
 
-def _figures(kept: list, noisy: list, samples: int) -> dict[str, Any]:
-  """Of the quiet samples; where there is none, of all, and `quiet` is false."""
-  chosen = kept or noisy
+def summarize(quiet: list[dict], noisy: list[dict], samples: int) -> dict[str, Any]:
+  """Figures of the quiet samples; where there is none, of all, and `quiet` is false."""
+  used, is_enough = quiet or noisy, len(quiet) >= samples
+  extra = [sample.get('extra', {}) for sample in used]
   return {
-    'status': 'ok'
-    if len(kept) >= samples
-    else f'{len(kept)} quiet samples of {samples}',
-    **machine.summarize([sample['seconds'] for sample in chosen]),
-    'quiet': bool(kept),
+    'status': 'ok' if is_enough else f'{len(quiet)} quiet samples of {samples}',
+    **machine.summarize([sample['seconds'] for sample in used]),
+    'quiet': bool(quiet),
     'discarded': len(noisy),
-    'others_cores': round(sum(s['others'] for s in chosen) / len(chosen), 3),
-    'peak_mib': max(sample['peak_mib'] for sample in chosen),
-    'more': _medians([sample.get('more', {}) for sample in chosen]),
+    'others_cores': round(statistics.fmean(s['others'] for s in used), 3),
+    'peak_mib': max(sample['peak_mib'] for sample in used),
+    'extra': {n: round(statistics.median(x[n] for x in extra), 4) for n in extra[0]},
   }
-
-
-def _medians(found: list[dict[str, float]]) -> dict[str, float]:
-  """Of what samples tell besides."""
-  middle = lambda name: statistics.median(x[name] for x in found)
-  return {name: round(middle(name), 4) for name in found[0]}

@@ -2,51 +2,55 @@
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from experiments.benches import torch_rewritten, workloads
-from experiments.benches.torch_network import Batch, Net, tensors
+from experiments.benches.torch_network import Batch, Net, adam, tensors
 from experiments.benches.variants import Absent, Runner, Variant
+from metalog_jax import types
+
+Backward = Callable[[list, Any], None]  # (support, query): leaves gradients in the net
 
 
-def loss(net: Callable, batch) -> torch.Tensor:
+def _loss(net: Callable, batch) -> torch.Tensor:
   return batch.loss(net(batch))
 
 
-def call(net: nn.Module, params: dict) -> Callable:
+def _call(net: nn.Module, params: dict) -> Callable:
   return lambda batch: torch.func.functional_call(net, params, (batch,))
 
 
-def create_graph(workload, net, variant) -> Callable:
+def _create_graph(workload, net, variant) -> Backward:
   """autograd.grad through every inner step; first order without the graph."""
   params = dict(net.named_parameters())
 
   def backward(support, query):
     for batch in support:
-      (loss(call(net, params), batch) / len(support)).backward()
+      (_loss(_call(net, params), batch) / len(support)).backward()
     adapted = params
     for batch in support:
-      value = loss(call(net, adapted), batch)
+      value = _loss(_call(net, adapted), batch)
       grads = torch.autograd.grad(
         value, list(adapted.values()), create_graph=variant.order == 'second'
       )
       adapted = {
         n: p - workload.inner_lr * g for (n, p), g in zip(adapted.items(), grads)
       }
-    (workload.beta * loss(call(net, adapted), query)).backward()
+    (workload.beta * _loss(_call(net, adapted), query)).backward()
 
   return backward
 
 
-def functional(workload, net, variant) -> Callable:
+def _functional(workload, net, variant) -> Backward:
   """torch.func: grad of grad, vmap over the support's batches."""
   grad, vmap = torch.func.grad, torch.func.vmap
 
   def objective(params, support, query):
-    at = lambda params, batch: loss(call(net, params), batch)
+    at = lambda params, batch: _loss(_call(net, params), batch)
     total = vmap(at, (None, 0))(params, support).mean()
     adapted = params
     for i in range(workload.inner_steps):
@@ -55,8 +59,6 @@ def functional(workload, net, variant) -> Callable:
     return total + workload.beta * at(adapted, query)
 
   gradient = grad(objective)
-  if variant.how.startswith('torch.compile'):
-    gradient = torch.compile(gradient)
 
   def backward(support, query):
     params = {n: p.detach() for n, p in net.named_parameters()}
@@ -67,34 +69,34 @@ def functional(workload, net, variant) -> Callable:
   return backward
 
 
-def higher(workload, net, variant) -> Callable:
+def _higher(workload, net, variant) -> Backward:
   """facebookresearch/higher."""
   library = _import('higher')
 
   def backward(support, query):
     for batch in support:
-      (loss(net, batch) / len(support)).backward()
+      (_loss(net, batch) / len(support)).backward()
     inner = torch.optim.SGD(net.parameters(), workload.inner_lr)
     with library.innerloop_ctx(net, inner, copy_initial_weights=False) as (fast, sgd):
       for batch in support:
-        sgd.step(loss(fast, batch))
-      (workload.beta * loss(fast, query)).backward()
+        sgd.step(_loss(fast, batch))
+      (workload.beta * _loss(fast, query)).backward()
 
   return backward
 
 
-def torchopt(workload, net, variant) -> Callable:
+def _torchopt(workload, net, variant) -> Backward:
   """TorchOpt's differentiable MetaSGD."""
   library = _import('torchopt')
 
   def backward(support, query):
     for batch in support:
-      (loss(net, batch) / len(support)).backward()
+      (_loss(net, batch) / len(support)).backward()
     sgd = library.MetaSGD(net, lr=workload.inner_lr)
     start = library.extract_state_dict(net, by='reference')
     for batch in support:
-      sgd.step(loss(net, batch))
-    (workload.beta * loss(net, query)).backward()
+      sgd.step(_loss(net, batch))
+    (workload.beta * _loss(net, query)).backward()
     library.recover_state_dict(net, start)
 
   return backward
@@ -108,17 +110,16 @@ def _import(name: str):
 
 
 _BACKWARD = {
-  'torch.func': functional,
-  'torch.compile': functional,
-  'higher': higher,
-  'torchopt': torchopt,
+  'torch.func': _functional,
+  'higher': _higher,
+  'torchopt': _torchopt,
 }
 
 
-def build(
+def meta_step(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
 ) -> Runner:
-  """`num` tasks in turn, each a step of Adam on its meta-gradient."""
+  """`num` tasks, each a step of Adam on its meta-gradient, taken in turn."""
   if variant.how == 'rewritten':
     net, tasks = torch_rewritten.network(workload, variant, folders, num)
   else:
@@ -127,15 +128,32 @@ def build(
     draws = workloads.Draws(workload, 'nothing', folders)
     padded = (draws.padded(i, 'trimmed' in variant.how) for i in range(num))
     tasks = [(list(map(tensors, support)), tensors(query)) for support, query in padded]
-  backward = _BACKWARD.get(variant.how.split()[0], create_graph)(workload, net, variant)
-  optimizer = torch.optim.Adam(net.parameters(), 2e-3)
-  first: dict[str, np.ndarray] = {}
+  backward = _BACKWARD.get(variant.how.split()[0], _create_graph)(
+    workload, net, variant
+  )
+  weights = dict(net.named_parameters())
+  return adam(weights, backward, tasks)
 
-  def run(i: int) -> None:
-    optimizer.zero_grad()
-    backward(*tasks[i % num])
-    if not first:
-      first.update({n: p.grad.numpy().copy() for n, p in net.named_parameters()})
-    optimizer.step()
 
-  return Runner(run, lambda: first)
+def scorer(
+  workload: workloads.Workload, variant: Variant, data: types.Dataset
+) -> Callable[[], np.ndarray]:
+  """Makes score() -> [S], probabilities of an anomaly in batches of like length."""
+  net = Net(workload, hand=False, packed='packed' in variant.how).eval()
+  size = int(variant.how.split()[1])
+  vectors = torch.from_numpy(data.vectors)
+
+  def score() -> np.ndarray:
+    seqs = workloads.sequences(data.sessions, variant.sharing)
+    order = np.argsort(-seqs.lengths, kind='stable')
+    scores = np.zeros(len(order))
+    for start in range(0, len(order), size):
+      rows = order[start : start + size]
+      steps = seqs.lengths[rows[0]]
+      batch = tensors(workloads.pad_sequences(data.vectors, seqs, rows, steps))
+      with torch.inference_mode():
+        logits = net(batch._replace(vectors=vectors))
+        scores[rows] = torch.softmax(logits, -1)[:, 1].numpy()
+    return scores[seqs.inverse]
+
+  return score

@@ -1,6 +1,8 @@
-"""MetaLog's meta-step by this library, and by plain flax as a control."""
+"""MetaLog by this library: meta-step and scores; beside it plain flax and the ladder."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +10,12 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from experiments.benches import ladder, reference, workloads
+from experiments.benches import ladder, reference_gru, variants, workloads
 from experiments.benches.variants import Runner, Variant
 from metalog_jax import meta, types
 from metalog_jax.batches import sampling
 from metalog_jax.detectors import metalog
+from metalog_jax.evaluation import scoring
 from metalog_jax.training import base
 
 _PROXIMAL = 1.0  # of 'implicit', which needs a pull to the start
@@ -37,66 +40,72 @@ def detector(workload: workloads.Workload, variant: Variant) -> base.Detector:
   return metalog.make(config)
 
 
-def nest(flat: dict[str, np.ndarray]) -> dict:
-  """{'gru.bias_ih_l0': x} -> {'gru': {'bias_ih_l0': x}}."""
-  tree: dict = {}
-  for name, value in flat.items():
-    room, leaf = name.split('.')
-    tree.setdefault(room, {})[leaf] = jnp.asarray(value)
-  return tree
+def first_weights(workload: workloads.Workload) -> dict:
+  """`workloads.params` as the network's tree, on the device."""
+  return jax.tree.map(jnp.asarray, variants.nest(workloads.params(workload)))
 
 
-def flatten(tree: dict) -> dict[str, np.ndarray]:
-  return {
-    f'{room}.{n}': np.asarray(x)
-    for room, leaves in tree.items()
-    for n, x in leaves.items()
-  }
-
-
-def ours(
+def meta_step(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
 ) -> Runner:
-  """`num` tasks, taken in turn by the detector's own step over all its devices."""
+  """`num` tasks, each a step of Adam on its meta-gradient, taken in turn."""
+  if variant.how == 'reference':
+    draws = workloads.Draws(workload, 'nothing', folders)
+    return reference_gru.runner(workload, draws, variant.order)
+  if variant.how != 'ours':
+    return _control(workload, variant, folders, num)
   draws = workloads.Draws(workload, variant.sharing, folders, jax.device_count())
-  made = detector(workload, variant)
-  tasks = [made.put(draws.task(i)) for i in range(num)]
-  state = made.init(jax.random.key(0), types.Transfer((), draws.target))
-  params = nest(workloads.params(workload))
-  first = jax.tree.map(
-    lambda x, old: jax.device_put(x, old.sharding), params, state.params
-  )
-  return runner(made.step, state._replace(params=first), tasks)
+  metalog_detector = detector(workload, variant)
+  tasks = [metalog_detector.put(draws.task(i)) for i in range(num)]
+  state = metalog_detector.init(jax.random.key(0), types.Transfer((), draws.target))
+  place = lambda x, old: jax.device_put(x, old.sharding)
+  params = jax.tree.map(place, first_weights(workload), state.params)
+  return runner(metalog_detector.step, state._replace(params=params), tasks)
 
 
-def runner(step, state, tasks) -> Runner:
+def scorer(
+  workload: workloads.Workload, variant: Variant, data: types.Dataset
+) -> Callable[[], np.ndarray]:
+  """Makes score() -> [S], the detector's scores of all sessions of `data`."""
+  metalog_detector = detector(workload, variant)
+  state = metalog_detector.init(jax.random.key(0), types.Transfer((), data))
+  state = state._replace(params=first_weights(workload))
+  compiled = scoring.Scorer(metalog_detector)
+  sequences = lambda: workloads.sequences(data.sessions, variant.sharing)
+  return lambda: compiled.scores(state, data, sequences())
+
+
+def runner(step: Callable, state: Any, tasks: list) -> Runner:
   """Takes tasks in turn; Adam's first moment after the first tells its gradient."""
-  held = {'state': state, 'first': None}
+  gradient: dict[str, np.ndarray] = {}
 
   def run(i: int) -> None:
-    held['state'], metrics = step(held['state'], tasks[i % len(tasks)])
-    jax.block_until_ready((held['state'], metrics))
-    if held['first'] is None:
-      moment = optax.tree_utils.tree_get(held['state'].optimizer, 'mu')
-      held['first'] = jax.tree.map(lambda m: np.array(m) / (1 - _B1), moment)
+    nonlocal state
+    state, metrics = step(state, tasks[i % len(tasks)])
+    jax.block_until_ready((state, metrics))
+    if not gradient:
+      moment = optax.tree_utils.tree_get(state.optimizer, 'mu')
+      scaled = jax.tree.map(lambda m: np.array(m) / (1 - _B1), moment)
+      gradient.update(variants.flatten(scaled))
 
-  return Runner(run, lambda: flatten(held['first']))
+  return Runner(run, lambda: gradient)
 
 
-def control(
+def _control(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
 ) -> Runner:
   """Another network in this library's meta-step, reverse over reverse."""
   draws = workloads.Draws(workload, 'nothing', folders)
-  make = {'flax': lambda: flax_loss(workload)}
   rung = variant.how.removeprefix('ladder ')
-  loss = make.get(variant.how, lambda: ladder.make(rung))()
+  loss = flax_loss(workload) if rung == 'flax' else ladder.make_loss(rung)
   optimizer = optax.adam(2e-3, b1=_B1)
   config = meta.MetaConfig(
-    workload.inner_lr,
-    workload.inner_steps,
+    inner_lr=workload.inner_lr,
+    inner_steps=workload.inner_steps,
     gradient='reverse',
+    support_weight=1.0,
     query_weight=workload.beta,
+    support_per_step=True,
   )
   step = meta.make_meta_step(loss, optimizer, config)
   tasks = []
@@ -107,11 +116,11 @@ def control(
       support, query = draws.padded(i, trim=False)
       task = sampling.stack([types.Task(sampling.stack(support), query)])
     tasks.append(jax.device_put(task))
-  state = meta.init_state(nest(workloads.params(workload)), optimizer)
+  state = meta.init_state(first_weights(workload), optimizer)
   return runner(step, state, tasks)
 
 
-def flax_loss(workload: workloads.Workload):
+def flax_loss(workload: workloads.Workload) -> Callable:
   """What a flax user writes: nn.RNN over padded sessions.
 
   Its cell has one bias a gate where PyTorch's has two; both are kept as parameters
@@ -148,24 +157,3 @@ def _flax_cell(gru: dict, layer: int) -> dict:
     'hz': {'kernel': w_h[1].T},
     'hn': {'kernel': w_h[2].T, 'bias': b_h[2]},
   }
-
-
-def answers(
-  workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
-) -> Runner:
-  """The reference, as a variant that is never timed."""
-  draws = workloads.Draws(workload, 'nothing', folders)
-  found: dict[str, np.ndarray] = {}
-
-  def run(_: int) -> None:
-    found.update(reference.meta_gradient(workload, draws, variant.order))
-
-  return Runner(run, lambda: found)
-
-
-BUILD = {
-  'ours': ours,
-  'reference': answers,
-  'flax': control,
-  **{f'ladder {rung}': control for rung in ladder.RUNGS},
-}

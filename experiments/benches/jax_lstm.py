@@ -1,0 +1,111 @@
+"""LogMeta by this library: its meta-step, adapting to a new system, single sessions."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.benches import jax_gru, lstm_workloads, reference_lstm, variants
+from experiments.benches.variants import Runner, Variant
+from metalog_jax import meta, types
+from metalog_jax.detectors import logmeta
+from metalog_jax.evaluation import scoring
+from metalog_jax.meta import mesh
+from metalog_jax.nets import logmeta as nets
+from metalog_jax.nets import losses
+
+
+def meta_step(workload: lstm_workloads.MetaStep, variant: Variant, num: int) -> Runner:
+  """`num` steps' tasks, each a step of Adam on their meta-gradient, taken in turn."""
+  if variant.how == 'reference':
+    return reference_lstm.meta_step(workload, variant, num)
+  network, devices = nets.Network(workload.hidden), mesh.make(jax.device_count())
+
+  def loss(params, batch):
+    logits = network.apply({'params': params}, batch)
+    return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
+
+  config = meta.MetaConfig(
+    inner_lr=workload.inner_lr,
+    inner_steps=workload.inner_steps,
+    order=variant.order,
+    support_weight=0.0,
+    query_weight=1.0,
+    support_per_step=False,
+    tasks='side_by_side' if variant.how == 'side by side' else 'auto',
+  )
+  optimizer = optax.adam(2e-3)
+  step = meta.make_meta_step(loss, optimizer, config, devices)
+  state = meta.init_state(_first_weights(workload), optimizer)
+  tasks = [mesh.put(_lay_out(workload, i), devices) for i in range(num)]
+  return jax_gru.runner(step, mesh.replicate(state, devices), tasks)
+
+
+def _lay_out(workload: lstm_workloads.MetaStep, step: int) -> types.Task:
+  """A window a row of the grid: leaves [T, 1 device along the rows, ...]."""
+  table = lstm_workloads.vectors(workload)
+
+  def lay_out(part: lstm_workloads.Part) -> types.Batch:
+    events = part.events.swapaxes(1, 2)  # [T, L, R]
+    which = np.broadcast_to(np.arange(events.shape[2], dtype=np.int32), events.shape)
+    vectors = np.broadcast_to(table, (len(events), *table.shape))
+    labels = np.asarray(part.labels, np.float32)
+    batch = types.Batch(vectors, events, which, labels, np.ones_like(labels))
+    return jax.tree.map(lambda x: x[:, None], batch)
+
+  return types.Task(*map(lay_out, lstm_workloads.tasks(workload, step)))
+
+
+def adapter(
+  workload: lstm_workloads.NewSystem, variant: Variant, data: types.Dataset
+) -> Callable:
+  """Makes adapt(target) -> moved() -> how far each weight moved."""
+  del variant
+  detector, state = _detector(workload, data)
+
+  def adapt(target: types.Dataset) -> Callable[[], dict[str, np.ndarray]]:
+    adapted, _ = detector.adapt(state, types.Transfer((), target), 0)
+    jax.block_until_ready(adapted.params)
+    return lambda: _difference(adapted.params, state.params)
+
+  return adapt
+
+
+def _difference(params: dict, start: dict) -> dict[str, np.ndarray]:
+  after, before = map(variants.flatten, (params, start))
+  return {name: after[name].astype(np.float64) - before[name] for name in before}
+
+
+def scorer(
+  workload: lstm_workloads.NewSystem, variant: Variant, data: types.Dataset
+) -> Callable[[types.Dataset], float]:
+  """Makes score(a data set of one session) -> its score."""
+  del variant
+  detector, state = _detector(workload, data)
+  compiled = scoring.Scorer(detector)
+  return lambda one: compiled.scores(state, one)[0]
+
+
+def _detector(workload: lstm_workloads.NewSystem, data: types.Dataset):
+  """LogMeta in the workload's size, and its state with the workload's weights."""
+  config = dataclasses.replace(
+    logmeta.Config(),
+    hidden=workload.hidden,
+    collapse=lstm_workloads.COLLAPSE,
+    max_events=lstm_workloads.MAX_EVENTS,
+    inner_lr=workload.rate,
+    adapt_steps=workload.steps,
+    rounds=0,
+  )
+  detector = logmeta.make(config)
+  state = detector.init(jax.random.key(0), types.Transfer((), data))
+  place = lambda x, old: jax.device_put(x, old.sharding)
+  params = jax.tree.map(place, _first_weights(workload), state.params)
+  return detector, state._replace(params=params)
+
+
+def _first_weights(workload: lstm_workloads.MetaStep | lstm_workloads.NewSystem):
+  return jax.tree.map(jnp.asarray, variants.nest(lstm_workloads.params(workload)))
