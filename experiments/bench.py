@@ -4,21 +4,23 @@ The samples of the variants take turns; every figure is a median with its spread
 """
 
 import importlib
-import json
-import os
 import pathlib
+from collections.abc import Iterable, Sequence
+from types import ModuleType
 from typing import Any
 
 from absl import flags
 
 from experiments import main as program
-from experiments.benches import machine, turns
-from metalog_jax import errors
+from experiments.benches import interleave, machine, plots
+from metalog_jax import atomic, errors
 
-SUITES = ('parsing', 'encoding', 'meta_step', 'inference', 'adaptation', 'scaling')
+SUITES = ('parsing', 'meta_step', 'inference', 'adaptation', 'scaling')
 
 FLAGS = flags.FLAGS
-_SUITE = flags.DEFINE_enum('suite', 'parsing', SUITES, 'What to measure.')
+_SUITE = flags.DEFINE_string(
+  'suite', 'parsing', f'What to measure: {", ".join(SUITES)}'
+)
 _JSON = flags.DEFINE_string('json', None, 'File to write the figures to.')
 _PLOT = flags.DEFINE_string(
   'plot', None, 'File to draw the figures in (extra `plots`).'
@@ -38,12 +40,19 @@ _LIMIT = flags.DEFINE_float('limit', 180, 'Seconds a variant may take to get rea
 
 
 def main() -> None:
+  """Measures, prints a table and the ratios, and writes what was asked for."""
+  if _SUITE.value not in SUITES:
+    raise errors.unknown_choice('--suite', _SUITE.value, SUITES)
   suite = importlib.import_module(f'experiments.benches.{_SUITE.value}')
+  options = _options(suite)
+  for flag, path in (('--json', _JSON.value), ('--plot', _PLOT.value)):
+    if path:
+      atomic.check_output(path, flag=flag)
   report = {
     'suite': _SUITE.value,
     'machine': machine.describe(),
     'versions': machine.versions(suite.PACKAGES),
-    **suite.run(_options(suite)),
+    **suite.run(options),
   }
   print(table(report['results']))
   for workload, ratios in report['ratios'].items():
@@ -51,52 +60,57 @@ def main() -> None:
     for name, pair in report.get('compared', {}).get(workload, {}).items():
       print(f'  {name}: {pair}')
   if _JSON.value:
-    _write(pathlib.Path(_JSON.value), report)
+    atomic.write_json(_JSON.value, report)
   if _PLOT.value:
-    from experiments.benches import plots
-
-    plots.draw(report, _PLOT.value)
+    plots.draw(report, pathlib.Path(_PLOT.value))
 
 
-def _options(suite) -> turns.Options:
+def _options(suite: ModuleType) -> interleave.Options:
   """The flags, checked.
 
   Raises:
     UserError: a name that the suite does not know.
   """
-  known = list(getattr(suite, 'NAMES', suite.VARIANTS))
-  parts = [part.strip() for part in _VARIANTS.value]
-  is_asked = lambda name: any(
-    part == name if part in known else part in name for part in parts
-  )
-  names = list(filter(is_asked, known))
-  if _VARIANTS.value and not names:
-    raise errors.UserError(f'--variants: nothing like that among {known}')
+  for workload in _WORKLOADS.value:
+    if workload not in suite.WORKLOADS:
+      raise errors.unknown_choice('--workloads', workload, suite.WORKLOADS)
   if not all('=' in pair for pair in _SYSTEMS.value):
     raise errors.UserError('--systems takes NAME=DIR, as in hdfs=systems/hdfs')
-  return turns.Options(
+  return interleave.Options(
     _SAMPLES.value or suite.SAMPLES,
     _SEED.value,
-    tuple(names),
+    choose(_VARIANTS.value, suite.VARIANTS),
     tuple(_WORKLOADS.value),
     dict(pair.split('=', 1) for pair in _SYSTEMS.value),
     _LIMIT.value,
   )
 
 
-def table(results: list[dict[str, Any]]) -> str:
+def choose(parts: Sequence[str], names: Iterable[str]) -> tuple[str, ...]:
+  """The names that are one of `parts`, or else contain it.
+
+  Raises:
+    UserError: no name contains a part.
+  """
+  names = list(names)
+  chosen: set[str] = set()
+  for part in map(str.strip, parts):
+    matches = [part] if part in names else [name for name in names if part in name]
+    if not matches:
+      raise errors.unknown_choice('--variants', part, names)
+    chosen.update(matches)
+  return tuple(name for name in names if name in chosen)
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
   """The results as text, one line each."""
+  if not results:
+    return 'nothing was measured'
   rows = [list(results[0])] + [[str(v) for v in result.values()] for result in results]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   return '\n'.join(
     '  '.join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows
   )
-
-
-def _write(path: pathlib.Path, report: dict[str, Any]) -> None:
-  partial = path.with_name(path.name + '.partial')
-  partial.write_text(json.dumps(report, indent=1) + '\n')
-  os.replace(partial, path)
 
 
 if __name__ == '__main__':

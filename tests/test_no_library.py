@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from experiments import no_library_maml
-from experiments.benches import jax_variants, reference, workloads
+from experiments.benches import reference_gru, variants, workloads
 from metalog_jax import meta
 from metalog_jax.nets import losses
 from metalog_jax.nets import metalog as nets
@@ -33,14 +33,14 @@ def test_its_step_is_the_librarys():
   """Its gradient is read from Adam's first moment, its update held to optax's."""
   draws = workloads.Draws(WORKLOAD, 'prefixes', {})
   support, query = draws.padded(0, trim=False)
-  support = jax.tree.map(lambda *x: np.stack(x), *map(reference.batch, support))
+  support = jax.tree.map(lambda *x: np.stack(x), *map(reference_gru.batch, support))
   params = workloads.params(WORKLOAD)
-  own = reference.nested(params)
+  own = reference_gru.nested(params)
   zeros = jax.tree.map(jnp.zeros_like, own)
   new, m, *_ = no_library_maml.meta_step(
-    own, zeros, zeros, 1, support, reference.batch(query)
+    own, zeros, zeros, 1, support, reference_gru.batch(query)
   )
-  found = {n: np.asarray(x) / 0.1 for n, x in reference.flat(m).items()}
+  found = {n: np.asarray(x) / 0.1 for n, x in reference_gru.flat(m).items()}
   expected = _library(draws, params)
   for name, x in expected.items():
     np.testing.assert_allclose(found[name], x, rtol=0, atol=1e-12 * np.abs(x).max())
@@ -49,7 +49,7 @@ def test_its_step_is_the_librarys():
   params = optax.apply_updates(
     params, optimizer.update(expected, optimizer.init(params))[0]
   )
-  for name, x in reference.flat(new).items():
+  for name, x in reference_gru.flat(new).items():
     np.testing.assert_allclose(x, params[name], rtol=1e-9)
 
 
@@ -64,5 +64,5 @@ def _library(draws, params):
     return losses.cross_entropy(logits, batch.labels, batch.weights)
 
   run = jax.jit(lambda params, task: meta.meta_grad(loss, params, task, config)[1])
-  nested = jax_variants.nest({n: x.astype(np.float64) for n, x in params.items()})
-  return jax_variants.flatten(run(nested, task))
+  nested = variants.nest({n: x.astype(np.float64) for n, x in params.items()})
+  return variants.flatten(run(nested, task))

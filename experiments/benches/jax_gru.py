@@ -1,4 +1,4 @@
-"""MetaLog by this library: meta-step and scores; beside it plain flax and the ladder."""
+"""MetaLog by this library, its meta-step and scores; plain flax and the ladder."""
 
 import dataclasses
 from collections.abc import Callable

@@ -17,13 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from drain3 import masking as drain3_masking
+from drain3 import template_miner, template_miner_config
 
-from experiments.benches import machine, turns
-from metalog_jax import errors
+from experiments.benches import interleave, machine
 from metalog_jax.logs import bad_lines, formats, masking, parse, readers
 from metalog_jax.simulation import simulate
 
@@ -31,15 +32,13 @@ PACKAGES = ('drain3', 'numpy', 'polars')
 HDFS = 'hdfs/HDFS_2pct.log.gz'  # under METALOG_DATA
 LINES = 2_000_000  # simulated
 SAMPLES = 5
+WORKLOADS = ('hdfs', 'simulated')
 _CHUNK = 1 << 18  # lines that canonical mining holds at a time
 _MASKSET = masking.presets['hdfs']['default']
 
 
 def drain3(lines: Sequence[str]) -> tuple[np.ndarray, int]:
   """`TemplateMiner.add_log_message` on every line."""
-  from drain3 import masking as drain3_masking
-  from drain3 import template_miner, template_miner_config
-
   config = template_miner_config.TemplateMinerConfig()
   config.drain_sim_th, config.drain_depth = _MASKSET.sim_th, _MASKSET.depth
   config.masking_instructions = [
@@ -68,48 +67,61 @@ def arrival(lines: Sequence[str]) -> tuple[np.ndarray, int]:
   return np.concatenate(ids), len(miner.clusters)
 
 
-VARIANTS: dict[str, tuple[Callable, str, int]] = {  # name -> what, whose, threads
-  'add_log_message': (drain3, 'drain3', 1),
-  'canonical, one thread': (canonical, 'metalog_jax', 1),
-  'canonical, all cores': (canonical, 'metalog_jax', machine.cores()),
-  'arrival, one thread': (arrival, 'metalog_jax', 1),
+class Variant(NamedTuple):
+  """A parser: lines -> (event ids, number of templates)."""
+
+  parse: Callable[[Sequence[str]], tuple[np.ndarray, int]]
+  framework: str
+  threads: int
+  control: bool = False
+
+
+BASE = 'add_log_message'  # what ratios compare with
+VARIANTS = {
+  BASE: Variant(drain3, 'drain3', 1),
+  'canonical, one thread': Variant(canonical, 'metalog_jax', 1),
+  'canonical, all cores': Variant(canonical, 'metalog_jax', machine.cores()),
+  'arrival, one thread': Variant(arrival, 'metalog_jax', 1, control=True),
 }
+Turn = dict[str, dict[str, Any]]  # variant -> its sample
 
 
-def run(options: turns.Options) -> dict[str, Any]:
+def run(options: interleave.Options) -> dict[str, Any]:
   """Measures every variant on every workload, in turn."""
-  samples, seed = options.samples, options.seed
-  results, ratios = [], {}
+  names = options.variants or tuple(VARIANTS)
+  report: dict[str, Any] = {'results': [], 'ratios': {}}
   with tempfile.TemporaryDirectory() as folder:
-    for workload, contents in _workloads(pathlib.Path(folder), seed):
+    for workload in options.workloads or WORKLOADS:
+      lines = _lines(workload, pathlib.Path(folder), options.seed)
+      if lines is None:
+        print('METALOG_DATA is not set: the real HDFS log is left out', file=sys.stderr)
+        continue
       path = pathlib.Path(folder) / f'{workload}.parquet'
-      contents.rename('content').to_frame().write_parquet(path)
-      turns = [{v: _sample(path, v) for v in VARIANTS} for _ in range(samples)]
-      results += [_result(workload, v, len(contents), turns) for v in VARIANTS]
-      ratios[workload] = _ratios(turns)
-  return {'results': results, 'ratios': ratios}
+      lines.rename('content').to_frame().write_parquet(path)
+      turns = [{v: _sample(path, v) for v in names} for _ in range(options.samples)]
+      report['results'] += [_result(workload, v, len(lines), turns) for v in names]
+      report['ratios'][workload] = compare(turns)
+  return report
 
 
-def _workloads(folder: pathlib.Path, seed: int):
-  data = os.environ.get('METALOG_DATA')
-  if data:
-    yield 'hdfs', _contents(pathlib.Path(data) / HDFS)
-  else:
-    print('METALOG_DATA is not set: the real HDFS log is left out', file=sys.stderr)
-  written = simulate('blockstore', folder / 'simulated', LINES // 15, seed)
-  yield 'simulated', _contents(written.log)[:LINES]
+def _lines(workload: str, folder: pathlib.Path, seed: int) -> pl.Series | None:
+  if workload == 'hdfs':
+    data = os.environ.get('METALOG_DATA')
+    return read_contents(pathlib.Path(data) / HDFS) if data else None
+  written = simulate('blockstore', LINES // 15, seed, folder / 'simulated')
+  return read_contents(written.log)[:LINES]
 
 
-def _contents(path: pathlib.Path) -> pl.Series:
+def read_contents(path: pathlib.Path) -> pl.Series:
+  """The messages of a log in HDFS' format, without their headers."""
   bad = bad_lines.BadLines('0', 'hdfs')
-  return pl.concat(
-    [c.content for c in readers.read([str(path)], formats.FORMATS['hdfs'], bad)]
-  )
+  chunks = readers.read([str(path)], formats.FORMATS['hdfs'], bad)
+  return pl.concat([chunk.content for chunk in chunks])
 
 
 def _sample(path: pathlib.Path, variant: str) -> dict[str, Any]:
   """One measurement, in a new process."""
-  threads = str(VARIANTS[variant][2])
+  threads = str(VARIANTS[variant].threads)
   done = subprocess.run(
     [sys.executable, '-m', 'experiments.benches.parsing', str(path), variant],
     env={**os.environ, 'POLARS_MAX_THREADS': threads},
@@ -121,44 +133,48 @@ def _sample(path: pathlib.Path, variant: str) -> dict[str, Any]:
 
 def _measure(path: str, variant: str) -> dict[str, Any]:
   lines = pl.read_parquet(path)['content'].to_list()
-  parser = VARIANTS[variant][0]
-  parser(lines[:1000])  # patterns are compiled before the clock starts
+  parse = VARIANTS[variant].parse
+  parse(lines[:1000])  # patterns are compiled before the clock starts
   begin = time.perf_counter()
-  ids, templates = parser(lines)
+  ids, templates = parse(lines)
   seconds = time.perf_counter() - begin
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
   if len(ids) != len(lines):
-    raise errors.UserError(f'{variant}: {len(ids)} events for {len(lines)} lines')
+    raise ValueError(f'{variant}: {len(ids)} events for {len(lines)} lines')
   return {'seconds': seconds, 'templates': templates, 'peak_mib': round(peak)}
 
 
-def _result(workload, variant, lines, turns) -> dict[str, Any]:
-  _, framework, threads = VARIANTS[variant]
-  taken = [turn[variant] for turn in turns]
-  summary = machine.summarize([one['seconds'] for one in taken])
+def _result(workload: str, name: str, lines: int, turns: list[Turn]) -> dict[str, Any]:
+  samples = [turn[name] for turn in turns]
+  summary = machine.summarize([sample['seconds'] for sample in samples])
   return {
     'workload': workload,
-    'variant': variant,
-    'framework': framework,
-    'threads': threads,
-    'control': variant.startswith('arrival'),
+    'variant': name,
+    'framework': VARIANTS[name].framework,
+    'threads': VARIANTS[name].threads,
+    'control': VARIANTS[name].control,
     'lines': lines,
     'lines_per_second': round(lines / summary['median_ms'] * 1e3),
     **summary,
-    'templates': taken[0]['templates'],
-    'peak_mib': max(one['peak_mib'] for one in taken),
+    'templates': samples[0]['templates'],
+    'peak_mib': max(sample['peak_mib'] for sample in samples),
   }
 
 
-def _ratios(turns) -> dict[str, float]:
+def compare(turns: list[Turn]) -> dict[str, float]:
   """drain3's time over ours in the same turn: the median over the turns."""
-  base = [turn['add_log_message']['seconds'] for turn in turns]
-  ratios = {}
-  for variant in list(VARIANTS)[1:]:
-    ours = [turn[variant]['seconds'] for turn in turns]
-    ratio = statistics.median(b / o for b, o in zip(base, ours, strict=True))
-    ratios[variant] = round(ratio, 2)
-  return ratios
+  if BASE not in turns[0]:
+    return {}
+  return {
+    name: round(
+      statistics.median(
+        turn[BASE]['seconds'] / turn[name]['seconds'] for turn in turns
+      ),
+      2,
+    )
+    for name in turns[0]
+    if name != BASE
+  }
 
 
 if __name__ == '__main__':

@@ -1,26 +1,28 @@
 """Figures of a report: bars where variants are compared, curves where sizes grow."""
 
+import pathlib
 from typing import Any
 
-from metalog_jax import errors
+from metalog_jax import atomic, errors
 
 
-def draw(report: dict[str, Any], path: str) -> None:
+def draw(report: dict[str, Any], path: pathlib.Path) -> None:
   """Writes the report's figure; the ending of `path` says in which format.
 
   Raises:
     UserError: matplotlib is not installed.
   """
   try:
-    import matplotlib
+    import matplotlib  # an extra
   except ImportError as error:
     raise errors.UserError(f'--plot needs the extra `plots`: {error}') from error
   matplotlib.use('Agg')
-  from matplotlib import pyplot as plt
+  from matplotlib import pyplot as plt  # after the choice of a backend
 
   figure = (_curves if 'growth' in report else _bars)(plt, report)
   figure.tight_layout()
-  figure.savefig(path, dpi=120)
+  with atomic.writing(path) as partial:
+    figure.savefig(partial, dpi=120)
   plt.close(figure)
 
 

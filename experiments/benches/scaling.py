@@ -9,13 +9,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.benches import machine, turns, variants, worker
-from metalog_jax import memory
+from experiments.benches import interleave, variants, worker
 
 PACKAGES = ('jax', 'flax', 'optax', 'numpy')
 SAMPLES = 5
@@ -47,13 +45,14 @@ BASE = {axis: Point() for axis in AXES} | {
   'tasks': Point(inner_steps=2),
   'devices': Point(inner_steps=2, tasks=8),
 }
+WORKLOADS = tuple(AXES)
 VARIANTS = {
   'first order': variants.Variant('jax', 'ours', 'first'),
-  **{way: variants.Variant('jax', 'ours', gradient=way) for way in variants.WAYS},
+  **{g: variants.Variant('jax', 'ours', gradient=g) for g in variants.GRADIENTS},
 }
 
 
-def run(options: turns.Options) -> dict[str, Any]:
+def run(options: interleave.Options) -> dict[str, Any]:
   """Every curve in a process of its own; `growth` has the slopes."""
   results, growth = [], {}
   for axis in options.workloads or AXES:
@@ -69,23 +68,23 @@ def run(options: turns.Options) -> dict[str, Any]:
   return {'results': results, 'ratios': {}, 'growth': growth}
 
 
-def slope(rows: list[dict], of: str) -> float | None:
-  """The exponent p of `of` ~ size^p: least squares in logarithms, upper half alone.
+def slope(rows: list[dict[str, Any]], figure: str) -> float | None:
+  """The exponent p of figure ~ size^p: least squares in logarithms, upper half alone.
 
   At small sizes what does not grow hides the growth.
   """
-  known = [(row['value'], row[of]) for row in rows if row.get(of)]
+  known = [(row['value'], row[figure]) for row in rows if row.get(figure)]
   known = known[len(known) // 2 - 1 :] if len(known) > 3 else known
   if len(known) < 2:
     return None
-  sizes, found = np.log(np.array(known, float)).T
-  return round(float(np.polyfit(sizes, found, 1)[0]), 2)
+  sizes, values = np.log(np.array(known, float)).T
+  return round(float(np.polyfit(sizes, values, 1)[0]), 2)
 
 
 def _curve(axis: str, name: str, samples: int) -> list[dict[str, Any]]:
   devices = max(AXES[axis]) if axis == 'devices' else 1
   flags = variants.Variant('jax', 'ours', devices=devices).environment
-  command = [sys.executable, '-m', 'experiments.benches.scaling', axis, name]
+  command = [sys.executable, '-m', 'experiments.benches.scaling_point', axis, name]
   try:
     done = subprocess.run(
       [*command, str(samples), json.dumps(AXES[axis])],
@@ -94,17 +93,18 @@ def _curve(axis: str, name: str, samples: int) -> list[dict[str, Any]]:
       timeout=SECONDS,
     )
   except subprocess.TimeoutExpired:
-    return [_row(axis, name, None, f'did not finish in {SECONDS} s')]
+    return [make_row(axis, name, None, f'did not finish in {SECONDS} s')]
   lines = done.stdout.decode().splitlines()
   rows = [json.loads(line) for line in lines if line.startswith('{')]
   if done.returncode:
-    rows.append(_row(axis, name, None, f'died with exit code {done.returncode}'))
+    rows.append(make_row(axis, name, None, f'died with exit code {done.returncode}'))
   return rows
 
 
-def _row(
-  axis: str, name: str, value: int | None, status: str, **facts
+def make_row(
+  axis: str, name: str, value: int | None, status: str, **facts: Any
 ) -> dict[str, Any]:
+  """A line of the results; None where nothing is known."""
   figures = ('median_ms', 'spread_ms', 'samples', 'quiet', 'temp_mib', 'compile_s')
   return {
     'workload': axis,
@@ -116,82 +116,3 @@ def _row(
     **{figure: facts.get(figure) for figure in figures},
     'status': status,
   }
-
-
-def measure(axis: str, name: str, value: int, samples: int) -> dict[str, Any]:
-  """One point, in this process."""
-  import jax
-
-  point = BASE[axis]._replace(**{axis: value})
-  step, state, tasks = _problem(point, VARIANTS[name])
-  begin = time.perf_counter()
-  compiled = step.lower(state, tasks).compile()
-  facts = {'compile_s': round(time.perf_counter() - begin, 2)}
-  temporary = compiled.memory_analysis().temp_size_in_bytes
-  facts['temp_mib'] = round(temporary / 2**20, 3)
-
-  def once():
-    nonlocal state
-    state, _ = jax.block_until_ready(compiled(state, tasks))
-
-  once()
-  taken = [worker.watched(once) for _ in range(samples * 2)]
-  kept = [s for s in taken if s['others'] < turns.QUIET]
-  chosen = (kept or taken)[:samples]
-  facts |= machine.summarize([sample['seconds'] for sample in chosen])
-  return _row(axis, name, value, 'ok', **facts, quiet=bool(kept))
-
-
-def _problem(point: Point, variant: variants.Variant):
-  """(the library's step, its state, its tasks), on as many devices as asked for."""
-  import jax
-  import jax.numpy as jnp
-  import optax
-
-  from metalog_jax import meta, types
-  from metalog_jax.meta import mesh
-  from metalog_jax.nets import losses
-  from metalog_jax.nets import metalog as nets
-
-  rng, net = np.random.default_rng(0), nets.Network(hidden=point.hidden)
-
-  def batch(*lead: int) -> types.Batch:
-    rows, grid = (*lead, point.batch), (*lead, point.length, point.batch)
-    return types.Batch(
-      rng.standard_normal((*lead, point.templates, point.dim)).astype(np.float32),
-      rng.integers(0, point.templates, grid, np.int32),
-      np.broadcast_to(np.arange(point.batch, dtype=np.int32), grid),
-      rng.integers(0, 2, rows).astype(np.float32),
-      np.ones(rows, np.float32),
-    )
-
-  def loss(params, batch):
-    logits = net.apply({'params': params}, batch)
-    return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
-
-  ways = {'gradient': variant.gradient} if variant.gradient else {}
-  config = meta.MetaConfig(
-    inner_steps=point.inner_steps,
-    order=variant.order,
-    proximal=float(variant.gradient == 'implicit'),
-    **ways,
-  )
-  tasks = types.Task(batch(point.tasks, point.inner_steps), batch(point.tasks))
-  optimizer = optax.adam(2e-3)
-  example = jax.tree.map(lambda x: jnp.asarray(x[0]), tasks.query)
-  state = meta.init_state(net.init(jax.random.key(0), example)['params'], optimizer)
-  devices = mesh.make(point.devices, jax.devices()[: point.devices])
-  step = meta.make_meta_step(loss, optimizer, config, devices)
-  tasks = jax.tree.map(lambda x: x[:, None], tasks)  # all rows on one device
-  return step, mesh.replicate(state, devices), mesh.put(tasks, devices)
-
-
-def main(axis: str, name: str, samples: str, values: str) -> None:
-  worker.limit_threads()
-  for value in json.loads(values):
-    print(json.dumps(measure(axis, name, value, int(samples))), flush=True)
-
-
-if __name__ == '__main__':
-  memory.keep_freed()
-  main(*sys.argv[1:])

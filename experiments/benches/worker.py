@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments import child_process
 from experiments.benches import machine, variants
-from metalog_jax import memory
+from metalog_jax import atomic, memory
 
 THREADS = 2
 LEAST = 0.5  # seconds of a sample: the kernel counts what others do in 0.01 s
@@ -56,7 +56,7 @@ def error(answer: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> flo
   return (difference / sum(map(square, expected.values()))) ** 0.5
 
 
-def ready(runner: variants.Runner, spec: dict[str, Any]) -> dict[str, Any]:
+def get_ready(runner: variants.Runner, spec: dict[str, Any]) -> dict[str, Any]:
   """Warms up; what the first sample takes longer than the second is compilation."""
   first = timed(lambda: runner.run(0))['seconds']
   if 'save' in spec:
@@ -76,17 +76,18 @@ def ready(runner: variants.Runner, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(spec: dict[str, Any]) -> None:
+  """Makes the variant's runner, then answers each line of the standard input."""
   memory.keep_freed()  # PyTorch's too
   output = os.fdopen(os.dup(1), 'w')  # what libraries print must not come between
   os.dup2(2, 1)
 
   def answer(**facts) -> None:
-    print(json.dumps(facts), file=output, flush=True)
+    print(atomic.to_json(facts), file=output, flush=True)
 
   try:
     suite = importlib.import_module(f'experiments.benches.{spec["suite"]}')
     runner = suite.build(spec)
-    facts = ready(runner, spec)
+    facts = get_ready(runner, spec)
     answer(**facts)
   except variants.Absent as absent:
     return answer(status=f'absent: {absent}')

@@ -12,7 +12,7 @@ from metalog_jax.simulation import simulate
 @pytest.fixture(scope='module')
 def lines(tmp_path_factory):
   written = simulate('blockstore', tmp_path_factory.mktemp('simulated'), 100)
-  return parsing._contents(written.log).to_list()
+  return parsing.read_contents(written.log).to_list()
 
 
 def test_arrival_answers_as_drain3_does(lines):
@@ -32,7 +32,7 @@ def test_ratios_compare_samples_of_the_same_turn():
     {'add_log_message': {'seconds': slow}, **{v: {'seconds': 1.0} for v in others}}
     for slow in (2.0, 4.0, 9.0)
   ]
-  assert set(parsing._ratios(turns).values()) == {4.0}
+  assert set(parsing.compare(turns).values()) == {4.0}
 
 
 def test_summary_is_the_median_and_the_spread():

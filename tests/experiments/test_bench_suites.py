@@ -1,7 +1,11 @@
 """The suites on toy sizes: what they write, and that all variants agree."""
 
 import json
+import pathlib
+import subprocess
 import sys
+import time
+import typing
 
 import jax
 import numpy as np
@@ -11,19 +15,23 @@ from absl.testing import flagsaver
 from experiments import bench
 from experiments.benches import (
   adaptation,
-  encoding,
   inference,
-  logmeta,
+  interleave,
+  lstm_workloads,
   meta_step,
+  parsing,
   profile,
   scaling,
-  turns,
+  scaling_point,
+  suite,
   variants,
   worker,
   workloads,
 )
+from metalog_jax import errors, meta
 from metalog_jax.meta import gradients
 
+ROOT = pathlib.Path(__file__).parents[2]
 TINY = workloads.WORKLOADS['tiny']
 
 
@@ -87,16 +95,16 @@ def _build(variant):
 
 def _cases():
   """Every variant that can be compared here; of jax's, each takes long to compile."""
-  for name, variant in meta_step.VARIANTS.items():
+  for name, variant in meta_step.METALOG.items():
     slow = variant.framework == 'jax' and name != 'ours, prefixes'
     exact = variant.gradient in ('', *gradients.EXACT)
-    if exact and variant.how != 'torch.compile':
+    if exact:
       yield pytest.param(name, marks=[pytest.mark.slow] if slow else [])
 
 
 @pytest.mark.parametrize('name', list(_cases()))
 def test_all_variants_take_the_same_meta_gradient(name, references):
-  variant = meta_step.VARIANTS[name]
+  variant = meta_step.METALOG[name]
   if variant.framework == 'torch':
     pytest.importorskip('torch', reason='the peers need the extra `torch`')
   try:
@@ -112,27 +120,28 @@ def test_the_comparison_tells_the_orders_apart(references):
 
 
 def _logmeta(variant):
-  runner = logmeta.build('logmeta_tiny', variant, 1)
+  spec = {'workload': 'logmeta_tiny', 'variant': variant._asdict(), 'draws': 1}
+  runner = meta_step.build(spec)
   runner.run(0)
   return runner.answer()
 
 
 @pytest.fixture(scope='module')
 def logmeta_references():
-  of = lambda order: _logmeta(variants.Variant('jax', 'reference', order))
-  return {order: of(order) for order in ('second', 'first')}
+  reference = lambda order: _logmeta(variants.Variant('jax', 'reference', order))
+  return {order: reference(order) for order in ('second', 'first')}
 
 
 @pytest.mark.parametrize(
   'name',
   [
     pytest.param(name, marks=[pytest.mark.slow] if name.startswith('ours,') else [])
-    for name, variant in logmeta.VARIANTS.items()
+    for name, variant in meta_step.LOGMETA.items()
     if variant.devices == 1
   ],
 )
 def test_all_variants_take_the_same_meta_gradient_of_logmeta(name, logmeta_references):
-  variant = logmeta.VARIANTS[name]
+  variant = meta_step.LOGMETA[name]
   if variant.framework == 'torch':
     pytest.importorskip('torch', reason='the peers need the extra `torch`')
   expected = logmeta_references[variant.order]
@@ -166,7 +175,7 @@ def _adaptation(name, how, framework='torch'):
 @pytest.mark.parametrize('how', adaptation.ADAPT)
 def test_all_variants_adapt_alike(how):
   expected = _adaptation('adapt_tiny', 'reference', 'jax').answer()
-  assert set(expected) == set(logmeta.params(adaptation.WORKLOADS['adapt_tiny']))
+  assert set(expected) == set(lstm_workloads.params(adaptation.WORKLOADS['adapt_tiny']))
   runner = _adaptation('adapt_tiny', how, 'jax' if how == 'ours' else 'torch')
   runner.run(1)  # other labels: the answer stays that of the first
   assert worker.error(runner.answer(), expected) < 1e-4
@@ -178,20 +187,20 @@ def test_all_variants_score_single_sessions_alike(how):
   runner = _adaptation('window_tiny', how, 'jax' if how == 'ours' else 'torch')
   assert len(set(expected['scores'].round(4))) > 5
   assert worker.error(runner.answer(), expected) < 1e-6
-  assert 0 < runner.more()['window_median_ms']
+  assert 0 < runner.extra()['window_median_ms']
 
 
 def test_the_adaptation_suite_writes_what_all_suites_do(monkeypatch, tmp_path):
   figures = {'group': 1, 'error': 1e-7, 'quiet': True}
-  more = {'more': {'window_median_ms': 0.4, 'window_p99_ms': 2.0}}
+  extra = {'extra': {'window_median_ms': 0.4, 'window_p99_ms': 2.0}}
   found = [
-    {'variant': name, 'median_ms': ms, **figures, **more}
+    {'variant': name, 'median_ms': ms, **figures, **extra}
     for name, ms in (('ours', 5.0), ('nn.LSTM', 8.0))
   ]
   save = lambda spec, *_: np.savez(spec['save'], scores=np.zeros(10))
-  monkeypatch.setattr(turns, 'once', save)
-  monkeypatch.setattr(turns, 'measure', lambda *_: iter(found))
-  monkeypatch.setattr(turns, 'compile_again', lambda *_: 0.3)
+  monkeypatch.setattr(interleave, 'save_answer', save)
+  monkeypatch.setattr(interleave, 'measure', lambda *_: iter(found))
+  monkeypatch.setattr(interleave, 'compile_again', lambda *_: 0.3)
   flags = f'--suite=adaptation --workloads=window_tiny --json={tmp_path / "x.json"}'
   with flagsaver.flagsaver():
     bench.FLAGS([sys.argv[0], *flags.split()])
@@ -239,7 +248,7 @@ def test_ratios_are_of_the_right_rows():
     row('nn.GRU first', 20.0, order='first'),
     row('torch.func vmap', None),
   ]
-  ratios, compared = meta_step.compare(rows)
+  ratios, compared = suite.compare(rows)
   expected = {
     'vs_best_torch': 4.0,
     'vs_first_order_torch': 2.0,
@@ -254,24 +263,24 @@ def test_noisy_samples_are_kept_only_if_there_is_no_other():
     'seconds': seconds,
     'others': 1.0,
     'peak_mib': 1,
-    'more': {'window_median_ms': seconds},
+    'extra': {'window_median_ms': seconds},
   }
-  figures = turns._figures([sample(1.0)], [sample(9.0)], 1)
+  figures = interleave.summarize([sample(1.0)], [sample(9.0)], 1)
   assert (figures['median_ms'], figures['quiet'], figures['status']) == (
     1e3,
     True,
     'ok',
   )
-  assert figures['more'] == {'window_median_ms': 1.0}
-  figures = turns._figures([], [sample(9.0)], 1)
+  assert figures['extra'] == {'window_median_ms': 1.0}
+  figures = interleave.summarize([], [sample(9.0)], 1)
   assert (figures['quiet'], figures['status']) == (False, '0 quiet samples of 1')
 
 
 def test_a_worker_that_does_not_answer_is_given_up():
   spec = {'suite': 'inference'}
-  process = turns.Worker(spec, {})
+  process = interleave.Worker(spec, {})
   try:
-    assert process.hear(0.0)['status'] == 'did not finish in 0 s'
+    assert process.read(0.0)['status'] == 'did not finish in 0 s'
   finally:
     process.stop()
 
@@ -285,29 +294,69 @@ def test_growth_is_a_slope():
 def test_a_point_of_a_curve(monkeypatch):
   small = scaling.Point(length=3, batch=2, hidden=2, dim=2, templates=3)
   monkeypatch.setitem(scaling.BASE, 'inner_steps', small)
-  row = scaling.measure('inner_steps', 'first order', 1, 1)
+  row = scaling_point.measure('inner_steps', 'first order', 1, 1)
   assert row['status'] == 'ok' and row['temp_mib'] > 0 and row['median_ms'] > 0
 
 
-def test_encoding_compares_the_same_vectors(monkeypatch, tmp_path):
-  (tmp_path / 'x').mkdir()
-  (tmp_path / 'x' / 'templates.csv').write_text('id,template\nE1,aB <*>\nE2,aB\n')
-  monkeypatch.setenv('METALOG_DATA', str(tmp_path))
-  seconds = dict(zip(encoding.VARIANTS, (1.0, 2.0, 4.0, 8.0)))
-  means = dict.fromkeys(encoding.VARIANTS, 0.5)
+def test_every_gradient_is_a_variant():
+  """The names stand twice, so that PyTorch's processes do without jax."""
+  choices = set(typing.get_args(gradients.Gradient)) - {'auto', 'finite'}
+  assert set(variants.GRADIENTS) == choices
+  assert meta.MetaConfig().gradient == variants.DEFAULT_GRADIENT
 
-  def sample(workload, name):
-    return {
-      'seconds': seconds[name],
-      'processor_seconds': seconds[name],
-      'mean': means[name],
-    }
 
-  monkeypatch.setattr(encoding, '_sample', sample)
-  options = turns.Options(2, workloads=('templates',))
-  report = encoding.run(options)
-  assert list(report['ratios']['templates'].values()) == [2.0, 4.0, 8.0]
-  assert report['results'][0]['texts'] == 1  # both templates read a b
-  means['packed rows'] = 0.6
-  with pytest.raises(ValueError, match='other vectors'):
-    encoding.run(options)
+def test_the_processes_of_pytorch_do_not_import_jax():
+  code = (
+    'import sys; from experiments.benches import worker, meta_step, inference, '
+    'adaptation; sys.exit("jax" in sys.modules)'
+  )
+  assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize('flags, says', [
+  ('--suite=meta_stp', "--suite='meta_stp'.*did you mean 'meta_step'"),
+  ('--suite=inference --workloads=hfds', "--workloads='hfds'.*did you mean 'hdfs'"),
+  ('--suite=scaling --variants=mixd', "--variants='mixd'.*did you mean 'mixed'"),
+  ('--suite=parsing --workloads=tiny', "--workloads='tiny'"),
+  ('--suite=parsing --json=/dev/null', 'special file: give --json'),
+])  # fmt: skip
+def test_wrong_choices_are_named_before_anything_is_measured(flags, says, monkeypatch):
+  monkeypatch.setattr(parsing, 'run', None)
+  with flagsaver.flagsaver():
+    bench.FLAGS([sys.argv[0], *flags.split()])
+    with pytest.raises(errors.UserError, match=says):
+      bench.main()
+
+
+def test_variants_are_names_or_parts_of_names():
+  names = ['ours', 'ours, dedup', 'nn.GRU']
+  assert bench.choose(['ours'], names) == ('ours',)
+  assert bench.choose(['dedup', 'GRU'], names) == ('ours, dedup', 'nn.GRU')
+  assert bench.choose([], names) == ()
+
+
+def test_a_distance_that_is_no_number_is_null_in_json(monkeypatch, tmp_path):
+  facts = {'variant': 'ours', 'group': 1, 'median_ms': float('nan'), 'quiet': True}
+  row = suite.make_row('tiny', variants.Variant('jax', 'ours'), facts)
+  fake = {'results': [row], 'ratios': {'tiny': {'vs_best_torch': float('inf')}}}
+  monkeypatch.setattr(inference, 'run', lambda options: fake)
+  path = tmp_path / 'x.json'
+  with flagsaver.flagsaver():
+    bench.FLAGS([sys.argv[0], '--suite=inference', f'--json={path}'])
+    bench.main()
+  written = json.loads(path.read_text(), parse_constant=pytest.fail)
+  assert written['ratios'] == {'tiny': {'vs_best_torch': None}}
+
+
+def test_a_worker_ends_with_the_process_that_started_it():
+  """The bench is killed, so that nothing of its own can tidy up."""
+  code = (
+    'import os, signal; from experiments.benches import interleave;'
+    'w = interleave.Worker({"suite": "inference"}, {}); print(w._process.pid, flush=1);'
+    'w.read(60); os.kill(os.getpid(), signal.SIGKILL)'
+  )
+  done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, stdout=subprocess.PIPE)
+  deadline = time.monotonic() + 20
+  while pathlib.Path(f'/proc/{int(done.stdout)}/exe').exists():
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
