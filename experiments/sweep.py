@@ -6,7 +6,7 @@ r"""Runs the tables and figures of the paper, or your own: every row with every 
 
 The same command goes on where a killed sweep stopped; two at once share the work.
 What follows -- are flags of `train` for every row. A table is a TOML file: see
-experiments/tables/ and experiments/sweeps/tables.py.
+experiments/tables/ and experiments/sweeps/table_files.py.
 """
 
 import pathlib
@@ -16,12 +16,12 @@ import signal
 from absl import flags
 
 from experiments import main as program
-from experiments.sweeps import checks, schedule, tables, trials
-from metalog_jax import errors
+from experiments.sweeps import checks, schedule, table_files, trials
+from metalog_jax import atomic, errors
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
-  'table', None, f'{", ".join(tables.names())}, or TOML files', required=True
+  'table', None, f'{", ".join(table_files.names())}, or TOML files', required=True
 )
 flags.DEFINE_string('out', 'sweeps', 'folder; each table has one of its own in it')
 flags.DEFINE_string(
@@ -32,46 +32,49 @@ flags.DEFINE_list('rows', [], 'run these rows alone; see --dry_run')
 flags.DEFINE_bool('dry_run', False, 'list the trials, their state and their commands')
 
 
-def main(more: list[str]) -> None:
+def main(last_flags: list[str]) -> None:
   """Checks all rows, runs what is left of every table, writes the report."""
-  if not all(seed.isdigit() for seed in FLAGS.seeds):
+  if not all(seed.isdecimal() for seed in FLAGS.seeds):
     raise errors.UserError(f'--seeds={",".join(FLAGS.seeds)}: whole numbers from 0 on')
   seeds = list(dict.fromkeys(map(int, FLAGS.seeds)))
   out = pathlib.Path(FLAGS.out)
-  found = [tables.load(name, FLAGS.systems, more) for name in FLAGS.table]
-  for table in found:
-    checks.rows(table.rows)
-  chosen = tables.select(found, FLAGS.rows)
-  todo = [(out / of.name, tables.trials(of, seeds)) for of in chosen]
+  tables = [table_files.load(name, FLAGS.systems, last_flags) for name in FLAGS.table]
+  if len({table.name for table in tables}) < len(tables):
+    raise errors.UserError(f'--table={",".join(FLAGS.table)} has two of one name')
+  for table in tables:
+    checks.check_rows(table.rows)
+  chosen = table_files.select(tables, FLAGS.rows)
+  todo = [(out / table.name, table_files.trials(table, seeds)) for table in chosen]
   if FLAGS.dry_run:
-    for folder, of in todo:
-      _list(folder, of)
+    for folder, trials_of_table in todo:
+      _list(folder, trials_of_table)
     return
+  atomic.check_folder(out)
   signal.signal(signal.SIGTERM, _interrupt)
   failed = []
-  for table, (folder, of) in zip(found, todo, strict=True):
+  for table, (folder, trials_of_table) in zip(tables, todo, strict=True):
     trials.start(folder, table)
-    _say(f'{table.name}: {schedule.progress(folder, of)}')
+    _say(f'{table.name}: {schedule.progress(folder, trials_of_table)}')
     failed += [
-      f'{table.name}, {trial.name}: {trials.why(folder, trial)}'
-      for trial in schedule.run(folder, of, _say)
+      f'{table.name}, {trial.name}: {trials.last_line(folder, trial)}'
+      for trial in schedule.run(folder, trials_of_table, _say)
     ]
   _report([folder for folder, _ in todo], out)
   if failed:
     raise errors.UserError('failed trials:\n' + '\n'.join(failed))
 
 
-def _list(out: pathlib.Path, found: list[trials.Trial]) -> None:
-  for trial in found:
+def _list(out: pathlib.Path, every: list[trials.Trial]) -> None:
+  for trial in every:
     state = 'finished' if trials.is_finished(out, trial) else 'left'
     print(f'{state:8} {trial.name}: {trial.row.name}')
     print(f'         {shlex.join(trials.command(out, trial)[1:])}')
-  print(f'{out.name}: {schedule.progress(out, found)}')
+  print(f'{out.name}: {schedule.progress(out, every)}')
 
 
 def _report(folders: list[pathlib.Path], out: pathlib.Path) -> None:
   """Of all that is finished; two sweeps that end at once write it in turn."""
-  from metalog_jax.report import report, sweeps
+  from metalog_jax.report import report, sweeps  # slow: not for --help
 
   if not any(sweeps.has_results(folder) for folder in folders):
     return

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments.sweeps import tables
+from experiments.sweeps import table_files
 from metalog_jax import errors
 from metalog_jax import flags as config_flags
 from metalog_jax.detectors import registry
 
 
-def rows(found: Sequence[tables.Row]) -> None:
+def check_rows(every: Sequence[table_files.Row]) -> None:
   """Parses every row's flags as `train` does.
 
   Raises:
     UserError: a flag or its value is unknown; it says of which row.
   """
   known = _flags_of_train()
-  for row in found:
+  for row in every:
     values = copy.deepcopy(known)
     try:
       rest = values(['train', *row.flags, '--workdir=x'])[1:]
@@ -34,7 +34,7 @@ def rows(found: Sequence[tables.Row]) -> None:
 
 def _flags_of_train() -> flags.FlagValues:
   """Only when called: the program that imports this room has flags of its own."""
-  from experiments import train
+  from experiments import train  # its flags, some of them of one name with sweep's
 
   values = copy.deepcopy(train.FLAGS)
   for name, module in registry.DETECTORS.items():

@@ -8,7 +8,7 @@ from experiments.sweeps import trials
 
 
 def run(
-  out: pathlib.Path, found: Sequence[trials.Trial], say: Callable[[str], None]
+  out: pathlib.Path, every: Sequence[trials.Trial], say: Callable[[str], None]
 ) -> list[trials.Trial]:
   """Runs every trial that is not finished; first those that nobody else is at.
 
@@ -16,18 +16,18 @@ def run(
     Those that failed.
   """
   begin, elsewhere = time.time(), []
-  for trial in found:
-    if not _one(out, trial, found, begin, say, wait=False):
+  for trial in every:
+    if not _one(out, trial, every, begin, say, wait=False):
       elsewhere.append(trial)
   for trial in elsewhere:
     say(f'{trial.name}: another process is at it; waiting')
-    _one(out, trial, found, begin, say, wait=True)
-  return [trial for trial in found if not trials.is_finished(out, trial)]
+    _one(out, trial, every, begin, say, wait=True)
+  return [trial for trial in every if not trials.is_finished(out, trial)]
 
 
-def _one(out, trial, found, begin: float, say, wait: bool) -> bool:
+def _one(out, trial, every, begin: float, say, wait: bool) -> bool:
   """Runs a trial if it is due; False where another process has it."""
-  with trials.claim(trials.lock_of(out, trial), wait) as lock:
+  with trials.claim(trials.lock_file(out, trial), wait) as lock:
     if lock is None:
       return False
     if trials.is_finished(out, trial) or _failed_since(out, trial, begin):
@@ -35,9 +35,10 @@ def _one(out, trial, found, begin: float, say, wait: bool) -> bool:
     say(f'{trial.name}: begins')
     attempt = trials.run(out, trial, lock)
     if trials.is_finished(out, trial):
-      say(f'{trial.name}: {clock(attempt.seconds)}; {progress(out, found)}')
+      say(f'{trial.name}: {clock(attempt.seconds)}; {progress(out, every)}')
     else:
-      say(f'{trial.name}: FAILED, exit code {attempt.code}: {trials.why(out, trial)}')
+      why = trials.last_line(out, trial)
+      say(f'{trial.name}: FAILED, exit code {attempt.code}: {why}')
   return True
 
 
@@ -49,19 +50,19 @@ def _failed_since(out: pathlib.Path, trial: trials.Trial, begin: float) -> bool:
   )
 
 
-def progress(out: pathlib.Path, found: Sequence[trials.Trial]) -> str:
+def progress(out: pathlib.Path, every: Sequence[trials.Trial]) -> str:
   """What is done and left, and how long that may take."""
-  left = [trial for trial in found if not trials.is_finished(out, trial)]
-  text = f'{len(found) - len(left)} of {len(found)} trials finished'
+  left = [trial for trial in every if not trials.is_finished(out, trial)]
+  text = f'{len(every) - len(left)} of {len(every)} trials finished'
   if not left:
     return text
   seconds = trials.seconds_left(out, left)
-  more = 'time unknown' if seconds is None else f'about {clock(seconds)}'
-  return f'{text}, {len(left)} left, {more}'
+  time_left = 'time unknown' if seconds is None else f'about {clock(seconds)}'
+  return f'{text}, {len(left)} left, {time_left}'
 
 
 def clock(seconds: float) -> str:
-  """A time to read.
+  """A time for a reader.
 
   >>> clock(8.4), clock(200), clock(12_000)
   ('8 s', '3 min 20 s', '3 h 20 min')

@@ -2,26 +2,30 @@
 
 A sweep folder has sweep.json (the rows), trials/ (run folders), logs/ (what each
 printed), attempts.jsonl (how each ended) and locks/. A trial is finished when its
-run folder has result.json. Who works at a trial holds the lock of its file, and so
-does the process that it starts: where a sweep is killed and its trial lives on, the
-next sweep leaves that trial alone. The lock ends with the last of the two.
+run folder has result.json. A trial dies with its sweep, however that ends. Who works at
+a trial holds the lock of its file, and so does the process that it starts: where the
+system does not end that process, the next sweep waits for it.
 """
 
+import collections
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from experiments.sweeps import tables
-from metalog_jax import errors
+from experiments import child_process
+from experiments.sweeps import table_files
+from metalog_jax import atomic, errors
 
-Trial = tables.Trial
+Trial = table_files.Trial
 
 
 class Attempt(NamedTuple):
@@ -34,52 +38,59 @@ class Attempt(NamedTuple):
 
 
 def workdir(out: pathlib.Path, trial: Trial) -> pathlib.Path:
+  """The run folder of a trial."""
   return out / 'trials' / trial.name
 
 
 def is_finished(out: pathlib.Path, trial: Trial) -> bool:
+  """Whether a trial has its result."""
   return (workdir(out, trial) / 'result.json').exists()
 
 
 def command(out: pathlib.Path, trial: Trial) -> list[str]:
   """What runs the trial, or goes on with it."""
-  own = [f'--seed={trial.seed}', f'--workdir={workdir(out, trial)}']
   program = [sys.executable, '-m', 'experiments.train', '--noreport']
-  return [*program, *trial.row.flags, *own]
+  last = [f'--seed={trial.seed}', f'--workdir={workdir(out, trial)}']
+  return [*program, *trial.row.flags, *last]
 
 
-def start(out: pathlib.Path, table: tables.Table) -> None:
+def start(out: pathlib.Path, table: table_files.Table) -> None:
   """Makes the sweep folder, or checks that the one there is of this table.
 
   Raises:
-    UserError: it holds a row of the same name with other flags.
+    UserError: it holds a row of the same name with other flags, or is no sweep folder.
   """
+  path = out / 'sweep.json'
+  fields = table._asdict() | {'rows': {row.key: _record(row) for row in table.rows}}
+  record = json.loads(atomic.to_json(fields))
+  try:
+    before = json.loads(path.read_text()) if path.exists() else {'rows': {}}
+    rows = {key: (row, row['flags']) for key, row in before['rows'].items()}
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise errors.UserError(
+      f'{path} is not what sweep writes ({error}): give another --out'
+    ) from error
+  for key, (row, flags) in rows.items():
+    if record['rows'].setdefault(key, row)['flags'] != flags:
+      raise errors.UserError(
+        f'{out} holds row {key} with other flags ({" ".join(flags)}): give another '
+        '--out'
+      )
   for name in ('trials', 'logs', 'locks'):
     (out / name).mkdir(parents=True, exist_ok=True)
-  path, mine = out / 'sweep.json', _record(table)
-  theirs = json.loads(path.read_text()) if path.exists() else {'rows': {}}
-  for key, row in theirs['rows'].items():
-    if key in mine['rows'] and mine['rows'][key]['flags'] != row['flags']:
-      raise errors.UserError(
-        f'{out} holds row {key} with other flags ({" ".join(row["flags"])}): give '
-        'another --out'
-      )
-  mine['rows'] |= {k: v for k, v in theirs['rows'].items() if k not in mine['rows']}
-  if mine != theirs:
-    temporary = path.with_name(f'sweep.json.{os.getpid()}')
-    temporary.write_text(json.dumps(mine, indent=1) + '\n')
-    os.replace(temporary, path)
+  if record != before:
+    atomic.write_json(path, record)
 
 
-def _record(table: tables.Table) -> dict[str, Any]:
-  """What the report wants to know of a table, as JSON holds it."""
-  rows = {r.key: {k: v for k, v in r._asdict().items() if k != 'key'}
-          for r in table.rows}  # fmt: skip
-  record = {**table._asdict(), 'rows': rows}
-  return json.loads(json.dumps(record))
+def _record(row: table_files.Row) -> dict[str, Any]:
+  """What the report wants to know of a row."""
+  fields = row._asdict()
+  del fields['key']
+  return fields
 
 
-def lock_of(out: pathlib.Path, trial: Trial) -> pathlib.Path:
+def lock_file(out: pathlib.Path, trial: Trial) -> pathlib.Path:
+  """What is locked by who works at a trial."""
   return out / 'locks' / trial.name
 
 
@@ -109,6 +120,7 @@ def run(out: pathlib.Path, trial: Trial, lock: int) -> Attempt:
       stdout=log,
       stderr=subprocess.STDOUT,
       pass_fds=[lock],
+      preexec_fn=functools.partial(child_process.die_with_parent, os.getpid()),
     )
     try:
       code = process.wait()
@@ -125,14 +137,14 @@ def run(out: pathlib.Path, trial: Trial, lock: int) -> Attempt:
 
 def attempts(out: pathlib.Path) -> list[Attempt]:
   """Every attempt so far; a line that a kill cut short is left out."""
-  path, found = out / 'attempts.jsonl', []
+  path, ended = out / 'attempts.jsonl', []
   for line in path.read_text().splitlines() if path.exists() else []:
     with contextlib.suppress(ValueError, TypeError):
-      found.append(Attempt(**json.loads(line)))
-  return found
+      ended.append(Attempt(**json.loads(line)))
+  return ended
 
 
-def why(out: pathlib.Path, trial: Trial) -> str:
+def last_line(out: pathlib.Path, trial: Trial) -> str:
   """The last line that the trial printed."""
   path = out / 'logs' / f'{trial.name}.txt'
   text = path.read_text(errors='replace') if path.exists() else ''
@@ -145,17 +157,14 @@ def seconds_left(out: pathlib.Path, left: Sequence[Trial]) -> float | None:
 
   A trial takes as long as those of its row took, or else as the average trial.
   """
-  took: dict[str, float] = {}
+  seconds: dict[str, float] = collections.Counter()  # of each finished trial
   for attempt in attempts(out):
-    took[attempt.trial] = took.get(attempt.trial, 0) + attempt.seconds
-  took = {name: seconds for name, seconds in took.items()
-          if (out / 'trials' / name / 'result.json').exists()}  # fmt: skip
-  if not took:
+    if (out / 'trials' / attempt.trial / 'result.json').exists():
+      seconds[attempt.trial] += attempt.seconds
+  if not seconds:
     return None
-  by_row: dict[str, list[float]] = {}
-  for name, seconds in took.items():
-    by_row.setdefault(name.rpartition('-seed')[0], []).append(seconds)
-  mean = lambda values: sum(values) / len(values)
-  anything = mean(list(took.values()))
-  rows = {row: mean(of) for row, of in by_row.items()}
-  return sum(rows.get(trial.row.key, anything) for trial in left)
+  of_row = collections.defaultdict(list)
+  for name, value in seconds.items():
+    of_row[name.rpartition('-seed')[0]].append(value)
+  average = list(seconds.values())
+  return sum(statistics.fmean(of_row.get(t.row.key, average)) for t in left)

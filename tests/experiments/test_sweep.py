@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from experiments.sweeps import schedule, tables, trials
+from experiments.sweeps import schedule, table_files, trials
+from metalog_jax import errors
 from metalog_jax.report import report, sweeps
 from tests.runs import test_run
 
@@ -107,16 +108,30 @@ def test_kills_lose_no_trial_and_run_none_twice(whole, tmp_path, monkeypatch):
     assert (tmp_path / 't' / name).read_text() == (whole / 't' / name).read_text()
 
 
-def test_a_trial_that_outlives_its_sweep_is_waited_for(tmp_path, monkeypatch):
+def test_a_trial_dies_with_its_sweep(tmp_path, monkeypatch):
   monkeypatch.setenv('FAKE_SECONDS', '1')  # longer than a sweep takes to start
   process = start(tmp_path, '--rows=good', '--seeds=0')
   while not ledger(tmp_path):
     assert process.poll() is None
     time.sleep(1e-3)
   process.kill()
+  process.communicate()
+  with trials.claim(tmp_path / 't/locks/good-seed0', wait=True):
+    pass  # the trial held it too
+  assert not (tmp_path / 't/trials/good-seed0/result.json').exists()
+  monkeypatch.delenv('FAKE_SECONDS')
   code, out, _ = ended(start(tmp_path, '--rows=good', '--seeds=0'))
-  assert code == 0 and ledger(tmp_path) == {'good-seed0': ['start']}
-  assert 'waiting' in out and 'begins' not in out
+  assert code == 0 and ledger(tmp_path) == {'good-seed0': ['start', 'start']}
+
+
+def test_a_trial_that_another_process_is_at_is_waited_for(tmp_path):
+  ended(start(tmp_path, '--rows=good', '--seeds=0'))
+  (tmp_path / 't/trials/good-seed0/result.json').unlink()
+  with trials.claim(tmp_path / 't/locks/good-seed0'):
+    process = start(tmp_path, '--rows=good', '--seeds=0')
+    while 'waiting' not in process.stdout.readline():
+      assert process.poll() is None
+  assert ended(process)[0] == 0
 
 
 def test_two_sweeps_share_the_work(tmp_path):
@@ -147,16 +162,26 @@ def test_a_failing_trial_is_passed_and_named(tmp_path):
   assert set(ledger(tmp_path)) == {'good-seed0', 'poor-seed0'}
 
 
+def test_a_file_that_is_no_sweep_is_told(whole, tmp_path):
+  table = table_files.load(str(whole / 't.toml'))
+  for text in ('[]', '{"rows": 3}', '{'):
+    (tmp_path / 'sweep.json').write_text(text)
+    with pytest.raises(errors.UserError, match='not what sweep writes'):
+      trials.start(tmp_path, table)
+
+
 def test_another_table_does_not_go_into_the_same_folder(whole, tmp_path):
-  table = tables.load(str(whole / 't.toml'), more=['--alert_rate=0.1'])
+  table = table_files.load(str(whole / 't.toml'), last_flags=['--alert_rate=0.1'])
   with pytest.raises(ValueError, match='holds row good with other flags'):
     trials.start(whole / 't', table)
 
 
 @pytest.mark.parametrize('flag, code, says', [
   ('--seeds=a', 1, '--seeds=a'),
-  ('--rows=none', 1, 'not one of good, poor'),
-  ('--table=none', 1, 'neither a TOML file nor one of ablation'),
+  ('--rows=god', 1, "not one of good, poor; did you mean 'good'?"),
+  ('--table=tabel1', 1, "did you mean 'table1'?"),
+  ('--table=none.toml', 1, 'no such file'),
+  ('--out=/dev/null/x', 1, 'change --out'),
   ('--dry_run=maybe', 2, 'dry_run'),
 ])  # fmt: skip
 def test_wrong_flags_end_with_one_line(tmp_path, flag, code, says):
@@ -178,10 +203,10 @@ def test_a_dry_run_lists_and_makes_nothing(whole, tmp_path):
 
 
 def test_the_time_left_is_judged_by_finished_trials(whole):
-  rows = {row.key: row for row in tables.load(str(whole / 't.toml')).rows}
+  rows = {row.key: row for row in table_files.load(str(whole / 't.toml')).rows}
   took = [a.seconds for a in trials.attempts(whole / 't')]
   new = rows['poor']._replace(key='new')
-  left = [tables.Trial(rows['good'], 7), tables.Trial(new, 0)]
+  left = [table_files.Trial(rows['good'], 7), table_files.Trial(new, 0)]
   expected = (took[0] + took[2]) / 2 + sum(took) / 4
   assert trials.seconds_left(whole / 't', left) == pytest.approx(expected)
   assert trials.seconds_left(whole / 'nothing', left) is None

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from experiments.sweeps import tables
+from experiments.sweeps import table_files
+from metalog_jax import errors
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -21,7 +22,7 @@ def dry_run(*flags: str) -> tuple[int, str]:
 
 
 def test_train_takes_every_flag_of_every_table():
-  assert dry_run(f'--table={",".join(tables.names())}') == (0, '')
+  assert dry_run(f'--table={",".join(table_files.names())}') == (0, '')
 
 
 @pytest.mark.parametrize('flag', ['--metalog.ordr=first', '--metalog.order=third',
@@ -31,9 +32,9 @@ def test_flags_that_train_has_not_are_found(flag):
   assert code == 1 and 'row a1-paper: ' in errors and 'Traceback' not in errors
 
 
-@pytest.mark.parametrize('name', tables.names())
+@pytest.mark.parametrize('name', table_files.names())
 def test_what_a_table_names_is_there(name):
-  table = tables.load(name)
+  table = table_files.load(name)
   assert table.seeds == (0, 1, 2)
   keys = {row.key.removesuffix(f'-{row.setting}') for row in table.rows}
   assert {table.shown.get('against'), *table.shown.get('roc', ())} - {None} <= keys
@@ -59,7 +60,7 @@ PRINTED = {  # P, R, F1: HDFS -> BGL, BGL -> HDFS (Tables 1 and 2)
 
 @pytest.mark.parametrize('side', [0, 1])
 def test_quotes_are_what_the_paper_prints(side):
-  rows = tables.load(f'table{side + 1}').rows
+  rows = table_files.load(f'table{side + 1}').rows
   quoted = {row.key: row.quoted for row in rows if row.quoted}
   printed = lambda of: (of['precision'], of['recall'], of['f1'])
   found = {key.removesuffix('-paper'): printed(of) for key, of in quoted.items()}
@@ -75,7 +76,7 @@ def test_quotes_are_what_the_paper_prints(side):
 
 
 def test_both_directions_have_the_same_rows():
-  rows = [{row.key: row for row in tables.load(f'table{n}').rows} for n in (1, 2)]
+  rows = [{row.key: row for row in table_files.load(f'table{n}').rows} for n in (1, 2)]
   assert set(rows[0]) - set(rows[1]) == {'c_150-paper', 'c_150-scarce'}
   names = {'hdfs': 'bgl', 'bgl': 'hdfs'}
   turned = lambda flag: re.sub('hdfs|bgl', lambda found: names[found[0]], flag)
@@ -86,7 +87,9 @@ def test_both_directions_have_the_same_rows():
 
 
 def test_labels_shares_and_gaps_are_what_the_paper_prints():
-  found = {row.key: row.quoted for row in tables.load('figure9').rows if row.quoted}
+  found = {
+    row.key: row.quoted for row in table_files.load('figure9').rows if row.quoted
+  }
   assert found == {
     'hdfs_to_bgl-0.1pct': {'f1': 84.57},
     'hdfs_to_bgl-1pct': {'f1': 92.93},
@@ -95,8 +98,12 @@ def test_labels_shares_and_gaps_are_what_the_paper_prints():
     'bgl_to_hdfs-1pct': {'f1': 81.51},
     'bgl_to_hdfs-10pct': {'f1': 82.79},
   }
-  behind = {n: {row.key: row.quoted['behind'] for row in tables.load(f'figure{n}').rows
-                if row.quoted} for n in (6, 7)}  # fmt: skip
+  behind = {
+    n: {
+      r.key: r.quoted['behind'] for r in table_files.load(f'figure{n}').rows if r.quoted
+    }
+    for n in (6, 7)
+  }
   assert behind == {6: {'logrobust': 3, 'plelog': 5}, 7: {'logrobust': 18, 'plelog': 5}}
 
 
@@ -118,7 +125,7 @@ grid = { 'metalog.inner_steps' = [1, 5], seed = [3] }
 name = 'S'
 only = ['few']
 """)
-  table = tables.load(str(tmp_path / 'g.toml'), 'sys', ['--order=x'])
+  table = table_files.load(str(tmp_path / 'g.toml'), 'sys', ['--order=x'])
   assert [row.key for row in table.rows] == [
     'r-few-1-3', 'r-few-5-3', 's-few', 'r-many-1-3', 'r-many-5-3']  # fmt: skip
   last = table.rows[-1]
@@ -126,32 +133,44 @@ only = ['few']
                         '--metalog.inner_steps=5', '--seed=3', '--order=x')  # fmt: skip
   assert (last.name, last.x, last.quoted) == ('R, inner_steps 5, seed 3', 5, {})
   assert table.rows[0].quoted == {'f1': 1} and table.rows[2].x is None
-  (few,) = tables.select([table], ['r-few', 's'])
+  (few,) = table_files.select([table], ['r-few', 's'])
   assert [row.key for row in few.rows] == ['r-few-1-3', 'r-few-5-3', 's-few']
 
 
 @pytest.mark.parametrize('text, says', [
   ('title = ', 'not TOML'),
-  ("title = 'x'", 'has no rows'),
-  ("title = 'x'\nrow = 1\n[rows]", 'unknown row'),
-  ("title = 'x'\n[rows.a]\nname = 'a'\nflag = []", 'unknown flag'),
-  ("title = 'x'\n[rows.a]\nname = 'a'\nquoted = { F1 = 1 }", 'a quotes F1'),
+  ("title = 'x'", 'rows is missing'),
+  ("title = 'x'\nrow = 1\n[rows]", "key='row'.*did you mean 'rows'"),
+  ("title = 'x'\n[rows.a]\nname = 'a'\nflag = []", "rows.a.key='flag'.*'flags'"),
+  ("title = 'x'\n[rows.a]\nname = 'a'\nquoted = { F1 = 1 }", "quotes='F1'.*'f1'"),
   ("title = 'x'\n[rows.a]\nname = 'a'\ngrid = { seed = [1, 1] }", 'one name: a-1'),
+  ("title = 'x'\nseeds = true\n[rows.a]\nname = 'a'", 'seeds = True: .* a list of'),
+  ("title = 'x'\nseeds = [0.5]\n[rows.a]\nname = 'a'", 'whole numbers'),
+  ("title = 3\n[rows.a]\nname = 'a'", 'title = 3: it must be a text'),
+  ("title = 'x'\nrows = [1]", 'rows = .* a table'),
+  ("title = 'x'\n[rows]\na = 1", 'rows = .* tables'),
+  ("title = 'x'\n[rows.a]\nname = 'a'\nflags = '--x'", 'rows.a.flags = .* a list'),
+  ("title = 'x'\n[rows.a]\nname = 'a'\nquoted = { f1 = '9' }", 'rows.a.quoted = '),
+  ("title = 'x'\n[rows.a]\nname = 'a'\nquoted = { f1 = nan }", 'rows.a.quoted = '),
+  ("title = 'x'\n[rows.a]\nname = 'a'\ngrid = { seed = 1 }", 'rows.a.grid = '),
+  ("title = 'x'\n[rows.'../a']\nname = 'a'", 'names folders'),
+  ("title = 'x'\n[rows.a]\nname = 'a'\n[settings.b]", 'settings.b.name is missing'),
 ])  # fmt: skip
 def test_damaged_tables_are_told(tmp_path, text, says):
   (tmp_path / 'd.toml').write_text(text)
-  with pytest.raises(ValueError, match=says):
-    tables.load(str(tmp_path / 'd.toml'))
+  with pytest.raises(errors.UserError, match=says) as caught:
+    table_files.load(str(tmp_path / 'd.toml'))
+  assert 'd.toml' in str(caught.value)
 
 
 def test_the_ablation_changes_attention_alone_with_the_labels_of_the_tables():
-  rows = {row.key: row for row in tables.load('ablation').rows}
+  rows = {row.key: row for row in table_files.load('ablation').rows}
   assert len(rows) == 16 and not any(row.quoted for row in rows.values())
   pairs = [('1', 'hdfs_to_bgl'), ('2', 'bgl_to_hdfs')]
   for (number, way), (setting, mine) in itertools.product(
     pairs, [('paper', ''), ('scarce', '_scarce')]
   ):
-    of_table = {row.key: row for row in tables.load(f'table{number}').rows}
+    of_table = {row.key: row for row in table_files.load(f'table{number}').rows}
     expected = set(of_table[f'metalog-{setting}'].flags) - {'--metalog.order=second'}
     flags = set(rows[f'attention-{way}{mine}'].flags)
     assert flags == expected
