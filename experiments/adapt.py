@@ -8,8 +8,6 @@ method that matter to adaptation may be changed by its dotted flags
 (--logmeta.adapt_steps=20); others are those of the model.
 """
 
-import pathlib
-
 from absl import flags
 
 from experiments import main as program
@@ -38,14 +36,12 @@ flags.mark_flags_as_required(['model', 'target', 'workdir'])
 
 def main() -> None:
   """Adapts, judges the rest of the target, prints the table."""
-  from experiments.studies import subject  # jax: not for --help
   from metalog_jax import machine
   from metalog_jax.report import report
   from metalog_jax.runs import problem, run
 
   machine.use()
-  model = pathlib.Path(FLAGS.model)
-  trained = subject.job_of(model)
+  trained = run.restore(FLAGS.model)
   method = config_flags.read(trained.detector, trained.method)
   data = problem.Options(
     target=FLAGS.target,
@@ -64,9 +60,9 @@ def main() -> None:
     method,
     data,
     alert_rate=trained.alert_rate,
-    model=str(model),
+    model=FLAGS.model,
   )
-  result = run.start(chosen, pathlib.Path(FLAGS.workdir))
+  result = run.start(chosen, FLAGS.workdir)
   print(report.table(result))
   if told := result['adaptation']:
     print(f'{told["steps"]} steps in {told["seconds"]:.2f} s; {told["pseudo_labels"]}')

@@ -6,9 +6,6 @@ r"""Judges raw logs with a trained model: one JSON line per session.
 Lines are read as the target system's were when the model was trained.
 """
 
-import contextlib
-import os
-import pathlib
 import sys
 
 from absl import flags
@@ -38,34 +35,21 @@ def main() -> None:
   from metalog_jax.runs import detect, model
 
   machine.use()
-  loaded = model.load(pathlib.Path(FLAGS.model))
+  loaded = model.load(FLAGS.model)
   changes = {
     name: FLAGS[name].value
     for name in ('format', 'max_bad_lines')
     if FLAGS[name].value is not None
   }
-  with _output(FLAGS.out) as file:
-    summary = detect.detect(
-      loaded,
-      tuple(FLAGS.logs),
-      lambda line: print(line, file=file),
-      FLAGS.threshold,
-      changes,
-      FLAGS.workers,
+  with detect.writer(FLAGS.out, FLAGS.logs, FLAGS.model) as write:
+    verdicts = detect.detect(
+      loaded, FLAGS.logs, FLAGS.threshold, changes, FLAGS.workers
     )
-  print(summary, file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _output(path: str):
-  """Standard output, or a file that appears when it is whole."""
-  if path == '-':
-    yield sys.stdout
-    return
-  temporary = f'{path}.tmp'
-  with open(temporary, 'w', encoding='utf-8') as file:
-    yield file
-  os.replace(temporary, path)
+    for verdict in verdicts:
+      write(verdict)
+  for warning in verdicts.summary.warnings:
+    print(f'warning: {warning}', file=sys.stderr)
+  print(verdicts.summary, file=sys.stderr)
 
 
 if __name__ == '__main__':

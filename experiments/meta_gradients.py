@@ -92,11 +92,10 @@ def main() -> None:
 
 def _job(model: pathlib.Path | None):
   """The job to study: the model's or the preset's, and the flags given over it."""
-  from experiments.studies import subject
   from metalog_jax.runs import problem, run
 
   if model:
-    base = subject.job_of(model)
+    base = run.restore(model)
     embedding = sources.choose(base.method.embedding, FLAGS.vectors, FLAGS.encoder)
     method = dataclasses.replace(base.method, embedding=embedding)
     base = dataclasses.replace(base, method=method)

@@ -8,7 +8,6 @@ dotted flags (--metalog.order=first) over a --preset.
 """
 
 import pathlib
-import shutil
 
 from absl import flags
 
@@ -102,7 +101,7 @@ def main() -> None:
   """Reads the flags, runs the job, prints the table."""
   from metalog_jax import machine
   from metalog_jax.report import report
-  from metalog_jax.runs import problem, run
+  from metalog_jax.runs import folder, problem, run
   from metalog_jax.training import loop
 
   machine.use(FLAGS.devices)
@@ -132,10 +131,10 @@ def main() -> None:
     return
   workdir = pathlib.Path(FLAGS.workdir)
   is_first = machine.is_first()
-  if FLAGS.overwrite and workdir.exists() and is_first:
-    shutil.rmtree(workdir)
+  if FLAGS.overwrite:
+    folder.clear(FLAGS.workdir, [*chosen.folders, FLAGS.vectors, FLAGS.encoder])
   mirror = _mirror(workdir) if FLAGS.tensorboard and is_first else None
-  result = run.start(chosen, workdir, mirror, print if is_first else bool)
+  result = run.start(chosen, FLAGS.workdir, mirror, print if is_first else bool)
   if result is None or not is_first:
     return
   print(report.table(result))

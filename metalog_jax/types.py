@@ -16,6 +16,7 @@ import numpy as np
 Array = Any  # a numpy or jax array
 UNKNOWN = 0  # the event id of a line that no template describes
 UNKNOWN_TEMPLATE = '<unknown>'
+REST = 'rest'  # the name of the test set that is the rest of the target
 
 
 class Sessions(NamedTuple):
@@ -32,6 +33,19 @@ class Sessions(NamedTuple):
     np.ndarray
   )  # [S] int64, 1-based over all input files in order; 0 if unknown
   last_lines: np.ndarray  # [S] int64
+
+  @classmethod
+  def none(cls) -> 'Sessions':
+    """No sessions."""
+    return cls(
+      ids=np.zeros(0, object),
+      times=np.zeros(0),
+      events=np.zeros(0, np.int32),
+      offsets=np.zeros(1, np.int64),
+      labels=np.zeros(0, np.int8),
+      first_lines=np.zeros(0, np.int64),
+      last_lines=np.zeros(0, np.int64),
+    )
 
   @property
   def num(self) -> int:
@@ -75,6 +89,8 @@ class Dataset(NamedTuple):
   name: str
   sessions: Sessions
   vectors: np.ndarray  # [V, D] float32; row UNKNOWN is the mean event
+  templates: tuple[str, ...] = ()  # [V] texts, for reports alone
+  folder: str = ''  # the System folder that the sessions are from
 
 
 class Transfer(NamedTuple):

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metalog_jax import errors
+from metalog_jax import atomic, errors
 from metalog_jax.detectors import logmeta
 from metalog_jax.evaluation import floors, metrics, scoring
 from metalog_jax.meta import rules
-from metalog_jax.runs import folder as outcome
 from metalog_jax.runs import model
 from metalog_jax.runs import problem as transfer
 from metalog_jax.runs import run as job
@@ -86,7 +85,7 @@ def run(plan: Plan, out: pathlib.Path, say=print) -> list[dict[str, Any]]:
         if not path.exists():
           begin = time.perf_counter()
           data = _data(plan, target, labels, seed)
-          outcome.write_json(path, _cell(plan, ways, trained, data))
+          atomic.write_json(path, _cell(plan, ways, trained, data))
           took = time.perf_counter() - begin
           say(f'{name(target)}: {labels} a class, seed {seed}: {took:.0f} s')
         about = {'target': name(target), 'labels': labels, 'seed': seed}
@@ -99,7 +98,7 @@ def _claim(plan: Plan, out: pathlib.Path) -> None:
   path, mine = out / 'cells' / 'settings.json', {'unlabelled': plan.unlabelled}
   path.parent.mkdir(parents=True, exist_ok=True)
   if not path.exists():
-    outcome.write_json(path, mine)
+    atomic.write_json(path, mine)
   elif (theirs := json.loads(path.read_text())) != mine:
     raise errors.UserError(
       f'{out} has cells of {theirs}, not of {mine}: give another --out'

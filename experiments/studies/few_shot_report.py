@@ -5,9 +5,9 @@ import pathlib
 from typing import Any
 
 from experiments.studies import few_shot
+from metalog_jax import atomic
 from metalog_jax.report import results
 from metalog_jax.report.document import canvas, elements, markdown
-from metalog_jax.runs import folder
 
 NAME = 'few_shot'
 PAIRS = (  # what one idea adds where all else is the same
@@ -97,7 +97,7 @@ def _spread(values: list[float]) -> str:
 def write(records: Records, out: pathlib.Path) -> pathlib.Path:
   """few_shot.json, few_shot.md and the figures, where matplotlib can draw them."""
   (out / 'figures').mkdir(parents=True, exist_ok=True)
-  folder.write_json(out / f'{NAME}.json', records)
+  atomic.write_json(out / f'{NAME}.json', records)
   content: list[Any] = [elements.Title('Few labels of a system left out', '')]
   content.append(gains(records))
   content += [table(records, kind) for kind in few_shot.KINDS]

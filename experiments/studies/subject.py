@@ -5,7 +5,6 @@ a whole batch on one device, however many the detector trains on.
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -13,12 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metalog_jax import errors, flags, types
+from metalog_jax import errors, types
 from metalog_jax.detectors import registry
 from metalog_jax.meta import inner, mesh
 from metalog_jax.runs import problem as transfer
 from metalog_jax.runs import run as job
-from metalog_jax.training import base, checkpoints, loop
+from metalog_jax.training import base, checkpoints
 
 APART = 97  # steps between the tasks looked at: epochs draw parts of a source anew
 
@@ -121,7 +120,7 @@ def trained(
 def saved(subject: Subject, workdir: pathlib.Path) -> list[Point]:
   """The best and the last parameters of a run, from its newest checkpoint."""
   manager = checkpoints.Checkpoints(workdir / 'checkpoints')
-  progress = manager.restore(loop.start(initial(subject)))
+  progress = manager.restore(checkpoints.start(initial(subject)))
   manager.close()
   if progress is None:
     raise errors.UserError(f'--model={workdir} has no checkpoint')
@@ -130,27 +129,3 @@ def saved(subject: Subject, workdir: pathlib.Path) -> list[Point]:
   if last != best:
     points.append(Point(f'last, step {last}', last, progress.state.params))
   return [p._replace(params=jax.device_get(p.params)) for p in points]
-
-
-def job_of(workdir: pathlib.Path) -> job.Job:
-  """The settings of a run (its config.json).
-
-  Raises:
-    UserError: `workdir` is no run folder.
-  """
-  path = workdir / 'config.json'
-  if not path.exists():
-    raise errors.UserError(
-      f'--model={workdir} is no run folder (it has no config.json): give one that '
-      'experiments.train has written'
-    )
-  config = json.loads(path.read_text())
-  data = {k: tuple(v) if isinstance(v, list) else v for k, v in config['data'].items()}
-  return job.Job(
-    config['detector'],
-    config['preset'],
-    flags.restore(registry.get(config['detector']).Config(), config['method']),
-    transfer.Options(**data),
-    loop.Options(**config['loop']),
-    config['alert_rate'],
-  )

@@ -115,6 +115,7 @@ def make(config: Config) -> base.Detector:
     patience=0,
     threshold=lambda state, transfer, scores: (float(config.top), 'top_g'),
     selects=False,
+    highest=lambda state, vectors: len(vectors) + 1.0,  # the rank of an unseen event
     note='a score is the worst place of an event among those expected; the limit is g',
   )
 

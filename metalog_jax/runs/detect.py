@@ -1,19 +1,24 @@
 """Lines in, verdicts out, with the templates and weights of a trained model."""
 
 import collections
+import contextlib
 import dataclasses
 import json
+import math
+import os
 import pathlib
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
-from metalog_jax import errors, types
+from metalog_jax import atomic, errors, types
 from metalog_jax.embeddings import sources
-from metalog_jax.evaluation import scoring
-from metalog_jax.logs import raw, store, systems, templates
+from metalog_jax.evaluation import blind_spots, scoring
+from metalog_jax.logs import files, manifests, raw, store, systems, templates
 from metalog_jax.runs import model as models
 
 ROWS = 4096  # sessions scored at a time: bounds the memory
@@ -26,6 +31,7 @@ class Summary(NamedTuple):
   sessions: int
   anomalous: int
   manifest: dict[str, Any]  # of the System that the lines made
+  warnings: Sequence[str] = ()
 
   def __str__(self) -> str:
     how = self.manifest['assignment']
@@ -37,78 +43,147 @@ class Summary(NamedTuple):
     )
 
 
+class Verdicts:
+  """The verdict on every session, in order of first appearance.
+
+  Iterating scores the sessions, a few at a time, and gives one record (a dict) for
+  each. The lines were read before, into a temporary folder that goes with this object.
+  """
+
+  def __init__(
+    self, model: models.Model, folder: tempfile.TemporaryDirectory, threshold: float
+  ):
+    self._folder, self._threshold = folder, threshold
+    self._system = pathlib.Path(folder.name) / 'system'
+    self.manifest = manifests.read(self._system)
+    self._known = len(model.texts)
+    texts = templates.Templates.load(self._system / raw.TEMPLATES).texts
+    self._model = models.extend(model, texts)
+    self.summary: Summary | None = None  # after the last verdict
+
+  def __iter__(self) -> Iterator[dict[str, Any]]:
+    model, seen = self._model, blind_spots.NOTHING
+    scorer = scoring.Scorer(model.detector)
+    for sessions, lines in store.stream(self._system, ROWS, lines=True):
+      data = types.Dataset('', sessions, model.vectors)
+      seqs = scorer.sequences(data)
+      scores = scorer.scores(model.state, data, seqs)
+      if not np.isfinite(scores).all():
+        raise errors.UserError(
+          'the model gives scores that are not numbers: its training has diverged'
+        )
+      seen += blind_spots.Seen.of(data, scores, self._threshold, len(seqs.lengths))
+      shares = scorer.weights(model.state, data)
+      for i, (score, share) in enumerate(zip(scores, shares)):
+        yield self._verdict(sessions, lines, i, float(score), share)
+    bound = model.detector.highest
+    bound = bound(model.state, model.vectors) if bound else None
+    self.summary = Summary(
+      seen.sessions, seen.alerts, self.manifest, blind_spots.warnings(seen, bound)
+    )
+
+  def to_polars(self) -> pl.DataFrame:
+    """All verdicts as a frame, one row a session."""
+    return pl.DataFrame(list(self), infer_schema_length=None)
+
+  def _verdict(self, sessions, lines, i: int, score: float, share) -> dict[str, Any]:
+    part = slice(sessions.offsets[i], sessions.offsets[i + 1])
+    events = sessions.events[part]
+    first, last = int(sessions.first_lines[i]), int(sessions.last_lines[i])
+    time = float(sessions.times[i])
+    new = (events == types.UNKNOWN) | (events >= self._known)
+    return {
+      'session_id': str(sessions.ids[i]),
+      'first': self._place(first) | {'time': None if math.isnan(time) else time},
+      'last': self._place(last) | {'time': None},  # a System has times of first lines
+      'first_line': first,
+      'last_line': last,
+      'score': score,
+      'p_value': None,
+      'anomalous': score > self._threshold,
+      'unknown_events': int(np.sum(new)),
+      'events': _top(self._model.texts, events, lines[part], share),
+      'evidence': [],
+    }
+
+  def _place(self, number: int) -> dict[str, Any]:
+    file, line = manifests.locate(self.manifest, number)
+    return {'file': file, 'line': line}
+
+
 def detect(
   model: models.Model,
-  logs: tuple[str, ...],
-  write: Callable[[str], Any],
+  logs: Sequence[str | os.PathLike] | str | os.PathLike,
   threshold: float | None = None,
   changes: dict[str, Any] | None = None,
   workers: int = 1,
   progress: Callable[[int], Any] = bool,
-) -> Summary:
-  """Judges every session of `logs`, in order of first appearance.
+) -> Verdicts:
+  """Reads `logs` and judges every session, in order of first appearance.
 
   A line that the training never had gets the template it matches or the nearest one,
   else the unknown event, whose vector is the mean of all events. Where vectors
   come from an encoder, such lines are mined, and their templates are events too.
 
   Args:
-    logs: files in order; '-' is standard input.
-    write: takes one JSON line (without its end) per session.
+    logs: a file, or files in order; '-' is standard input.
     threshold: scores above it are anomalous; None: the one of the run.
     changes: fields of systems.Options to change, e.g. {'format': REGEX}.
 
   Raises:
-    UserError: the model has no templates, or the lines do not fit the format.
+    UserError: the model has no templates or threshold, or the lines do not fit the
+      format.
   """
   if model.templates is None:
     raise errors.UserError(
       'the model was trained on session files and knows no raw lines: '
       'prepare the target from --logs, train again, then detect'
     )
-  options = dataclasses.replace(
-    model.options, logs=logs, labels='', fit='all', keep_lines=True, **(changes or {})
-  )
   threshold = model.threshold if threshold is None else threshold
-  counts = collections.Counter()
-  with tempfile.TemporaryDirectory(prefix='metalog_detect_') as folder:
-    out = pathlib.Path(folder) / 'system'
-    grow = sources.can_extend(model.embedding)
-    manifest = systems.prepare(options, out, model.templates, workers, progress, grow)
-    found = templates.Templates.load(out / raw.TEMPLATES).texts
-    known, model = len(model.texts), models.extend(model, found)
-    for verdict in verdicts(model, out, threshold, known):
-      write(json.dumps(verdict))
-      counts[verdict['anomalous']] += 1
-  return Summary(counts.total(), counts[True], manifest)
+  if threshold is None:
+    raise errors.UserError(
+      'the run has no threshold for its target: with --alert_rate each test set has '
+      f'its own, and {types.REST} was not in --test; give --threshold'
+    )
+  if not math.isfinite(threshold):
+    raise errors.UserError(f'--threshold={threshold}: give a number')
+  logs = (logs,) if isinstance(logs, str | os.PathLike) else logs
+  options = dataclasses.replace(
+    model.options,
+    logs=tuple(map(str, logs)),
+    labels='',
+    fit='all',
+    keep_lines=True,
+    **(changes or {}),
+  )
+  folder = tempfile.TemporaryDirectory(prefix='metalog_detect_')
+  grow = sources.can_extend(model.embedding)
+  out = pathlib.Path(folder.name) / 'system'
+  systems.prepare(options, out, model.templates, workers, progress, grow)
+  return Verdicts(model, folder, threshold)
 
 
-def verdicts(
-  model: models.Model, folder: pathlib.Path, threshold: float, known: int | None = None
-) -> Iterator[dict[str, Any]]:
-  """Yields the verdict on every session of a System folder made with keep_lines.
+@contextlib.contextmanager
+def writer(
+  out: str | os.PathLike, logs: Sequence[str], workdir: str | os.PathLike
+) -> Iterator[Callable[[dict[str, Any]], None]]:
+  """Gives a function that writes one verdict a line; a file appears when it is whole.
 
   Args:
-    known: how many of the model's events the training had; None: all.
+    out: a file, or '-' for standard output.
+    logs, workdir: what is read, and may not be written.
+
+  Raises:
+    UserError: `out` is one of their files, or cannot be written; before any work.
   """
-  known = len(model.texts) if known is None else known
-  scorer = scoring.Scorer(model.detector)
-  for sessions, lines in store.stream(folder, ROWS, lines=True):
-    data = types.Dataset('', sessions, model.vectors)
-    scores = scorer.scores(model.state, data)
-    shares = scorer.weights(model.state, data)
-    for i, (score, share) in enumerate(zip(scores, shares)):
-      part = slice(sessions.offsets[i], sessions.offsets[i + 1])
-      events = sessions.events[part]
-      yield {
-        'session_id': str(sessions.ids[i]),
-        'first_line': int(sessions.first_lines[i]),
-        'last_line': int(sessions.last_lines[i]),
-        'score': float(score),
-        'anomalous': bool(score > threshold),
-        'unknown_events': int(np.sum((events == types.UNKNOWN) | (events >= known))),
-        'events': _top(model.texts, events, lines[part], share),
-      }
+  if str(out) == '-':
+    yield lambda verdict: print(json.dumps(verdict))
+    sys.stdout.flush()
+    return
+  read = files.expand([log for log in logs if log != '-'])
+  atomic.check_output(out, [*read, *pathlib.Path(workdir).rglob('*')])
+  with atomic.writing(out) as partial, open(partial, 'w', encoding='utf-8') as file:
+    yield lambda verdict: print(json.dumps(verdict), file=file)
 
 
 def _top(texts, events, lines, share) -> list[dict[str, Any]]:

@@ -1,143 +1,174 @@
-"""What a run leaves in its folder: result.json, scores.parquet, environment.json."""
+"""A run folder: what it holds, whether it is still what its run wrote, and its end.
 
-import importlib.metadata
+result.json is written last: a folder that has it is a finished run. checksums.json,
+just before it, has the SHA-256 of every file of the run, so that files of another run,
+cut or changed ones are seen by whoever reads them (`verify`).
+"""
+
+import hashlib
 import json
 import os
 import pathlib
-import platform
-import subprocess
+import re
+import shutil
+from collections.abc import Iterable
 from typing import Any
 
 import jax
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+from jax.experimental import multihost_utils
 
-import metalog_jax
-from metalog_jax import types
-from metalog_jax.evaluation import floors, metrics
+from metalog_jax import atomic, errors
+
+CONFIG, RESULT, CHECKSUMS = 'config.json', 'result.json', 'checksums.json'
+ENVIRONMENT, EXPLAINED = 'environment.json', 'explained.json'
+SCORES, METRICS = 'scores.parquet', 'metrics.jsonl'
+CHECKPOINTS, MODEL, ADAPTED = 'checkpoints', 'model', 'adapted'
+WRITTEN = (CONFIG, ENVIRONMENT, EXPLAINED, SCORES, METRICS, CHECKPOINTS, MODEL, ADAPTED)
+REPORT = ('figures', 'report.html', 'report.md', 'results.csv', 'tensorboard')
+_NAMES = '|'.join(map(re.escape, (*WRITTEN, RESULT, CHECKSUMS, *REPORT)))
+# .NAME.TOKEN.partial.SUFFIX and NAME.tmp are left by writes that were killed
+_OURS = re.compile(rf'({_NAMES})(\.tmp)?|\.({_NAMES})\..*partial.*|process_\d+')
 
 
-def result(job: Any, problem, fitted, scores, found, seconds: float) -> dict:
-  """What result.json holds, floors included.
+def place(workdir: str | os.PathLike) -> pathlib.Path:
+  """The run folder that a flag names.
+
+  Raises:
+    UserError: it names none, which would be the current folder.
+  """
+  if not str(workdir):
+    raise errors.UserError('--workdir is empty: give the folder of the run')
+  return pathlib.Path(workdir)
+
+
+def clear(workdir: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:
+  """Empties a run folder, so that a run can begin anew there; what --overwrite does.
+
+  Of several processes the first one empties it, and the others wait. The folder itself
+  stays.
 
   Args:
-    job: a `job.Job`; problem: a `transfer.Problem`; fitted: a `run.Fitted`.
-    scores: of every test set, by name.
-    found: (threshold, where it comes from) of every test set.
-    seconds: that scoring took.
+    inputs: files and folders that the new run reads.
+
+  Raises:
+    UserError: it is no run folder, holds what no run has written, holds an input, or
+      is in use. Nothing is deleted then.
   """
-  labelled, data = problem.labelled, job.data
-  num = sum(len(s) for s in scores.values())
-  seen = {
-    'source': _classes(labelled.sources),
-    'target': _classes([labelled.target] if labelled.target else []),
-  }
-  tests = {}
-  for name, test in problem.tests.items():
-    mine = learned(job, problem, name)
-    tests[name] = metrics.by_kind(test.sessions, scores[name], found[name][0], mine)
-    tests[name]['threshold_from'] = found[name][1]
-    target = labelled.target if mine is not None else None
-    tests[name]['floors'] = {
-      floor: metrics.by_kind(test.sessions, s, threshold, mine)
-      for floor, (s, threshold) in floors.scores(target, test, labelled.sources).items()
-    }
-  return {
-    'detector': job.detector,
-    'preset': job.preset,
-    'order': getattr(job.method, 'order', None),
-    'seed': data.seed,
-    'source': [pathlib.Path(s).name for s in data.source],
-    'target': pathlib.Path(data.target).name or None,
-    'labels_seen': seen,
-    'test': tests,
-    'steps': fitted.steps,
-    'best_step': fitted.best_step,
-    'split': data.split,
-    'simulated': problem.simulated,
-    'audit': problem.audit,
-    'coverage': problem.coverage,
-    'fit': problem.fit,
-    'seconds': {
-      'prepare': problem.prepare_seconds,
-      'setup': fitted.setup_seconds,
-      'compile': fitted.compile_seconds,
-      'train': fitted.seconds,
-      'test': seconds,
-    },
-    'test_ms_per_session': 1e3 * seconds / max(num, 1),
-  }
+  try:
+    if jax.process_index() == 0 and (folder := place(workdir)).exists():
+      _check_disposable(folder, inputs)
+      with atomic.locked(folder):
+        for path in folder.iterdir():
+          if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+          else:
+            path.unlink()
+  finally:
+    if jax.process_count() > 1:
+      multihost_utils.sync_global_devices('the run folder is empty')
 
 
-def learned(job: Any, problem, name: str) -> types.Sessions | None:
-  """The labelled sessions of the system that the test set `name` is of, if a target."""
-  target = problem.labelled.target
-  if target is None or folder(job, name) != job.data.target:
-    return None
-  return target.sessions.take(np.flatnonzero(target.sessions.labels >= 0))
+def _check_disposable(folder: pathlib.Path, inputs) -> None:
+  """Refuses to empty anything but a run folder, and one with inputs in it."""
+
+  def refuse(why: str):
+    raise errors.UserError(
+      f'--overwrite: {folder} {why}; nothing was deleted: give another --workdir'
+    )
+
+  if not folder.is_dir():
+    refuse('is no folder')
+  for item in inputs:
+    if item and pathlib.Path(os.path.realpath(item)).is_relative_to(folder.resolve()):
+      refuse(f'holds {item}, which is read')
+  names = {path.name for path in folder.iterdir()}
+  if strange := sorted(name for name in names if not _OURS.fullmatch(name)):
+    refuse(f'holds {strange[0]}, which no run has written')
+  if names and (CONFIG not in names or read_json(folder / CONFIG).get('kind') != 'run'):
+    refuse('is no run folder')
 
 
-def _classes(datasets) -> dict[str, int]:
-  labels = np.concatenate([d.sessions.labels for d in datasets] or [np.zeros(0)])
-  return {'normal': int(np.sum(labels == 0)), 'anomalous': int(np.sum(labels == 1))}
+def seal(workdir: pathlib.Path, result: dict[str, Any]) -> dict[str, Any]:
+  """Ends a run: writes checksums.json and, last, result.json, which is returned."""
+  text = atomic.to_json(result | {'sealed': True}, indent=1) + '\n'
+  sums = {name: _checksum(workdir / name) for name in _files(workdir)}
+  sums[RESULT] = hashlib.sha256(text.encode()).hexdigest()
+  atomic.write_json(workdir / CHECKSUMS, sums)
+  atomic.write_text(workdir / RESULT, text)
+  return json.loads(text)
 
 
-def folder(job: Any, name: str) -> str:
-  """The System folder of the test set `name`."""
-  if name == 'rest':
-    return job.data.target
-  return next(t for t in job.data.test if pathlib.Path(t).name == name)
+def _files(workdir: pathlib.Path) -> list[str]:
+  """Every file of the run, relative to its folder."""
+  paths = [workdir / name for name in WRITTEN]
+  inside = [path for folder in paths for path in sorted(folder.rglob('*'))]
+  return [
+    path.relative_to(workdir).as_posix() for path in (*paths, *inside) if path.is_file()
+  ]
 
 
-def environment() -> dict[str, Any]:
-  """Versions, devices and the commit that a run was made with."""
-  names = (
-    'jax',
-    'jaxlib',
-    'flax',
-    'optax',
-    'numpy',
-    'orbax-checkpoint',
-    'drain3',
-    'gensim',
-    'scikit-learn',
-  )
-  versions = {name: importlib.metadata.version(name) for name in names}
-  git = subprocess.run(
-    ['git', 'rev-parse', 'HEAD'],
-    capture_output=True,
-    text=True,
-    cwd=pathlib.Path(__file__).parent,
-  )
-  return {
-    'metalog_jax': metalog_jax.__version__,
-    'python': platform.python_version(),
-    'versions': versions,
-    'devices': [str(d) for d in jax.devices()],
-    'machine': platform.machine(),
-    'commit': git.stdout.strip() or None,
-  }
+def _checksum(path: pathlib.Path) -> str:
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def write_scores(path: pathlib.Path, tests: dict[str, types.Dataset], scores) -> None:
-  """Writes scores.parquet: every tested session with its label and score."""
-  joined = lambda parts: np.concatenate([*parts, []] if not parts else parts)
-  columns = {
-    'system': joined([[n] * len(s) for n, s in scores.items()]),
-    'session_id': joined([tests[n].sessions.ids for n in scores]).astype(str),
-    'label': joined([tests[n].sessions.labels for n in scores]),
-    'score': joined(list(scores.values())),
-  }
-  temporary = path.with_name(path.name + '.tmp')
-  pq.write_table(
-    pa.table({k: pa.array(v.tolist()) for k, v in columns.items()}), temporary
-  )
-  os.replace(temporary, path)
+def verify(workdir: str | os.PathLike) -> None:
+  """Checks that a finished run is what its run wrote. Runs of 0.1.0 have no checksums.
+
+  Raises:
+    UserError: it is no finished run; or a file is missing, damaged, or of another run.
+  """
+  workdir = pathlib.Path(workdir)
+  for name in (CONFIG, RESULT):
+    if not (workdir / name).exists():
+      raise errors.UserError(
+        f'{workdir} is no finished run (it has no {name}): give a folder that '
+        'metalog train has finished'
+      )
+  if not (workdir / CHECKSUMS).exists() and not read_json(workdir / RESULT).get(
+    'sealed'
+  ):
+    return
+  for name, expected in read_json(workdir / CHECKSUMS).items():
+    path = workdir / name
+    if not path.is_file():
+      raise missing(path)
+    if _checksum(path) != expected:
+      raise damaged(path, f'it does not fit {CHECKSUMS}; is it of another run?')
 
 
-def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes `value` so that a reader sees all of the file or none."""
-  temporary = path.with_name(path.name + '.tmp')
-  temporary.write_text(json.dumps(value, indent=1) + '\n')
-  os.replace(temporary, path)
+def fingerprint(workdir: str | os.PathLike) -> str:
+  """A hash of all that a finished run wrote; of 0.1.0, of its result."""
+  path = pathlib.Path(workdir) / CHECKSUMS
+  return _checksum(path if path.exists() else path.with_name(RESULT))
+
+
+_ANEW = 'restore it, or train again with --overwrite'
+
+
+def missing(path: pathlib.Path) -> errors.UserError:
+  """The error for a file that a run had and has no more."""
+  return errors.UserError(f'{path} is missing: {_ANEW}')
+
+
+def damaged(path: pathlib.Path, why: Any) -> errors.UserError:
+  """The error for a file that is not what its run wrote."""
+  reason = (str(why) or type(why).__name__).splitlines()[0][:200]
+  return errors.UserError(f'{path} is damaged ({reason}): {_ANEW}')
+
+
+def read_json(path: pathlib.Path, kind: type = dict) -> Any:
+  """The object, or what else is of `kind`, in a JSON file of a run.
+
+  Raises:
+    UserError: the file is missing or damaged.
+  """
+  try:
+    value = json.loads(path.read_bytes())
+  except FileNotFoundError:
+    raise missing(path) from None
+  except (ValueError, OSError, RecursionError) as error:
+    raise damaged(path, error) from None
+  if not isinstance(value, kind):
+    raise damaged(path, f'no JSON {kind.__name__}')
+  return value

@@ -20,29 +20,31 @@ def hold_out(
     The training data without the labels held out, and the sessions held out of each
     system that has some, the target's last.
   """
+  target = () if transfer.target is None else (transfer.target,)
+  pairs = [
+    _part(data, share, np.random.default_rng([seed, 5, i]))
+    for i, data in enumerate((*transfer.sources, *target))
+  ]
+  train = [shown for shown, _ in pairs]
+  last = train.pop() if target else None
+  held = tuple(data for _, data in pairs if data.sessions.num)
+  return types.Transfer(tuple(train), last), held
 
-  def part(data: types.Dataset, number: int) -> tuple[types.Dataset, types.Dataset]:
-    labels = data.sessions.labels
-    rng = np.random.default_rng([seed, 5, number])
-    held, shown = [], []
-    for label in (0, 1):
-      members = np.flatnonzero(labels == label)
-      count = int(len(members) * share)
-      chosen = np.sort(rng.choice(members, count, replace=False))
-      held.append(chosen)
-      shown.append(chosen if count else members if share else chosen)
-    trained = labels.copy()
-    trained[np.concatenate(held)] = -1
-    return (
-      data._replace(sessions=data.sessions._replace(labels=trained)),
-      data._replace(sessions=data.sessions.take(np.concatenate(shown))),
-    )
 
-  pairs = [part(data, i) for i, data in enumerate(transfer.sources)]
-  sources = tuple(pair[0] for pair in pairs)
-  valid = [pair[1] for pair in pairs]
-  target = transfer.target
-  if target is not None:
-    target, held = part(target, len(pairs))
-    valid.append(held)
-  return types.Transfer(sources, target), tuple(v for v in valid if v.sessions.num)
+def _part(
+  data: types.Dataset, share: float, rng: np.random.Generator
+) -> tuple[types.Dataset, types.Dataset]:
+  labels = data.sessions.labels
+  held, valid = [], []
+  for label in (0, 1):
+    members = np.flatnonzero(labels == label)
+    count = int(len(members) * share)
+    chosen = np.sort(rng.choice(members, count, replace=False))
+    held.append(chosen)
+    valid.append(members if share and not count else chosen)
+  trained = labels.copy()
+  trained[np.concatenate(held)] = -1
+  return (
+    data._replace(sessions=data.sessions._replace(labels=trained)),
+    data._replace(sessions=data.sessions.take(np.concatenate(valid))),
+  )

@@ -1,6 +1,6 @@
 """A trained model on disk: all that is needed to judge new lines.
 
-A run folder's `model/` holds the event table, the frozen templates and how the
+A run folder's `model/` holds the event vectors, the frozen templates and how the
 target's lines were read; the weights are in the run's last checkpoint.
 """
 
@@ -8,22 +8,25 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from metalog_jax import errors, flags, types
+from metalog_jax import atomic, errors, flags, types
 from metalog_jax.detectors import registry
 from metalog_jax.embeddings import sources
 from metalog_jax.logs import manifests, raw, systems, templates
-from metalog_jax.training import base, checkpoints, loop
+from metalog_jax.runs import folder
+from metalog_jax.training import base, checkpoints
 
-FOLDER = 'model'
-EVENTS = 'events.npz'  # vectors [V, D] and texts [V]
+EVENTS = 'events.parquet'  # template, vector: one row an event
+EVENTS_OF_0_1 = 'events.npz'  # vectors [V, D] and texts [V]
 OPTIONS = 'prepare.json'  # systems.Options of the target
 KNOWN = 'known.json'  # templates of the sources
-ADAPTED = 'adapted'  # of a run folder: the state adapted to the target
 
 
 class Model(NamedTuple):
@@ -35,58 +38,60 @@ class Model(NamedTuple):
   texts: tuple[str, ...]  # [V]
   templates: templates.Templates | None  # None: the target was read from session files
   options: systems.Options
-  threshold: float
+  threshold: float | None  # None: the run has none for new sessions of its target
   embedding: sources.Config  # what `vectors` come from
 
 
 def save(
-  workdir: pathlib.Path,
-  target: pathlib.Path,
-  texts: tuple[str, ...],
-  vectors: np.ndarray,
+  workdir: pathlib.Path, known: Sequence[list[str]], target: types.Dataset | None
 ) -> None:
-  """Keeps what `load` needs of the target's System folder."""
-  folder = workdir / FOLDER
-  folder.mkdir(exist_ok=True)
-  temporary = folder / f'{EVENTS}.tmp'
-  with temporary.open('wb') as file:
-    np.savez_compressed(file, vectors=vectors, texts=np.array(texts, np.str_))
-  os.replace(temporary, folder / EVENTS)
-  if (target / raw.TEMPLATES).exists():
-    shutil.copyfile(target / raw.TEMPLATES, folder / raw.TEMPLATES)
-  options = manifests.read(target).get('options', {})
-  (folder / OPTIONS).write_text(json.dumps(options, indent=1) + '\n')
+  """Writes `model/`: what `load` and a later adaptation need beside the weights.
+
+  Args:
+    known: templates of the sources, which count for the event vectors' IDF.
+    target: with its System folder; None: zero-shot.
+  """
+  out = workdir / folder.MODEL
+  out.mkdir(exist_ok=True)
+  atomic.write_text(out / KNOWN, json.dumps(list(known), indent=1) + '\n')
+  if target is None:
+    return
+  vectors = np.asarray(target.vectors, np.float32)
+  flat = pa.array(vectors.ravel())
+  rows = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+  with atomic.writing(out / EVENTS) as path:
+    pq.write_table(pa.table({'template': list(target.templates), 'vector': rows}), path)
+  frozen = pathlib.Path(target.folder) / raw.TEMPLATES
+  if frozen.exists():
+    with atomic.writing(out / raw.TEMPLATES) as path:
+      shutil.copyfile(frozen, path)
+  manifest = manifests.read(target.folder)
+  atomic.write_json(out / OPTIONS, manifest.get('options', {}))
 
 
-def load(workdir: pathlib.Path) -> Model:
+def load(workdir: str | os.PathLike) -> Model:
   """Reads a finished run.
 
   Raises:
-    UserError: `workdir` is no finished run, or it was zero-shot.
+    UserError: `workdir` is no finished run, is damaged, or was zero-shot.
   """
-  for name in ('config.json', 'result.json'):
-    if not (workdir / name).exists():
-      raise errors.UserError(
-        f'{workdir} is no finished run (it has no {name}): give --model '
-        'a folder that experiments.train has finished'
-      )
-  folder = workdir / FOLDER
-  if not (folder / EVENTS).exists():
+  workdir = pathlib.Path(workdir)
+  folder.verify(workdir)
+  source = workdir / folder.MODEL
+  config = folder.read_json(workdir / folder.CONFIG)
+  result = folder.read_json(workdir / folder.RESULT)
+  if not result.get('target'):
     raise errors.UserError(
       f'{workdir} was trained without a target system, so it knows no '
       'templates: train with --target to detect'
     )
-  config = json.loads((workdir / 'config.json').read_text())
-  result = json.loads((workdir / 'result.json').read_text())
   module = registry.get(config['detector'])
   method = flags.restore(module.Config(), config['method'])
   detector = module.make(method)
-  with np.load(folder / EVENTS, allow_pickle=False) as table:
-    vectors, texts = table['vectors'], tuple(table['texts'].tolist())
-  options = json.loads((folder / OPTIONS).read_text())
+  vectors, texts = _events(source)
+  options = folder.read_json(source / OPTIONS)
   options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-  frozen = folder / raw.TEMPLATES
-  tests = list(result['test'].values())
+  frozen = source / raw.TEMPLATES
   return Model(
     detector,
     trained_state(workdir, detector, vectors, adapted=True),
@@ -94,9 +99,38 @@ def load(workdir: pathlib.Path) -> Model:
     texts,
     templates.Templates.load(frozen) if frozen.exists() else None,
     systems.Options(**options),
-    tests[0]['all']['threshold'] if tests else 0.5,
+    _threshold(result, config),
     method.embedding,
   )
+
+
+def _events(source: pathlib.Path) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Event vectors [V, D] and their texts, as this version or 0.1.0 wrote them."""
+  old = not (source / EVENTS).exists() and (source / EVENTS_OF_0_1).exists()
+  path = source / (EVENTS_OF_0_1 if old else EVENTS)
+  if not path.exists():
+    raise folder.missing(path)
+  try:
+    if old:
+      with np.load(path, allow_pickle=False) as table:
+        return table['vectors'], tuple(table['texts'].tolist())
+    table = pq.read_table(path)
+    vectors = table['vector'].combine_chunks().flatten().to_numpy()
+    return vectors.reshape(len(table), -1), tuple(table['template'].to_pylist())
+  except Exception as error:  # zip, zlib, Arrow, key and value errors
+    raise folder.damaged(path, error) from error
+
+
+def _threshold(result: dict[str, Any], config: dict[str, Any]) -> float | None:
+  """The threshold for new sessions of the target."""
+  if 'threshold' in result:
+    return result['threshold']['value']
+  tests = result['test']  # of 0.1.0
+  if types.REST in tests:
+    return tests[types.REST]['all']['threshold']
+  if config['alert_rate'] or not tests:
+    return None  # it would be another system's
+  return next(iter(tests.values()))['all']['threshold']
 
 
 def extend(model: Model, texts: tuple[str, ...]) -> Model:
@@ -109,30 +143,17 @@ def extend(model: Model, texts: tuple[str, ...]) -> Model:
   if not new:
     return model
   added = sources.encode(new, model.embedding)
-  vectors = np.concatenate([model.vectors, added])
-  return model._replace(vectors=vectors, texts=texts)
-
-
-def save_known(workdir: pathlib.Path, known: list[list[str]]) -> None:
-  """Keeps the templates of the sources, which count for the event vectors' IDF."""
-  folder = workdir / FOLDER
-  folder.mkdir(exist_ok=True)
-  (folder / KNOWN).write_text(json.dumps(known, indent=1) + '\n')
+  return model._replace(vectors=np.concatenate([model.vectors, added]), texts=texts)
 
 
 def known(workdir: pathlib.Path) -> list[list[str]]:
-  """What `save_known` kept.
+  """The templates of the sources of a finished run: see `save`.
 
   Raises:
-    UserError: `workdir` is no finished run.
+    UserError: `workdir` is no finished run, or is damaged.
   """
-  path = workdir / FOLDER / KNOWN
-  if not path.exists():
-    raise errors.UserError(
-      f'{workdir} is no finished run (it has no {FOLDER}/{KNOWN}): give --model a '
-      'folder that experiments.train has finished'
-    )
-  return json.loads(path.read_text())
+  folder.verify(workdir)
+  return folder.read_json(workdir / folder.MODEL / KNOWN, list)
 
 
 def trained_state(
@@ -144,24 +165,22 @@ def trained_state(
   """The best state of the run's last checkpoint; the adapted one if asked for.
 
   A run that was adapted and not trained has its adapted state alone.
+
+  Args:
+    vectors: [V, D] of the system that the state is for.
+
+  Raises:
+    UserError: there is no checkpoint, or it cannot be read.
   """
-  nobody = np.zeros(0)
-  sessions = types.Sessions(
-    nobody,
-    nobody,
-    np.zeros(0, np.int32),
-    np.zeros(1, np.int64),
-    np.zeros(0, np.int8),
-    nobody,
-    nobody,
-  )
-  dataset = types.Dataset('', sessions, vectors)
-  state = detector.init(jax.random.key(0), types.Transfer((dataset,), dataset))
-  has = workdir / ADAPTED
-  use = has.exists() and (adapted or not (workdir / 'checkpoints').exists())
-  saved = checkpoints.Checkpoints(has if use else workdir / 'checkpoints')
-  progress = saved.restore(loop.start(state))
+  dataset = types.Dataset('', types.Sessions.none(), vectors)
+  like = detector.init(jax.random.key(0), types.Transfer((dataset,), dataset))
+  trained, after = workdir / folder.CHECKPOINTS, workdir / folder.ADAPTED
+  path = after if after.exists() and (adapted or not trained.exists()) else trained
+  if not path.exists():
+    raise folder.missing(path)
+  saved = checkpoints.Checkpoints(path)
+  progress = saved.restore(checkpoints.start(like))
   saved.close()
   if progress is None:
-    raise errors.UserError(f'{workdir} has no checkpoint: train again with --overwrite')
+    raise errors.UserError(f'{path} has no checkpoint: train again with --overwrite')
   return progress.best_state

@@ -1,16 +1,19 @@
 """From System folders and label budgets to what a detector sees and is tested on."""
 
 import dataclasses
-import pathlib
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from metalog_jax import errors, types
-from metalog_jax.embeddings import sources, tables
-from metalog_jax.logs import splits, store
-from metalog_jax.runs import hold_out as validation
+from metalog_jax.embeddings import sources
+from metalog_jax.logs import splits
+from metalog_jax.runs import inputs as input_lib
+from metalog_jax.runs.hold_out import hold_out
 from metalog_jax.training import base
+
+MAX_SEED = 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Options:
 
   source: tuple[str, ...] = ()
   target: str = ''  # '' : zero-shot
-  test: tuple[str, ...] = ('rest',)
+  test: tuple[str, ...] = (types.REST,)
   target_normals: str = '30%'
   target_anomalies: str = '1%'
   split: Literal['chronological', 'tail', 'random'] = 'chronological'
@@ -28,6 +31,21 @@ class Options:
   seed: int = 0
   unlabelled: str = '0'  # of a random split's test: given to training without labels
 
+  def __post_init__(self):
+    """Raises UserError for what is wrong whatever the data are."""
+    errors.check_choices(self, '--')
+    if not 0 <= self.validation < 1:
+      raise errors.UserError(
+        f'--validation={self.validation}: give a share from 0 up to below 1'
+      )
+    if not 0 <= self.seed <= MAX_SEED:
+      raise errors.UserError(f'--seed={self.seed}: give a number from 0 to {MAX_SEED}')
+    if not self.target and types.REST in self.test:
+      raise errors.UserError(
+        f'--test={types.REST} is the rest of the target, and there is no --target: '
+        'give System folders to --test'
+      )
+
 
 class Problem(NamedTuple):
   """Everything between logs and a detector."""
@@ -35,21 +53,26 @@ class Problem(NamedTuple):
   train: types.Transfer  # labels as budgeted, validation taken out
   valid: tuple[types.Dataset, ...]  # labelled sessions held out, the target last
   labelled: types.Transfer  # train and validation together: the floors' view
-  tests: dict[str, types.Dataset]
+  tests: dict[str, types.Dataset]  # by name
   truth: np.ndarray | None  # [S] true labels of the target's sessions in `train`
   known: list[list[str]]  # templates of the sources that the IDF counted
-  audit: dict[str, Any]
-  coverage: dict[str, Any]
-  simulated: list[str]
-  fit: dict[str, Any]
+  facts: dict[str, Any]  # what result.json says of the data
+  fingerprints: dict[str, str]  # of every System folder
   prepare_seconds: float
+
+  def seen_in_training(self, test: types.Dataset) -> types.Sessions | None:
+    """The labelled sessions of the system that a test set is of, if a target."""
+    target = self.labelled.target
+    if target is None or test.folder != target.folder:
+      return None
+    return target.sessions.take(np.flatnonzero(target.sessions.labels >= 0))
 
 
 def make(
   options: Options,
   embedding: sources.Config,
   needs: frozenset[str],
-  known: list[list[str]] = (),
+  known: Sequence[list[str]] = (),
 ) -> Problem:
   """Loads, splits, embeds and blinds.
 
@@ -58,52 +81,56 @@ def make(
       trained model keeps of its sources.
 
   Raises:
-    UserError: a folder is no System, or a budget asks for more than there is.
+    UserError: a folder is no System or leaks labels (`inputs.load`), or a budget asks
+      for more than there is.
   """
-  systems = {folder: store.load(folder) for folder in _folders(options)}
-  split = _split(options, systems)
-  events, counted = _tables(options, systems, embedding, split, known)
-  full, tests, truth = _datasets(options, systems, split, events)
-  labelled = base.blind(full, needs)
-  train, valid = validation.hold_out(labelled, options.validation, options.seed)
-  of_each = {pathlib.Path(f).name: systems[f].manifest for f in systems}
-  seconds = [m.get('seconds', {}).get('prepare', 0.0) for m in of_each.values()]
-  bad_lines = {name: m.get('bad_lines', 0) for name, m in of_each.items()}
+  given = input_lib.load(options.source, options.target, options.test)
+  target = next((item.system for item in given if item.flag == '--target'), None)
+  split = None if target is None else _split(target, options)
+  masks = [_counted(item, split, options) for item in given]
+  texts = [item.system.templates for item in given]
+  tables = sources.embed([*texts, *known], embedding, [*masks, *[None] * len(known)])
+  data = {
+    item.folder: types.Dataset(
+      item.name, item.system.sessions, table.vectors, item.system.templates, item.folder
+    )
+    for item, table in zip(given, tables)
+  }
+  transfer, rest, truth = _transfer(data, options, split)
+  tests = [rest if t == types.REST else data[t] for t in options.test]
+  labelled = base.blind(transfer, needs)
+  train, valid = hold_out(labelled, options.validation, options.seed)
+  manifests = {item.name: item.system.manifest for item in given}
   return Problem(
     train,
     valid,
     labelled,
-    {data.name: data for data in tests},
+    {test.name: test for test in tests},
     truth,
-    counted,
-    audit=(dict(split.audit) if split else {}) | {'bad_lines': bad_lines},
-    coverage={pathlib.Path(f).name: x.coverage._asdict() for f, x in events.items()},
-    simulated=[name for name, m in of_each.items() if m.get('simulated')],
-    fit={
-      'idf': options.fit,
-      'templates': {name: m.get('fit', 'all') for name, m in of_each.items()},
-    },
-    prepare_seconds=sum(seconds),
+    [*known, *_counted_texts(given, masks)],
+    _facts(options, split, manifests)
+    | {'coverage': {i.name: t.coverage._asdict() for i, t in zip(given, tables)}},
+    {item.folder: item.system.manifest['fingerprint'] for item in given},
+    sum(m.get('seconds', {}).get('prepare', 0.0) for m in manifests.values()),
   )
 
 
-def _folders(options: Options) -> list[str]:
-  """Every System folder that is named, once."""
-  if not options.target and 'rest' in options.test:
-    raise errors.UserError(
-      '--test=rest is the rest of the target, and there is no --target: '
-      'give System folders to --test'
-    )
-  target = [options.target] if options.target else []
-  tests = [name for name in options.test if name != 'rest']
-  return list(dict.fromkeys([*options.source, *target, *tests]))
+def _facts(options, split, manifests: dict[str, dict]) -> dict[str, Any]:
+  """What result.json says of the data, by the systems' names."""
+  bad_lines = {name: m.get('bad_lines', 0) for name, m in manifests.items()}
+  return {
+    'split': options.split,
+    'simulated': [name for name, m in manifests.items() if m.get('simulated')],
+    'audit': (dict(split.audit) if split else {}) | {'bad_lines': bad_lines},
+    'fit': {
+      'idf': options.fit,
+      'templates': {name: m.get('fit', 'all') for name, m in manifests.items()},
+    },
+  }
 
 
-def _split(options: Options, systems: dict[str, types.System]) -> splits.Split | None:
+def _split(system: types.System, options: Options) -> splits.Split:
   """Which sessions of the target are learned from, and which are tested on."""
-  if not options.target:
-    return None
-  system = systems[options.target]
   split = splits.split(
     system,
     options.split,
@@ -111,38 +138,8 @@ def _split(options: Options, systems: dict[str, types.System]) -> splits.Split |
     options.target_anomalies,
     options.seed,
   )
-  return split if options.unlabelled == '0' else _spare(system, split, options)
-
-
-def _datasets(
-  options: Options,
-  systems: dict[str, types.System],
-  split: splits.Split | None,
-  events: dict[str, tables.Table],
-) -> tuple[types.Transfer, list[types.Dataset], np.ndarray | None]:
-  """Training data with every label in the budget, test data, and the target's truth."""
-
-  def dataset(folder: str, sessions: types.Sessions, name: str = '') -> types.Dataset:
-    return types.Dataset(
-      name or pathlib.Path(folder).name, sessions, events[folder].vectors
-    )
-
-  target, rest, truth = None, None, None
-  if split is not None:
-    sessions = systems[options.target].sessions
-    pool, truth = _labelled(sessions, split)
-    target = dataset(options.target, pool)
-    rest = dataset(options.target, sessions.take(split.test), 'rest')
-  sources = tuple(dataset(f, systems[f].sessions) for f in options.source)
-  tests = [
-    rest if name == 'rest' else dataset(name, systems[name].sessions)
-    for name in options.test
-  ]
-  return types.Transfer(sources, target), tests, truth
-
-
-def _spare(system: types.System, split: splits.Split, options: Options) -> splits.Split:
-  """Takes some of the test's sessions out of it, for training without their labels."""
+  if options.unlabelled == '0':
+    return split
   num = splits.budget(options.unlabelled, len(split.test))
   if num > len(split.test):
     raise errors.UserError(
@@ -157,49 +154,49 @@ def _spare(system: types.System, split: splits.Split, options: Options) -> split
   return parts._replace(audit=split.audit | splits.audit(system, parts))
 
 
-def _labelled(
-  sessions: types.Sessions, split: splits.Split
-) -> tuple[types.Sessions, np.ndarray]:
-  """The training pool: chosen sessions keep their label, dropped ones lose it.
+def _transfer(
+  data: dict[str, types.Dataset], options: Options, split: splits.Split | None
+) -> tuple[types.Transfer, types.Dataset | None, np.ndarray | None]:
+  """Training data with every label in the budget, the rest of the target, and the
+  true labels of the target's training pool, which no detector is to see."""
+  systems = tuple(data[folder] for folder in options.source)
+  if split is None:
+    return types.Transfer(systems, None), None, None
+  target = data[options.target]
+  labelled = np.concatenate([split.train_normals, split.train_anomalies])
+  index = np.sort(np.concatenate([labelled, split.dropped]))
+  pool = target.sessions.take(index)
+  labels = np.where(np.isin(index, labelled), pool.labels, -1).astype(np.int8)
+  rest = target._replace(name=types.REST, sessions=target.sessions.take(split.test))
+  target = target._replace(sessions=pool._replace(labels=labels))
+  return types.Transfer(systems, target), rest, pool.labels
 
-  Returns the true labels of all as well, which no detector is to see.
+
+def _counted(item: input_lib.Input, split, options: Options) -> np.ndarray | None:
+  """[V] bool: the templates of a system that the IDF counts; None: all.
+
+  What it counts is training data alone, unless fit='all'.
   """
-  shown = np.concatenate([split.train_normals, split.train_anomalies])
-  index = np.sort(np.concatenate([shown, split.dropped]))
-  pool = sessions.take(index)
-  seen = np.where(np.isin(index, shown), pool.labels, -1).astype(np.int8)
-  return pool._replace(labels=seen), pool.labels
+  if options.fit == 'all':
+    return None
+  system = item.system
+  if item.flag == '--source':
+    return system.counts > 0
+  seen = np.zeros(len(system.templates), bool)
+  if item.flag == '--target':
+    labelled = np.concatenate([split.train_normals, split.train_anomalies])
+    seen[system.sessions.take(labelled).events] = True
+  return seen
 
 
-def _tables(
-  options: Options,
-  systems: dict[str, types.System],
-  embedding: sources.Config,
-  split: splits.Split | None,
-  known: list[list[str]],
-) -> tuple[dict[str, tables.Table], list[list[str]]]:
-  """Event vectors of every system, and the templates of sources that were counted.
-
-  What the IDF counts is training data alone, unless fit='all'.
-  """
-  fit = []
-  for folder, system in systems.items():
-    if options.fit == 'all':
-      mask = None
-    elif folder in options.source:
-      mask = system.counts > 0
-    else:
-      seen = np.zeros(len(system.templates), bool)
-      if folder == options.target:
-        train = np.concatenate([split.train_normals, split.train_anomalies])
-        seen[system.sessions.take(train).events] = True
-      mask = seen
-    fit.append(mask)
-  texts = [s.templates for s in systems.values()]
-  found = sources.embed([*texts, *known], embedding, [*fit, *[None] * len(known)])
-  counted = [
-    [t for i, t in enumerate(own) if mask is None or mask[i] or i == types.UNKNOWN]
-    for folder, own, mask in zip(systems, texts, fit)
-    if folder in options.source
+def _counted_texts(given, masks) -> list[list[str]]:
+  """The counted templates of each source, the unknown event first."""
+  return [
+    [
+      text
+      for i, text in enumerate(item.system.templates)
+      if mask is None or mask[i] or i == types.UNKNOWN
+    ]
+    for item, mask in zip(given, masks)
+    if item.flag == '--source'
   ]
-  return dict(zip(systems, found)), [*known, *counted]

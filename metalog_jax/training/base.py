@@ -38,6 +38,8 @@ class Detector(NamedTuple):
   threshold: Callable | None = None
   # The state of the best validation is kept. False: the last, and nothing is held out.
   selects: bool = True
+  # (state, [V, D]) -> no score is above it; None: not known. Tells blind detectors.
+  highest: Callable | None = None
   note: str = ''  # what a reader of its results has to know
 
 

@@ -1,12 +1,40 @@
 """Training state on disk: Orbax, asynchronous, atomic."""
 
+import contextlib
 import pathlib
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
+from metalog_jax import errors
+
 KEEP = 2  # the newest, and the one before it while the newest is being written
+
+
+class Progress(NamedTuple):
+  """All that a checkpoint of a training holds; a resumed run needs nothing else."""
+
+  state: Any
+  best_state: Any  # of the best validation; the newest where nothing is validated
+  best_value: np.ndarray  # [] float32, higher is better
+  best_step: np.ndarray  # [] int32
+  step: np.ndarray  # [] int32 meta-steps done
+
+
+def start(state: Any) -> Progress:
+  """Progress before the first step."""
+  return progress(state, state, -np.inf, 0, 0)
+
+
+def progress(state, best_state, best_value, best_step, step) -> Progress:
+  """Progress whose numbers are numpy's: each of several processes has them, and one
+  of them saves."""
+  count = lambda x: np.array(x, np.int32)
+  value = np.array(best_value, np.float32)
+  return Progress(state, best_state, value, count(best_step), count(step))
 
 
 class Checkpoints:
@@ -17,24 +45,41 @@ class Checkpoints:
   """
 
   def __init__(self, folder: pathlib.Path):
-    self._manager = ocp.CheckpointManager(
-      folder.absolute(),
-      options=ocp.CheckpointManagerOptions(
-        max_to_keep=KEEP, cleanup_tmp_directories=True
-      ),
+    self._folder = folder.absolute()
+    options = ocp.CheckpointManagerOptions(
+      max_to_keep=KEEP, cleanup_tmp_directories=True
     )
+    with self._readable():
+      self._manager = ocp.CheckpointManager(self._folder, options=options)
 
   def save(self, step: int, tree: Any) -> None:
     """Starts writing; training goes on meanwhile."""
     self._manager.save(step, args=ocp.args.StandardSave(tree))
 
   def restore(self, like: Any) -> Any | None:
-    """The newest snapshot with the structure of `like`; None if there is none."""
-    step = self._manager.latest_step()
-    if step is None:
-      return None
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+    """The newest snapshot with the structure of `like`; None if there is none.
+
+    Raises:
+      UserError: it is damaged, or of other settings.
+    """
+    with self._readable():
+      step = self._manager.latest_step()
+      if step is None:
+        return None
+      abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+      return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+  @contextlib.contextmanager
+  def _readable(self) -> Iterator[None]:
+    """Whatever Orbax raises (of many kinds) becomes an error that names the folder."""
+    try:
+      yield
+    except Exception as error:
+      reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+      raise errors.UserError(
+        f'{self._folder} holds no checkpoint that can be read back ({reason}): '
+        'restore it, or train again with --overwrite'
+      ) from error
 
   def close(self) -> None:
     """Waits until everything is written."""

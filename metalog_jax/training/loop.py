@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from tqdm import tqdm
 
-from metalog_jax import types
+from metalog_jax import errors, types
 from metalog_jax.training import base, checkpoints, metrics_file
 
 FLUSH = 10  # steps between looks at the metrics: reading them waits for the device
@@ -27,15 +27,10 @@ class Options:
   validate_every: int = 10  # meta-steps between validations
   checkpoint_every: int = 50  # meta-steps between checkpoints
 
-
-class Progress(NamedTuple):
-  """All that a checkpoint holds; a resumed run needs nothing else."""
-
-  state: Any
-  best_state: Any  # of the best validation; the newest where nothing is validated
-  best_value: np.ndarray  # [] float32, higher is better
-  best_step: np.ndarray  # [] int32
-  step: np.ndarray  # [] int32 meta-steps done
+  def __post_init__(self):
+    for name, value in dataclasses.asdict(self).items():
+      if value < 1:
+        raise errors.UserError(f'--{name}={value}: give a number of steps from 1')
 
 
 class Fitted(NamedTuple):
@@ -82,18 +77,6 @@ class Stop:
       signal.signal(number, handler)
 
 
-def start(state: Any) -> Progress:
-  """Progress before the first step."""
-  return _progress(state, state, -np.inf, 0, 0)
-
-
-def _progress(state, best_state, best_value, best_step, step) -> Progress:
-  # numpy's: each of several processes has them, and one of them saves.
-  count = lambda x: np.array(x, np.int32)
-  value = np.array(best_value, np.float32)
-  return Progress(state, best_state, value, count(best_step), count(step))
-
-
 def fit(
   detector: base.Detector,
   transfer: types.Transfer,
@@ -118,8 +101,8 @@ def fit(
   stream = detector.batches and detector.batches(transfer, seed)
   setup_seconds = time.perf_counter() - begin
   saved = checkpoints.Checkpoints((shared or workdir) / 'checkpoints')
-  restored = saved.restore(start(state))
-  progress = restored or start(state)
+  restored = saved.restore(checkpoints.start(state))
+  progress = restored or checkpoints.start(state)
   metrics = metrics_file.MetricsFile(
     workdir / 'metrics.jsonl', int(progress.step), mirror
   )
@@ -235,7 +218,7 @@ class _Loop:
     if self._step > self._saved_step:
       self._saved.save(
         self._step,
-        _progress(
+        checkpoints.progress(
           self._state, self._best, self._best_value, self._best_step, self._step
         ),
       )

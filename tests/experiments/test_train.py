@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from metalog_jax.runs import model
-from metalog_jax.training import checkpoints, loop
+from metalog_jax.training import checkpoints
 from tests.runs import test_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def command(root: pathlib.Path, workdir: pathlib.Path) -> list[str]:
 def last_state(workdir: pathlib.Path):
   loaded = model.load(workdir)
   saved = checkpoints.Checkpoints(workdir / 'checkpoints')
-  progress = saved.restore(loop.start(loaded.state))
+  progress = saved.restore(checkpoints.start(loaded.state))
   saved.close()
   return progress
 

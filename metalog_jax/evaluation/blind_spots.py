@@ -1,0 +1,94 @@
+"""Detectors that cannot see: signs, in scores alone, that verdicts mean nothing.
+
+Entered: what was scored, summed up. Left: sentences that say what is wrong and what to
+change. Silence is no proof that a detector sees.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from metalog_jax import types
+
+
+class Seen(NamedTuple):
+  """Scored sessions, summed up."""
+
+  sessions: int
+  distinct: int  # different sequences among them, at least
+  anomalies: int  # labelled so
+  alerts: int  # scores above the threshold
+  lowest: float  # score
+  highest: float  # score
+  threshold: float
+  has_vectors: bool  # an event of a session has a vector that is not zero
+
+  @classmethod
+  def of(cls, data: types.Dataset, scores, threshold: float, distinct: int) -> 'Seen':
+    """Sums up a data set with its scores [S]."""
+    scores, sessions = np.asarray(scores), data.sessions
+    return cls(
+      sessions.num,
+      distinct,
+      int(np.sum(sessions.labels == 1)),
+      int(np.sum(scores > threshold)),
+      float(scores.min(initial=np.inf)),
+      float(scores.max(initial=-np.inf)),
+      float(threshold),
+      bool(np.any(data.vectors[np.unique(sessions.events)])),
+    )
+
+  def __add__(self, other: 'Seen') -> 'Seen':
+    """Both together, judged by one threshold."""
+    return Seen(
+      self.sessions + other.sessions,
+      max(self.distinct, other.distinct),
+      self.anomalies + other.anomalies,
+      self.alerts + other.alerts,
+      min(self.lowest, other.lowest),
+      max(self.highest, other.highest),
+      other.threshold,
+      self.has_vectors or other.has_vectors,
+    )
+
+
+NOTHING = Seen(0, 0, 0, 0, np.inf, -np.inf, np.nan, False)
+
+
+def warnings(seen: Seen, bound: float | None = None) -> Sequence[str]:
+  """What is wrong with verdicts, most fundamental first; empty if nothing is seen.
+
+  Args:
+    bound: no score of the detector can be above it; None: not known.
+  """
+  if not seen.sessions:
+    return []
+  found = []
+  if not seen.has_vectors:
+    found.append(
+      'every event vector is zero, so that all events look alike: choose --vectors that '
+      'know the words of the templates, or --fit=all where no session is labelled'
+    )
+  if seen.distinct > 1 and seen.lowest == seen.highest:
+    found.append(
+      f'all {seen.sessions} sessions have the same score, {seen.highest:.6g}, though '
+      f'they differ ({seen.distinct} sequences): the detector cannot tell them apart'
+    )
+  if bound is not None and seen.threshold >= bound:
+    found.append(
+      f'the threshold, {seen.threshold:.6g}, can never be exceeded, for the highest '
+      f'possible score is {bound:.6g}: every session is called normal; lower it'
+    )
+  elif seen.anomalies and not seen.alerts:
+    found.append(
+      f'none of {seen.sessions} sessions is called anomalous, and {seen.anomalies} are: '
+      f'the highest score, {seen.highest:.6g}, is not above the threshold, '
+      f'{seen.threshold:.6g}'
+    )
+  if seen.sessions > 1 and seen.alerts == seen.sessions:
+    found.append(
+      f'all {seen.sessions} sessions are called anomalous: the lowest score, '
+      f'{seen.lowest:.6g}, is above the threshold, {seen.threshold:.6g}'
+    )
+  return found

@@ -1,0 +1,102 @@
+"""What a run says of its test: result.json with floors and warnings, scores.parquet."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metalog_jax import atomic, types
+from metalog_jax.evaluation import blind_spots, floors, metrics
+
+
+class Tested(NamedTuple):
+  """A test set with the scores it got."""
+
+  data: types.Dataset
+  scores: np.ndarray  # [S] float64
+  threshold: float
+  threshold_from: str
+
+
+def result(ready, fitted, tested: dict[str, Tested], seconds: float) -> dict[str, Any]:
+  """What result.json holds, but for the gradient, adaptation and threshold.
+
+  Args:
+    ready: a `run.Ready`; fitted: a `loop.Fitted`.
+    tested: by the names of test sets.
+    seconds: that scoring took.
+  """
+  job, problem, detector = ready.job, ready.problem, ready.detector
+  labelled = problem.labelled
+  target = [labelled.target] if labelled.target else []
+  num = sum(len(test.scores) for test in tested.values())
+  return {
+    'detector': job.detector,
+    'preset': job.preset,
+    'order': getattr(job.method, 'order', None),
+    'seed': job.data.seed,
+    'source': [data.name for data in labelled.sources],
+    'target': labelled.target.name if target else None,
+    'labels_seen': {'source': _classes(labelled.sources), 'target': _classes(target)},
+    'test': {name: _measures(problem, test) for name, test in tested.items()},
+    'steps': fitted.steps,
+    'best_step': fitted.best_step,
+    **problem.facts,
+    'seconds': {
+      'prepare': problem.prepare_seconds,
+      'setup': fitted.setup_seconds,
+      'compile': fitted.compile_seconds,
+      'train': fitted.seconds,
+      'test': seconds,
+    },
+    'test_ms_per_session': 1e3 * seconds / max(num, 1),
+    'warnings': [
+      warning
+      for name, test in tested.items()
+      for warning in _warnings(ready, fitted.state, name, test)
+    ],
+    **({'note': detector.note} if detector.note else {}),
+  }
+
+
+def _measures(problem, test: Tested) -> dict[str, Any]:
+  seen, labelled = problem.seen_in_training(test.data), problem.labelled
+  by_kind = lambda scores, threshold: metrics.by_kind(
+    test.data.sessions, scores, threshold, seen
+  )
+  target = labelled.target if seen is not None else None
+  fitted = floors.scores(target, test.data, labelled.sources)
+  return by_kind(test.scores, test.threshold) | {
+    'threshold_from': test.threshold_from,
+    'floors': {name: by_kind(*floor) for name, floor in fitted.items()},
+  }
+
+
+def _classes(datasets) -> dict[str, int]:
+  labels = np.concatenate([np.zeros(0), *(data.sessions.labels for data in datasets)])
+  return {'normal': int(np.sum(labels == 0)), 'anomalous': int(np.sum(labels == 1))}
+
+
+def _warnings(ready, state, name: str, test: Tested) -> list[str]:
+  bound = ready.detector.highest
+  distinct = len(metrics.distinct(test.data.sessions).first)
+  seen = blind_spots.Seen.of(test.data, test.scores, test.threshold, distinct)
+  highest = bound(state, test.data.vectors) if bound else None
+  return [f'{name}: {text}' for text in blind_spots.warnings(seen, highest)]
+
+
+def write_scores(path: pathlib.Path, tested: dict[str, Tested]) -> None:
+  """Writes scores.parquet: every tested session with its label and score."""
+  tests = tested.values()
+  names = [[name] * len(test.scores) for name, test in tested.items()]
+  columns = {
+    'system': (pa.string(), sum(names, [])),
+    'session_id': (pa.string(), [str(i) for t in tests for i in t.data.sessions.ids]),
+    'label': (pa.int64(), [int(x) for t in tests for x in t.data.sessions.labels]),
+    'score': (pa.float64(), [float(x) for t in tests for x in t.scores]),
+  }
+  table = pa.table({k: pa.array(values, kind) for k, (kind, values) in columns.items()})
+  with atomic.writing(path) as partial:
+    pq.write_table(table, partial)
