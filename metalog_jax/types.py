@@ -55,6 +55,10 @@ class Sessions(NamedTuple):
   def lengths(self) -> np.ndarray:  # [S] int64
     return np.diff(self.offsets)
 
+  def of(self, i: int) -> np.ndarray:
+    """The events [L] of session `i`."""
+    return self.events[self.offsets[i] : self.offsets[i + 1]]
+
   def take(self, index: np.ndarray) -> 'Sessions':
     """The sessions `index` [n], in that order."""
     lengths = self.lengths[index]

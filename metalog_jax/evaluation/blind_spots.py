@@ -67,8 +67,8 @@ def warnings(seen: Seen, bound: float | None = None) -> Sequence[str]:
   found = []
   if not seen.has_vectors:
     found.append(
-      'every event vector is zero, so that all events look alike: choose --vectors that '
-      'know the words of the templates, or --fit=all where no session is labelled'
+      'every event vector is zero, so that all events look alike: choose --vectors '
+      'that know the words of the templates, or --fit=all where no session is labelled'
     )
   if seen.distinct > 1 and seen.lowest == seen.highest:
     found.append(
@@ -82,8 +82,8 @@ def warnings(seen: Seen, bound: float | None = None) -> Sequence[str]:
     )
   elif seen.anomalies and not seen.alerts:
     found.append(
-      f'none of {seen.sessions} sessions is called anomalous, and {seen.anomalies} are: '
-      f'the highest score, {seen.highest:.6g}, is not above the threshold, '
+      f'none of {seen.sessions} sessions is called anomalous, though {seen.anomalies} '
+      f'are: the highest score, {seen.highest:.6g}, is not above the threshold, '
       f'{seen.threshold:.6g}'
     )
   if seen.sessions > 1 and seen.alerts == seen.sessions:

@@ -46,7 +46,7 @@ def measure(labels, scores, threshold: float) -> Measures:
   labels, scores = labels[known] == 1, scores[known]
   if num := int((~np.isfinite(scores)).sum()):
     raise errors.UserError(
-      f'{num} of {len(scores)} scores are not finite: the training has diverged, or the '
+      f'{num} of {len(scores)} scores are not finite: the training has diverged, or '
       'event vectors are not numbers; lower the learning rate, or change --vectors'
     )
   return {

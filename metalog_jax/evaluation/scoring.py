@@ -78,9 +78,9 @@ class Scorer:
       ends = np.cumsum(seqs.lengths[rows])
       for row, part in zip(rows, np.split(weights[order], ends)):
         found[row] = part
-    shares, sessions = [], data.sessions
-    for i in range(sessions.num):
-      events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
+    shares = []
+    for i in range(data.sessions.num):
+      events = data.sessions.of(i)
       share = np.zeros(len(events))
       read = batches.kept(events, self._detector.collapse, self._detector.max_events)
       weight = found[seqs.inverse[i]]
@@ -135,52 +135,47 @@ def balanced_cross_entropy(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def explain(
-  scorer: Scorer,
-  state,
-  data: types.Dataset,
-  templates: tuple[str, ...],
-  scores: np.ndarray,
-  threshold: float,
-) -> list[dict]:
-  """The most anomalous and the worst-judged sessions, event by event."""
-  labels = data.sessions.labels
+  scorer: Scorer, state: Any, data: types.Dataset, scores: np.ndarray, threshold: float
+) -> list[dict[str, Any]]:
+  """The most anomalous and the worst-judged sessions, event by event.
+
+  Args:
+    data: with its templates.
+    scores: [S], of `data`.
+
+  Returns:
+    A record a session: explained.json.
+  """
+  sessions, labels = data.sessions, data.sessions.labels
   order = np.argsort(-scores, kind='stable')
   wrong = np.where(labels == 1, threshold - scores, scores - threshold)
   wrong = np.where((labels >= 0) & ((scores > threshold) != (labels == 1)), wrong, -1.0)
   worst = [i for i in np.argsort(-wrong, kind='stable')[:SHOWN] if wrong[i] >= 0]
-  chosen = [(i, 'most anomalous') for i in _different(data, order)]
+  chosen = [(i, 'most anomalous') for i in _different(sessions, order)]
   chosen += [(i, 'missed' if labels[i] == 1 else 'false alarm') for i in worst]
-  index = np.array([i for i, _ in chosen], np.int64)
-  part = data._replace(sessions=data.sessions.take(index))
-  told = []
-  for row, ((i, why), share) in enumerate(zip(chosen, scorer.weights(state, part))):
-    s = part.sessions
-    events = s.events[s.offsets[row] : s.offsets[row + 1]]
-    told.append(
-      {
-        'session_id': str(s.ids[row]),
-        'label': int(s.labels[row]),
-        'score': float(scores[i]),
-        'why': why,
-        'first_line': int(s.first_lines[row]),
-        'last_line': int(s.last_lines[row]),
-        'events': [
-          {'event': int(e), 'template': templates[e], 'weight': float(w), 'line': None}
-          for e, w in zip(events, share)
-        ],
-      }
-    )
-  return told
+  part = data._replace(sessions=sessions.take(np.array([i for i, _ in chosen], int)))
+  return [
+    {
+      'session_id': str(sessions.ids[i]),
+      'label': int(labels[i]),
+      'score': float(scores[i]),
+      'why': why,
+      'first_line': int(sessions.first_lines[i]),
+      'last_line': int(sessions.last_lines[i]),
+      'events': [
+        {'event': e, 'template': data.templates[e], 'weight': float(w), 'line': None}
+        for e, w in zip(sessions.of(i).tolist(), weights)
+      ],
+    }
+    for (i, why), weights in zip(chosen, scorer.weights(state, part))
+  ]
 
 
-def _different(data: types.Dataset, order: np.ndarray) -> list[int]:
+def _different(sessions: types.Sessions, order: np.ndarray) -> list[int]:
   """The first SHOWN sessions of `order` with different sequences."""
-  seen, chosen, s = set(), [], data.sessions
+  first: dict[bytes, int] = {}
   for i in order:
-    key = s.events[s.offsets[i] : s.offsets[i + 1]].tobytes()
-    if key not in seen:
-      seen.add(key)
-      chosen.append(int(i))
-    if len(chosen) == SHOWN:
+    first.setdefault(sessions.of(i).tobytes(), int(i))
+    if len(first) == SHOWN:
       break
-  return chosen
+  return list(first.values())

@@ -87,8 +87,7 @@ class Verdicts:
     return pl.DataFrame(list(self), infer_schema_length=None)
 
   def _verdict(self, sessions, lines, i: int, score: float, share) -> dict[str, Any]:
-    part = slice(sessions.offsets[i], sessions.offsets[i + 1])
-    events = sessions.events[part]
+    part, events = slice(*sessions.offsets[i : i + 2]), sessions.of(i)
     first, last = int(sessions.first_lines[i]), int(sessions.last_lines[i])
     time = float(sessions.times[i])
     new = (events == types.UNKNOWN) | (events >= self._known)

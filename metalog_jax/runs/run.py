@@ -16,7 +16,8 @@ from metalog_jax.logs import manifests
 from metalog_jax.meta import costs
 from metalog_jax.runs import environment, folder, model, results
 from metalog_jax.runs import problem as problems
-from metalog_jax.training import base, checkpoints, loop
+from metalog_jax.training import base, checkpoints
+from metalog_jax.training import loop as training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Job:
   preset: str
   method: Any  # the detector's Config
   data: problems.Options
-  loop: loop.Options = loop.Options()
+  loop: training.Options = training.Options()
   alert_rate: float = 0.0  # > 0: the threshold that alerts on this share of sessions
   kind: Literal['run'] = 'run'
   model: str = ''  # a trained run folder to adapt to the target, in place of training
@@ -93,7 +94,7 @@ def start(
     else:
       gradient = _gradient(ready, say)
       validate = scoring.validator(ready.scorer, ready.problem.valid)
-      fitted = loop.fit(
+      fitted = training.fit(
         ready.detector,
         ready.problem.train,
         validate,
@@ -151,7 +152,7 @@ def restore(workdir: str | os.PathLike) -> Job:
       config['preset'],
       flags.restore(registry.get(config['detector']).Config(), config['method']),
       problems.Options(**data),
-      loop.Options(**config['loop']),
+      training.Options(**config['loop']),
       config['alert_rate'],
       model=config.get('model', ''),
     )
@@ -229,7 +230,7 @@ def _prepare(job: Job, say: Callable) -> Ready:
   return Ready(job, detector, problem, scoring.Scorer(detector))
 
 
-def _trained(ready: Ready) -> loop.Fitted:
+def _trained(ready: Ready) -> training.Fitted:
   """What the training of `job.model` left, as if it had been here.
 
   Raises:
@@ -239,7 +240,7 @@ def _trained(ready: Ready) -> loop.Fitted:
   if ready.detector.adapt is None or target is None:
     raise errors.UserError(f'{job.detector} cannot be adapted, or there is no --target')
   state = model.trained_state(pathlib.Path(job.model), ready.detector, target.vectors)
-  return loop.Fitted(state, state, 0, 0, True, 0.0, 0.0)
+  return training.Fitted(state, state, 0, 0, True, 0.0, 0.0)
 
 
 def _gradient(ready: Ready, say: Callable) -> str | None:
@@ -261,7 +262,7 @@ def _first(ready: Ready) -> tuple[Any, Any]:
   return state, ready.detector.put(ready.detector.batches(train, seed).draw(0))
 
 
-def _adapt(ready: Ready, fitted: loop.Fitted, workdir: pathlib.Path):
+def _adapt(ready: Ready, fitted: training.Fitted, workdir: pathlib.Path):
   """(the state adapted to the target, the adaptation report)."""
   problem = ready.problem
   state, report = ready.detector.adapt(fitted.state, problem.train, ready.job.data.seed)
@@ -288,7 +289,7 @@ def _pseudo_counts(labels, truth) -> dict[str, int]:
 
 
 def _finish(
-  ready: Ready, fitted: loop.Fitted, workdir, gradient, say
+  ready: Ready, fitted: training.Fitted, workdir, gradient, say
 ) -> dict[str, Any]:
   """Adapts where that is due, tests, and writes what a finished run holds."""
   job, problem, scorer = ready.job, ready.problem, ready.scorer

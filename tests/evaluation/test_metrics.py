@@ -10,19 +10,17 @@ from metalog_jax.evaluation import metrics
 from tests import builders
 
 _rows = st.lists(
-  st.tuples(st.integers(0, 1), st.integers(-3, 3), st.integers(1, 4)),
-  min_size=1,
-  max_size=30,
-)  # label, score (many ties), weight
+  st.tuples(st.integers(0, 1), st.integers(-3, 3)), min_size=1, max_size=30
+)  # label, score (many ties)
 
 
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(_rows, st.integers(-4, 4))
 def test_agrees_with_scikit_learn(rows, threshold):
-  labels, scores, weights = (np.array(column, float) for column in zip(*rows))
-  found = metrics.measure(labels, scores, threshold, weights)
+  labels, scores = (np.array(column, float) for column in zip(*rows))
+  found = metrics.measure(labels, scores, threshold)
   verdicts = scores > threshold
-  options = {'sample_weight': weights, 'zero_division': 0}
+  options = {'zero_division': 0}
   anomalous, normal = labels == 1, labels == 0
   assert found['sessions'] == len(rows) and found['anomalies'] == anomalous.sum()
   expected = {
@@ -32,9 +30,7 @@ def test_agrees_with_scikit_learn(rows, threshold):
     'auprc': None,
   }
   if anomalous.any():
-    expected['auprc'] = sklearn_metrics.average_precision_score(
-      labels, scores, sample_weight=weights
-    )
+    expected['auprc'] = sklearn_metrics.average_precision_score(labels, scores)
   else:
     expected.update(recall=None, f1=None)
     expected['precision'] = 0.0 if verdicts.any() else None
@@ -42,7 +38,7 @@ def test_agrees_with_scikit_learn(rows, threshold):
     sklearn_metrics.recall_score(normal, ~verdicts, **options) if normal.any() else None
   )
   expected['auroc'] = (
-    sklearn_metrics.roc_auc_score(labels, scores, sample_weight=weights)
+    sklearn_metrics.roc_auc_score(labels, scores)
     if anomalous.any() and normal.any()
     else None
   )
@@ -52,23 +48,12 @@ def test_agrees_with_scikit_learn(rows, threshold):
 
 @hypothesis.settings(deadline=None)
 @hypothesis.given(_rows)
-def test_weights_are_repeats(rows):
-  labels, scores, weights = (np.array(column) for column in zip(*rows))
-  weighted = metrics.measure(labels, scores, 0, weights)
-  repeated = metrics.measure(np.repeat(labels, weights), np.repeat(scores, weights), 0)
-  for name in ('precision', 'recall', 'f1', 'specificity', 'auroc', 'auprc'):
-    expected = repeated[name]
-    assert weighted[name] == (None if expected is None else pytest.approx(expected))
-
-
-@hypothesis.settings(deadline=None)
-@hypothesis.given(_rows)
 def test_ranking_is_all_that_counts_for_areas(rows):
-  labels, scores, weights = (np.array(column, float) for column in zip(*rows))
-  found = metrics.measure(labels, scores, 0, weights)
-  moved = metrics.measure(labels, np.exp(scores) * 7 - 2, 0, weights)
+  labels, scores = (np.array(column, float) for column in zip(*rows))
+  found = metrics.measure(labels, scores, 0)
+  moved = metrics.measure(labels, np.exp(scores) * 7 - 2, 0)
   order = np.arange(len(rows))[::-1]
-  turned = metrics.measure(labels[order], scores[order], 0, weights[order])
+  turned = metrics.measure(labels[order], scores[order], 0)
   for name in ('auroc', 'auprc'):
     expected = None if found[name] is None else pytest.approx(found[name], abs=1e-12)
     assert moved[name] == expected and turned[name] == expected
@@ -98,7 +83,7 @@ def test_undefined_figures_are_none():
 
 
 def test_bad_input():
-  with pytest.raises(ValueError, match='1 scores are not finite'):
+  with pytest.raises(ValueError, match='1 of 2 scores are not finite'):
     metrics.measure([0, 1], [0.1, np.nan], 0.5)
   with pytest.raises(ValueError, match='differ'):
     metrics.measure([0, 1], [0.1], 0.5)
@@ -149,21 +134,6 @@ def test_by_kind_by_hand():
   assert found['unseen']['sessions'] == 2 and found['unseen']['precision'] == 1
   alone = metrics.by_kind(sessions, scores, 0.5)
   assert alone['unseen'] == alone['distinct']
-  weighted = metrics.by_kind(sessions, scores, 0.5, weights=[3, 3, 1, 1, 1])
-  assert weighted['all']['precision'] == pytest.approx(2 / 8)
-  assert weighted['distinct'] == alone['distinct']
-
-
-def test_natural_rate():
-  labels = np.array([1] * 30 + [0] * 10 + [-1])
-  scores = np.where(labels == 1, 1.0, np.arange(41) % 2)
-  weights = metrics.rate_weights(labels, 0.03)
-  found = metrics.measure(labels, scores, 0.5, weights)
-  assert found['recall'] == 1 and found['specificity'] == 0.5
-  assert found['precision'] == pytest.approx(0.03 / (0.03 + 0.97 * 0.5))
-  assert weights[labels >= 0].sum() == pytest.approx(40)
-  with pytest.raises(ValueError, match='rate'):
-    metrics.rate_weights(np.zeros(3), 0.03)
 
 
 @pytest.mark.data

@@ -69,9 +69,8 @@ def test_the_result_tells_of_the_adaptation(whole):
 def test_detect_has_the_adapted_state(whole, root):
   import pyarrow.parquet as pq
 
-  lines = []
-  detect.detect(model.load(whole), (str(root / 'b' / 'x.log'),), lines.append)
-  verdicts = {v['session_id']: v['score'] for v in map(json.loads, lines)}
+  found = detect.detect(model.load(whole), root / 'b' / 'x.log')
+  verdicts = {v['session_id']: v['score'] for v in found}
   rows = pq.read_table(whole / 'scores.parquet').to_pylist()
   assert len(rows) == 60 - 23 - 10
   for row in rows:

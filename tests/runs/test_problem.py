@@ -6,7 +6,7 @@ import pytest
 from metalog_jax import types
 from metalog_jax.embeddings import gcse
 from metalog_jax.logs import store
-from metalog_jax.runs import problem as transfer
+from metalog_jax.runs import problem as problems
 from metalog_jax.training import base
 from tests import builders
 
@@ -27,7 +27,7 @@ def fixture_folders(tmp_path_factory) -> dict[str, str]:
   return {'a': str(root / 'a'), 'b': str(root / 'b'), 'vectors': str(vectors)}
 
 
-def make(folders, **changes) -> transfer.Problem:
+def make(folders, **changes) -> problems.Problem:
   options = dict(
     source=(folders['a'],),
     target=folders['b'],
@@ -36,8 +36,8 @@ def make(folders, **changes) -> transfer.Problem:
     split='random',
     validation=0.25,
   )
-  options = transfer.Options(**options | changes)
-  return transfer.make(options, gcse.Embedding(vectors=folders['vectors']), NEEDS)
+  options = problems.Options(**options | changes)
+  return problems.make(options, gcse.Embedding(vectors=folders['vectors']), NEEDS)
 
 
 def classes(data: types.Dataset) -> tuple[int, int]:

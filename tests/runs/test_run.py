@@ -144,11 +144,9 @@ def test_other_settings_do_not_touch_a_run(workdir, root):
 def test_detect_gives_the_scores_of_the_test(name, root, request):
   workdir = request.getfixturevalue(name)
   loaded = model.load(workdir)
-  lines = []
-  logs = (str(root / 'b' / 'x.log'),)
-  summary = detect.detect(loaded, logs, lines.append)
-  verdicts = {v['session_id']: v for v in map(json.loads, lines)}
-  assert summary.sessions == len(verdicts) == 60
+  found = detect.detect(loaded, root / 'b' / 'x.log')
+  verdicts = {v['session_id']: v for v in found}
+  assert found.summary.sessions == len(verdicts) == 60
   table = pq.read_table(workdir / 'scores.parquet').to_pylist()
   assert len(table) == 37
   for row in table:
@@ -171,11 +169,10 @@ def test_new_lines_are_counted(workdir, root, tmp_path):
     f'{head} fetched chunk of blk_1\n'
     f'{head} something that nobody has ever said before of blk_1\n'
   )
-  lines = []
-  summary = detect.detect(model.load(workdir), (str(path),), lines.append)
-  (verdict,) = map(json.loads, lines)
+  found = detect.detect(model.load(workdir), str(path))
+  (verdict,) = found
   assert verdict['unknown_events'] == 1
-  assert summary.manifest['assignment']['unknown'] == 1
+  assert found.summary.manifest['assignment']['unknown'] == 1
 
 
 def test_an_encoder_knows_what_new_lines_mean(root, tmp_path, monkeypatch):
@@ -185,24 +182,21 @@ def test_an_encoder_knows_what_new_lines_mean(root, tmp_path, monkeypatch):
   chosen = make_job(root)
   embedding = texts.Encoder(str(folder), pooling='first')
   method = dataclasses.replace(chosen.method, embedding=embedding, steps=2)
-  said, lines = [], []
+  said = []
   run.start(
     dataclasses.replace(chosen, method=method), tmp_path / 'run', say=said.append
   )
   assert 'words of system_b: 10 of 10 known' in said
   loaded = model.load(tmp_path / 'run')
   assert loaded.embedding == embedding
-  detect.detect(loaded, (str(root / 'b' / 'x.log'),), lines.append)
-  verdicts = {v['session_id']: v for v in map(json.loads, lines)}
+  verdicts = {v['session_id']: v for v in detect.detect(loaded, root / 'b' / 'x.log')}
   for row in pq.read_table(tmp_path / 'run' / 'scores.parquet').to_pylist():
     found = verdicts[row['session_id']]['score']
     assert found == pytest.approx(row['score'], abs=1e-6)
   path, head = tmp_path / 'new.log', '081109 203500 14 INFO dfs.Node:'
   new = 'a disk failure during copy of'
   path.write_text(f'{head} fetched chunk of blk_1\n{head} {new} blk_1\n')
-  lines.clear()
-  detect.detect(loaded, (str(path),), lines.append)
-  (verdict,) = map(json.loads, lines)
+  (verdict,) = detect.detect(loaded, [path])
   assert verdict['unknown_events'] == 1
   assert {e['template'] for e in verdict['events']} == {
     'fetched chunk of <BLOCK>',
