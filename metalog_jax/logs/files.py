@@ -23,6 +23,9 @@ from metalog_jax import errors
 CHUNK = 8 << 20  # bytes
 MAX_LINE = 1 << 20  # bytes of a line that are kept
 BLOCK = 1 << 16  # bytes read at once
+MAX_TEXT = 1 << 28  # bytes of a file that is read whole
+_PIECE = 1 << 10  # compressed bytes taken at once: 33 MB decompressed at most (zstd)
+_MAX_PIECE = 1 << 22  # decompressed bytes taken at once, of the others
 _DECOMPRESSORS = {
   '.gz': lambda: zlib.decompressobj(wbits=31),
   '.bz2': bz2.BZ2Decompressor,
@@ -119,27 +122,54 @@ def read_blocks(
 
 
 def _decompress(engine, block, make):
-  """Yields what `block` holds; files may be several compressed streams in a row."""
-  while block:
-    if engine.eof:
-      block = block.lstrip(b'\0')  # padding between streams
-      engine = make() if block else engine
-      if not block:
-        break
-    yield engine.decompress(block)
-    block = engine.unused_data if engine.eof else b''
+  """Yields what `block` holds, in bounded pieces; may be several streams in a row."""
+  for start in range(0, len(block), _PIECE):
+    piece = block[start : start + _PIECE]
+    while piece:
+      if engine.eof:
+        piece = piece.lstrip(b'\0')  # padding between streams
+        engine = make() if piece else engine
+        if not piece:
+          break
+      if hasattr(engine, 'needs_input'):  # bz2 and xz
+        yield engine.decompress(piece, _MAX_PIECE)
+        while not (engine.eof or engine.needs_input):
+          yield engine.decompress(b'', _MAX_PIECE)
+      else:
+        yield engine.decompress(piece)
+      piece = engine.unused_data if engine.eof else b''
   return engine
 
 
-def read_text(path: str) -> tuple[str, Input]:
-  """A whole small file; bytes that are not UTF-8 are escaped."""
-  sha, stored = hashlib.sha256(), []
+def read_text(path: str, flag: str) -> tuple[str, Input]:
+  """A whole small file; bytes that are not UTF-8 are escaped.
+
+  Args:
+    flag: that names the file, for messages.
+
+  Raises:
+    UserError: no such file, a folder, damaged data, or more than 268 MB.
+  """
+  sha, stored, size = hashlib.sha256(), [], 0
+  parts = []
 
   def seen(block):
     sha.update(block)
     stored.append(len(block))
 
-  data = b''.join(read_blocks(path, seen)).removeprefix(b'\xef\xbb\xbf')
+  try:
+    for part in read_blocks(path, seen):
+      parts.append(part)
+      size += len(part)
+      if size > MAX_TEXT:
+        raise errors.UserError(
+          f'{path} holds more than {MAX_TEXT:,} bytes: check {flag}'
+        )
+  except FileNotFoundError:
+    raise errors.UserError(f'{path} does not exist: check {flag}') from None
+  except IsADirectoryError:
+    raise errors.UserError(f'{path} is a folder: check {flag}') from None
+  data = b''.join(parts).removeprefix(b'\xef\xbb\xbf')
   lines = data.count(b'\n') + (not data.endswith(b'\n'))
   source = Input(path, sha.hexdigest(), sum(stored), lines)
   return data.decode('utf-8', 'backslashreplace'), source

@@ -6,6 +6,8 @@ table by another way.
 """
 
 import dataclasses
+import datetime
+import functools
 import re
 
 import polars as pl
@@ -41,6 +43,12 @@ class Format:
   window: str = '0'  # default --window
   continues: bool = False  # a line that does not fit continues the record above it
 
+  @functools.cached_property
+  def columns_read(self) -> frozenset[str]:
+    """The columns that say something; a file may have others."""
+    keys = {key.column for _, keys in self.entities for key in keys}
+    return frozenset({'content', self.label, *self.time, *keys} - {''})
+
   def keys(self, group: str) -> tuple[Key, ...]:
     """Raises ValueError where lines cannot be grouped so."""
     for name, keys in self.entities:
@@ -49,7 +57,7 @@ class Format:
     if group in ('', 'none'):
       return ()
     names = [name for name, _ in self.entities] + ['none']
-    raise errors.UserError(f'--group={group}: {self.name} has {", ".join(names)}')
+    raise errors.unknown_choice(f'--system={self.name} --group', group, names)
 
 
 _UUID = r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
@@ -154,6 +162,10 @@ def custom(pattern: str, time_format: str = '') -> Format:
       f'--format={pattern}: name the group of the message, (?P<content>...)'
     )
   time = [name for name in ('date', 'time', 'timestamp') if name in groups]
+  if time_format:
+    check_time_format(time_format)
+    if not time:
+      raise errors.UserError('--time_format needs a group (?P<time>...) in --format')
   return Format(
     'custom',
     line=pattern,
@@ -166,20 +178,69 @@ def custom(pattern: str, time_format: str = '') -> Format:
 
 
 def seconds(text: pl.Series, time_format: str = '') -> pl.Series:
-  """Times as float64 seconds since the epoch, read as UTC; null where unreadable."""
+  """Times as float64 seconds since the epoch, [n]; null where unreadable.
+
+  Args:
+    text: [n] of one way of writing: numbers of any unit, ISO 8601 (UTC where it
+      names no offset), or as `time_format` says.
+    time_format: as Python's strptime's; '' for the others.
+  """
   if time_format:
-    # Python writes fractions '.%f' and ',%f'; polars has '%.f' and ',%3f'.
-    ours = time_format.replace('.%f', '%.f').replace(',%f', ',%3f')
+    text, ours = _for_polars(text, time_format)
     parsed = text.str.to_datetime(ours, strict=False, time_unit='us', ambiguous='null')
     return parsed.dt.epoch('us') / 1e6
   number = text.cast(pl.Float64, strict=False)
   # 10 digits are seconds, 13 milliseconds, 16 micro-, 19 nanoseconds.
   thousands = ((number.abs().log10() - 8) / 3).floor().clip(0, 3)
+  written = _iso_seconds(text)
+  return pl.select(pl.coalesce(number / 1000.0**thousands, written)).to_series()
+
+
+def _iso_seconds(text: pl.Series) -> pl.Series:
   plain = text.str.replace(',', '.', literal=True).str.replace('T', ' ', literal=True)
   plain = plain.str.strip_suffix('Z')
-  parsed = plain.str.to_datetime('%Y-%m-%d %H:%M:%S%.f', strict=False, time_unit='us')
-  written = parsed.dt.epoch('us') / 1e6
-  return pl.select(pl.coalesce(number / 1000.0**thousands, written)).to_series()
+
+  def read(local):
+    time = local.str.to_datetime('%Y-%m-%d %H:%M:%S%.f', strict=False, time_unit='us')
+    return time.dt.epoch('us') / 1e6
+
+  utc = read(plain)
+  if utc.null_count() == plain.null_count():
+    return utc
+  offset = r' ?([+-])(\d\d):?(\d\d)$'
+  sign = plain.str.extract(offset, 1)
+  hours, minutes = (
+    (sign + plain.str.extract(offset, i)).cast(pl.Float64) for i in (2, 3)
+  )
+  moved = read(plain.str.replace(offset, '')) - hours * 3600 - minutes * 60
+  return pl.select(pl.coalesce(utc, moved)).to_series()
+
+
+def _for_polars(text: pl.Series, time_format: str) -> tuple[pl.Series, str]:
+  """Python writes fractions of seconds '.%f' and ',%f'; polars has '%.f' alone."""
+  if ',%f' in time_format:
+    text = text.str.replace_all(',', '.', literal=True)
+    time_format = time_format.replace(',', '.')
+  return text, time_format.replace('.%f', '%.f').replace('%f', '%6f')
+
+
+def check_time_format(time_format: str) -> None:
+  """Writes two times by the format and reads them again.
+
+  Raises:
+    UserError: that cannot be done.
+  """
+  times = pl.Series([datetime.datetime(2026, 11, 28, 20, 32, 40),
+                     datetime.datetime(1999, 1, 2, 3, 4, 5)])  # fmt: skip
+  try:
+    _, ours = _for_polars(pl.Series([''], dtype=pl.String), time_format)
+    written = times.dt.replace_time_zone('UTC').dt.strftime(ours)
+    read = seconds(written, time_format)
+    why = '' if read.drop_nulls().n_unique() == 2 else 'it names no date or time'
+  except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+    why = 'it is none of strptime'
+  if why:
+    raise errors.UserError(f'--time_format={time_format}: {why}')
 
 
 def guess(lines: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ import collections
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ NO_EVENTS = 'has no list of events'
 NO_ID = 'has no session_id'
 BAD_LABEL = 'label is not 0, 1 or null'
 NO_TEMPLATE = 'names an event that the templates lack'
+BAD_PLACE = 'has a time or line number that is none'
 
 
 class Rows(NamedTuple):
@@ -77,7 +79,7 @@ class Events:
 
   def ids(self, names: list[Any]) -> list[int] | None:
     """None where a name has no template."""
-    names = [str(name) for name in names]
+    names = [_text(name) for name in names]
     if not self.fixed:
       for name in names:
         if name not in self._ids:
@@ -87,10 +89,7 @@ class Events:
     return None if -1 in found else found
 
   def _read(self, path: str) -> Iterator[tuple[str, str]]:
-    try:
-      text, source = files.read_text(path)
-    except FileNotFoundError:
-      raise errors.UserError(f'{path} does not exist: check --templates') from None
+    text, source = files.read_text(path, '--templates')
     self.inputs.append(source)
     rows = csv.DictReader(io.StringIO(text, newline=''))
     if not {'event_id', 'template'} <= set(rows.fieldnames or ()):
@@ -151,6 +150,11 @@ def parse(
   return Rows(sessions, numbers, len(lines), dict(skipped), found)
 
 
+def _text(value: Any) -> str:
+  """A name as a string that UTF-8 can hold."""
+  return str(value).encode('utf-8', 'backslashreplace').decode()
+
+
 def _row(line: str, events: Events) -> tuple | str:
   """A session's (id, events, label, time, first, last), or why it is none."""
   try:
@@ -172,9 +176,11 @@ def _row(line: str, events: Events) -> tuple | str:
   try:
     time = float(row.get('time', 'nan'))
     first, last = int(row.get('first_line', 0)), int(row.get('last_line', 0))
-  except (TypeError, ValueError):
-    return NOT_JSON
-  return str(name), ids, -1 if label is None else int(label), time, first, last
+  except (TypeError, ValueError, OverflowError):
+    return BAD_PLACE
+  if math.isinf(time) or not 0 <= min(first, last) <= max(first, last) < 1 << 63:
+    return BAD_PLACE
+  return _text(name), ids, -1 if label is None else int(label), time, first, last
 
 
 def _sessions(rows: list[tuple], max_events: int) -> types.Sessions:

@@ -53,10 +53,7 @@ def read(path: str) -> Labels:
     UserError: no such file, no label in it, a line that is none, or an id with
       two different labels; with the file and line.
   """
-  try:
-    text, source = files.read_text(path)
-  except FileNotFoundError:
-    raise errors.UserError(f'{path} does not exist: check --labels') from None
+  text, source = files.read_text(path, '--labels')
   lines = pl.Series(text.split('\n'), dtype=pl.String).str.strip_chars()
   read_rows = _headings if lines.str.starts_with('### ').any() else _columns
   rows = read_rows(path, lines.to_frame('text').with_row_index('line', offset=1))

@@ -31,6 +31,12 @@ _OUTSIDE = re.compile(
 )
 _SLICE = 1 << 14  # lines given to a thread at a time
 
+# Some rules look at a word again from each of its letters, so that a line costs the
+# square of its longest word: words and messages count up to a length.
+MAX_WORD = 512  # characters
+MAX_MESSAGE = 1 << 14  # characters
+_LONG_WORD = re.compile(rf'(\S{{{MAX_WORD}}})\S+')
+
 
 class Program(NamedTuple):
   """A mask set for polars."""
@@ -40,7 +46,7 @@ class Program(NamedTuple):
 
 
 def mask(contents: pl.Series | Sequence[str], maskset: MaskSet) -> pl.Series:
-  """Masks every line.
+  """Masks every line; what of it lies beyond MAX_WORD and MAX_MESSAGE is left out.
 
   Args:
     contents: N message texts; a polars Series, an arrow array or strings.
@@ -61,8 +67,14 @@ def mask(contents: pl.Series | Sequence[str], maskset: MaskSet) -> pl.Series:
   return pl.concat(parts) if parts else contents
 
 
+def shorten(content: str) -> str:
+  """A message up to the length that counts, its words too."""
+  return _LONG_WORD.sub(r'\1', content[:MAX_MESSAGE])
+
+
 def mask_line(content: str, maskset: MaskSet) -> str:
   """Masks one line with Python's `re`: what `mask` must equal."""
+  content = shorten(content)
   for pattern, name in maskset.rules:
     content = re.sub(pattern, f'{maskset.prefix}{name}{maskset.suffix}', content)
   return content
@@ -70,6 +82,9 @@ def mask_line(content: str, maskset: MaskSet) -> str:
 
 def _mask_slice(contents: pl.Series, maskset: MaskSet) -> pl.Series:
   program = compile_rules(maskset)
+  long = (contents.str.len_bytes() > MAX_WORD).arg_true()
+  if len(long):
+    contents = contents.scatter(long, [shorten(c) for c in contents.gather(long)])
   if program is None:
     lines = [mask_line(content, maskset) for content in contents]
     return pl.Series(contents.name, lines, dtype=pl.String)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from metalog_jax import errors
@@ -81,6 +82,8 @@ class _Job:
     self.inputs: list[files.Input] = []
     self.truncated = 0
     self.simulated = False
+    self.num_times, self.bad_times = 0, 0
+    self.bad_time = ''  # the first of them
 
   def read(self, progress: Callable[[int], Any]) -> None:
     """The first pass: over all lines, in order."""
@@ -97,8 +100,16 @@ class _Job:
     for part in self.pool.map(function, chunks):
       bad.add(part.path, part.lines, plan.format.continues)
       self.simulated |= part.simulated
+      self.num_times += np.count_nonzero(~np.isnan(part.lines.time))
+      self.bad_times += len(part.lines.bad_times)
+      self.bad_time = self.bad_time or next(iter(part.lines.bad_times), '')
       self.spill.add(part.lines, self.collector.codes(part))
     bad.check()
+    if self.bad_times and not self.num_times and plan.format.name == 'custom':
+      raise errors.UserError(
+        f'--time_format={plan.format.time_format!r} reads none of the '
+        f'{self.bad_times:,} times, such as {self.bad_time!r}'
+      )
     if not self.spill.num_events:
       raise errors.UserError(
         f'{bad.num_lines:,} lines were read, but none names what it belongs to: check '
@@ -146,6 +157,7 @@ class _Job:
       'window': self.plan.cut.text,
       'truncated_sessions': self.truncated,
       'simulated': self.simulated,
+      'bad_times': self.bad_times,
       'labels': self.audit.report(),
       'inputs': [item._asdict() for item in (*self.inputs, *self.audit.inputs)],
     }

@@ -37,6 +37,7 @@ class Lines(NamedTuple):
   skipped: dict[str, int]  # lines that are neither events nor bad, by reason
   bad: bad_lines.Found
   escaped: int  # lines with bytes that are not UTF-8
+  bad_times: list[str]  # times that could not be read
 
 
 def read(
@@ -69,9 +70,7 @@ def parse(chunk: files.Chunk, format: formats.Format, group: str = '') -> Lines:
   if b'\0' in chunk.data:
     sieve.drop(pl.col(_TEXT).str.contains('\0', literal=True), BINARY)
   if chunk.header:
-    sieve.add(_structured(sieve.frame[_TEXT], chunk.header))
-    if 'content' not in sieve.frame.columns:
-      raise errors.UserError(f'{chunk.path}: its header has no column Content')
+    sieve.add(_structured(chunk.path, sieve.frame[_TEXT], chunk.header, format))
     sieve.drop(~pl.col(_FITS), COLUMNS)
   else:
     sieve.add(_columns(sieve.frame[_TEXT], format))
@@ -84,17 +83,19 @@ def parse(chunk: files.Chunk, format: formats.Format, group: str = '') -> Lines:
     sieve.drop(strange, LABEL)
     label = label[~strange.to_numpy()]
   owner, names = _owners(sieve.frame, chunk.path, format.keys(group))
+  time, bad_times = _times(sieve.frame, format)
   return Lines(
     number=sieve.frame[_INDEX].to_numpy() + chunk.number,
     content=sieve.frame['content'],
     owner=owner,
     entity=names,
-    time=_times(sieve.frame, format),
+    time=time,
     label=label,
     num_lines=len(text),
     skipped=sieve.skipped,
     bad=sieve.found,
     escaped=escaped,
+    bad_times=bad_times,
   )
 
 
@@ -160,6 +161,7 @@ def _columns(text: pl.Series, format: formats.Format) -> pl.DataFrame:
   if format.head:
     content = table['content'].str.replace(format.head, '')
     table = table.with_columns(content=content)
+  table = table.select(c for c in table.columns if c in format.columns_read)
   return table.with_columns(fits.alias(_FITS))
 
 
@@ -170,22 +172,33 @@ def _search(text: pl.Series, pattern: str) -> pl.DataFrame:
   return pl.DataFrame(rows, schema=dict.fromkeys(nothing, pl.String))
 
 
-def _structured(text: pl.Series, header: bytes) -> pl.DataFrame:
+def _structured(
+  path: str, text: pl.Series, header: bytes, format: formats.Format
+) -> pl.DataFrame:
   """The columns of loghub's CSV, in small letters, and which rows have them."""
   names = _csv_row(header.decode('utf-8', 'backslashreplace').strip().lower())
+  if 'content' not in names:
+    raise errors.UserError(f'{path}: its header has no column Content')
+  read = [name for name in names if name in format.columns_read]
+  if len(read) > len(set(read)):
+    twice = next(name for name in read if read.count(name) > 1)
+    raise errors.UserError(f'{path}:1: two columns are called {twice}')
+  numbers = [str(number) for number in range(len(names))]
+  chosen = [pl.col(numbers[names.index(name)]).alias(name) for name in read]
   try:
-    body = '\n'.join([','.join(names), *text]).encode()
+    body = '\n'.join([','.join(numbers), *text]).encode()
     table = pl.read_csv(io.BytesIO(body), infer_schema=False)
-    whole = len(table) == len(text) and not table[names[-1]].has_nulls()
-  except pl.exceptions.ComputeError:
+    whole = len(table) == len(text) and not table[numbers[-1]].has_nulls()
+  except pl.exceptions.PolarsError:
     whole = False
   if whole:
-    return table.fill_null('').with_columns(pl.lit(True).alias(_FITS))
+    table = table.select(chosen).fill_null('')
+    return table.with_columns(pl.lit(True).alias(_FITS))
   rows = [_csv_row(line) for line in text]
   fits = [len(row) == len(names) for row in rows]
   rows = [row if fit else [''] * len(names) for row, fit in zip(rows, fits)]
-  table = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient='row')
-  return table.with_columns(pl.Series(_FITS, fits, dtype=pl.Boolean))
+  table = pl.DataFrame(rows, dict.fromkeys(numbers, pl.String), orient='row')
+  return table.select(*chosen, pl.Series(_FITS, fits, dtype=pl.Boolean))
 
 
 def _csv_row(line: str) -> list[str]:
@@ -234,11 +247,18 @@ def _all_matches(values: pl.Series, pattern: str) -> tuple[np.ndarray, pl.Series
   return owner, found.explode().drop_nulls()
 
 
-def _times(columns: pl.DataFrame, format: formats.Format) -> np.ndarray:
+def _times(
+  columns: pl.DataFrame, format: formats.Format
+) -> tuple[np.ndarray, list[str]]:
+  """Each line's time [n], nan for none, and the texts that are no time."""
   if not format.time or not set(format.time) <= set(columns.columns):
-    return np.full(len(columns), np.nan)
+    return np.full(len(columns), np.nan), []
   text = columns.select(pl.concat_str(format.time, separator=' ')).to_series()
-  return formats.seconds(text, format.time_format).fill_null(np.nan).to_numpy()
+  time = formats.seconds(text, format.time_format)
+  bad = []
+  if time.null_count() > text.null_count():
+    bad = text.filter(time.is_null() & (text.str.strip_chars() != '')).to_list()
+  return time.fill_null(np.nan).to_numpy(), bad
 
 
 def _labels(

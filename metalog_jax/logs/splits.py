@@ -85,7 +85,7 @@ def split(
 def _pool(system, kind, normals, tail) -> tuple[np.ndarray, np.ndarray, int]:
   """What training sessions are drawn from, what follows it, how many normals."""
   if kind not in KINDS:
-    raise errors.UserError(f'--split={kind}: choose one of {", ".join(KINDS)}')
+    raise errors.unknown_choice('--split', kind, KINDS)
   is_normal = np.asarray(system.sessions.labels) == 0
   if normals == 'fit':
     if kind != 'chronological':

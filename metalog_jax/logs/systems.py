@@ -6,8 +6,9 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+import typing
+from collections.abc import Callable
+from typing import Any, Literal
 
 import metalog_jax
 from metalog_jax import errors
@@ -26,8 +27,9 @@ from metalog_jax.logs import (
   templates,
 )
 
-MINING = ('canonical', 'arrival')
-PARSERS = ('default', 'paper')
+Mining = Literal['canonical', 'arrival']
+Parser = Literal['default', 'paper']
+MINING, PARSERS = typing.get_args(Mining), typing.get_args(Parser)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +46,17 @@ class Options:
   group: str = ''  # what lines are grouped by; '': the format's own choice
   window: str = ''  # '': the format's own choice
   max_events: int = 0
-  mining: str = 'canonical'
-  parser: str = 'default'
+  mining: Mining = 'canonical'
+  parser: Parser = 'default'
   fit: str = 'all'
   max_bad_lines: str = '5%'
   keep_lines: bool = False
 
   def __post_init__(self):
     """Raises ValueError for what can be seen to be wrong without reading a log."""
-    _choose('system', self.system, formats.SYSTEMS)
-    _choose('mining', self.mining, MINING)
-    _choose('parser', self.parser, PARSERS)
+    errors.check_choices(self, '--')
+    if self.system not in formats.SYSTEMS:
+      raise errors.unknown_choice('--system', self.system, formats.SYSTEMS)
     made, own = self.system == 'jsonl', self.system == 'custom'
     _need(self, made, 'sessions', 'PATH')
     _need(self, not made, 'logs', 'PATH')
@@ -76,11 +78,6 @@ class Options:
 def _need(options: Options, needed: bool, name: str, what: str) -> None:
   if needed and not getattr(options, name):
     raise errors.UserError(f'--system={options.system} needs --{name}={what}')
-
-
-def _choose(flag: str, value: str, choices: Iterable[str]) -> None:
-  if value not in choices:
-    raise errors.UserError(f'--{flag}={value}: choose one of {", ".join(choices)}')
 
 
 def prepare(

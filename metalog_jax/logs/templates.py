@@ -149,10 +149,10 @@ class Templates:
       settings['delimiters'] = tuple(settings['delimiters'])
       maskset = masksets.MaskSet(**settings)
       templates = cls(maskset, tuple(content['templates']), content['exceptions'])
-      written = content['hash']
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+      same = templates.hash == content['hash']
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
       raise errors.UserError(f'{path}: not a template file ({error!r})') from error
-    if templates.hash != written:
+    if not same:
       raise errors.UserError(
         f'{path}: templates differ from their hash; mine them again'
       )

@@ -7,8 +7,9 @@ import pathlib
 
 import pytest
 
-from metalog_jax.logs import store, systems
+from metalog_jax.logs import files, store, systems
 
+GZIP = b'\x1f\x8b'
 HEAD = '081109 203518 143 INFO dfs.X: '
 LOG = ''.join(f'{HEAD}Received block blk_{i % 50}\n' for i in range(400)).encode()
 LABELS = b'BlockId,Label\n' + b''.join(b'blk_%d,Normal\n' % i for i in range(50))
@@ -22,6 +23,11 @@ def hdfs(log=LOG, labels=None, suffix='', **options):
 
 def jsonl(sessions=SESSIONS, templates=NAMES):
   return dict(system='jsonl', sessions=('x.jsonl', sessions), templates=templates)
+
+
+def custom(log=LOG, **options):
+  form = r'^(?P<time>\d+ \d+) (?P<content>.*)$'
+  return dict(system='custom', format=form, logs=('x.log', log), **options)
 
 
 ERRORS = {
@@ -97,6 +103,36 @@ ERRORS = {
     jsonl(SESSIONS.replace(b'0}', b'"bad"}')),
     'most of them: label is not 0, 1 or null',
   ),
+  'structured file with two columns of one name': (
+    dict(system='hdfs', logs=('x_structured.csv', b'Content,Time,Time\n1,blk_1,1\n')),
+    'x_structured.csv:1: two columns are called time',
+  ),
+  **{
+    f'session file with {place[:20]}': (
+      jsonl(b'{"session_id": "a", "events": ["E1"], %s}\n' % place.encode()),
+      r'(?s)has a time or line number that is none.*x.jsonl:1: ',
+    )
+    for place in ('"first_line": 1e999', '"last_line": 9223372036854775808',
+                  '"time": 1' + '0' * 400, '"time": 1e999', '"first_line": -1')
+  },
+  'times of another format': (
+    custom(time_format='%d/%b/%Y %H%M%S'),
+    "--time_format='%d/%b/%Y %H%M%S' reads none of the 400 times, such as '081109 2035",
+  ),
+  'times that need a format': (
+    custom(), "--time_format='' reads none of the 400 times, such as '081109 203518'"
+  ),
+  **{
+    f'--time_format={time_format!r}': (
+      custom(time_format=time_format), f'--time_format={time_format}: it '
+    )
+    for time_format in ('%Q', '%Y%', '%9999Y', 'abc', '%H')
+  },
+  'labels beyond every size': (
+    dict(hdfs(), labels=gzip.compress(b'blk_1,0\n' * (files.MAX_TEXT // 8 + 1))),
+    'labels.csv.gz holds more than 268,435,456 bytes: check --labels',
+  ),
+  'labels that are a folder': (dict(hdfs(), labels='/tmp'), '/tmp is a folder: check'),
   'no such file': (
     dict(system='hdfs', logs=('no.log', None)),
     'no.log does not exist: check --logs',
@@ -140,6 +176,24 @@ READ = {
   'session twice': (
     jsonl(SESSIONS * 2), {'sessions': 1, 'skipped_lines': {'duplicate': 1}}
   ),
+  'columns of our own names': (
+    dict(system='hdfs', logs=('x_structured.csv', b'__text,__index,__fits,Content\n'
+                              b'1,2,3,Received blk_1\n')),
+    {'events': 1},
+  ),
+  'groups of our own names': (
+    dict(custom(), format='^(?P<__text>.)(?P<__index>.)(?P<__fits>.)(?P<content>.*)$'),
+    {'events': 400},
+  ),
+  'lone surrogates': (
+    jsonl(SESSIONS.replace(b'"E1"', b'"\\ud800"').replace(b'"a"', b'"\\udfff"'), None),
+    {'events': 1},
+  ),
+  'some times of another format': (
+    custom(LOG + LOG.replace(b'081109 ', b'089999 '), time_format='%y%m%d %H%M%S'),
+    {'bad_times': 400},
+  ),
+  'no time at all': (hdfs(), {'bad_times': 0}),
   'few damaged lines': (
     hdfs(LOG + b'oops\n'), {'bad_lines': 1, 'events': 400},
   ),
@@ -156,9 +210,10 @@ def make(folder: pathlib.Path, case: dict) -> systems.Options:
         (folder / file).write_bytes(content)
       options[name] = (str(folder / file),)
   for name in ('labels', 'templates'):
-    if isinstance(options.get(name), bytes):
-      (folder / f'{name}.csv').write_bytes(options[name])
-      options[name] = str(folder / f'{name}.csv')
+    if isinstance(content := options.get(name), bytes):
+      path = folder / f'{name}.csv{".gz" * content.startswith(GZIP)}'
+      path.write_bytes(content)
+      options[name] = str(path)
   return systems.Options(**{k: v for k, v in options.items() if v is not None})
 
 
@@ -204,13 +259,16 @@ def test_read_only_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
   'change, message',
   [
-    ({'system': 'hdsf'}, '--system=hdsf: choose one of hdfs, bgl'),
+    ({'system': 'hdsf'}, "--system='hdsf' is not one of .*; did you mean 'hdfs'"),
+    ({'mining': 'canonicle'}, "did you mean 'canonical'"),
+    ({'parser': 'papers'}, "--parser='papers' .* did you mean 'paper'"),
     ({'logs': ()}, '--system=hdfs needs --logs=PATH'),
     ({'system': 'jsonl', 'logs': ()}, '--system=jsonl needs --sessions=PATH'),
     ({'system': 'custom'}, '--system=custom needs --format=REGEX'),
     ({'system': 'custom', 'format': '(?P<content>.*)', 'window': '0'},
      '--group=none has no sessions by name: give --window'),
-    ({'group': 'node'}, '--group=node: hdfs has block, none'),
+    ({'group': 'blocks'},
+     "--system=hdfs --group='blocks' is not one of block, none; did you mean 'block'"),
     ({'window': '5x'}, '--window=5x: give lines'),
     ({'fit': 'most'}, "'most' is neither a count"),
     ({'fit': '0%'}, '--fit=0% leaves no line'),

@@ -63,6 +63,14 @@ def test_not_what_the_name_says(tmp_path, suffix):
     read([path])
 
 
+@pytest.mark.parametrize('suffix', PACK)
+def test_what_unpacks_to_very_much_comes_in_pieces(tmp_path, suffix):
+  path = tmp_path / f'a.log{suffix}'
+  path.write_bytes(PACK[suffix](bytes(1 << 26)))
+  sizes = [len(block) for block in files.read_blocks(str(path))]
+  assert sum(sizes) == 1 << 26 and max(sizes) <= 35 << 20
+
+
 @hypothesis.given(
   texts=st.lists(st.binary(max_size=30), min_size=1, max_size=4),
   chunk_bytes=st.integers(1, 40),

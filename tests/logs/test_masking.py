@@ -1,3 +1,5 @@
+import time
+
 import hypothesis
 import polars as pl
 import pytest
@@ -151,3 +153,26 @@ def test_nothing_and_missing_lines():
 )
 def test_what_custom_takes_for_a_variable(line, masked):
   assert masking.mask([line], PRESETS['custom-default']).to_list() == [masked]
+
+
+@pytest.mark.parametrize(
+  'words', 'a.|a/|1,|a|a1|user |executed cmd "|{|ffffff|a@|1 '.split('|')
+)
+@pytest.mark.parametrize('start', ['', 'user a user b ', '\x01'])
+def test_no_line_costs_its_square(words, start):
+  """40 kB of these took up to half a minute, and four times as much twice as long."""
+  for system, parser in (('thunderbird', 'default'), ('hdfs', 'paper'),
+                         ('openstack', 'paper')):  # fmt: skip
+    begin = time.monotonic()
+    masking.mask(
+      [start + words * (40_000 // len(words))], masking.presets[system][parser]
+    )
+    assert time.monotonic() - begin < 5
+
+
+def test_what_is_too_long_is_left_out():
+  maskset = masking.presets['hdfs']['default']
+  word, line = 'x' * masking.MAX_WORD, 'ab ' * masking.MAX_MESSAGE
+  found = masking.mask([f'to {word}yy now', line, word], maskset).to_list()
+  assert found == [f'to {word} now', line[: masking.MAX_MESSAGE], word]
+  assert found[:2] == [masking.mask_line(text, maskset) for text in found[:2]]

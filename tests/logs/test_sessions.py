@@ -25,6 +25,7 @@ def lines(owners, times=None, labels=None, first=1) -> Lines:
     skipped={},
     bad=None,
     escaped=0,
+    bad_times=[],
   )
 
 

@@ -98,7 +98,7 @@ def test_budgets():
      'the 2 asked for: lower --target_anomalies, or raise --target_normals'),
     ('random', 1, 3, 'system toy has 2 anomalous sessions, fewer than the 3'),
     ('tail', 5, 0, 'pool of system toy has 3 normal'),
-    ('sideways', 1, 0, '--split=sideways: choose one of chronological, tail, random'),
+    ('sideways', 1, 0, "--split='sideways' is not one of chronological, tail, random"),
     ('random', 'fit', 0, '--target_normals=fit needs --split=chronological'),
     ('chronological', 'fit', 0, 'was prepared without --fit'),
   ],

@@ -279,7 +279,7 @@ def test_simulated_logs_are_called_so(tmp_path, log):
   ('thunderbird', 'cluster')])  # fmt: skip
 def test_simulated_logs_need_no_truth_beside_them(tmp_path, monkeypatch, system, name):
   folder = tmp_path / 'logs' / 'deep' / 'er'
-  written = simulate.write(name, 2, 1, folder)
+  written = simulate(name, folder, 2, 1)
   (folder / 'truth.csv').unlink()
   with gzip.open(tmp_path / 'copy.log.gz', 'wb') as file:
     file.write(written.log.read_bytes())
