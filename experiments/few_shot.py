@@ -76,6 +76,4 @@ def _twins(given: list[str], systems: list[str]) -> dict[str, str]:
 
 
 if __name__ == '__main__':
-  config_flags.define('logmeta', registry.get('logmeta').Config())
-  flags.adopt_module_key_flags(config_flags)
-  program.run(main)
+  program.run(main, detector=lambda arguments: 'logmeta')

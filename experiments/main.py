@@ -1,52 +1,47 @@
-"""How every program starts and ends: exit codes, and errors without a traceback.
+"""How programs of research begin and end: as `metalog NAME` does, under absl.
 
-0 done, 1 failed with one clear message on stderr, 2 wrong flags.
+0 done, 1 failed with one clear message on stderr, 2 wrong flags, 130 interrupted.
 """
 
-import functools
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
-from absl import app, flags, logging
+from absl import app, flags
 
-from metalog_jax import errors
-
-FLAGS = flags.FLAGS
-flags.DEFINE_bool('debug', False, 'show the traceback of an error')
+from metalog_jax.cli import main as programs
 
 
-def run(main: Callable[..., None], with_arguments: bool = False) -> None:
-  """Parses the flags and calls `main()`; `main(list)` if it is to get arguments."""
-  logging.set_verbosity(logging.WARNING)  # checkpointing tells every step otherwise
-  parse = functools.partial(_parse, with_arguments)
-  call = lambda argv: _call(lambda: main(argv[1:]) if with_arguments else main())
-  app.run(call, flags_parser=parse)
+def program(name: str) -> None:
+  """Runs `metalog NAME` with the arguments of this process."""
+  _run(lambda arguments: programs.main([name, *arguments]))
 
 
-def _parse(with_arguments: bool, argv: list[str]) -> list[str]:
-  try:
-    rest = FLAGS(argv)[1:]
-  except flags.Error as error:
-    _fail(f'{error}\nPass --help to see the flags.', 2)
-  except SystemExit:  # --help was asked for, and answered
-    sys.exit(0)
-  if rest and not with_arguments:
-    _fail(f'{rest[0]} is not a flag: every argument starts with --', 2)
-  return argv[:1] + rest
+def run(
+  main: Callable[..., None],
+  with_arguments: bool = False,
+  detector: Callable[[Sequence[str]], str] | None = None,
+) -> None:
+  """Parses the flags defined in `flags.FLAGS` and calls `main()`.
+
+  Args:
+    main: takes the arguments that are no flags, if `with_arguments`.
+    detector: (arguments) -> the detector whose settings are flags too.
+  """
+  research = SimpleNamespace(
+    __doc__=sys.modules['__main__'].__doc__ or '',
+    FLAGS=(),
+    VALUES=flags.FLAGS,
+    TAKES_ARGUMENTS=with_arguments,
+    main=lambda values, rest: main(rest) if with_arguments else main(),
+  )
+  if detector:
+    research.detector = detector
+  name = pathlib.Path(sys.argv[0]).stem
+  _run(lambda arguments: programs.run(research, name, arguments))
 
 
-def _call(main: Callable[[], None]) -> None:
-  try:
-    main()
-  except (errors.UserError, OSError) as error:
-    if FLAGS.debug:
-      raise
-    _fail(str(error), 1)
-  except KeyboardInterrupt:
-    _fail('interrupted', 130)
-
-
-def _fail(message: str, code: int) -> None:
-  print(f'{pathlib.Path(sys.argv[0]).stem}: {message}', file=sys.stderr)
-  sys.exit(code)
+def _run(call: Callable[[list[str]], int]) -> None:
+  flags.FLAGS.mark_as_parsed()  # `call` parses; absl reads some before
+  app.run(lambda argv: call(argv[1:]), flags_parser=lambda argv: argv)

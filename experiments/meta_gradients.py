@@ -22,6 +22,7 @@ from absl import flags
 from experiments import main as program
 from metalog_jax import errors
 from metalog_jax import flags as config_flags
+from metalog_jax.cli import adapt, options
 from metalog_jax.detectors import registry
 from metalog_jax.embeddings import sources
 
@@ -133,7 +134,8 @@ def _numbers(flag: str, kind: type) -> tuple:
 
 
 if __name__ == '__main__':
-  for name, module in registry.DETECTORS.items():
-    config_flags.define(name, module.Config())
-  flags.adopt_module_key_flags(config_flags)
-  program.run(main)
+  # That of the --model, where there is one.
+  program.run(
+    main, detector=lambda arguments: adapt.detector(arguments)
+    or options.given(arguments, 'detector', 'metalog')
+  )

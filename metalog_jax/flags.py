@@ -63,6 +63,21 @@ def read(prefix: str, base: Any, flag_values=flags.FLAGS) -> Any:
   return dataclasses.replace(base, **changes)
 
 
+def with_settings(prefix: str, base: Any, settings: dict[str, Any]) -> Any:
+  """Returns `base` with settings by their flags' names, checked as flags are.
+
+  Raises:
+    UserError: there is no such setting, or the value does not fit.
+  """
+  values = flags.FlagValues()
+  define(prefix, base, values)
+  try:
+    values(['', *(f'--{prefix}.{name}={value}' for name, value in settings.items())])
+  except flags.Error as error:
+    raise errors.UserError(str(error)) from None
+  return read(prefix, base, values)
+
+
 def restore(base: Any, saved: dict[str, Any]) -> Any:
   """Rebuilds a config from its `dataclasses.asdict` (a run's config.json).
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import jax
 
-from metalog_jax import memory
+from metalog_jax import errors, memory
 
 MOST_CORES = 4  # as devices, unless more are asked for: batches are small
+MOST_DEVICES = 64  # or one a core: each takes time and memory to make
 
 
 def use(devices: int = 0) -> None:
@@ -17,14 +18,22 @@ def use(devices: int = 0) -> None:
 
   Args:
     devices: how many devices the processor's cores are to be; 0: one per core, up to
-      `MOST_CORES`. No meaning on GPU and TPU.
+      `MOST_CORES`. No meaning on GPU and TPU, nor once jax has computed something.
+
+  Raises:
+    UserError: more devices are asked for than make sense.
   """
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
+  if devices > (most := max(cores, MOST_DEVICES)):
+    raise errors.UserError(
+      f'--devices={devices}: this machine has {cores} cores; give at most {most}'
+    )
   use_compilation_cache()
   memory.keep_freed()
   _schedule_for_caches()
   if 'host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
-    jax.config.update('jax_num_cpu_devices', devices or min(cores, MOST_CORES))
+    with contextlib.suppress(RuntimeError):  # jax has its devices already: a notebook
+      jax.config.update('jax_num_cpu_devices', devices or min(cores, MOST_CORES))
 
 
 def _schedule_for_caches() -> None:

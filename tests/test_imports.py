@@ -23,6 +23,9 @@ LEVELS = [
   ['evaluation'],
   ['runs'],
   ['report'],
+  ['api'],
+  ['cli'],
+  ['__main__'],
   ['experiments'],
 ]
 LEVEL = {room: i for i, rooms in enumerate(LEVELS) for room in rooms}

@@ -1,25 +1,36 @@
-"""How far a program has read its input, told on stderr."""
+"""How far a program has read its input, said on stderr."""
 
 import os
+import stat
 import sys
 import time
+from collections.abc import Iterable
+
+
+def say_what_is_waited_for(paths: Iterable[str]) -> None:
+  """Names the pipes among the inputs: opening one waits for somebody to write it."""
+  for path in paths:
+    if os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode):
+      print(f'{path} is a named pipe: waiting for its writer', file=sys.stderr)
 
 
 class Bytes:
   """Bytes read: a bar on a terminal, else a line every few seconds, on stderr."""
 
-  def __init__(self, paths, every: float = 10.0):
+  def __init__(self, paths: Iterable[str], every: float = 10.0):
+    say_what_is_waited_for(paths)
     self._total = sum(os.path.getsize(p) for p in paths if os.path.isfile(p))
     self._every, self._last = every, time.monotonic()
     self._done = 0
     self._bar = None
 
-  def __enter__(self):
-    if sys.stderr.isatty():
-      import tqdm
+  def __enter__(self) -> 'Bytes':
+    if sys.stderr and sys.stderr.isatty():
+      import tqdm  # only where there is a terminal
 
+      total = self._total or None
       self._bar = tqdm.tqdm(
-        total=self._total or None, unit='B', unit_scale=True, desc='read', leave=False
+        total=total, unit='B', unit_scale=True, desc='read', leave=False
       )
     return self
 

@@ -1,0 +1,112 @@
+"""How every program begins and ends: its name, its flags, exit codes, errors.
+
+0 done; 1 failed, with one clear line on stderr (an internal fault is called one and
+shows its traceback); 2 wrong flags; 130 interrupted. A reader of the output that goes
+away (`| head`) ends the program quietly.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags, logging
+
+from metalog_jax import errors
+from metalog_jax.cli import options
+
+PROGRAMS = {
+  'demo': 'the main job on simulated logs, into runs/demo',
+  'simulate': 'writes raw logs of a simulated system',
+  'prepare': 'raw logs, or session files, to a System folder',
+  'train': 'trains a detector on source systems and a few labels of a target',
+  'adapt': 'adapts a trained model to a system by a few labels',
+  'detect': 'judges raw logs with a trained model',
+  'report': 'writes the report of a run, or of several beside each other',
+}
+USAGE = 'metalog NAME [--flags]; metalog NAME --help shows them\n\n' + '\n'.join(
+  f'  {name:9} {what}' for name, what in PROGRAMS.items()
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """`metalog NAME ...`: runs a program; returns its exit code."""
+  name, *rest = (sys.argv[1:] if arguments is None else arguments) or ['--help']
+  if name in ('help', *options.HELP):
+    return finish('metalog', lambda: print(USAGE))
+  if name not in PROGRAMS:
+    unknown = errors.unknown_choice('NAME', name, PROGRAMS)
+    return _fail('metalog', str(unknown), 2)
+  program = importlib.import_module(f'metalog_jax.cli.{name}')
+  return run(program, f'metalog {name}', rest)
+
+
+def run(program: Any, name: str, arguments: Sequence[str]) -> int:
+  """Runs a program: FLAGS and `main(values, rest)`; returns its exit code."""
+  logging.use_absl_handler()
+  logging.set_verbosity(logging.WARNING)  # checkpointing tells every step otherwise
+  flags.FLAGS.mark_as_parsed()  # libraries may define and read some
+  try:
+    arguments = options.expand(arguments)
+    if set(options.HELP) & set(arguments):
+      text = options.help_text(program, name, arguments)
+      return finish(name, lambda: print(text))
+    values, rest = options.parse(program, name, arguments)
+  except (flags.Error, errors.UserError) as error:
+    return _fail(name, f'{error}\n{name} --help shows the flags.', 2)
+  return finish(name, lambda: program.main(values, rest), values.debug)
+
+
+def finish(name: str, work: Callable[[], Any], debug: bool = False) -> int:
+  """Does the work; returns the exit code, and says on stderr what went wrong."""
+  try:
+    work()
+    if sys.stdout:
+      sys.stdout.flush()
+    return 0
+  except KeyboardInterrupt:
+    return _fail(name, 'interrupted', 130)
+  except Exception as error:
+    if _output_is_lost() and isinstance(error, BrokenPipeError):
+      return 0
+    is_users = isinstance(error, errors.UserError | OSError | MemoryError)
+    if debug or not is_users:
+      traceback.print_exc()
+    message = str(error) or 'out of memory'
+    if not is_users:
+      message = f'internal fault, please report it: {type(error).__name__}: {error}'
+    return _fail(name, message, 1)
+
+
+def say(text: Any) -> None:
+  """Prints text that may hold pieces of logs, without what would drive a terminal."""
+  print(printable(str(text)), flush=True)
+
+
+def printable(text: str) -> str:
+  """The text with control, direction and surrogate characters shown as escapes."""
+  return ''.join(
+    char
+    if char in '\n\t' or unicodedata.category(char)[0] != 'C'
+    else char.encode('unicode_escape').decode()
+    for char in text
+  )
+
+
+def _fail(name: str, message: str, code: int) -> int:
+  print(f'{name}: {printable(message)}', file=sys.stderr)
+  return code
+
+
+def _output_is_lost() -> bool:
+  """Whether standard output cannot be written; what waits for it is given up then."""
+  try:
+    if sys.stdout:
+      sys.stdout.flush()
+    return False
+  except OSError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True

@@ -1,0 +1,39 @@
+"""Writes the report of a run, or of several runs beside each other.
+
+  metalog report runs/demo/train
+  metalog report --runs=runs/a,runs/b --out=reports/a_and_b
+  metalog report --runs=runs/a,runs/b --print=markdown
+  metalog report sweeps/table1 sweeps/table2 --out=sweeps
+
+report.html (one file, figures inside), report.md, results.csv and figures/*.png.
+Runs that differ in their seed alone become one row: mean and standard deviation.
+Folders of `sweep` become the paper's tables and figures, with ours beside them.
+"""
+
+from metalog_jax import errors
+from metalog_jax.cli import main as programs
+from metalog_jax.cli.options import Flag
+
+KINDS = ('all', 'distinct', 'unseen')
+FLAGS = (
+  Flag('runs', [], 'run or sweep folders; may also be given without --runs'),
+  Flag('out', None, 'folder to write into; one run: its own folder'),
+  Flag('print', None, 'print this table and write no file; brief is of sweeps',
+       ('markdown', 'brief', 'csv', 'console')),
+  Flag('kinds', list(KINDS), 'rows of --print=markdown', KINDS),
+)  # fmt: skip
+TAKES_ARGUMENTS = True
+
+
+def main(values, rest: list[str]) -> None:
+  """Writes the report, or prints the table that was asked for."""
+  from metalog_jax.report import report  # polars and figures: not for --help
+
+  runs = values.runs + rest
+  if values.print:
+    programs.say(report.text(runs, values.print, values.kinds).rstrip('\n'))
+    return
+  out = values.out or (runs[0] if len(runs) == 1 else '')
+  if len(runs) > 1 and not out:
+    raise errors.UserError('several runs need a folder for their report: give --out')
+  programs.say(report.write(runs, out))

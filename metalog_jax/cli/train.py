@@ -1,0 +1,114 @@
+"""Trains a detector on labelled source systems and a few labels of a target.
+
+  metalog train --source=systems/hdfs --target=systems/bgl \\
+    --target_normals=30% --target_anomalies=1% --workdir=runs/hdfs_to_bgl
+
+The same command goes on where a killed run stopped.
+"""
+
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+from metalog_jax import errors
+from metalog_jax.cli import main as programs
+from metalog_jax.cli import options
+from metalog_jax.cli.options import Flag
+
+SPLITS = ('chronological', 'tail', 'random')
+JOB = (  # what determines the run
+  Flag('detector', 'metalog', 'which method to train'),
+  Flag('preset', 'default', "the method's settings to start from: default, paper, ..."),
+  Flag('source', [], 'System folders whose labels are all known'),
+  Flag('target', '', 'System folder to detect anomalies in; none: zero-shot'),
+  Flag('test', ['rest'], 'rest (of the target) and/or System folders'),
+  Flag('target_normals', '30%', 'labelled normals: a count or a share of all'),
+  Flag('target_anomalies', '1%', 'labelled anomalies: a count or a share of all'),
+  Flag('split', 'chronological', 'which target sessions are for training', SPLITS),
+  Flag('unlabelled', '0', 'test sessions of a random split to train on unlabelled'),
+  Flag('fit', 'train', 'templates that the IDF counts', ('train', 'all')),
+  Flag('validation', 0.2, 'share of labels to pick the best step by', low=0, high=1),
+  Flag('vectors', None, 'word vectors, a name or a file, in place of the preset\'s'),
+  Flag('encoder', None, 'event vectors from this BERT or RoBERTa instead: a folder in '
+       'Hugging Face form, or all-minilm-l6-v2 (the default of logmeta if installed)'),
+  Flag('alert_rate', 0.0, 'alert on this share of the sessions of a test set; 0: on '
+       'scores above 0.5', low=0, high=1),
+  Flag('seed', 0, 'of labels drawn, batches and initial weights', low=0,
+       high=options.MOST_SEED),
+  Flag('validate_every', 10, 'meta-steps between validations', low=1,
+       high=options.MOST_COUNT),
+  Flag('checkpoint_every', 50, 'meta-steps between checkpoints', low=1,
+       high=options.MOST_COUNT),
+)  # fmt: skip
+FLAGS = (
+  *JOB,
+  Flag('workdir', None, 'run folder to write, or to go on with'),
+  Flag('devices', 0, 'CPU cores to share each batch out to; 0: all, up to 4', low=0),
+  Flag('distributed', False, 'this is one of several processes that train together'),
+  Flag('coordinator', '', 'host:port of process 0, where jax cannot know'),
+  Flag('processes', 0, 'with --coordinator: how many processes', low=0),
+  Flag('process', -1, 'with --coordinator: the number of this one', low=-1),
+  Flag('overwrite', False, 'delete the run that --workdir holds first'),
+  Flag('report', True, 'write report.html and report.md at the end'),
+  Flag('tensorboard', False, 'mirror metrics.jsonl to TensorBoard event files'),
+  Flag('explain', False, 'print what a step costs, and how; do not train'),
+)
+
+
+def detector(arguments: Sequence[str]) -> str:
+  return options.given(arguments, 'detector', 'metalog')
+
+
+def check(values) -> None:
+  """What can be seen to be wrong with the flags before jax is imported."""
+  from metalog_jax.detectors import registry  # not for programs without a method
+
+  if not values.workdir and not values.explain:
+    raise errors.UserError('--workdir is needed: the run folder to write')
+  registry.preset(values.detector, values.preset)
+
+
+def main(values, rest: list[str]) -> None:
+  """Reads the flags, runs the job, prints the table."""
+  from metalog_jax import api, machine  # jax: not for --help
+  from metalog_jax.report import report
+  from metalog_jax.runs import run
+
+  machine.use(values.devices)
+  if values.distributed:
+    machine.join(values.coordinator, values.processes, values.process)
+  given = {flag.name: values[flag.name].value for flag in JOB}
+  job = api.make_job(**given, **options.settings(values, values.detector))
+  if values.explain:
+    programs.say(run.explain(job))
+    return
+  workdir = pathlib.Path(values.workdir)
+  is_first = machine.is_first()
+  if values.overwrite and workdir.exists() and is_first:
+    shutil.rmtree(workdir)
+  mirror = _mirror(workdir) if values.tensorboard and is_first else None
+  result = run.start(job, workdir, mirror, programs.say if is_first else bool)
+  if result is None or not is_first:
+    return
+  programs.say(report.table(result))
+  if values.report:
+    programs.say(f'report: {report.write([workdir], workdir)}')
+
+
+def _mirror(workdir: pathlib.Path):
+  """A function that writes records of metrics.jsonl for TensorBoard too."""
+  try:
+    import tensorboardX  # an extra
+  except ImportError:
+    raise errors.UserError(
+      "--tensorboard needs: pip install 'metalog-logs[tensorboard]'"
+    ) from None
+
+  writer = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'))
+
+  def write(step: int, record: dict) -> None:
+    for name, value in record.items():
+      writer.add_scalar(name, value, step)
+    writer.flush()
+
+  return write
