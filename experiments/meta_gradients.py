@@ -136,6 +136,8 @@ def _numbers(flag: str, kind: type) -> tuple:
 if __name__ == '__main__':
   # That of the --model, where there is one.
   program.run(
-    main, detector=lambda arguments: adapt.detector(arguments)
-    or options.given(arguments, 'detector', 'metalog')
+    main,
+    detector=lambda arguments: (
+      adapt.detector(arguments) or options.given(arguments, 'detector', 'metalog')
+    ),
   )

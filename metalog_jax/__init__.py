@@ -11,7 +11,6 @@ if TYPE_CHECKING:
   from metalog_jax.api import (
     Run,
     System,
-    Verdicts,
     adapt,
     load,
     prepare,
@@ -23,7 +22,6 @@ __version__ = '0.2.0.dev0'
 __all__ = [
   'Run',
   'System',
-  'Verdicts',
   'adapt',
   'load',
   'prepare',

@@ -10,7 +10,6 @@ Paths are str or Path, one or a list of them.
 
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 from collections.abc import Iterable
@@ -18,26 +17,18 @@ from typing import Any
 
 import polars as pl
 
-from metalog_jax import errors, flags, machine
+from metalog_jax import errors, flags, machine, types
 from metalog_jax.detectors import registry
 from metalog_jax.logs import store, systems
 from metalog_jax.report import report
-from metalog_jax.runs import detect, model, problem
+from metalog_jax.runs import detect, folder, model, problem
 from metalog_jax.runs import run as runs
 from metalog_jax.simulation import simulate
 from metalog_jax.training import loop
 
 Path = str | os.PathLike
 Paths = Path | Iterable[Path]
-__all__ = ['Run', 'System', 'Verdicts', 'adapt', 'load', 'prepare', 'simulate', 'train']
-
-
-class Verdicts(list[dict[str, Any]]):
-  """The verdict on each session, in order of first appearance."""
-
-  def to_polars(self) -> pl.DataFrame:
-    """One row a session; `events` is a list of structs."""
-    return pl.DataFrame(list(self), infer_schema_length=None)
+__all__ = ['Run', 'System', 'adapt', 'load', 'prepare', 'simulate', 'train']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +41,8 @@ class System(os.PathLike):
   def __fspath__(self) -> str:
     return str(self.folder)
 
-  def load(self):
-    """Templates and sessions as arrays: a `metalog_jax.types.System`."""
+  def load(self) -> types.System:
+    """Its templates and sessions as arrays."""
     return store.load(self.folder)
 
 
@@ -67,12 +58,12 @@ class Run(os.PathLike):
   @property
   def result(self) -> dict[str, Any]:
     """What result.json holds: metrics of every test set, floors, seconds."""
-    return json.loads((self.folder / 'result.json').read_text())
+    return folder.read_json(self.folder / folder.RESULT)
 
   @property
   def scores(self) -> pl.DataFrame:
     """system, session_id, label, score of every tested session."""
-    return pl.read_parquet(self.folder / 'scores.parquet')
+    return pl.read_parquet(self.folder / folder.SCORES)
 
   def report(self, out: Path | None = None) -> pathlib.Path:
     """Writes report.html and report.md, by default into the run folder; the path."""
@@ -86,8 +77,8 @@ class Run(os.PathLike):
 
   def detect(
     self, logs: Paths, threshold: float | None = None, workers: int = 1, **changes: Any
-  ) -> Verdicts:
-    """Judges every session of raw logs.
+  ) -> detect.Verdicts:
+    """Judges every session of raw logs, in order of first appearance.
 
     Args:
       logs: files in order, compressed or not; read as the target's were in training.
@@ -95,27 +86,23 @@ class Run(os.PathLike):
       workers: processes that parse.
       **changes: of how lines are read: format=REGEX, max_bad_lines='10%', window=...
 
+    Returns:
+      An iterable of verdicts (dicts); `to_polars()` makes a frame of them.
+
     Raises:
       UserError: the run knows no raw lines, or the lines do not fit the format.
     """
-    verdicts = Verdicts()
-    write = lambda line: verdicts.append(json.loads(line))
-    detect.detect(self.model, _paths(logs), write, threshold, changes, workers)
-    return verdicts
+    return detect.detect(self.model, _paths(logs), threshold, changes, workers)
 
 
-def load(folder: Path) -> Run:
+def load(workdir: Path) -> Run:
   """A finished run.
 
   Raises:
-    UserError: `folder` is none.
+    UserError: `workdir` is none, or its files are not those of its run.
   """
-  for name in ('config.json', 'result.json'):
-    if not os.path.isfile(os.path.join(folder, name)):
-      raise errors.UserError(
-        f'{os.fspath(folder)} is no finished run: it has no {name}'
-      )
-  return Run(pathlib.Path(folder))
+  folder.verify(workdir)
+  return Run(pathlib.Path(workdir))
 
 
 def prepare(
@@ -139,38 +126,20 @@ def prepare(
   return System(pathlib.Path(out), manifest)
 
 
-def train(
-  *,
-  workdir: Path,
-  source: Paths = (),
-  target: Path = '',
-  target_normals: int | str = '30%',
-  target_anomalies: int | str = '1%',
-  detector: str = 'metalog',
-  devices: int = 0,
-  **settings: Any,
-) -> Run:
+def train(*, workdir: Path, devices: int = 0, **settings: Any) -> Run:
   """Trains a detector, or goes on with the run that `workdir` holds.
 
   Args:
     workdir: the run folder.
-    source: System folders whose labels are all known.
-    target: System folder to detect anomalies in; '': zero-shot, and `test` is needed.
-    target_normals: how many labels of normal sessions to use: a count or a share.
-    target_anomalies: likewise of anomalies.
-    detector: which method.
     devices: CPU cores to share each batch out to; 0: all, up to 4.
-    **settings: further flags of `metalog train` (test, preset, split, seed, ...) and
-      of the detector, over its preset (hidden=50, order='first', ...).
+    **settings: see `make_job`.
 
   Raises:
     UserError: a setting is wrong, or the data are unfit; the message says which.
     KeyboardInterrupt: a signal stopped it; the same call goes on.
   """
   machine.use(devices)
-  budgets = {'target_normals': target_normals, 'target_anomalies': target_anomalies}
-  return _start(make_job(detector, source=source, target=target, **budgets, **settings),
-                workdir)  # fmt: skip
+  return _start(make_job(**settings), workdir)
 
 
 def adapt(trained: Path, *, target: Path, workdir: Path, **settings: Any) -> Run:
@@ -190,8 +159,12 @@ def adapt(trained: Path, *, target: Path, workdir: Path, **settings: Any) -> Run
 
 
 def make_job(
-  detector: str,
   *,
+  source: Paths = (),
+  target: Path = '',
+  target_normals: int | str = '30%',
+  target_anomalies: int | str = '1%',
+  detector: str = 'metalog',
   preset: str = 'default',
   vectors: str | None = None,
   encoder: str | None = None,
@@ -200,17 +173,31 @@ def make_job(
   checkpoint_every: int = 50,
   **settings: Any,
 ) -> runs.Job:
-  """All settings of a run, from what `train` takes.
+  """All settings of a run, checked.
+
+  Args:
+    source: System folders whose labels are all known.
+    target: System folder to detect anomalies in; '': zero-shot, and `test` is needed.
+    target_normals, target_anomalies: labels to use of either: a count or a share.
+    detector, preset: which method, and its settings to start from.
+    vectors, encoder, alert_rate, validate_every, checkpoint_every: as in `metalog train`.
+    **settings: further flags of `metalog train` (test, split, seed, ...) and of the
+      detector (hidden=50, order='first', ...).
 
   Raises:
     UserError: a name, a choice or a number is wrong.
   """
   base = registry.choose(detector, preset, vectors, encoder)
+  settings |= {'source': source, 'target': target}
+  settings |= {'target_normals': target_normals, 'target_anomalies': target_anomalies}
   data, method = _shared_out(settings)
-  looping = loop.Options(validate_every, checkpoint_every)
-  method = flags.with_settings(detector, base, method)
   return runs.Job(
-    detector, preset, method, _record(problem.Options, data), looping, alert_rate
+    detector,
+    preset,
+    flags.with_settings(detector, base, method),
+    _record(problem.Options, data),
+    loop.Options(validate_every, checkpoint_every),
+    alert_rate,
   )
 
 
@@ -220,9 +207,9 @@ def adaptation_job(trained: Path, **settings: Any) -> runs.Job:
   Raises:
     UserError: `trained` is no run folder, or a setting is wrong.
   """
-  base = runs.read_job(pathlib.Path(trained))
-  budgets = {'target_normals': 10, 'target_anomalies': 10, 'split': 'random'}
-  data, method = _shared_out({**budgets, 'fit': base.data.fit, **settings})
+  base = runs.restore(trained)
+  few = {'target_normals': 10, 'target_anomalies': 10, 'split': 'random'}
+  data, method = _shared_out({**few, 'fit': base.data.fit, **settings})
   return dataclasses.replace(
     base,
     method=flags.with_settings(base.detector, base.method, method),
@@ -233,7 +220,7 @@ def adaptation_job(trained: Path, **settings: Any) -> runs.Job:
 
 
 def _start(job: runs.Job, workdir: Path) -> Run:
-  if runs.start(job, pathlib.Path(workdir), say=bool) is None:
+  if runs.start(job, workdir, say=bool) is None:
     raise KeyboardInterrupt
   return Run(pathlib.Path(workdir))
 
@@ -246,7 +233,7 @@ def _shared_out(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _record(kind: Any, given: dict[str, Any]) -> Any:
-  """An instance of a dataclass of settings: paths become text, one becomes several."""
+  """A dataclass of settings: paths become text, and one path a tuple of one."""
   defaults = {field.name: field.default for field in dataclasses.fields(kind)}
   for name, value in given.items():
     if name not in defaults:

@@ -53,7 +53,7 @@ def main(values, rest: list[str]) -> None:
   given = {flag.name: values[flag.name].value for flag in DATA}
   given |= options.settings(values, method)
   job = api.adaptation_job(values.model, **given)
-  result = run.start(job, pathlib.Path(values.workdir), None, programs.say)
+  result = run.start(job, values.workdir, None, programs.say)
   programs.say(report.table(result))
   if adaptation := result['adaptation']:
     steps, seconds = adaptation['steps'], adaptation['seconds']

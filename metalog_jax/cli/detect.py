@@ -6,11 +6,8 @@
 Lines are read as the target system's were when the model was trained.
 """
 
-import contextlib
-import pathlib
 import sys
 
-from metalog_jax import atomic
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import progress
 from metalog_jax.cli.options import Flag
@@ -34,27 +31,15 @@ def main(values, rest: list[str]) -> None:
 
   changes = {name: values[name].value for name in ('format', 'max_bad_lines')}
   changes = {name: value for name, value in changes.items() if value is not None}
-  with _output(values.out, values.logs) as file:
-    machine.use()
-    loaded = model.load(pathlib.Path(values.model))
+  machine.use()
+  with detect.writer(values.out, values.logs, values.model) as write:
+    loaded = model.load(values.model)
     progress.say_what_is_waited_for(values.logs)
-    summary = detect.detect(
-      loaded,
-      tuple(values.logs),
-      lambda line: print(line, file=file),
-      values.threshold,
-      changes,
-      values.workers,
+    verdicts = detect.detect(
+      loaded, values.logs, values.threshold, changes, values.workers
     )
-  print(programs.printable(str(summary)), file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _output(path: str, inputs: list[str]):
-  """Standard output, or a file that appears when it is whole."""
-  if path == '-':
-    yield sys.stdout
-    return
-  atomic.check_output(path, inputs)
-  with atomic.writing(path) as partial, open(partial, 'w', encoding='utf-8') as file:
-    yield file
+    for verdict in verdicts:
+      write(verdict)
+  summary = verdicts.summary
+  for line in (*(f'warning: {text}' for text in summary.warnings), summary):
+    print(programs.printable(str(line)), file=sys.stderr)

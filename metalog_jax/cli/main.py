@@ -7,11 +7,12 @@ away (`| head`) ends the program quietly.
 
 import importlib
 import os
+import select
 import sys
 import traceback
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from absl import flags, logging
 
@@ -70,7 +71,9 @@ def finish(name: str, work: Callable[[], Any], debug: bool = False) -> int:
   except KeyboardInterrupt:
     return _fail(name, 'interrupted', 130)
   except Exception as error:
-    if _output_is_lost() and isinstance(error, BrokenPipeError):
+    quiet = isinstance(error, BrokenPipeError) and not _has_reader(sys.stdout)
+    _give_up_output()
+    if quiet:
       return 0
     is_users = isinstance(error, errors.UserError | OSError | MemoryError)
     if debug or not is_users:
@@ -101,12 +104,17 @@ def _fail(name: str, message: str, code: int) -> int:
   return code
 
 
-def _output_is_lost() -> bool:
-  """Whether standard output cannot be written; what waits for it is given up then."""
+def _has_reader(output: TextIO) -> bool:
+  """Whether there still is one at the other end of the pipe."""
+  poll = select.poll()
+  poll.register(output.fileno(), 0)
+  return not any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _give_up_output() -> None:
+  """Drops what cannot be written, or Python would say so once more at its end."""
   try:
     if sys.stdout:
       sys.stdout.flush()
-    return False
   except OSError:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return True

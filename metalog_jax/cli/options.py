@@ -146,14 +146,16 @@ def _define_all(
 
 def _define(flag: Flag, values: flags.FlagValues) -> None:
   kind = flag.kind or type(flag.default)
-  arguments = (flag.name, flag.default, flag.help)
-  bounds = {'lower_bound': flag.low, 'upper_bound': flag.high, 'flag_values': values}
-  if kind in (int, float):
-    define = flags.DEFINE_integer if kind is int else flags.DEFINE_float
-    define(*arguments, **bounds)
-  else:
-    define = {bool: flags.DEFINE_bool, list: flags.DEFINE_list}
-    define.get(kind, flags.DEFINE_string)(*arguments, flag_values=values)
+  define: Any = {bool: flags.DEFINE_bool, list: flags.DEFINE_list}
+  define |= {int: flags.DEFINE_integer, float: flags.DEFINE_float}
+  bounds = {'lower_bound': flag.low, 'upper_bound': flag.high}
+  define.get(kind, flags.DEFINE_string)(
+    flag.name,
+    flag.default,
+    flag.help,
+    flag_values=values,
+    **(bounds if kind in (int, float) else {}),
+  )
 
 
 def _check(flag: Flag, value: Any) -> None:

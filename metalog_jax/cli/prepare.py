@@ -63,12 +63,14 @@ def main(values, rest: list[str]) -> None:
   given = {flag.name: values[flag.name].value for flag in CONTENT}
   given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
   chosen = systems.Options(**given)
-  manifest = None if values.force else systems.up_to_date(chosen, values.out, programs.say)
+  manifest = (
+    None if values.force else systems.up_to_date(chosen, values.out, programs.say)
+  )
   if manifest:
     programs.say(f'{values.out} is up to date')
   else:
     with progress.Bytes(chosen.logs or chosen.sessions) as read:
-      workers = values.workers or os.cpu_count()
+      workers = values.workers or os.cpu_count() or 1
       manifest = systems.prepare(chosen, values.out, None, workers, read)
   programs.say(summary(manifest))
 

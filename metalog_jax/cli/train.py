@@ -7,7 +7,6 @@ The same command goes on where a killed run stopped.
 """
 
 import pathlib
-import shutil
 from collections.abc import Sequence
 
 from metalog_jax import errors
@@ -72,7 +71,7 @@ def main(values, rest: list[str]) -> None:
   """Reads the flags, runs the job, prints the table."""
   from metalog_jax import api, machine  # jax: not for --help
   from metalog_jax.report import report
-  from metalog_jax.runs import run
+  from metalog_jax.runs import folder, run
 
   machine.use(values.devices)
   if values.distributed:
@@ -82,10 +81,9 @@ def main(values, rest: list[str]) -> None:
   if values.explain:
     programs.say(run.explain(job))
     return
-  workdir = pathlib.Path(values.workdir)
-  is_first = machine.is_first()
-  if values.overwrite and workdir.exists() and is_first:
-    shutil.rmtree(workdir)
+  workdir, is_first = folder.place(values.workdir), machine.is_first()
+  if values.overwrite:
+    folder.clear(workdir, [*job.folders, values.vectors, values.encoder])
   mirror = _mirror(workdir) if values.tensorboard and is_first else None
   result = run.start(job, workdir, mirror, programs.say if is_first else bool)
   if result is None or not is_first:

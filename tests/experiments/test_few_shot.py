@@ -8,7 +8,7 @@ import pytest
 
 from experiments.studies import few_shot, few_shot_report
 from metalog_jax.runs import run
-from tests.experiments import test_adapt
+from tests.cli import test_adapt
 from tests.runs import test_run
 
 fixture_root = test_run.fixture_root

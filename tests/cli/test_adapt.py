@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from metalog_jax.embeddings import gcse
 from metalog_jax.runs import detect, model, problem, run
 from tests.runs import test_run
 
-ROOT = pathlib.Path(__file__).parents[2]
 BUDGET = {'target_normals': '20', 'target_anomalies': '3', 'split': 'random'}
 
 fixture_root = test_run.fixture_root
@@ -102,14 +99,16 @@ def test_a_folder_that_is_no_run(root, tmp_path):
     run.start(chosen, tmp_path / 'out', say=lambda _: None)
 
 
-@pytest.mark.slow
-def test_the_program(trained, root, tmp_path):
-  command = [sys.executable, '-m', 'experiments.adapt', f'--model={trained}',
-             f'--target={root}/system_b', '--target_normals=5', '--target_anomalies=3',
-             f'--workdir={tmp_path}/run']  # fmt: skip
-  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr
-  assert '10 steps' in done.stdout and (tmp_path / 'run' / 'result.json').exists()
+def test_the_program(trained, root, tmp_path, metalog):
+  flags = [f'--model={trained}', f'--target={root}/system_b', '--target_normals=5']
+  flags += ['--target_anomalies=3', f'--workdir={tmp_path}/run']
+  refused = metalog('adapt', *flags, '--metalog.steps=3')
+  assert refused.code == 2 and 'the detector is logmeta' in refused.err
+  done = metalog('adapt', *flags, '--logmeta.adapt_steps=7')
+  assert done.code == 0, done.err
+  assert '7 steps' in done.out and (tmp_path / 'run' / 'result.json').exists()
+  assert '--logmeta.adapt_steps' in metalog('adapt', *flags, '--help').out
+  assert '--logmeta' not in metalog('adapt', f'--model={tmp_path}', '--help').out
 
 
 @pytest.mark.slow

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+import typing
 
 import jax
 import numpy as np
 import pytest
 
-from metalog_jax.runs import model
+from metalog_jax.cli import adapt, train
+from metalog_jax.runs import model, problem
 from metalog_jax.training import checkpoints
 from tests.runs import test_run
 
@@ -31,7 +33,7 @@ fixture_root = test_run.fixture_root
 
 
 def command(root: pathlib.Path, workdir: pathlib.Path) -> list[str]:
-  return [sys.executable, '-m', 'experiments.train', f'--source={root}/system_a',
+  return [sys.executable, '-m', 'metalog_jax', 'train', f'--source={root}/system_a',
           f'--target={root}/system_b', f'--vectors={root}/vectors.txt',
           f'--workdir={workdir}', *SMALL]  # fmt: skip
 
@@ -101,8 +103,8 @@ def test_explain_needs_no_run_folder_and_makes_none(root, tmp_path):
 def test_two_processes_train_as_two_devices_do(root, tmp_path):
   """On the way from one device, through a SIGTERM, to two: a run goes on anywhere."""
   few = ['--metalog.steps=60', '--checkpoint_every=5', '--validate_every=20']
-  args = lambda name: [*command(root, tmp_path / name)[3:], *few]
-  train = [sys.executable, '-m', 'experiments.train']
+  args = lambda name: [*command(root, tmp_path / name)[4:], *few]
+  train = [sys.executable, '-m', 'metalog_jax', 'train']
   process = subprocess.Popen([*train, *args('a'), '--devices=1'], cwd=ROOT)
   while steps_of(tmp_path / 'a') < 10:
     assert process.poll() is None
@@ -122,12 +124,33 @@ def test_two_processes_train_as_two_devices_do(root, tmp_path):
 
 @pytest.mark.parametrize('flag, code, says', [
   ('--metalog.order=third', 2, 'order'),
-  ('--preset=none', 1, '--preset'),
+  ('--preset=none', 2, '--preset'),
+  ('--detector=metalgo', 2, 'metalog'),
+  ('--logmeta.steps=3', 2, '--logmeta.steps is a setting of logmeta'),
+  ('--nologmeta.recurrent', 2, '--logmeta.recurrent is a setting of logmeta'),
+  ('--split=randon', 2, "did you mean 'random'?"),
+  ('--seed=18446744073709551616', 2, '--seed'),
+  ('--validation=nan', 2, '--validation'),
+  ('--metalog.inner_lr=nan', 2, '--metalog.inner_lr'),
+  ('--workdir=', 2, '--workdir'),
+  ('--devices=100000', 1, '--devices=100000'),
   ('--source=nowhere', 1, 'nowhere'),
-  ('--detector=none', 1, '--detector'),
 ])  # fmt: skip
-def test_wrong_flags_end_with_one_line(root, tmp_path, flag, code, says):
-  args = [*command(root, tmp_path / 'x'), flag]
-  done = subprocess.run(args, cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == code
-  assert says in done.stderr and 'Traceback' not in done.stderr
+def test_wrong_flags_are_named(root, tmp_path, metalog, flag, code, says):
+  done = metalog(*command(root, tmp_path / 'x')[3:], flag)
+  assert (done.code, done.out) == (code, '')
+  assert says in done.err and 'Traceback' not in done.err
+  assert not (tmp_path / 'x' / 'result.json').exists()
+
+
+def test_tensorboard_is_an_extra(root, tmp_path, metalog, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorboardX', None)
+  done = metalog(*command(root, tmp_path / 'x')[3:], '--tensorboard')
+  assert done.code == 1 and 'metalog-logs[tensorboard]' in done.err
+
+
+def test_choices_are_those_of_the_room():
+  hints = typing.get_type_hints(problem.Options)
+  for flag in (*train.FLAGS, *adapt.FLAGS):
+    if flag.choices:
+      assert tuple(flag.choices) == typing.get_args(hints[flag.name])
