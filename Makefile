@@ -1,24 +1,34 @@
-# make demo: the main job on simulated logs; make test: every test; make encoder: a
-# pre-trained encoder for --encoder.
+# make demo: the main job on simulated logs; make test: every quick test; make proofs:
+# the slow ones; make lint, make docs; make encoder: a pre-trained encoder for --encoder.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := runs/demo
 
-.PHONY: demo encoder test lint format clean
+.PHONY: demo encoder test proofs docs lint format clean
 
 demo: $(VENV)/.demo
-	sh experiments/demo.sh $(BIN)/python $(DEMO)
+	$(BIN)/metalog demo --out=$(DEMO)
 
 encoder: $(VENV)/.encoder
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not slow" $(PYTEST_ARGS)
+
+proofs: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 -m slow $(PYTEST_ARGS)
+
+# Sphinx, where there is a docs/conf.py to read.
+docs: $(VENV)/.test
+	@if [ -f docs/conf.py ]; then $(PIP) sphinx && \
+	  $(BIN)/python -m sphinx -q -W docs docs/_build; \
+	else echo "there is no docs/conf.py"; fi
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -44,5 +54,7 @@ $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[test]"
 	@touch $@
 
+# What is built, and nothing else: runs/ and systems/ are a user's work of hours.
 clean:
-	rm -rf $(VENV) runs systems
+	@if [ -f $(VENV)/pyvenv.cfg ]; then rm -rf $(VENV); fi
+	rm -rf build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache

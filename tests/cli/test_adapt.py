@@ -108,7 +108,7 @@ def test_the_program(trained, root, tmp_path, metalog):
   assert done.code == 0, done.err
   assert '7 steps' in done.out and (tmp_path / 'run' / 'result.json').exists()
   assert '--logmeta.adapt_steps' in metalog('adapt', *flags, '--help').out
-  assert '--logmeta' not in metalog('adapt', f'--model={tmp_path}', '--help').out
+  assert '  --logmeta' not in metalog('adapt', f'--model={tmp_path}', '--help').out
 
 
 @pytest.mark.slow
