@@ -90,6 +90,9 @@ def summary(manifest: dict) -> str:
   for reason, kept in m.get('bad', {}).items():
     at = kept['first'][0]
     lines.append(f'bad: {kept["count"]:,} {reason}, first {at["file"]}:{at["line"]}')
+  if m.get('bad_times'):
+    share = m['bad_times'] / m['lines']
+    lines.append(f'times that could not be read: {m["bad_times"]:,} ({share:.1%})')
   for name in ('lines_without_session', 'escaped_lines'):
     if m.get(name):
       lines.append(f'{name.replace("_", " ")}: {m[name]:,}')
