@@ -180,7 +180,7 @@ def make_job(
     target: System folder to detect anomalies in; '': zero-shot, and `test` is needed.
     target_normals, target_anomalies: labels to use of either: a count or a share.
     detector, preset: which method, and its settings to start from.
-    vectors, encoder, alert_rate, validate_every, checkpoint_every: the flags of `train`.
+    vectors, encoder, alert_rate, validate_every, checkpoint_every: as in its flags.
     **settings: further flags of `metalog train` (test, split, seed, ...) and of the
       detector (hidden=50, order='first', ...).
 
