@@ -5,7 +5,7 @@ group has the names and layouts (`weight` [outputs, inputs]) of the published mo
 
 A row of tokens may hold several texts one after another: `segments` [B, L] int32 says
 which text a token is of, numbered from 1, and 0 at padding, which comes last. Texts do
-not see each other. `segments_of` makes them from a mask: one text a row.
+not see each other.
 
 References:
   Devlin et al, BERT, NAACL 2019; Liu et al, RoBERTa, 2019 (arXiv 1907.11692).
@@ -14,14 +14,12 @@ References:
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.embeddings import pretrained, weight_files
+from metalog_jax.embeddings import pretrained
 
 Array = types.Array
 Form = pretrained.Form
@@ -34,12 +32,7 @@ _ACTIVATIONS = {
 }
 
 
-def segments_of(mask: Array) -> Array:
-  """[B, L] bool, False at padding -> segments of one text a row."""
-  return jnp.where(mask, jnp.arange(1, len(mask) + 1, dtype=jnp.int32)[:, None], 0)
-
-
-def places(ids: Array, segments: Array, form: Form) -> Array:
+def positions(ids: Array, segments: Array, form: Form) -> Array:
   """The position of every token in its text, [B, L] int32.
 
   BERT counts from 0. RoBERTa counts the tokens that are not padding, from the
@@ -50,8 +43,8 @@ def places(ids: Array, segments: Array, form: Form) -> Array:
   before = jnp.pad(segments, ((0, 0), (1, 0)))[:, :-1]
   is_first = (segments != before) & (segments != 0)
   total = jnp.cumsum(counts, axis=1)
-  own = total - jax.lax.cummax(jnp.where(is_first, total - counts, 0), axis=1)
-  return own * counts + form.padding if form.family == 'roberta' else own - 1
+  in_text = total - jax.lax.cummax(jnp.where(is_first, total - counts, 0), axis=1)
+  return in_text * counts + form.padding if form.family == 'roberta' else in_text - 1
 
 
 @functools.partial(jax.jit, static_argnames='form')
@@ -60,7 +53,6 @@ def embed(
   ids: Array,
   segments: Array,
   form: Form,
-  kinds: Array | None = None,
 ) -> Array:
   """What enters the first layer: [B, L, D].
 
@@ -69,11 +61,10 @@ def embed(
     ids: [B, L] int32 tokens.
     segments: [B, L] int32.
     form: the shape of the model.
-    kinds: [B, L] int32 token types (BERT's two sentences); None: all 0.
   """
   hidden = params['word_embeddings.weight'][ids]
-  hidden += params['token_type_embeddings.weight'][0 if kinds is None else kinds]
-  hidden += params['position_embeddings.weight'][places(ids, segments, form)]
+  hidden += params['token_type_embeddings.weight'][0]  # all of the first sentence
+  hidden += params['position_embeddings.weight'][positions(ids, segments, form)]
   return _normalize(params, 'LayerNorm', hidden, form)
 
 
@@ -125,15 +116,10 @@ def attend(query: Array, key: Array, value: Array, segments: Array) -> Array:
 
 
 def apply(
-  params: Params,
-  ids: Array,
-  segments: Array,
-  form: Form,
-  kinds: Array | None = None,
-  depth: int | None = None,
+  params: Params, ids: Array, segments: Array, form: Form, depth: int | None = None
 ) -> Array:
   """The hidden states after `depth` layers (None: all), [B, L, D]; see `embed`."""
-  hidden = embed(params['embeddings'], ids, segments, form, kinds)
+  hidden = embed(params['embeddings'], ids, segments, form)
   for i in range(form.layers if depth is None else depth):
     hidden = layer(params[f'layer_{i}'], hidden, segments, form)
   return hidden
@@ -156,17 +142,17 @@ def pool(
   return sums / jnp.maximum(uses, 1)[:, None]
 
 
-def _split(x, heads):
+def _split(x: Array, heads: int) -> Array:
   """[B, L, D] -> [B, heads, L, D / heads]."""
   return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
 
 
-def _dense(params, name, x):
+def _dense(params: Mapping[str, Array], name: str, x: Array) -> Array:
   weight, bias = params[f'{name}.weight'], params[f'{name}.bias']
   return jnp.matmul(x, weight.T, precision=_precision(x)) + bias
 
 
-def _normalize(params, name, x, form):
+def _normalize(params: Mapping[str, Array], name: str, x: Array, form: Form) -> Array:
   """Layer norm, in float32 at least."""
   wide = _at_least_float32(x)
   centred = wide - wide.mean(-1, keepdims=True)
@@ -176,44 +162,26 @@ def _normalize(params, name, x, form):
   return normal.astype(x.dtype)
 
 
-def _precision(x):
+def _precision(x: Array) -> jax.lax.Precision | None:
   """Accelerators round the factors of float32 products unless asked not to."""
   return None if x.dtype == jnp.bfloat16 else jax.lax.Precision.HIGHEST
 
 
-def _at_least_float32(x):
+def _at_least_float32(x: Array) -> Array:
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-class Network(nn.Module):
-  """Declares the parameters of `apply`, and starts them as both papers do.
+def random_params(key: Array, form: Form) -> Params:
+  """Random parameters as both papers start them.
 
-  Attributes:
-    form: the shape of the model.
-    dtype: what to compute in; by default the type of the parameters.
+  N(0, 0.02) for weights, zero for biases, one for the norms' weights.
   """
-
-  form: Form
-  dtype: Any = None
-
-  @nn.compact
-  def __call__(self, ids: Array, segments: Array, kinds: Array | None = None) -> Array:
-    """The last hidden states, [B, L, D]."""
-    groups = weight_files.groups(self.form)
-    params = {name: self.param(name, _draw, shapes) for name, shapes in groups.items()}
-    cast = lambda x: x if self.dtype is None else x.astype(self.dtype)
-    return apply(jax.tree.map(cast, params), ids, segments, self.form, kinds)
-
-
-def start(key: Array, form: Form) -> Params:
-  """Parameters as both papers start them."""
-  groups = weight_files.groups(form).items()
+  groups = pretrained.weight_shapes(form).items()
   keys = jax.random.split(key, len(groups))
   return {name: _draw(k, shapes) for k, (name, shapes) in zip(keys, groups)}
 
 
-def _draw(key, shapes):
-  """N(0, 0.02) for weights; zero for biases, one for the norms' weights."""
+def _draw(key: Array, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
   params = {}
   for number, (name, shape) in enumerate(shapes.items()):
     if name.endswith('bias'):
@@ -221,6 +189,5 @@ def _draw(key, shapes):
     elif 'LayerNorm' in name:
       params[name] = jnp.ones(shape)
     else:
-      own = jax.random.fold_in(key, number)
-      params[name] = 0.02 * jax.random.normal(own, shape)
+      params[name] = 0.02 * jax.random.normal(jax.random.fold_in(key, number), shape)
   return params

@@ -8,28 +8,30 @@ import collections
 import dataclasses
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from metalog_jax import errors, types
-from metalog_jax.embeddings import tables, words
-from metalog_jax.embeddings import vectors as word_vectors
+from metalog_jax.embeddings import tables, word_vectors, words
 
 
 @dataclasses.dataclass(frozen=True)
 class Embedding:
   """How templates become vectors."""
 
-  vectors: str = word_vectors.DEFAULT  # a name or a path: vectors.load
+  vectors: str = word_vectors.DEFAULT  # a name or a path: `word_vectors.load`
   idf: Literal['joint', 'per_system'] = 'joint'  # over whose templates n_l counts
   variant: Literal['paper', 'reference'] = 'paper'
   oov: Literal['zero', 'skip', 'hash'] = 'zero'  # words without a vector
 
+  def __post_init__(self):
+    errors.check_choices(self)
+
 
 class Idf(NamedTuple):
-  """What was counted: log(documents / counts[token]) weighs a token."""
+  """In how many documents each token is: log(documents / counts[token]) weighs it."""
 
   documents: int
   counts: dict[str, int]
@@ -43,70 +45,84 @@ def embed(
   systems: Sequence[Sequence[str]],
   config: Embedding = Embedding(),
   fit: Sequence[np.ndarray | None] | None = None,
-  loaded=None,
+  vectors: word_vectors.WordVectors | None = None,
 ) -> list[tables.Table]:
-  """Embed the templates of systems that will be used together.
+  """Embeds the templates of systems that will be used together.
 
   Args:
     systems: per system its V templates; index UNKNOWN is the unknown event.
     config: the variant, the IDF's scope, the word vectors.
     fit: per system [V] bool, which templates the IDF (and the unknown event's
       mean) may count: those of the training part; None for all of them.
-    loaded: KeyedVectors, in place of loading `config.vectors`.
+    vectors: of words, in place of loading `config.vectors`.
 
   Returns:
-    Per system a Table.
+    A table for each system, [V, D].
+
+  Raises:
+    UserError: no word vectors, none of the words has one, or a mask does not fit.
 
   References:
     Zhang et al, MetaLog, ICSE 2024, Eq. 1.
   """
   fit = fit or [None] * len(systems)
-  masks = [tables.fitted(texts, mask) for texts, mask in zip(systems, fit, strict=True)]
-  if loaded is None:
-    style = config.variant
-    needed = {w for texts in systems for t in texts[1:] for w in words.words(t, style)}
-    loaded = word_vectors.load(config.vectors, needed)
-    if needed and not len(loaded) and config.oov != 'hash':
-      raise errors.UserError(
-        f'{config.vectors}: none of the {len(needed)} words of the templates has a '
-        'vector there (--vectors)'
-      )
+  masks = [
+    tables.fitted_rows(texts, mask) for texts, mask in zip(systems, fit, strict=True)
+  ]
+  if vectors is None:
+    vectors = _load(systems, config)
   fitted = [
-    [text for text, kept in zip(texts, mask, strict=True) if kept]
-    for texts, mask in zip(systems, masks, strict=True)
+    [text for text, is_fitted in zip(texts, mask) if is_fitted]
+    for texts, mask in zip(systems, masks)
   ]
   if config.idf == 'joint':
     fitted = [sum(fitted, [])] * len(systems)
-  idfs = [count(texts, config.variant) for texts in fitted]
   return [
-    apply(texts, idf, config, loaded, mask)
-    for texts, idf, mask in zip(systems, idfs, masks, strict=True)
+    _table(texts, count(documents, config.variant), config, vectors, mask)
+    for texts, documents, mask in zip(systems, fitted, masks)
   ]
 
 
+def _load(systems, config: Embedding) -> word_vectors.WordVectors:
+  """The vectors of the words that the templates hold."""
+  needed = {
+    word
+    for texts in systems
+    for t in texts[1:]
+    for word in words.words(t, config.variant)
+  }
+  vectors = word_vectors.load(config.vectors, needed)
+  if needed and not len(vectors) and config.oov != 'hash':
+    raise errors.UserError(
+      f'{config.vectors}: none of the {len(needed)} words of the templates has a '
+      'vector there (--vectors)'
+    )
+  return vectors
+
+
 def count(templates: Sequence[str], variant: words.Style) -> Idf:
-  """Count in how many templates each token is (`reference`: how often in all)."""
+  """Counts in how many templates each token is (`reference`: how often in all)."""
   counts: collections.Counter[str] = collections.Counter()
   for text in templates:
-    names = words.names(text, variant)
+    names = [token.name for token in words.tokens(text, variant)]
     counts.update(names if variant == 'reference' else set(names))
   return Idf(max(len(templates), 1), dict(counts))
 
 
-def apply(
-  templates: Sequence[str], idf: Idf, config: Embedding, loaded, mask=None
-) -> tables.Table:
-  """Embed one system's templates with counts taken elsewhere."""
-  mask = tables.fitted(templates, mask)
-  table = np.zeros((len(templates), loaded.vector_size))
+def _table(templates, idf: Idf, config: Embedding, vectors, mask) -> tables.Table:
+  """Embeds the templates of one system."""
+  table = np.zeros((len(templates), vectors.dim))
   for event, text in enumerate(templates):
     if event != types.UNKNOWN:
-      table[event] = event_vector(text, idf, config, loaded)
-  vectors = tables.with_unknown(table, mask)
-  return tables.Table(vectors, _coverage(templates, config, loaded))
+      table[event] = event_vector(text, idf, config, vectors)
+  used = [word for text in templates[1:] for word in words.words(text, config.variant)]
+  fitted_events = idf.documents if idf.counts else 0
+  return tables.make_table(table, mask, used, vectors.rows, fitted_events)
 
 
-def event_vector(text: str, idf: Idf, config: Embedding, loaded) -> np.ndarray:
+def event_vector(
+  text: str, idf: Idf, config: Embedding, vectors: word_vectors.WordVectors
+) -> np.ndarray:
   """The vector of one event, [D] float64; zero where it has no words.
 
   paper:      V_e = (1/n_e) Σ_i (n_wi / n_e) log(n_l / n_l^wi) V_wi
@@ -116,46 +132,32 @@ def event_vector(text: str, idf: Idf, config: Embedding, loaded) -> np.ndarray:
               over its n_e tokens with repeats; c_t occurrences of t in all templates;
               u_t the mean vector of the token's words, unknown ones as zero.
   """
-  parts = list(_known_parts(text, config, loaded))
+  parts = list(_token_vectors(text, config, vectors))
   uses = collections.Counter(name for name, _ in parts)
-  total = np.zeros(loaded.vector_size)
+  total = np.zeros(vectors.dim)
   for name, vector in parts:
     total += uses[name] / len(parts) * idf.weight(name) * vector
   return total / len(parts) if parts and config.variant == 'paper' else total
 
 
-def _known_parts(text, config, loaded):
+def _token_vectors(text, config, vectors) -> Iterator[tuple[str, np.ndarray]]:
   """(token, mean vector of its words) under the policy for unknown words."""
-  style = config.variant
-  for name, token in zip(
-    words.names(text, style), words.tokens(text, style), strict=True
-  ):
+  for name, parts in words.tokens(text, config.variant):
     if config.oov == 'skip':
-      token = [word for word in token if word in loaded.key_to_index]
-    if token or config.oov != 'skip':
-      yield name, _mean_vector(token, config, loaded)
+      parts = [word for word in parts if word in vectors.rows]
+      if not parts:
+        continue
+    total = np.zeros(vectors.dim)
+    for word in parts:
+      if word in vectors.rows:
+        total += vectors.table[vectors.rows[word]]
+      elif config.oov == 'hash':
+        total += _hash_vector(word, vectors.dim)
+    yield name, total / max(len(parts), 1)
 
 
-def _mean_vector(token, config, loaded):
-  total = np.zeros(loaded.vector_size)
-  for word in token:
-    if word in loaded.key_to_index:
-      total += loaded.vectors[loaded.key_to_index[word]]
-    elif config.oov == 'hash':
-      total += _hash_vector(word, loaded.vector_size)
-  return total / max(len(token), 1)
-
-
-def _hash_vector(word, dim):
+def _hash_vector(word: str, dim: int) -> np.ndarray:
   """The same random vector for a word everywhere, spread like GloVe's."""
-  seed = int.from_bytes(
-    hashlib.blake2b(word.encode(), digest_size=8).digest(), 'little'
-  )
-  return 0.5 * np.random.default_rng(seed).standard_normal(dim)
-
-
-def _coverage(templates, config, loaded):
-  uses = collections.Counter(
-    word for text in templates[1:] for word in words.words(text, config.variant)
-  )
-  return tables.cover(dict(uses.most_common()), loaded.key_to_index)
+  digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
+  rng = np.random.default_rng(int.from_bytes(digest, 'little'))
+  return 0.5 * rng.standard_normal(dim)

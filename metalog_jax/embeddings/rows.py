@@ -2,10 +2,14 @@
 
 Encoders would otherwise spend their time on padding, or be compiled for every
 length. Several texts share a row (`encoder` keeps them apart), so there is one program
-for each width.
+for each width:
+
+  ids        [CLS] disk failure [SEP] [CLS] packet [SEP] [PAD]
+  segments     1    1      1      1     2      2     2     0
 """
 
 import bisect
+import collections
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -30,18 +34,16 @@ def batches(tokens: Sequence[np.ndarray], cells: int, padding: int) -> Iterator[
     cells: B * L of a batch.
     padding: what empty cells hold.
   """
-  by_width: dict[int, list[list[int]]] = {}
+  by_width: dict[int, list[list[int]]] = collections.defaultdict(list)
   for wide, row in place([len(text) for text in tokens]):
-    by_width.setdefault(wide, []).append(row)
+    by_width[wide].append(row)
   for wide, rows in by_width.items():
     height = max(cells // wide, 1)
     for i in range(0, len(rows), height):
       yield _fill(tokens, rows[i : i + height], (height, wide), padding)
 
 
-def place(
-  lengths: Sequence[int], narrowest: int = NARROWEST
-) -> list[tuple[int, list[int]]]:
+def place(lengths: Sequence[int]) -> list[tuple[int, list[int]]]:
   """(width, texts) of each row; see `width` for the widths that there are.
 
   The longest text comes first, each goes into the fullest row that has room (best fit
@@ -51,11 +53,11 @@ def place(
   free: list[tuple[int, int]] = []  # (room, row), ascending
   for text in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
     length = lengths[text]
-    at = bisect.bisect_left(free, (length, 0))
-    if at < len(free):
-      room, row = free.pop(at)
+    fullest = bisect.bisect_left(free, (length, 0))
+    if fullest < len(free):
+      room, row = free.pop(fullest)
     else:
-      room, row = max(narrowest, width(length)), len(rows)
+      room, row = max(NARROWEST, width(length)), len(rows)
       rows.append((room, []))
     rows[row][1].append(text)
     bisect.insort(free, (room - length, row))
@@ -73,7 +75,12 @@ def width(length: int) -> int:
   return -(-length // step) * step
 
 
-def _fill(tokens, rows, shape, padding) -> Rows:
+def _fill(
+  tokens: Sequence[np.ndarray],
+  rows: list[list[int]],
+  shape: tuple[int, int],
+  padding: int,
+) -> Rows:
   ids, segments = np.full(shape, padding, np.int32), np.zeros(shape, np.int32)
   texts: list[int] = []
   for i, row in enumerate(rows):

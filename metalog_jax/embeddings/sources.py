@@ -16,24 +16,24 @@ def embed(
   config: Config,
   fit: Sequence[np.ndarray | None] | None = None,
 ) -> list[tables.Table]:
-  """Embed the templates of systems that will be used together; see `gcse.embed`."""
+  """Embeds the templates of systems that will be used together; see `gcse.embed`."""
   if isinstance(config, texts.Encoder):
     return texts.embed(systems, config, fit)
   return gcse.embed(systems, config, fit)
 
 
 def can_extend(config: Config) -> bool:
-  """Whether a text has a vector that depends on nothing but itself: see `encode`."""
+  """Whether a template's vector depends on nothing but itself: see `encode`."""
   return isinstance(config, texts.Encoder)
 
 
 def encode(templates: Sequence[str], config: Config) -> np.ndarray:
-  """The vectors of templates that `embed` had not, [n, D] float32.
+  """The vectors of templates that `embed` was not given, [n, D] float32.
 
   Raises:
     UserError: not from word vectors, whose weights were counted over all templates.
   """
-  if not can_extend(config):
+  if not isinstance(config, texts.Encoder):
     raise errors.UserError(
       'word vectors are weighed by all templates: embed them together'
     )
@@ -46,6 +46,9 @@ def choose(
   """`config`, or what was asked for in its place: word vectors, or an encoder.
 
   Args:
+    config: of a preset; its other settings stay if it is of the kind asked for.
+    vectors: a name or a path; None or '': not asked for.
+    encoder: likewise.
     prefer_encoder: where nothing is asked for and the default encoder is installed,
       take it.
 
@@ -57,9 +60,9 @@ def choose(
       '--vectors and --encoder: events have vectors from one of them'
     )
   if vectors:
-    own = config if isinstance(config, gcse.Embedding) else gcse.Embedding()
-    return dataclasses.replace(own, vectors=vectors)
+    base = config if isinstance(config, gcse.Embedding) else gcse.Embedding()
+    return dataclasses.replace(base, vectors=vectors)
   if encoder:
-    own = config if isinstance(config, texts.Encoder) else texts.Encoder()
-    return dataclasses.replace(own, path=encoder)
+    base = config if isinstance(config, texts.Encoder) else texts.Encoder()
+    return dataclasses.replace(base, path=encoder)
   return texts.Encoder() if prefer_encoder and pretrained.is_installed() else config

@@ -1,26 +1,20 @@
 """Event vectors from a pre-trained encoder: each distinct text is encoded once."""
 
-import collections
 import dataclasses
 import hashlib
 import json
 import pathlib
 import re
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from metalog_jax import errors, flags, types
-from metalog_jax.embeddings import (
-  pretrained,
-  rows,
-  tables,
-  tokens,
-  vector_cache,
-  weight_files,
-  words,
-)
+from metalog_jax.embeddings import pretrained, rows, tables, vector_cache, words
+
+if TYPE_CHECKING:
+  import tokenizers
 
 _CPU_CELLS, _CELLS = 1 << 9, 1 << 14  # of a batch: what caches and accelerators like
 _VERSION = 1  # of what a text becomes: a new one leaves the old cache alone
@@ -49,13 +43,18 @@ class Encoder:
   text: Literal['words', 'template'] = flags.field('words', 'what of a template')
   dtype: Literal['float32', 'bfloat16'] = flags.field('float32', 'to compute in')
 
+  def __post_init__(self):
+    errors.check_choices(self)
+    if self.max_tokens < 3:
+      raise errors.UserError(f'max_tokens={self.max_tokens} leaves no room for a word')
+
 
 class Model(NamedTuple):
   """An encoder that is ready but for its weights, which may not be needed."""
 
   folder: pathlib.Path
   form: pretrained.Form
-  tokenizer: Any
+  tokenizer: 'tokenizers.Tokenizer'
   longest: int  # tokens that are read of a text
   depth: int  # layers that are computed
 
@@ -73,10 +72,8 @@ def load(config: Encoder) -> Model:
     raise errors.UserError(
       f'{folder}: no layer {config.layer}, the last is {form.layers}'
     )
-  if config.max_tokens < 3:
-    raise errors.UserError(f'max_tokens={config.max_tokens} leaves no room for a word')
   longest = min(config.max_tokens, form.longest)
-  return Model(folder, form, tokens.load(folder, form), longest, depth)
+  return Model(folder, form, pretrained.read_tokenizer(folder, form), longest, depth)
 
 
 def embed(
@@ -84,28 +81,27 @@ def embed(
   config: Encoder = Encoder(),
   fit: Sequence[np.ndarray | None] | None = None,
 ) -> list[tables.Table]:
-  """Embed the templates of systems; see `gcse.embed`, whose interface this has.
+  """Embeds the templates of systems; see `gcse.embed`, whose interface this has.
 
   Nothing is fitted but the unknown event, the mean of the templates in `fit`.
   """
   model = load(config)
-  distinct = dict.fromkeys(text for texts in systems for text in texts[1:])
-  vectors = dict(zip(distinct, encode(list(distinct), config)))
-  found = []
-  for texts, mask in zip(systems, fit or [None] * len(systems), strict=True):
-    table = np.zeros((len(texts), model.form.hidden), np.float32)
-    for event, text in enumerate(texts):
-      if event != types.UNKNOWN:
-        table[event] = vectors[text]
-    table = tables.with_unknown(table, tables.fitted(texts, mask))
-    found.append(tables.Table(table, _coverage(model, texts[1:], config)))
-  return found
+  distinct = list(dict.fromkeys(text for texts in systems for text in texts[1:]))
+  vectors = dict(zip(distinct, _encode(model, distinct, config)))
+  masks = [
+    tables.fitted_rows(texts, mask)
+    for texts, mask in zip(systems, fit or [None] * len(systems), strict=True)
+  ]
+  fitted_events = int(sum(mask.sum() for mask in masks))
+  return [
+    _table(model, texts, config, vectors, mask, fitted_events)
+    for texts, mask in zip(systems, masks)
+  ]
 
 
 def encode(templates: Sequence[str], config: Encoder = Encoder()) -> np.ndarray:
   """The vectors of templates, [n, D] float32."""
-  found = _encode(templates, config)
-  return np.concatenate(found) if found else np.zeros((0, load(config).form.hidden))
+  return _encode(load(config), templates, config)
 
 
 def as_text(template: str, how: Literal['words', 'template'] = 'words') -> str:
@@ -122,81 +118,91 @@ def as_text(template: str, how: Literal['words', 'template'] = 'words') -> str:
   return ' '.join(named.split())
 
 
-def _encode(templates: Sequence[str], config: Encoder) -> list[np.ndarray]:
-  """The vector [1, D] of every template, from the cache where it has it."""
-  model = load(config)
-  texts = [as_text(template, config.text) for template in templates]
-  cache = vector_cache.Cache(_key(model, config))
-  found = cache.get(texts)
-  if new := [text for text in dict.fromkeys(texts) if text not in found]:
-    made = dict(zip(new, compute(model, params_of(model, config), config.pooling, new)))
-    cache.put(made)
-    found |= made
-  return [found[text] for text in texts]
-
-
-def _key(model: Model, config: Encoder) -> str:
-  files = (pretrained.CONFIG, pretrained.WEIGHTS, *tokens.FILES)
-  content = [
-    *(_VERSION, pretrained.fingerprint(model.folder, files), config.weights),
-    *(config.pooling, model.depth, model.longest, config.dtype),
-  ]
-  return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def params_of(model: Model, config: Encoder):
+def params_of(model: Model, config: Encoder) -> Mapping:
   """The parameters for `encoder.apply`, in the type to compute in."""
+  # jax: not for --help, nor where all texts are in the cache
   import jax
   import jax.numpy as jnp
 
   from metalog_jax.embeddings import encoder
 
   if config.weights == 'random':
-    params = encoder.start(jax.random.key(0), model.form)
+    params = encoder.random_params(jax.random.key(0), model.form)
   else:
-    params = weight_files.read(model.folder, model.form)
+    params = pretrained.read_weights(model.folder, model.form)
   return jax.tree.map(lambda x: jnp.asarray(x, config.dtype), params)
 
 
-def cells() -> int:
-  """Of a batch of tokens: rows times tokens of a row."""
-  import jax
-
-  return _CPU_CELLS if jax.default_backend() == 'cpu' else _CELLS
-
-
 def compute(
-  model: Model, params, how: pretrained.Pooling, read: Sequence[str]
-) -> list[np.ndarray]:
-  """Encodes texts, without a cache: one vector [1, D] float32 of each.
+  model: Model, params: Mapping, how: pretrained.Pooling, texts: Sequence[str]
+) -> np.ndarray:
+  """Encodes texts, without a cache: [n, D] float32.
 
   Args:
-    params: as `params_of` makes them.
+    model: as `load` gives it.
+    params: as `params_of` gives them.
     how: tokens are pooled.
-    read: distinct texts, as `as_text` makes them of templates.
+    texts: distinct ones, as `as_text` makes them of templates.
   """
+  # jax: not for --help, nor where all texts are in the cache
   import jax
 
   from metalog_jax.embeddings import encoder
 
+  cells = _CPU_CELLS if jax.default_backend() == 'cpu' else _CELLS
   pool = jax.jit(encoder.pool, static_argnames=('num', 'how'))
-  ids = tokens.encode(model.tokenizer, read, model.longest).ids
-  made: list[Any] = [None] * len(read)
-  for batch in rows.batches(ids, cells(), model.form.padding):
-    args = batch.segments, model.form
-    hidden = encoder.apply(params, batch.ids, *args, depth=model.depth)
+  ids = pretrained.tokenize(model.tokenizer, texts, model.longest).ids
+  vectors = np.zeros((len(texts), model.form.hidden), np.float32)
+  for batch in rows.batches(ids, cells, model.form.padding):
+    hidden = encoder.apply(
+      params, batch.ids, batch.segments, model.form, depth=model.depth
+    )
     # No text has fewer than the two tokens that mark its ends.
     pooled = pool(hidden, batch.segments, num=batch.ids.size // 2, how=how)
-    for text, part in zip(batch.texts, np.asarray(pooled)[:, None]):
-      made[text] = part
-  return made
+    vectors[batch.texts] = np.asarray(pooled)[: len(batch.texts)]
+  return vectors
 
 
-def _coverage(model: Model, templates, config) -> tables.Coverage:
+def _encode(model: Model, templates: Sequence[str], config: Encoder) -> np.ndarray:
+  """The vectors of templates [n, D], from the cache where it has them."""
   texts = [as_text(template, config.text) for template in templates]
-  uses = collections.Counter(word for text in texts for word in text.split())
-  names = [word for word, _ in uses.most_common()]
-  is_known = tokens.encode(model.tokenizer, names, model.longest).is_known
-  known = {word for word, known in zip(names, is_known) if known}
-  cut = int(tokens.encode(model.tokenizer, texts, model.longest).is_cut.sum())
-  return tables.cover({word: uses[word] for word in names}, known, cut)
+  cache = vector_cache.Cache(_key(model, config))
+  vectors = cache.get(texts)
+  if new := [text for text in dict.fromkeys(texts) if text not in vectors]:
+    params = params_of(model, config)
+    computed = dict(zip(new, compute(model, params, config.pooling, new)))
+    cache.put(computed)
+    vectors |= computed
+  shape = len(texts), model.form.hidden
+  return np.array([vectors[text] for text in texts], np.float32).reshape(shape)
+
+
+def _key(model: Model, config: Encoder) -> str:
+  """A hash of all but the text that a vector depends on."""
+  content = [
+    *(_VERSION, pretrained.fingerprint(model.folder), config.weights),
+    *(config.pooling, model.depth, model.longest, config.dtype),
+  ]
+  return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _table(
+  model: Model,
+  templates: Sequence[str],
+  config: Encoder,
+  vectors: Mapping[str, np.ndarray],
+  mask: np.ndarray,
+  fitted_events: int,
+) -> tables.Table:
+  """The table of one system, from the vectors of all templates."""
+  table = np.zeros((len(templates), model.form.hidden), np.float32)
+  for event, text in enumerate(templates):
+    if event != types.UNKNOWN:
+      table[event] = vectors[text]
+  texts = [as_text(template, config.text) for template in templates[1:]]
+  used = [word for text in texts for word in text.split()]
+  distinct = list(dict.fromkeys(used))
+  is_known = pretrained.tokenize(model.tokenizer, distinct, model.longest).is_known
+  known = {word for word, is_one in zip(distinct, is_known) if is_one}
+  cut = int(pretrained.tokenize(model.tokenizer, texts, model.longest).is_cut.sum())
+  return tables.make_table(table, mask, used, known, fitted_events, cut)

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from safetensors import numpy as safetensors
 
-from metalog_jax.embeddings import pretrained, weight_files
+from metalog_jax.embeddings import pretrained
 
 FORMS = {
   'bert': pretrained.Form('bert', 99, 24, 3, 4, 40, 40),
@@ -36,7 +36,7 @@ def weights(form: pretrained.Form, seed: int = 0) -> dict[str, dict[str, np.ndar
 
   return {
     group: {name: draw(name, shape).astype(np.float32) for name, shape in names.items()}
-    for group, names in weight_files.groups(form).items()
+    for group, names in pretrained.weight_shapes(form).items()
   }
 
 
@@ -84,18 +84,26 @@ def write(folder: pathlib.Path, form: pretrained.Form, tensors=None) -> pathlib.
 
 
 def write_word_pieces(folder: pathlib.Path) -> None:
-  """vocab.txt: WORDS and single letters but z, at most 99 tokens."""
+  """WORDS and single letters but z, at most 99 tokens."""
+  import tokenizers
+
   letters = 'abcdefghijklmnopqrstuvwxy'
   pieces = [*letters, *(f'##{letter}' for letter in letters)]
   special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
-  (folder / 'vocab.txt').write_text('\n'.join([*special, *WORDS, *pieces]) + '\n')
+  vocabulary = {piece: i for i, piece in enumerate([*special, *WORDS, *pieces])}
+  tokenizer = tokenizers.BertWordPieceTokenizer(vocabulary)
+  tokenizer.save(str(folder / 'tokenizer.json'))
 
 
-def write_byte_pairs(folder: pathlib.Path, texts=WORDS, size: int = 300) -> None:
-  """vocab.json and merges.txt, learned from texts."""
+def write_byte_pairs(folder: pathlib.Path) -> None:
+  """Learned from WORDS."""
   import tokenizers
 
   learned = tokenizers.ByteLevelBPETokenizer()
   special = ['<s>', '<pad>', '</s>', '<unk>', '<mask>']
-  learned.train_from_iterator(texts, size, 2, False, special)
-  learned.save_model(str(folder))
+  learned.train_from_iterator(WORDS, 300, 2, False, special)
+  ends = [(token, learned.token_to_id(token)) for token in ('</s>', '<s>')]
+  learned.post_processor = tokenizers.processors.RobertaProcessing(
+    *ends, add_prefix_space=False
+  )
+  learned.save(str(folder / 'tokenizer.json'))

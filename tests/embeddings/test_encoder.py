@@ -8,14 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax.embeddings import (
-  encoder,
-  pretrained,
-  rows,
-  texts,
-  tokens,
-  weight_files,
-)
+from metalog_jax.embeddings import encoder, pretrained, rows, texts
 from tests.embeddings import encoder_cases as cases
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'encoder.npz'
@@ -36,7 +29,7 @@ def oracle():
 
 def tokenized(tokenizer, texts):
   """ids and mask, padded at the right."""
-  found = tokens.encode(tokenizer, texts, 64).ids
+  found = pretrained.tokenize(tokenizer, texts, 64).ids
   mask = np.arange(max(map(len, found))) < np.array([[len(one)] for one in found])
   ids = np.zeros(mask.shape, np.int32)
   ids[mask] = np.concatenate(found)
@@ -51,11 +44,16 @@ def real():
   except ValueError as error:
     pytest.skip(str(error))
   form = pretrained.read_form(folder)
-  return form, folder, weight_files.read(folder, form)
+  return form, folder, pretrained.read_weights(folder, form)
 
 
-def ours(form, params, ids, mask, **more):
-  return np.asarray(encoder.apply(params, ids, encoder.segments_of(mask), form, **more))
+def segments_of(mask):
+  """Of one text a row."""
+  return np.where(mask, np.arange(1, len(mask) + 1, dtype=np.int32)[:, None], 0)
+
+
+def ours(form, params, ids, mask, depth=None):
+  return np.asarray(encoder.apply(params, ids, segments_of(mask), form, depth))
 
 
 @pytest.mark.parametrize('source', ['transformers', 'golden'])
@@ -78,7 +76,7 @@ def test_parity_with_random_weights(name, padded, source, tmp_path):
 @pytest.mark.parametrize('source', ['transformers', 'golden'])
 def test_parity_with_real_weights(source):
   form, folder, params = real()
-  ids, mask = tokenized(tokens.load(folder, form), TEXTS)
+  ids, mask = tokenized(pretrained.read_tokenizer(folder, form), TEXTS)
   found = ours(form, params, ids, mask)[mask]  # at padding, float32 is noise in both
   if source == 'golden':
     theirs, found = np.load(GOLDEN)['real'], found[:, ::5]
@@ -104,14 +102,13 @@ def test_parity_at_full_size(form, tmp_path):
   np.testing.assert_allclose(ours(form, params, ids, mask), theirs, rtol=0, atol=1e-5)
 
 
-def test_parity_of_every_layer_and_of_token_types(tmp_path):
+def test_parity_of_every_layer(tmp_path):
   form = cases.FORMS['bert']
   ids, mask = cases.batch(form, padded=True)
-  kinds = (np.arange(ids.shape[1]) > 4) * np.ones_like(ids)
-  theirs = oracle().hidden_states(cases.write(tmp_path, form), ids, mask, kinds)
+  theirs = oracle().hidden_states(cases.write(tmp_path, form), ids, mask)
   assert len(theirs) == form.layers + 1
   for depth, states in enumerate(theirs):
-    found = ours(form, cases.weights(form), ids, mask, kinds=kinds, depth=depth)
+    found = ours(form, cases.weights(form), ids, mask, depth)
     np.testing.assert_allclose(found, states, rtol=0, atol=1e-5)
 
 
@@ -149,20 +146,14 @@ def test_pooling_of_nothing_is_zero():
     np.testing.assert_array_equal(pooled.any(1), [True, False, True])
 
 
-def test_the_module_declares_what_the_files_have():
+def test_random_params_are_what_the_files_have():
   form = cases.FORMS['roberta']
-  ids, mask = cases.batch(form, padded=True)
-  segments = encoder.segments_of(mask)
-  network = encoder.Network(form)
-  start = network.init(jax.random.key(0), ids, segments)['params']
-  shapes = jax.tree.map(jnp.shape, dict(start))
-  assert shapes == weight_files.groups(form)
-  params = cases.weights(form)
-  found = network.apply({'params': params}, ids, segments)
-  np.testing.assert_array_equal(found, encoder.apply(params, ids, segments, form))
-  half = encoder.Network(form, jnp.bfloat16).apply({'params': params}, ids, segments)
-  assert half.dtype == jnp.bfloat16
-  np.testing.assert_allclose(half.astype(np.float32), found, atol=0.15)
+  params = encoder.random_params(jax.random.key(0), form)
+  assert jax.tree.map(jnp.shape, params) == pretrained.weight_shapes(form)
+  weights = params['layer_0']['output.dense.weight']
+  assert 0.015 < weights.std() < 0.025 and abs(weights.mean()) < 0.005
+  assert (params['layer_0']['output.LayerNorm.weight'] == 1).all()
+  assert not params['layer_0']['output.dense.bias'].any()
 
 
 def test_half_precision_of_real_weights():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from metalog_jax import errors
 from metalog_jax.embeddings import (
   encoder,
   gcse,
@@ -45,7 +46,7 @@ def by_hand(config, templates, depth=None):
   read = [texts.as_text(template) for template in templates]
   ids, mask = test_encoder.tokenized(model.tokenizer, read)
   ids[~mask] = model.form.padding
-  segments, params = encoder.segments_of(mask), cases.weights(model.form)
+  segments, params = test_encoder.segments_of(mask), cases.weights(model.form)
   states = encoder.apply(params, ids, segments, model.form, depth=depth)
   return np.asarray(states), mask
 
@@ -74,7 +75,7 @@ def test_layers_and_pooling(config):
     found = texts.encode(cases.TEMPLATES, at)
     np.testing.assert_allclose(found, states[:, 0], atol=1e-5)
   for layer in (4, -5):
-    with pytest.raises(ValueError, match=f'no layer {layer}, the last is 3'):
+    with pytest.raises(errors.UserError, match=f'no layer {layer}, the last is 3'):
       texts.load(changed(config, layer=layer))
 
 
@@ -86,10 +87,12 @@ def test_fit_and_coverage(tmp_path):
   expected = first.vectors[[2, 4]].mean(0)
   np.testing.assert_allclose(first.vectors[0], expected, atol=1e-6)
   np.testing.assert_array_equal(second.vectors[1], first.vectors[1])
-  found = first.coverage
-  assert found.unknown == {'zzz': 1} and found.cut == 4
-  assert (found.words, found.known) == (13, 12) and found.uses == 18
-  with pytest.raises(ValueError, match='mask'):
+  coverage = first.coverage
+  assert coverage.unknown == {'zzz': 1} and coverage.cut == 4
+  assert (coverage.words, coverage.known) == (13, 12) and coverage.uses == 18
+  assert (coverage.events, coverage.zero_events, coverage.fitted_events) == (6, 0, 3)
+  assert not coverage.warning('s')
+  with pytest.raises(errors.UserError, match='mask'):
     texts.embed([SYSTEM], config, [mask[1:]])
 
 
@@ -124,7 +127,8 @@ def test_nothing_is_computed_twice(config, monkeypatch):
   no_computing(monkeypatch)
   [again] = texts.embed([[*SYSTEM, 'stored copy']], config)
   np.testing.assert_array_equal(again.vectors, more.vectors)
-  texts.embed([['<unknown>']], config)  # nothing is no reason to compute
+  [empty] = texts.embed([['<unknown>']], config)  # nothing is no reason to compute
+  assert empty.vectors.shape == (1, 24) and texts.encode([], config).shape == (0, 24)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +170,9 @@ def test_damaged_files_are_passed_by(config, cache, caplog):
 
 
 def test_a_write_that_is_broken_off_leaves_no_file(config, cache, monkeypatch, caplog):
-  def fail(file, **_):
-    file.write(b'PK half of it')
-    raise OSError('No space left on device')
+  def fail(path, **_):
+    path.write_bytes(b'PK half of it')
+    raise OSError(28, 'No space left on device')
 
   monkeypatch.setattr(np, 'savez', fail)
   texts.encode(cases.TEMPLATES, config)
@@ -223,7 +227,7 @@ def test_many_texts_take_few_compilations(config):
 def test_the_default_encoder_knows_what_words_mean():
   try:
     pretrained.find()
-  except ValueError as error:
+  except errors.UserError as error:
     pytest.skip(str(error))
   pairs = ('disk failure while writing', 'storage error during write', 'user logged in')
   vectors = texts.encode(pairs)
@@ -235,14 +239,31 @@ def test_the_default_encoder_knows_what_words_mean():
 def test_the_source_is_chosen_by_its_config(config):
   [table] = sources.embed([SYSTEM], config)
   assert table.vectors.shape == (len(SYSTEM), 24)
-  words = gcse.Embedding(oov='skip')
-  assert sources.choose(words, None, None) is words
-  assert sources.choose(words, 'x.txt', None) == gcse.Embedding('x.txt', oov='skip')
-  assert sources.choose(words, None, 'folder') == texts.Encoder('folder')
-  first = changed(config, pooling='first')
-  assert sources.choose(first, None, 'folder') == texts.Encoder(
-    'folder', pooling='first'
-  )
-  assert sources.choose(first, 'x.txt', None) == gcse.Embedding('x.txt')
-  with pytest.raises(ValueError, match='one of them'):
-    sources.choose(words, 'x.txt', 'folder')
+  np.testing.assert_array_equal(sources.encode(SYSTEM[1:], config), table.vectors[1:])
+  assert sources.can_extend(config) and not sources.can_extend(gcse.Embedding())
+  with pytest.raises(errors.UserError, match='embed them together'):
+    sources.encode(SYSTEM[1:], gcse.Embedding())
+
+
+@pytest.mark.parametrize(
+  'field, value, message',
+  [
+    ('pooling', 'maen', "did you mean 'mean'"),
+    ('weights', 'trained ', "did you mean 'trained'"),
+    ('max_tokens', 2, 'max_tokens=2'),
+  ],
+)
+def test_wrong_settings_are_refused_when_they_are_made(field, value, message):
+  with pytest.raises(errors.UserError, match=message):
+    texts.Encoder(**{field: value})
+
+
+def test_a_cache_of_the_first_version_is_read(config, cache):
+  """It held the number of rows of each text as well: one."""
+  vectors = texts.encode(cases.TEMPLATES, config)
+  [path] = cache.rglob('*.npz')
+  with np.load(path) as file:
+    content = {**file, 'lengths': np.ones(len(file['texts']), int)}
+  content['values'] = content['values'] + 1
+  np.savez(path, **content)
+  np.testing.assert_array_equal(texts.encode(cases.TEMPLATES, config), vectors + 1)

@@ -5,10 +5,10 @@ import math
 import hypothesis
 import numpy as np
 import pytest
-from gensim.models import keyedvectors
 from hypothesis import strategies as st
 
-from metalog_jax.embeddings import gcse, words
+from metalog_jax import errors
+from metalog_jax.embeddings import gcse, word_vectors, words
 
 VOCABULARY = ['alpha', 'beta', 'gamma', 'delta', 'num']
 
@@ -19,9 +19,8 @@ def loaded():
 
 
 def _loaded():
-  keyed = keyedvectors.KeyedVectors(3)
-  keyed.add_vectors(VOCABULARY, np.random.default_rng(0).standard_normal((5, 3)))
-  return keyed
+  table = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+  return word_vectors.WordVectors({w: i for i, w in enumerate(VOCABULARY)}, table)
 
 
 def embed(systems, loaded, fit=None, **config):
@@ -102,20 +101,56 @@ def test_events_without_words_are_zero(loaded):
 
 def test_coverage(loaded):
   [table] = embed([['alpha zzz', 'zzz beta yyy <*>']], loaded)
-  found = table.coverage
-  assert (found.words, found.known, found.uses, found.known_uses) == (4, 2, 5, 2)
-  assert list(found.unknown.items()) == [('zzz', 2), ('yyy', 1)]
-  assert str(found) == '2 of 4 words known (40.0 % of 5 uses)\nunknown: zzz 2, yyy 1'
-  [none] = embed([['alpha']], loaded)
-  assert str(none.coverage).endswith('unknown: none')
+  coverage = table.coverage
+  counts = (coverage.words, coverage.known, coverage.uses, coverage.known_uses)
+  assert counts == (4, 2, 5, 2)
+  assert list(coverage.unknown.items()) == [('zzz', 2), ('yyy', 1)]
+  assert (coverage.events, coverage.zero_events, coverage.fitted_events) == (2, 0, 2)
+  assert str(coverage).splitlines() == [
+    '2 of 4 words known (40.0 % of 5 uses)',
+    'unknown: zzz 2, yyy 1',
+  ]
+  [all_known] = embed([['alpha']], loaded)
+  assert str(all_known.coverage).endswith('unknown: none')
+
+
+@pytest.mark.parametrize(
+  'texts, fit, flag',
+  [
+    (['alpha', 'beta'], [False] * 3, '--fit=all'),  # no training session
+    (['zzz', 'yyy xxx'], None, '--vectors'),
+    (['<*>', '<*> 7'], None, '--vectors'),
+    (['alpha <*>', 'alpha'], None, '--encoder'),  # the word is everywhere
+    ([*['zzz'] * 19, 'alpha'], None, '--vectors'),  # nearly all
+  ],
+)
+def test_vectors_that_show_nothing_are_warned_of(texts, fit, flag, loaded):
+  fit = [np.array(fit)] if fit else None
+  [table] = embed([texts], loaded, fit, idf='per_system')
+  warning = table.coverage.warning('hdfs')
+  zeros = (~table.vectors[1:].any(1)).sum()
+  assert warning.startswith(f'hdfs: {zeros} of {len(texts)} event vectors are zero')
+  assert flag in warning and '\n' not in warning
+
+
+def test_a_few_zero_vectors_are_no_reason_to_warn(loaded):
+  [table] = embed([['alpha', 'beta', '<*>', 'zzz']], loaded)
+  assert table.coverage.zero_events == 2 and not table.coverage.warning('hdfs')
+  [empty] = embed([[]], loaded)
+  assert not empty.coverage.warning('hdfs')
+
+
+def test_wrong_choices_are_refused_with_the_nearest_word():
+  with pytest.raises(errors.UserError, match="did you mean 'joint'"):
+    gcse.Embedding(idf='jiont')
 
 
 def test_wrong_mask_and_useless_vectors(loaded, tmp_path):
-  with pytest.raises(ValueError, match='mask'):
+  with pytest.raises(errors.UserError, match='mask'):
     embed([['alpha']], loaded, [np.ones(5, bool)])
   (tmp_path / 'v.txt').write_text('uno 1 2 3\ndue 4 5 6\n')
   config = gcse.Embedding(vectors=str(tmp_path / 'v.txt'))
-  with pytest.raises(ValueError, match='v.txt: none of the 1 words'):
+  with pytest.raises(errors.UserError, match='v.txt: none of the 1 words'):
     gcse.embed([['<unknown>', 'alpha']], config)
 
 
@@ -128,7 +163,7 @@ def _slow(templates, loaded):
     for w_i in event:
       n_w = sum(w == w_i for w in event)
       n_l_w = sum(w_i in words.words(other) for other in templates)
-      if w_i in loaded:
+      if w_i in loaded.rows:
         vector += n_w / n_e * math.log(len(templates) / n_l_w) * loaded[w_i]
     table.append(vector / n_e if n_e else vector)
   return np.array(table).reshape(-1, 3)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from metalog_jax import errors
 from metalog_jax.embeddings import gcse, pretrained, sources, texts
 
 WORDS, ENCODER = gcse.Embedding(), texts.Encoder()
@@ -21,10 +22,11 @@ def test_settings_of_the_preset_stay():
   words, encoder = gcse.Embedding(idf='per_system'), texts.Encoder(pooling='first')
   assert sources.choose(words, 'v.txt', None).idf == 'per_system'
   assert sources.choose(encoder, None, 'bert').pooling == 'first'
+  assert sources.choose(encoder, 'v.txt', None) == gcse.Embedding('v.txt')
 
 
 def test_both_are_refused():
-  with pytest.raises(ValueError, match='--vectors and --encoder'):
+  with pytest.raises(errors.UserError, match='--vectors and --encoder'):
     sources.choose(WORDS, 'v.txt', 'bert')
 
 
@@ -33,7 +35,7 @@ def test_whether_the_default_encoder_is_there(monkeypatch, tmp_path):
   assert pretrained.is_installed()
 
   def nowhere():
-    raise ValueError
+    raise errors.UserError('nowhere')
 
   monkeypatch.setattr(pretrained, 'find', nowhere)
   assert not pretrained.is_installed()

@@ -10,7 +10,7 @@ import tempfile
 
 import numpy as np
 
-from metalog_jax.embeddings import pretrained, tokens
+from metalog_jax.embeddings import pretrained
 from tests.embeddings import encoder_cases, test_encoder
 from tests.parity import hf_encoder
 
@@ -25,7 +25,8 @@ def main() -> None:
         found[f'{name} {padded}'] = hf_encoder.hidden_states(folder, *arguments)[-1]
   folder = pretrained.find()
   form = pretrained.read_form(folder)
-  ids, mask = test_encoder.tokenized(tokens.load(folder, form), test_encoder.TEXTS)
+  tokenizer = pretrained.read_tokenizer(folder, form)
+  ids, mask = test_encoder.tokenized(tokenizer, test_encoder.TEXTS)
   found['real'] = hf_encoder.hidden_states(folder, ids, mask)[-1][mask][:, ::5]
   np.savez_compressed(pathlib.Path(__file__).with_name('encoder.npz'), **found)
 

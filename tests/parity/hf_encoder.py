@@ -5,19 +5,17 @@ import torch
 import transformers
 
 
-def hidden_states(folder, ids, mask, kinds=None) -> list[np.ndarray]:
+def hidden_states(folder, ids, mask) -> list[np.ndarray]:
   """After the embeddings and after every layer, each [B, L, D]."""
   transformers.logging.set_verbosity_error()
   transformers.logging.disable_progress_bar()
   model = transformers.AutoModel.from_pretrained(
     folder, add_pooling_layer=False, attn_implementation='eager'
   ).eval()
-  kinds = None if kinds is None else torch.tensor(kinds).long()
   with torch.inference_mode():
     made = model(
       torch.tensor(ids).long(),
       attention_mask=torch.tensor(mask).long(),
-      token_type_ids=kinds,
       output_hidden_states=True,
     )
   return [states.numpy() for states in made.hidden_states]

