@@ -33,7 +33,6 @@ HOST = ('logs', 'embeddings')
 DEVICE = {  # in host rooms, and imported inside functions that compute alone
   'metalog_jax/embeddings/encoder.py',
   'metalog_jax/embeddings/texts.py',
-  'metalog_jax/embeddings/windows.py',
 }
 FILES = sorted(ROOT.glob('metalog_jax/**/*.py')) + sorted(
   ROOT.glob('experiments/**/*.py')

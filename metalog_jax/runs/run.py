@@ -11,6 +11,7 @@ import jax
 
 from metalog_jax import atomic, errors, flags, types
 from metalog_jax.detectors import registry
+from metalog_jax.embeddings import tables
 from metalog_jax.evaluation import metrics, scoring, thresholds
 from metalog_jax.logs import manifests
 from metalog_jax.meta import costs
@@ -227,6 +228,8 @@ def _prepare(job: Job, say: Callable) -> Ready:
     problem.fingerprints[job.model] = folder.fingerprint(job.model)
   for name, coverage in problem.facts['coverage'].items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
+    if warning := tables.Coverage(**coverage).warning(name):
+      say(f'warning: {warning}')
   return Ready(job, detector, problem, scoring.Scorer(detector))
 
 
