@@ -10,7 +10,7 @@ from drain3 import masking as drain3_masking
 from drain3 import template_miner, template_miner_config
 from hypothesis import strategies as st
 
-from metalog_jax.logs import bad_lines, formats, masking, masksets, readers
+from metalog_jax.logs import accounts, files, formats, masking, masksets, readers
 
 WORDS = st.sampled_from('a b c d <NUM> e7 x9 <*>'.split())
 MASKED = st.lists(st.lists(WORDS, max_size=5).map(' '.join), min_size=1, max_size=40)
@@ -43,10 +43,19 @@ def loghub(data: pathlib.Path, system: str) -> tuple[list[str], list[str]]:
   return [row['Content'] for row in rows], [row['EventId'] for row in rows]
 
 
+def read(paths, format, account, group='', chunk_bytes=0):
+  """Yields the lines of some files, chunk by chunk, and counts them."""
+  for chunk in files.read_chunks(paths, len, chunk_bytes):
+    lines = readers.parse(chunk, format, group)
+    account.add(lines.tally)
+    yield lines
+  account.check()
+
+
 def raw(data: pathlib.Path, system: str) -> pl.Series:
   """The messages of a raw log."""
-  bad = bad_lines.BadLines('100%', system)
-  lines = readers.read([str(data / RAW[system])], formats.FORMATS[system], bad)
+  format = formats.FORMATS[system]
+  lines = read([str(data / RAW[system])], format, accounts.Account('100%', format))
   return pl.concat([chunk.content for chunk in lines])
 
 

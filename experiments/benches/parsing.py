@@ -25,7 +25,7 @@ from drain3 import masking as drain3_masking
 from drain3 import template_miner, template_miner_config
 
 from experiments.benches import interleave, machine
-from metalog_jax.logs import bad_lines, formats, masking, parse, readers
+from metalog_jax.logs import files, formats, masking, parse, readers, templates
 from metalog_jax.simulation import simulate
 
 PACKAGES = ('drain3', 'numpy', 'polars')
@@ -53,7 +53,9 @@ def canonical(lines: Sequence[str]) -> tuple[np.ndarray, int]:
   """Mask and count in chunks, mine, look every line up."""
   distinct, codes = parse.Distinct(), []
   for begin in range(0, len(lines), _CHUNK):
-    codes.append(distinct.add(masking.mask(lines[begin : begin + _CHUNK], _MASKSET)))
+    masked = masking.mask(lines[begin : begin + _CHUNK], _MASKSET)
+    texts, chunk = templates.encode(masked)
+    codes.append(distinct.add(texts, np.bincount(chunk))[chunk])
   mined = parse.mine(distinct.counts, _MASKSET)
   table, _ = mined.assign(distinct.texts)
   return np.concatenate([table[part] for part in codes]), len(mined.texts) - 1
@@ -114,9 +116,8 @@ def _lines(workload: str, folder: pathlib.Path, seed: int) -> pl.Series | None:
 
 def read_contents(path: pathlib.Path) -> pl.Series:
   """The messages of a log in HDFS' format, without their headers."""
-  bad = bad_lines.BadLines('0', 'hdfs')
-  chunks = readers.read([str(path)], formats.FORMATS['hdfs'], bad)
-  return pl.concat([chunk.content for chunk in chunks])
+  chunks = files.read_chunks([str(path)], len)
+  return pl.concat([readers.parse(c, formats.FORMATS['hdfs']).content for c in chunks])
 
 
 def _sample(path: pathlib.Path, variant: str) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from metalog_jax.logs import (
   masking,
   parse,
   readers,
-  simulated,
   templates,
 )
 
@@ -24,12 +23,11 @@ _SLICE = 1 << 22  # lines looked at together in the second pass
 class Part(NamedTuple):
   """What a worker makes of a chunk."""
 
-  path: str
   first: int  # number of the chunk's first line
   lines: readers.Lines  # but for the contents
-  distinct: parse.Distinct
-  codes: np.ndarray  # [n] int32 index into distinct.texts
-  simulated: bool
+  texts: list[str]  # distinct masked lines
+  counts: np.ndarray  # [len(texts)] int64
+  codes: np.ndarray  # [n] int32 index into texts
 
 
 def read(
@@ -37,11 +35,9 @@ def read(
 ) -> Part:
   """Parses and masks a chunk; runs in any process."""
   lines = readers.parse(chunk, format, group)
-  distinct = parse.Distinct()
-  codes = distinct.add(masking.mask(lines.content, maskset))
-  lines = lines._replace(content=None)
-  made_up = simulated.has_marks(chunk.data)
-  return Part(chunk.path, chunk.number, lines, distinct, codes, made_up)
+  texts, codes = templates.encode(masking.mask(lines.content, maskset))
+  counts = np.bincount(codes, minlength=len(texts))
+  return Part(chunk.number, lines._replace(content=None), texts, counts, codes)
 
 
 class Result(NamedTuple):
@@ -70,13 +66,12 @@ class Frozen:
 
   def codes(self, part: Part) -> np.ndarray:
     """The lines' event ids, [n] int32; past the templates, numbers of new texts."""
-    texts = part.distinct.texts
+    texts, lines = part.texts, part.counts
     events, how = self._templates.assign(texts)
-    lines = np.bincount(part.codes, minlength=len(events))
     np.add.at(self._counts, events, lines)
     np.add.at(self._how, how, lines)
     if self._grow and (new := np.flatnonzero(how == templates.NONE)).size:
-      codes = self._new.count([texts[i] for i in new.tolist()], lines[new])
+      codes = self._new.add([texts[i] for i in new.tolist()], lines[new])
       events[new] = len(self._counts) + codes
     return events[part.codes]
 
@@ -103,24 +98,24 @@ class Mining:
     maskset: the settings.
     mining: 'canonical' or 'arrival'.
     fit: 'all', or how many lines, from the first on, are mined: '30%' or '5000'.
-    folder: where the order of the lines is kept, if it matters.
+    path: of a file for the order of the lines, made if it matters.
   """
 
   def __init__(
-    self, maskset: masking.MaskSet, mining: str, fit: str, folder: pathlib.Path
+    self, maskset: masking.MaskSet, mining: str, fit: str, path: pathlib.Path
   ):
     self._maskset, self._mining, self._fit = maskset, mining, fit
     self._distinct = parse.Distinct()
-    self._path = folder / 'codes'  # of every line, -1 for no event
+    self._path = path  # the code of every line, -1 for no event
     self._file = None
     if fit != 'all' or mining == 'arrival':
       self._file = open(self._path, 'wb')
 
   def codes(self, part: Part) -> np.ndarray:
     """The lines' codes over all chunks, [n] int32."""
-    codes = self._distinct.merge(part.distinct)[part.codes]
+    codes = self._distinct.add(part.texts, part.counts)[part.codes]
     if self._file:
-      every = np.full(part.lines.num_lines, -1, np.int32)
+      every = np.full(part.lines.tally.lines, -1, np.int32)
       every[part.lines.number - part.first] = codes
       every.tofile(self._file)
     return codes

@@ -8,16 +8,16 @@ CSV has the columns `event_id,template`; without it an event's name is its text.
 import collections
 import csv
 import io
+import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 
 from metalog_jax import errors, types
-from metalog_jax.logs import bad_lines, files, store
+from metalog_jax.logs import accounts, files, options, store
 
 NOT_JSON = 'is not a JSON object'
 NO_EVENTS = 'has no list of events'
@@ -27,42 +27,44 @@ NO_TEMPLATE = 'names an event that the templates lack'
 BAD_PLACE = 'has a time or line number that is none'
 
 
-class Rows(NamedTuple):
-  """The sessions of a chunk; what `bad_lines.BadLines.add` wants to know of it."""
+class Row(NamedTuple):
+  """One session."""
 
-  sessions: types.Sessions
-  number: np.ndarray
-  num_lines: int
-  skipped: dict[str, int]
-  bad: bad_lines.Found
-  escaped: int = 0
+  name: str
+  events: list[int]
+  label: int
+  time: float
+  first_line: int
+  last_line: int
 
 
 def prepare(
-  options: Any, writer: store.Writer, progress: Callable[[int], Any]
-) -> store.Made:
-  """Writes the sessions of `options.sessions` (`systems.Options`), in order."""
-  events = Events(options.templates)
-  bad = bad_lines.BadLines(options.max_bad_lines, 'jsonl')
+  settings: options.Options, writer: store.Writer, progress: Callable[[int], Any]
+) -> store.Contents:
+  """Writes the sessions of `settings.sessions`, in order."""
+  events = Events(settings.templates)
+  account = accounts.Account(settings.max_bad_lines)
   counts = np.zeros(0, np.int64)
-  known = Known()
+  known: dict[str, int] = {}
   inputs: list[files.Input] = []
-  paths = files.expand(options.sessions)
+  paths = files.expand(settings.sessions)
   for chunk in files.read_chunks(paths, inputs.append, progress=progress):
-    rows = parse(chunk, events, known, options.max_events)
-    bad.add(chunk.path, rows)
-    if rows.sessions.num:
-      writer.write(store.to_arrow(rows.sessions))
-    counts = np.bincount(rows.sessions.events, minlength=len(events.texts)) + np.pad(
-      counts, (0, len(events.texts) - len(counts))
-    )
-  bad.check()
+    rows, tally = parse(chunk, events, known)
+    account.add(tally)
+    if rows:
+      sessions = _sessions(rows, settings.max_events)
+      writer.write(store.to_arrow(sessions))
+      new = np.bincount(sessions.events, minlength=len(events.texts))
+      new[: len(counts)] += counts
+      counts = new
+  account.check()
   manifest = {
-    **bad.report(),
+    **account.report(),
     'mining': 'given',
     'inputs': [item._asdict() for item in (*inputs, *events.inputs)],
   }
-  return store.Made(tuple(events.texts), counts, manifest, {})
+  counts = np.pad(counts, (0, len(events.texts) - len(counts)))
+  return store.Contents(tuple(events.texts), counts, manifest)
 
 
 class Events:
@@ -73,7 +75,7 @@ class Events:
     self.fixed = bool(path)
     self.inputs: list[files.Input] = []
     self._ids: dict[str, int] = {}
-    for name, text in self._read(path) if path else ():
+    for name, text in self._read(path).items() if path else ():
       self._ids[name] = len(self.texts)
       self.texts.append(text)
 
@@ -85,10 +87,10 @@ class Events:
         if name not in self._ids:
           self._ids[name] = len(self.texts)
           self.texts.append(name)
-    found = [self._ids.get(name, -1) for name in names]
-    return None if -1 in found else found
+    ids = [self._ids.get(name, -1) for name in names]
+    return None if -1 in ids else ids
 
-  def _read(self, path: str) -> Iterator[tuple[str, str]]:
+  def _read(self, path: str) -> dict[str, str]:
     text, source = files.read_text(path, '--templates')
     self.inputs.append(source)
     rows = csv.DictReader(io.StringIO(text, newline=''))
@@ -96,58 +98,57 @@ class Events:
       raise errors.UserError(
         f'{path} needs the columns event_id,template: check --templates'
       )
-    seen: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for row in rows:
       name, template = row['event_id'], row['template']
       where = f'{path}:{rows.line_num}'
       if not name or template is None:
         raise errors.UserError(f'{where}: a column is missing: check --templates')
-      if seen.setdefault(name, template) != template:
+      if texts.setdefault(name, template) != template:
         raise errors.UserError(f'{where}: {name} has two different templates')
-    yield from seen.items()
-
-
-class Known:
-  """Sessions by id: the same one twice is dropped, two of one id are an error."""
-
-  def __init__(self):
-    self._seen: dict[str, int] = {}
-
-  def has(self, where: str, name: str, *content) -> bool:
-    """Raises ValueError where `name` was another session before."""
-    new = name not in self._seen
-    if self._seen.setdefault(name, hash(content)) != hash(content):
-      raise errors.UserError(
-        f'{where}: session_id {name} stands for two different sessions'
-      )
-    return not new
+    return texts
 
 
 def parse(
-  chunk: files.Chunk, events: Events, known: Known, max_events: int = 0
-) -> Rows:
-  """Parses the lines of a chunk, in order."""
+  chunk: files.Chunk, events: Events, known: dict[str, int]
+) -> tuple[list[Row], accounts.Tally]:
+  """Parses the lines of a chunk, in order.
+
+  Args:
+    known: a hash of every session so far, by its id; those of the chunk are added.
+
+  Raises:
+    UserError: two different sessions have one id.
+  """
   lines = chunk.data.decode('utf-8', 'backslashreplace').split('\n')[:-1]
-  bad: dict[str, list[int]] = {}
+  bad: dict[str, list[int]] = collections.defaultdict(list)
   skipped: collections.Counter[str] = collections.Counter()
-  good = []
+  rows = []
   for index, line in enumerate(lines):
-    row = _row(line, events) if line.strip() else None
-    if row is None:
+    row = _row(line, events) if line.strip() else 'blank'
+    if row == 'blank':
       skipped['blank'] += 1
     elif isinstance(row, str):
-      bad.setdefault(row, []).append(index)
-    elif known.has(f'{chunk.path}:{chunk.line + index}', row[0], tuple(row[1]), row[2]):
-      skipped['duplicate'] += 1
+      bad[row].append(index)
     else:
-      good.append((chunk.number + index, *row))
-  found = bad_lines.Found(chunk.line)
-  for reason, indices in bad.items():
-    texts = [lines[i] for i in indices[: bad_lines.SHOWN]]
-    found.add(reason, np.array(indices), pl.Series(texts))
-  numbers = np.array([row[0] for row in good], np.int64)
-  sessions = _sessions(good, max_events)
-  return Rows(sessions, numbers, len(lines), dict(skipped), found)
+      content = hash((tuple(row.events), row.label))
+      duplicate = row.name in known
+      if known.setdefault(row.name, content) != content:
+        raise errors.UserError(
+          f'{chunk.path}:{chunk.line + index}: session_id {row.name} stands for two '
+          'different sessions'
+        )
+      if duplicate:
+        skipped['duplicate'] += 1
+      else:
+        rows.append(row)
+  reasons = {
+    reason: accounts.Bad.at(
+      chunk.line, indices, [lines[i] for i in indices[: accounts.SHOWN]]
+    )
+    for reason, indices in bad.items()
+  }
+  return rows, accounts.Tally(chunk.path, len(lines), len(rows), dict(skipped), reasons)
 
 
 def _text(value: Any) -> str:
@@ -155,8 +156,8 @@ def _text(value: Any) -> str:
   return str(value).encode('utf-8', 'backslashreplace').decode()
 
 
-def _row(line: str, events: Events) -> tuple | str:
-  """A session's (id, events, label, time, first, last), or why it is none."""
+def _row(line: str, events: Events) -> Row | str:
+  """A session, or why it is none."""
   try:
     row = json.loads(line)
   except (ValueError, RecursionError):
@@ -170,9 +171,6 @@ def _row(line: str, events: Events) -> tuple | str:
     return NO_EVENTS
   if label not in (0, 1, None):
     return BAD_LABEL
-  ids = events.ids(names)
-  if ids is None:
-    return NO_TEMPLATE
   try:
     time = float(row.get('time', 'nan'))
     first, last = int(row.get('first_line', 0)), int(row.get('last_line', 0))
@@ -180,19 +178,20 @@ def _row(line: str, events: Events) -> tuple | str:
     return BAD_PLACE
   if math.isinf(time) or not 0 <= min(first, last) <= max(first, last) < 1 << 63:
     return BAD_PLACE
-  return _text(name), ids, -1 if label is None else int(label), time, first, last
+  ids = events.ids(names)
+  if ids is None:
+    return NO_TEMPLATE
+  return Row(_text(name), ids, -1 if label is None else int(label), time, first, last)
 
 
-def _sessions(rows: list[tuple], max_events: int) -> types.Sessions:
-  kept = [row[2][:max_events] if max_events else row[2] for row in rows]
-  lengths = [len(events) for events in kept]
-  columns = list(zip(*rows)) or [()] * 7
+def _sessions(rows: list[Row], max_events: int) -> types.Sessions:
+  events = [row.events[: max_events or None] for row in rows]
   return types.Sessions(
-    ids=np.array(columns[1], object),
-    times=np.array(columns[4], np.float64),
-    events=np.array([event for events in kept for event in events], np.int32),
-    offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
-    labels=np.array(columns[3], np.int8),
-    first_lines=np.array(columns[5], np.int64),
-    last_lines=np.array(columns[6], np.int64),
+    ids=np.array([row.name for row in rows], object),
+    times=np.array([row.time for row in rows], np.float64),
+    events=np.fromiter(itertools.chain.from_iterable(events), np.int32),
+    offsets=np.cumsum([0, *map(len, events)], dtype=np.int64),
+    labels=np.array([row.label for row in rows], np.int8),
+    first_lines=np.array([row.first_line for row in rows], np.int64),
+    last_lines=np.array([row.last_line for row in rows], np.int64),
   )

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from metalog_jax.logs import masksets, templates
 
@@ -23,7 +22,7 @@ _CROWD = 500  # templates of one length: more, and a word that varies is not mas
 
 
 class Distinct:
-  """Distinct masked lines with their counts; merging is order-independent.
+  """Distinct masked lines with their counts; adding is order-independent.
 
   `texts` is in order of first appearance, which is for codes only: nothing that
   is mined from it depends on that order.
@@ -41,24 +40,13 @@ class Distinct:
   def counts(self) -> dict[str, int]:
     return dict(zip(self._codes, self._counts.tolist()))
 
-  def add(self, masked: pl.Series) -> np.ndarray:
-    """Counts a chunk and returns each line's index into `texts`, [n] int32."""
-    texts, codes = templates.encode(masked)
-    return self.count(texts, np.bincount(codes, minlength=len(texts)))[codes]
-
-  def merge(self, other: 'Distinct') -> np.ndarray:
-    """Adds another's counts and returns its codes in terms of this one's."""
-    return self.count(other.texts, other._counts)
-
-  def count(self, texts: Sequence[str], counts: np.ndarray) -> np.ndarray:
-    """Adds `counts` of different texts [n]; returns their indices, [n] int32."""
+  def add(self, texts: Sequence[str], counts: np.ndarray) -> np.ndarray:
+    """Adds `counts` of different texts [n]; returns their codes, [n] int32."""
     known = self._codes
-    table = np.array([known.setdefault(t, len(known)) for t in texts], np.int32)
-    grown = np.zeros(len(known), np.int64)
-    grown[: len(self._counts)] = self._counts
-    grown[table] += counts
-    self._counts = grown
-    return table
+    codes = np.array([known.setdefault(t, len(known)) for t in texts], np.int32)
+    self._counts = np.pad(self._counts, (0, len(known) - len(self._counts)))
+    self._counts[codes] += counts
+    return codes
 
 
 def mine(counts: Mapping[str, int], maskset: masksets.MaskSet) -> templates.Templates:

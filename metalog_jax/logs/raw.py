@@ -8,22 +8,21 @@ a chunk, a part and the distinct masked lines.
 
 import dataclasses
 import functools
+import pathlib
 import shutil
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import polars as pl
 
 from metalog_jax import errors
 from metalog_jax.logs import (
-  bad_lines,
+  accounts,
   events,
   files,
-  formats,
   labels,
-  masking,
+  options,
   parallel,
   sessions,
   spill,
@@ -34,130 +33,106 @@ from metalog_jax.logs import (
 TEMPLATES = templates.FILE  # frozen, with their masks: what detect assigns by
 
 
-class Plan(NamedTuple):
-  """What to read, and how; `systems.make_plan` makes it."""
-
-  format: formats.Format
-  group: str
-  cut: sessions.Cut
-  paths: tuple[str, ...]
-  labels: str
-  maskset: masking.MaskSet
-  frozen: templates.Templates | None
-  mining: str
-  fit: str
-  max_bad_lines: str
-  grow: bool = False  # mine new templates from lines that `frozen` does not know
-
-
 def prepare(
-  plan: Plan, writer: store.Writer, pool: parallel.Pool, progress: Callable[[int], Any]
-) -> store.Made:
-  """Writes the sessions of `plan`, and the templates as detect wants them."""
+  settings: options.Options,
+  frozen: templates.Templates | None,
+  grow: bool,
+  writer: store.Writer,
+  pool: parallel.Pool,
+  progress: Callable[[int], Any],
+) -> store.Contents:
+  """Writes the sessions of `settings.logs`, and the templates as detect wants them.
+
+  Args:
+    settings: what to read, and how.
+    frozen: templates to assign lines to; None: they are mined.
+    grow: mine new templates from lines that `frozen` does not know.
+    writer: takes the sessions.
+    pool: that the work is dealt to.
+    progress: called with numbers of stored bytes that were read.
+  """
+  form, cut = settings.line_format(), settings.cut()
+  audit = labels.Audit(labels.read(settings.labels) if settings.labels else None)
+  account = accounts.Account(settings.max_bad_lines, form)
+  spilled = spill.Spill(writer.folder / 'spill', not form.keys(settings.group))
+  fit = 'all' if frozen else settings.fit
+  if frozen:
+    maskset, collector = frozen.maskset, events.Frozen(frozen, grow)
+  else:
+    maskset, order = settings.maskset(), spilled.folder / 'order'
+    collector = events.Mining(maskset, settings.mining, fit, order)
+  inputs: list[files.Input] = []
   seconds = {}
-  job = _Job(plan, writer, pool)
-  for name, stage in (
-    ('read', functools.partial(job.read, progress)),
-    ('mine', job.mine),
-    ('group', job.group),
-    ('write', job.write),
-  ):
-    start = time.monotonic()
-    stage()
-    seconds[name] = round(time.monotonic() - start, 3)
-  return store.Made(
-    job.found.templates.texts, job.found.counts, job.manifest(), seconds
+  start = time.monotonic()
+
+  def end(stage: str) -> None:
+    nonlocal start
+    now = time.monotonic()
+    seconds[stage], start = round(now - start, 3), now
+
+  read = functools.partial(
+    events.read, format=form, group=settings.group, maskset=maskset
   )
-
-
-class _Job:
-  """The stages, one after the other."""
-
-  def __init__(self, plan: Plan, writer: store.Writer, pool: parallel.Pool):
-    self.plan, self.writer, self.pool = plan, writer, pool
-    self.audit = labels.Audit(labels.read(plan.labels) if plan.labels else None)
-    self.bad = bad_lines.BadLines(plan.max_bad_lines, plan.format.name)
-    whole = not plan.format.keys(plan.group)
-    self.spill = spill.Spill(writer.folder / 'spill', whole)
-    self.inputs: list[files.Input] = []
-    self.truncated = 0
-    self.simulated = False
-    self.num_times, self.bad_times = 0, 0
-    self.bad_time = ''  # the first of them
-
-  def read(self, progress: Callable[[int], Any]) -> None:
-    """The first pass: over all lines, in order."""
-    plan, bad = self.plan, self.bad
-    self.collector = (
-      events.Frozen(plan.frozen, plan.grow)
-      if plan.frozen
-      else events.Mining(plan.maskset, plan.mining, plan.fit, self.spill.folder)
+  paths = files.expand(settings.logs, [settings.labels])
+  chunks = files.read_chunks(paths, inputs.append, progress=progress)
+  for part in pool.map(read, chunks):
+    account.add(part.lines.tally)
+    spilled.add(part.lines, collector.codes(part))
+  account.check()
+  if not spilled.num_events:
+    raise errors.UserError(
+      f'{account.num_lines:,} lines were read, but none names what it belongs to: '
+      'check --system and --group'
     )
-    function = functools.partial(
-      events.read, format=plan.format, group=plan.group, maskset=plan.maskset
-    )
-    chunks = files.read_chunks(plan.paths, self.inputs.append, progress=progress)
-    for part in self.pool.map(function, chunks):
-      bad.add(part.path, part.lines, plan.format.continues)
-      self.simulated |= part.simulated
-      self.num_times += np.count_nonzero(~np.isnan(part.lines.time))
-      self.bad_times += len(part.lines.bad_times)
-      self.bad_time = self.bad_time or next(iter(part.lines.bad_times), '')
-      self.spill.add(part.lines, self.collector.codes(part))
-    bad.check()
-    if self.bad_times and not self.num_times and plan.format.name == 'custom':
-      raise errors.UserError(
-        f'--time_format={plan.format.time_format!r} reads none of the '
-        f'{self.bad_times:,} times, such as {self.bad_time!r}'
-      )
-    if not self.spill.num_events:
-      raise errors.UserError(
-        f'{bad.num_lines:,} lines were read, but none names what it belongs to: check '
-        '--system and --group'
-      )
+  end('read')
+  result = collector.finish(account.num_lines)
+  end('mine')
+  at_line = result.last_line if fit != 'all' else 0
+  parts = _group(spilled, result, dataclasses.replace(cut, at_line=at_line), pool)
+  end('group')
+  truncated = _write(parts, writer, audit, cut.max_events)
+  shutil.rmtree(spilled.folder)
+  result.templates.save(writer.folder / TEMPLATES)
+  end('write')
+  manifest = {
+    **account.report(),
+    **spilled.report(),
+    'mining': 'frozen' if frozen else settings.mining,
+    'template_hash': result.templates.hash,
+    'assignment': dict(zip(templates.HOW, result.how.tolist(), strict=True)),
+    'fit': {'share': fit, 'last_line': result.last_line},
+    'window': cut.text,
+    'truncated_sessions': truncated,
+    'labels': audit.report(),
+    'inputs': [item._asdict() for item in (*inputs, *audit.inputs)],
+    'seconds': seconds,
+  }
+  return store.Contents(result.templates.texts, result.counts, manifest)
 
-  def mine(self) -> None:
-    """Templates, and the event of every masked line."""
-    self.found = self.collector.finish(self.bad.num_lines)
 
-  def group(self) -> None:
-    """The second pass: over the events, one part at a time."""
-    at_line = self.found.last_line if self.plan.fit != 'all' else 0
-    cut = dataclasses.replace(self.plan.cut, at_line=at_line)
-    paths = self.spill.close()
-    if self.spill.whole:
-      self.parts = list(sessions.group_whole(paths, self.found.table, cut))
-    else:
-      group = functools.partial(sessions.group_part, table=self.found.table, cut=cut)
-      self.parts = list(self.pool.map(group, paths, few=len(paths) + 1))
+def _group(
+  spilled: spill.Spill, result: events.Result, cut: sessions.Cut, pool: parallel.Pool
+) -> list[pathlib.Path]:
+  """The second pass: over the events, one part at a time."""
+  paths = spilled.close()
+  if spilled.whole:
+    return list(sessions.group_whole(paths, result.table, cut))
+  group = functools.partial(sessions.group_part, table=result.table, cut=cut)
+  return list(pool.map(group, paths, few=len(paths) + 1))
 
-  def write(self) -> None:
-    """Sessions in order of first appearance, with their labels."""
-    for block in sessions.merge(self.parts):
-      if self.plan.cut.max_events:
-        self.truncated += int((block['length'] > self.plan.cut.max_events).sum())
-      label = block['label']
-      if self.audit.labels:
-        label = self.audit.of(block['entity'], label)
-      known = pl.when(pl.col('label') >= 0).then(pl.col('label'))
-      block = block.with_columns(label=label).with_columns(label=known)
-      self.writer.write(sessions.to_arrow(block.select(store.columns(block.columns))))
-    shutil.rmtree(self.spill.folder)
-    self.found.templates.save(self.writer.folder / TEMPLATES)
 
-  def manifest(self) -> dict[str, Any]:
-    found = self.found
-    return {
-      **self.bad.report(),
-      **self.spill.report(),
-      'mining': 'frozen' if self.plan.frozen else self.plan.mining,
-      'template_hash': found.templates.hash,
-      'assignment': dict(zip(templates.HOW, found.how.tolist(), strict=True)),
-      'fit': {'share': self.plan.fit, 'last_line': found.last_line},
-      'window': self.plan.cut.text,
-      'truncated_sessions': self.truncated,
-      'simulated': self.simulated,
-      'bad_times': self.bad_times,
-      'labels': self.audit.report(),
-      'inputs': [item._asdict() for item in (*self.inputs, *self.audit.inputs)],
-    }
+def _write(
+  parts: list[pathlib.Path], writer: store.Writer, audit: labels.Audit, max_events: int
+) -> int:
+  """Sessions in order of first appearance, with labels; how many were cut short."""
+  truncated = 0
+  for block in sessions.merge(parts):
+    if max_events:
+      truncated += int((block['length'] > max_events).sum())
+    label = block['label']
+    if audit.labels:
+      label = audit.of(block['entity'], label)
+    known = pl.when(pl.col('label') >= 0).then(pl.col('label'))
+    block = block.with_columns(label=label).with_columns(label=known)
+    writer.write(sessions.to_arrow(block.select(store.columns(block.columns))))
+  return truncated

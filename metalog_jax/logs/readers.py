@@ -7,7 +7,7 @@ that are not UTF-8 are kept as backslash escapes.
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from metalog_jax import errors
-from metalog_jax.logs import bad_lines, files, formats, labels
+from metalog_jax.logs import accounts, files, formats, labels, simulated
 
 TOO_LONG = f'longer than {files.MAX_LINE:,} bytes'
 BINARY = 'binary: holds a NUL byte'
@@ -25,38 +25,15 @@ _TEXT, _INDEX, _FITS = '__text', '__index', '__fits'
 
 
 class Lines(NamedTuple):
-  """The n lines of a chunk that fit, and what became of the others."""
+  """The n lines of a chunk that fit."""
 
   number: np.ndarray  # [n] int64, from 1 over all inputs in order
-  content: pl.Series  # [n] str: the message
+  content: pl.Series | None  # [n] str: the message
   owner: np.ndarray  # [m] int64 index of a line; a line may belong to several
   entity: pl.Series  # [m] str: what that line belongs to
   time: np.ndarray  # [n] float64 seconds since the epoch; nan if unknown
   label: np.ndarray  # [n] int8: 1 anomalous, 0 normal, -1 unknown
-  num_lines: int  # of the chunk
-  skipped: dict[str, int]  # lines that are neither events nor bad, by reason
-  bad: bad_lines.Found
-  escaped: int  # lines with bytes that are not UTF-8
-  bad_times: list[str]  # times that could not be read
-
-
-def read(
-  paths: Sequence[str],
-  format: formats.Format,
-  bad: bad_lines.BadLines,
-  group: str = '',
-  chunk_bytes: int = 0,
-) -> Iterator[Lines]:
-  """Yields all lines of some files in order, in one process.
-
-  Raises:
-    UserError: unreadable input, or more bad lines than `bad` allows.
-  """
-  for chunk in files.read_chunks(paths, len, chunk_bytes):
-    lines = parse(chunk, format, group)
-    bad.add(chunk.path, lines, format.continues)
-    yield lines
-  bad.check()
+  tally: accounts.Tally
 
 
 def parse(chunk: files.Chunk, format: formats.Format, group: str = '') -> Lines:
@@ -77,26 +54,27 @@ def parse(chunk: files.Chunk, format: formats.Format, group: str = '') -> Lines:
     if format.continues and sieve.frame[_FITS].any():
       below = pl.int_range(pl.len()) > pl.col(_FITS).arg_max()
       sieve.drop(~pl.col(_FITS) & below, 'continuation', bad=False)
-    sieve.drop(~pl.col(_FITS), bad_lines.NO_FIT)
+    sieve.drop(~pl.col(_FITS), accounts.NO_FIT)
   label, strange = _labels(sieve.frame, format)
   if strange.any():
     sieve.drop(strange, LABEL)
     label = label[~strange.to_numpy()]
-  owner, names = _owners(sieve.frame, chunk.path, format.keys(group))
-  time, bad_times = _times(sieve.frame, format)
-  return Lines(
-    number=sieve.frame[_INDEX].to_numpy() + chunk.number,
-    content=sieve.frame['content'],
-    owner=owner,
-    entity=names,
-    time=time,
-    label=label,
-    num_lines=len(text),
+  frame = sieve.frame
+  owner, names = _owners(frame, chunk.path, format.keys(group))
+  time, bad_times = _times(frame, format)
+  tally = accounts.Tally(
+    path=chunk.path,
+    lines=len(text),
+    good=len(frame),
     skipped=sieve.skipped,
-    bad=sieve.found,
+    bad=sieve.bad,
     escaped=escaped,
+    times=int(np.count_nonzero(~np.isnan(time))),
     bad_times=bad_times,
+    simulated=simulated.has_marks(chunk.data),
   )
+  number = frame[_INDEX].to_numpy() + chunk.number
+  return Lines(number, frame['content'], owner, names, time, label, tally)
 
 
 class _Sieve:
@@ -105,7 +83,8 @@ class _Sieve:
   def __init__(self, text: pl.Series, first_line: int):
     self.frame = pl.DataFrame({_TEXT: text, _INDEX: np.arange(len(text))})
     self.skipped: dict[str, int] = {}
-    self.found = bad_lines.Found(first_line)
+    self.bad: dict[str, accounts.Bad] = {}
+    self._first_line = first_line
 
   def add(self, columns: pl.DataFrame) -> None:
     self.frame = self.frame.hstack(columns)
@@ -116,7 +95,7 @@ class _Sieve:
       return
     lines = self.frame.filter(out)
     if bad:
-      self.found.add(reason, lines[_INDEX].to_numpy(), lines[_TEXT])
+      self.bad[reason] = accounts.Bad.at(self._first_line, lines[_INDEX], lines[_TEXT])
     else:
       self.skipped[reason] = len(lines)
     self.frame = self.frame.filter(~out)

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from metalog_jax import atomic, errors, types
 from metalog_jax.logs import manifests, templates
-from metalog_jax.logs import sessions as sequences
+from metalog_jax.logs import sessions as sessions_lib
 
 MANIFEST = manifests.NAME
 SESSIONS = 'sessions.parquet'
@@ -41,7 +41,8 @@ def save(system: types.System, folder: str | os.PathLike) -> pathlib.Path:
   """Writes a whole system; counts missing from its manifest are filled in."""
   with writer(folder) as out:
     out.write(to_arrow(system.sessions))
-    out.finish(system.name, system.templates, system.counts, system.manifest)
+    contents = Contents(system.templates, system.counts, system.manifest)
+    out.finish(system.name, contents)
   return pathlib.Path(folder)
 
 
@@ -75,7 +76,7 @@ def _check_without_checksums(folder: str | os.PathLike, system: types.System) ->
     'anomalies': int((sessions.labels == 1).sum()),
     'unlabelled': int((sessions.labels < 0).sum()),
     'distinct_sequences': len(
-      np.unique(sequences.hashes(sessions.events, sessions.offsets))
+      np.unique(sessions_lib.hashes(sessions.events, sessions.offsets))
     ),
   }
   for name, count in counted.items():
@@ -181,13 +182,12 @@ def from_arrow(table: pa.Table) -> types.Sessions:
   )
 
 
-class Made(NamedTuple):
+class Contents(NamedTuple):
   """What a folder holds beside its sessions."""
 
   texts: tuple[str, ...]  # [V] templates
-  counts: np.ndarray  # [V] int64
+  counts: np.ndarray  # [V] int64 lines of each
   manifest: dict[str, Any]
-  seconds: dict[str, float]  # of each stage
 
 
 class Writer:
@@ -205,7 +205,7 @@ class Writer:
     """Appends sessions (the columns of `to_arrow`), in order."""
     events, offsets = _ragged(table['events'])
     labels = table['label'].to_numpy()  # nan for none
-    self._hashes.append(sequences.hashes(events, offsets))
+    self._hashes.append(sessions_lib.hashes(events, offsets))
     self.totals.update(
       sessions=len(table),
       events=len(events),
@@ -225,8 +225,9 @@ class Writer:
     self._file.write_table(table, row_group_size=max(1, len(table)))
     self._pending, self._num_pending = [], 0
 
-  def finish(self, name: str, texts, counts, manifest: dict) -> dict:
+  def finish(self, name: str, contents: Contents) -> dict[str, Any]:
     """Writes the templates and, last, the manifest, which is returned."""
+    texts, counts, manifest = contents
     if not self.totals['sessions']:
       raise errors.UserError(f'system {name} has no session to write')
     if self._pending:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from metalog_jax.logs import bad_lines, files, formats, readers
+from metalog_jax.logs import accounts, files, formats, readers
 from tests import samples
 
 LINES = {
@@ -56,8 +56,8 @@ def parse(text, system, path='a.log', group=''):
 
 def read(paths, format, group='', chunk_bytes=0):
   """All lines of some files as plain values."""
-  bad = bad_lines.BadLines('100%')
-  lines = list(readers.read([str(p) for p in paths], format, bad, group, chunk_bytes))
+  bad = accounts.Account('100%', format)
+  lines = list(samples.read([str(p) for p in paths], format, bad, group, chunk_bytes))
   content = [text for part in lines for text in part.content]
   number = np.concatenate([part.number for part in lines])
   time = np.concatenate([part.time for part in lines])
@@ -79,7 +79,7 @@ def test_a_line(system):
     assert lines.entity.to_list() == [entity]
     assert lines.time.tolist() == [time]
     assert lines.label.tolist() == [label]
-    assert not lines.bad.reasons and not lines.skipped
+    assert not lines.tally.bad and not lines.tally.skipped
 
 
 def test_every_system_is_tried():
@@ -108,7 +108,7 @@ def test_openstack_without_name_and_time():
   assert lines.entity.to_list() == [
     'req-58492fc1-52', 'req-1', '11760334-ac63-4cc8-9086-578422af8c99'
   ]  # fmt: skip
-  assert lines.skipped == {'blank': 1, 'continuation': 1}
+  assert lines.tally.skipped == {'blank': 1, 'continuation': 1}
   assert np.isnan(lines.time).all()
   by_request = parse(text, 'openstack', group='request')
   assert by_request.entity.to_list() == ['req-58492fc1-52', 'req-1', 'req-2']
@@ -122,8 +122,8 @@ def test_lines_above_the_first_record_are_bad_even_at_a_chunk_border(tmp_path):
     content, *_, bad = read([path], formats.OPENSTACK, chunk_bytes=chunk_bytes)
     assert content == ['message']
     assert bad.skipped == {'continuation': 5}
-    assert bad.count == 1
-    assert bad.reasons[bad_lines.NO_FIT]['first'] == [
+    assert bad.num_bad == 1
+    assert bad.reasons[accounts.NO_FIT]['first'] == [
       {'file': str(path), 'line': 1, 'text': 'no head'}
     ]
 
@@ -141,7 +141,7 @@ def test_hadoop_by_path():
   assert parse(line, 'hadoop', path).entity.to_list() == ['application_14_07']
   lines = parse(line, 'hadoop', path, 'container')
   assert lines.entity.to_list() == ['container_14_07_01_000002']
-  assert lines.skipped == {'continuation': 1}
+  assert lines.tally.skipped == {'continuation': 1}
   path = 'logs/container_14_07_01_000002.log'
   assert parse(line, 'hadoop', path).entity.to_list() == ['application_14_07']
 
@@ -164,7 +164,7 @@ def test_custom():
   np.testing.assert_array_equal(
     lines.time, [1704153601.5, 1704153601, 1704153601.5, np.nan]
   )
-  assert lines.bad.reasons[readers.LABEL][1] == [(5, '1704153601 s1 perhaps|e')]
+  assert lines.tally.bad[readers.LABEL][1] == [(5, '1704153601 s1 perhaps|e')]
 
 
 def test_custom_time_format():
@@ -180,7 +180,7 @@ def test_custom_regex_that_only_python_knows():
   slow = parse(text, formats.custom(r'^(?P<session>s\d) (?<=s\d )(?P<content>.*)'))
   for name in ('content', 'entity'):
     assert getattr(fast, name).to_list() == getattr(slow, name).to_list()
-  assert fast.bad.reasons == slow.bad.reasons
+  assert fast.tally.bad == slow.tally.bad
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,9 @@ def test_splitting_at_spaces_is_what_the_regex_says(system, data):
   lines = parse(line + '\n', system)
   match = re.search(format.line, line)
   if not line.strip():
-    assert lines.skipped == {'blank': 1}
+    assert lines.tally.skipped == {'blank': 1}
   elif match is None:
-    assert list(lines.bad.reasons) == [bad_lines.NO_FIT]
+    assert list(lines.tally.bad) == [accounts.NO_FIT]
   else:
     content = re.sub(format.head, '', match['content'] or '', count=1)
     assert lines.content.to_list() == [content]
@@ -226,16 +226,16 @@ def test_bytes_that_are_not_text():
     head + utf8 + b'\n' + head + latin + b'\r\n' + head + zero + b'\n', 'hdfs'
   )
   assert lines.content.to_list() == ['blk_1 naïve', 'blk_2 na\\xefve']
-  assert lines.escaped == 1
-  assert list(lines.bad.reasons) == [readers.BINARY]
+  assert lines.tally.escaped == 1
+  assert list(lines.tally.bad) == [readers.BINARY]
 
 
 def test_a_long_line_is_bad_and_the_next_is_not():
   head = '081109 203518 143 INFO dfs.X: '
   lines = parse(f'{head}blk_1 {"x" * files.MAX_LINE}\n{head}blk_2\n', 'hdfs')
   assert lines.entity.to_list() == ['blk_2']
-  ((count, ((line, text),)),) = lines.bad.reasons.values()
-  assert (count, line, len(text)) == (1, 1, bad_lines.TEXT)
+  ((count, ((line, text),)),) = lines.tally.bad.values()
+  assert (count, line, len(text)) == (1, 1, accounts.TEXT)
 
 
 @pytest.mark.parametrize('chunk_bytes', [1, 300])
@@ -292,7 +292,7 @@ def test_loghub_samples(data, system):
   format = formats.FORMATS[system]
   raw = read([f'{stem}.gz'], format)
   table = read([f'{stem}_structured.csv.gz'], format)
-  assert raw[-1].count == table[-1].count == 0
+  assert raw[-1].num_bad == table[-1].num_bad == 0
   assert len(raw[0]) == len(table[0]) == 2000
   np.testing.assert_array_equal(raw[3], table[3])
   assert raw[4] == table[4]
@@ -312,4 +312,4 @@ def test_loghub_samples(data, system):
 )
 def test_raw_logs_have_no_bad_line(data, system, lines, events):
   content, *_, bad = read([data / samples.RAW[system]], formats.FORMATS[system])
-  assert (bad.num_lines, len(content), bad.count) == (lines, events, 0)
+  assert (bad.num_lines, len(content), bad.num_bad) == (lines, events, 0)

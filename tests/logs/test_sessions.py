@@ -21,11 +21,7 @@ def lines(owners, times=None, labels=None, first=1) -> Lines:
     entity=pl.Series([name for _, name in flat], dtype=pl.String),
     time=np.full(number, np.nan) if times is None else np.array(times, float),
     label=np.full(number, -1, np.int8) if labels is None else np.array(labels, np.int8),
-    num_lines=number,
-    skipped={},
-    bad=None,
-    escaped=0,
-    bad_times=[],
+    tally=None,
   )
 
 

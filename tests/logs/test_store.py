@@ -80,7 +80,7 @@ def test_stream_is_load_in_pieces(tmp_path_factory, rows, batch, group):
       table = store.to_arrow(whole, lines)
       for i in range(0, len(table), 3):
         out.write(table.slice(i, 3))
-      out.finish('toy', ('u', 'a', 'b'), np.zeros(3), {})
+      out.finish('toy', store.Contents(('u', 'a', 'b'), np.zeros(3), {}))
   same(store.load(folder).sessions, whole)
   parts = list(store.stream(folder, batch, lines=True))
   assert all(part.num <= batch for part, _ in parts)
@@ -276,6 +276,6 @@ def test_row_groups_are_bounded(tmp_path, monkeypatch):
   with store.writer(tmp_path / 'a') as out:
     for _ in range(9):
       out.write(store.to_arrow(toy(((1, 2, 1, 2),), (0,)).sessions))
-    out.finish('toy', ('u', 'a', 'b'), np.zeros(3), {})
+    out.finish('toy', store.Contents(('u', 'a', 'b'), np.zeros(3), {}))
   assert pq.ParquetFile(tmp_path / 'a' / store.SESSIONS).num_row_groups == 3
   assert json.loads((tmp_path / 'a' / store.MANIFEST).read_text())['sessions'] == 9
