@@ -36,7 +36,7 @@ class System(os.PathLike):
   """A System folder; it can be given wherever a path of one is asked for."""
 
   folder: pathlib.Path
-  manifest: dict[str, Any]  # lines, templates, sessions, anomalies, ...
+  manifest: dict[str, Any] = dataclasses.field(repr=False)  # lines, templates, ...
 
   def __fspath__(self) -> str:
     return str(self.folder)
@@ -241,7 +241,7 @@ def _record(kind: Any, given: dict[str, Any]) -> Any:
     if isinstance(defaults[name], tuple):
       given[name] = _paths(value)
     elif isinstance(defaults[name], str):
-      given[name] = str(value)
+      given[name] = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
   return kind(**given)
 
 

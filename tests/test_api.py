@@ -25,7 +25,7 @@ fixture_root = test_run.fixture_root
 @pytest.fixture(name='run', scope='module')
 def fixture_run(root) -> ml.Run:
   return ml.train(
-    source=root / 'system_a',
+    source=ml.System(root / 'system_a', {}),
     target=str(root / 'system_b'),
     vectors=str(root / 'vectors.txt'),
     workdir=root / 'door',
@@ -118,7 +118,10 @@ def test_what_is_no_run(tmp_path):
 
 def test_a_run_is_adapted(run, root, tmp_path):
   adapted = ml.adapt(
-    run, target=root / 'system_a', workdir=tmp_path / 'adapted', target_anomalies=3
+    run,
+    target=ml.System(root / 'system_a', {}),
+    workdir=tmp_path / 'adapted',
+    target_anomalies=3,
   )
   assert adapted.result['adaptation']['anomalous'] == 3
 
