@@ -72,14 +72,14 @@ def expand(arguments: Sequence[str]) -> list[str]:
 
   A flagfile that is not there is looked for among the presets of the package.
   """
-  joined = '\0'.join(arguments).replace('--flagfile\0', '--flagfile=').split('\0')
-  named = [
-    f'--flagfile={_flagfile(argument[11:])}'
-    if argument[:11] == '--flagfile='
-    else argument
-    for argument in joined
-  ]
-  lines = flags.FlagValues().read_flags_from_files(named if arguments else [])
+  joined = '\0'.join(arguments).replace('--flagfile\0', '--flagfile=')
+  lines = joined.split('\0') if arguments else []
+  for i, line in enumerate(lines):
+    name = line.removeprefix('--flagfile=')
+    packaged = _presets() / f'{name}.flags'
+    if name != line and not os.path.exists(name) and packaged.is_file():
+      lines[i] = f'--flagfile={packaged}'
+  lines = flags.FlagValues().read_flags_from_files(lines)
   end = lines.index('--') if '--' in lines else len(lines)
   for i, line in enumerate(lines[:end]):
     name, equals, value = line.partition('=')
@@ -108,22 +108,18 @@ def settings(values: flags.FlagValues, method: str | None) -> dict[str, Any]:
 def help_text(program: Any, name: str, arguments: Sequence[str]) -> str:
   """What the program does, its flags, and those of the chosen detector."""
   values, method = _define_all(program, arguments)
-  key = values.get_key_flags_for_module(sys.argv[0])  # of programs of research
-  shown = [flag.name for flag in (*program.FLAGS, *key, DEBUG)]
+  names = [flag.name for flag in program.FLAGS]
+  names += [flag.name for flag in values.get_key_flags_for_module(sys.argv[0])]
   lines = [program.__doc__.strip(), '', f'Flags of {name}:']
-  for flag in program.FLAGS:
-    choices = f'<{"|".join(flag.choices)}>: ' if flag.choices else ''
-    needed = ' (needed)' if flag.required else ''
-    lines += _entry(flag.name, flag.default, choices + flag.help + needed)
-  for flag in (*key, values['debug']):
-    lines += _entry(flag.name, flag.default, flag.help)
+  for flag_name in (*names, 'debug'):
+    lines += _entry(values[flag_name])
   if method:
     lines += ['', f'Settings of {method}, over its --preset:']
     for flag_name in values:
-      if flag_name not in shown and flag_name.startswith(f'{method}.'):
-        lines += _entry(flag_name, values[flag_name].default, values[flag_name].help)
-  names = sorted(path.name.removesuffix('.flags') for path in _presets().iterdir())
-  return '\n'.join([*lines, '', f'--flagfile=FILE or {"|".join(names)} reads flags'])
+      if flag_name.startswith(f'{method}.') and flag_name not in names:
+        lines += _entry(values[flag_name])
+  presets = sorted(path.name.removesuffix('.flags') for path in _presets().iterdir())
+  return '\n'.join([*lines, '', f'--flagfile=FILE or {"|".join(presets)} reads flags'])
 
 
 def _define_all(
@@ -149,10 +145,11 @@ def _define(flag: Flag, values: flags.FlagValues) -> None:
   define: Any = {bool: flags.DEFINE_bool, list: flags.DEFINE_list}
   define |= {int: flags.DEFINE_integer, float: flags.DEFINE_float}
   bounds = {'lower_bound': flag.low, 'upper_bound': flag.high}
+  text = f'<{"|".join(flag.choices)}>: ' if flag.choices else ''
   define.get(kind, flags.DEFINE_string)(
     flag.name,
     flag.default,
-    flag.help,
+    text + flag.help + ' (needed)' * flag.required,
     flag_values=values,
     **(bounds if kind in (int, float) else {}),
   )
@@ -177,21 +174,15 @@ def _of_another_detector(name: str, method: str | None) -> errors.UserError | No
   return None
 
 
-def _flagfile(name: str) -> str:
-  """The path of a flagfile: as given, or that of the package's preset."""
-  packaged = _presets() / f'{name}.flags'
-  return name if os.path.exists(name) or not packaged.is_file() else str(packaged)
-
-
 def _presets() -> Any:
   return importlib.resources.files('metalog_jax') / 'presets'
 
 
-def _entry(name: str, default: Any, text: str | None) -> list[str]:
-  shown = ','.join(default) if isinstance(default, list) else default
-  shown = '' if shown is None else str(shown)
-  head = f'  --{name}' + (f'={shown}' if shown else '')
-  text = (text or '').replace('(no help available)', '')
+def _entry(flag: flags.Flag) -> list[str]:
+  """A flag's lines of the help."""
+  default = ','.join(flag.default) if isinstance(flag.default, list) else flag.default
+  head = f'  --{flag.name}' + (f'={default}' if default not in (None, '') else '')
+  text = (flag.help or '').replace('(no help available)', '')
   width = min(max(shutil.get_terminal_size().columns, 60), 110)
   return textwrap.wrap(
     f'{head:30}  {text}', width, subsequent_indent=' ' * 8, break_on_hyphens=False

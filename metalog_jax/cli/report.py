@@ -10,7 +10,7 @@ Runs that differ in their seed alone become one row: mean and standard deviation
 Folders of `sweep` become the paper's tables and figures, with ours beside them.
 """
 
-from metalog_jax import errors
+from metalog_jax import atomic, errors
 from metalog_jax.cli import main as programs
 from metalog_jax.cli.options import Flag
 
@@ -36,4 +36,5 @@ def main(values, rest: list[str]) -> None:
   out = values.out or (runs[0] if len(runs) == 1 else '')
   if len(runs) > 1 and not out:
     raise errors.UserError('several runs need a folder for their report: give --out')
+  atomic.check_folder(out)
   programs.say(report.write(runs, out))

@@ -1,0 +1,88 @@
+"""Verdicts, reports and simulations as one gets them from the command line."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from metalog_jax import simulation
+from metalog_jax.cli import simulate
+from tests.runs import test_run
+
+fixture_root, fixture_workdir = test_run.fixture_root, test_run.fixture_workdir
+
+
+def test_verdicts_are_one_json_line_a_session(root, workdir, tmp_path, metalog):
+  flags = [f'--model={workdir}', f'--logs={root}/b/x.log']
+  done = metalog('detect', *flags)
+  verdicts = [json.loads(line) for line in done.out.splitlines()]
+  assert done.code == 0 and len(verdicts) == 60
+  assert {'session_id', 'score', 'anomalous', 'events'} <= set(verdicts[0])
+  assert ' of 60 sessions anomalous' in done.err.splitlines()[-1]
+  assert metalog('detect', *flags, f'--out={tmp_path}/x.jsonl').code == 0
+  assert (tmp_path / 'x.jsonl').read_text() == done.out
+  most = metalog('detect', *flags, '--threshold=-1').out
+  assert all(json.loads(line)['anomalous'] for line in most.splitlines())
+
+
+@pytest.mark.parametrize('flag, code, says', [
+  ('--out={log}/x', 1, 'no folder'),  # found before the logs are read
+  ('--out={log}', 1, 'x.log'),
+  ('--threshold=nan', 2, '--threshold'),
+  ('--workers=0', 2, '--workers'),
+  ('--model=nowhere', 1, 'nowhere'),
+])  # fmt: skip
+def test_wrong_flags(root, workdir, metalog, flag, code, says):
+  log = root / 'b' / 'x.log'
+  before = log.read_bytes()
+  flags = [f'--model={workdir}', f'--logs={log}', flag.format(log=log)]
+  done = metalog('detect', *flags)
+  assert done.code == code and says in done.err and 'Traceback' not in done.err
+  assert log.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_reader_that_goes_away_ends_it_quietly(root, workdir):
+  command = f'{sys.executable} -m metalog_jax detect --model={workdir} --logs='
+  command += f'{root}/b/x.log | head -n 1; exit ${{PIPESTATUS[0]}}'
+  here = pathlib.Path(__file__).parents[2]
+  done = subprocess.run(
+    ['bash', '-c', command], cwd=here, capture_output=True, text=True
+  )
+  assert done.returncode == 0 and json.loads(done.stdout)
+  assert 'Traceback' not in done.stderr and 'Broken pipe' not in done.stderr
+
+
+def test_reports(workdir, tmp_path, metalog):
+  done = metalog('report', workdir, f'--out={tmp_path}/a')
+  assert done.code == 0 and done.out == f'{tmp_path}/a/report.html\n'
+  assert metalog('report', workdir, '--print=console').out.startswith('metalog ')
+  several = metalog('report', workdir, f'--runs={workdir}')
+  assert several.code == 1 and '--out' in several.err
+  (tmp_path / 'file').touch()
+  wrong = metalog('report', workdir, f'--out={tmp_path}/file/x')
+  assert wrong.code == 1 and 'no folder' in wrong.err
+  assert metalog('report', workdir, '--kinds=al').code == 2
+
+
+def test_overwriting_deletes_nothing_but_a_run(root, tmp_path, metalog):
+  """In 0.1.0 any folder that --workdir named was gone, its own sources too."""
+  (tmp_path / 'thesis.tex').touch()
+  command = [f'--target={root}/system_b', '--overwrite', '--detector=pca']
+  for workdir in (tmp_path, root, root / 'system_b'):
+    before = sorted(os.listdir(workdir))
+    done = metalog('train', *command, f'--workdir={workdir}')
+    assert done.code == 1 and 'nothing was deleted' in done.err
+    assert sorted(os.listdir(workdir)) == before
+
+
+def test_simulated_logs_say_that_they_are(tmp_path, metalog):
+  done = metalog('simulate', '--sessions=20', f'--out={tmp_path}/logs')
+  assert done.code == 0 and done.out.startswith('SIMULATED blockstore')
+  assert (tmp_path / 'logs' / 'anomaly_label.csv').exists()
+  assert metalog('simulate', '--anomalies=nan', '--out=x').code == 2
+  assert metalog('simulate', '--seed=-1', '--out=x').code == 2
+  assert simulate.SYSTEMS == tuple(simulation.SYSTEMS)
