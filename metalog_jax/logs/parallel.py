@@ -1,7 +1,6 @@
 """The same function over many things, in order, on as many processes as asked."""
 
 import collections
-import concurrent.futures
 import contextlib
 import itertools
 import multiprocessing
@@ -9,6 +8,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from concurrent.futures import process
 from typing import Any
 
 FEW = 16  # inputs that are done sooner than processes have started
@@ -46,28 +47,25 @@ class Pool:
           yield waiting.popleft().result()
       while waiting:
         yield waiting.popleft().result()
-    except concurrent.futures.process.BrokenProcessPool:
+    except process.BrokenProcessPool:
       raise OSError('a worker process died, of memory maybe: lower --workers') from None
     finally:
       for future in waiting:
         future.cancel()
 
-  def close(self) -> None:
-    if self._executor is not None:
-      self._executor.shutdown(cancel_futures=True)
-
   def __enter__(self) -> 'Pool':
     return self
 
   def __exit__(self, *error) -> None:
-    self.close()
+    if self._executor is not None:
+      self._executor.shutdown(cancel_futures=True)
 
 
-def _make_executor(workers: int) -> concurrent.futures.Executor:
+def _make_executor(workers: int) -> futures.Executor:
   # Fresh processes: forking one that runs polars' threads may lock up for ever.
   context = multiprocessing.get_context('spawn')
-  with _environment(POLARS_MAX_THREADS='1'):
-    executor = concurrent.futures.ProcessPoolExecutor(workers, context, _begin)
+  with _one_thread():
+    executor = futures.ProcessPoolExecutor(workers, context, _begin)
     for _ in range(workers):
       executor.submit(int)
   return executor
@@ -85,15 +83,12 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-  """Sets variables for the processes that start meanwhile."""
-  before = {name: os.environ.get(name) for name in values}
-  os.environ.update(values)
+def _one_thread() -> Iterator[None]:
+  """Processes that start meanwhile give polars one thread."""
+  name = 'POLARS_MAX_THREADS'
+  before = os.environ.get(name)
+  os.environ[name] = '1'
   try:
     yield
   finally:
-    for name, value in before.items():
-      if value is None:
-        os.environ.pop(name)
-      else:
-        os.environ[name] = value
+    os.environ.pop(name) if before is None else os.environ.update({name: before})

@@ -55,12 +55,9 @@ def prepare(
   audit = labels.Audit(labels.read(settings.labels) if settings.labels else None)
   account = accounts.Account(settings.max_bad_lines, form)
   spilled = spill.Spill(writer.folder / 'spill', not form.keys(settings.group))
-  fit = 'all' if frozen else settings.fit
-  if frozen:
-    maskset, collector = frozen.maskset, events.Frozen(frozen, grow)
-  else:
-    maskset, order = settings.maskset(), spilled.folder / 'order'
-    collector = events.Mining(maskset, settings.mining, fit, order)
+  mining, fit = ('frozen', 'all') if frozen else (settings.mining, settings.fit)
+  maskset = frozen.maskset if frozen else settings.maskset()
+  collector = events.Collector(maskset, mining, fit, spilled.folder / 'order')
   inputs: list[files.Input] = []
   seconds = {}
   start = time.monotonic()
@@ -85,7 +82,10 @@ def prepare(
       'check --system and --group'
     )
   end('read')
-  result = collector.finish(account.num_lines)
+  if frozen:
+    result = collector.look_up(frozen, grow)
+  else:
+    result = collector.mine(account.num_lines)
   end('mine')
   at_line = result.last_line if fit != 'all' else 0
   parts = _group(spilled, result, dataclasses.replace(cut, at_line=at_line), pool)
@@ -97,7 +97,7 @@ def prepare(
   manifest = {
     **account.report(),
     **spilled.report(),
-    'mining': 'frozen' if frozen else settings.mining,
+    'mining': mining,
     'template_hash': result.templates.hash,
     'assignment': dict(zip(templates.HOW, result.how.tolist(), strict=True)),
     'fit': {'share': fit, 'last_line': result.last_line},

@@ -52,17 +52,17 @@ class Cut:
     return bool(self.lines or self.seconds)
 
 
-def group_part(path: pathlib.Path, table: np.ndarray | None, cut: Cut) -> pathlib.Path:
+def group_part(path: pathlib.Path, table: np.ndarray, cut: Cut) -> pathlib.Path:
   """Groups one part; the file of its sessions, in order of first appearance.
 
   Args:
-    table: event ids by code; None where codes are event ids already.
+    table: event ids by code.
   """
   return _store(group(_load(path), table, cut), path)
 
 
 def group_whole(
-  paths: Sequence[pathlib.Path], table: np.ndarray | None, cut: Cut
+  paths: Sequence[pathlib.Path], table: np.ndarray, cut: Cut
 ) -> Iterator[pathlib.Path]:
   """Groups parts that are one stream of events: windows run on from part to part."""
   rest, base, start = None, 0, None
@@ -101,7 +101,7 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
 
 def group(
   events: pl.DataFrame,
-  table: np.ndarray | None,
+  table: np.ndarray,
   cut: Cut,
   base: int = 0,
   start: float | None = None,
@@ -112,8 +112,7 @@ def group(
     base: the number of the first window.
     start: when the first window begins; by default each entity's first time.
   """
-  if table is not None:
-    events = events.with_columns(code=table[events['code'].to_numpy()])
+  events = events.with_columns(code=table[events['code'].to_numpy()])
   keys = ['entity']
   if cut.windows:
     side = pl.col('number') > cut.at_line if cut.at_line else pl.lit(False)

@@ -14,6 +14,7 @@ from metalog_jax.logs import budgets
 from metalog_jax.logs import sessions as sessions_lib
 
 KINDS = ('chronological', 'tail', 'random')
+budget = budgets.at_least
 
 
 class Split(NamedTuple):
@@ -24,15 +25,6 @@ class Split(NamedTuple):
   test: np.ndarray  # [.] int64
   dropped: np.ndarray  # [.] int64 left over in the pool, or without a label
   audit: dict[str, Any]  # what JSON can hold
-
-
-def budget(text: str | int, total: int) -> int:
-  """A count ('24') or a percentage ('30%') of `total`, rounded up.
-
-  >>> budget('24', 1000), budget('0.1%', 2374), budget('0%', 10)
-  (24, 3, 0)
-  """
-  return budgets.at_least(text, total)
 
 
 def split(
@@ -58,20 +50,26 @@ def split(
     seed: of everything that is drawn.
 
   Raises:
-    UserError: a budget asks for more than there is; it says how many there are.
+    UserError: no such kind, or a budget asks for more than there is; it says how
+      many there are.
   """
+  if kind not in KINDS:
+    raise errors.unknown_choice('--split', kind, KINDS)
   labels = np.asarray(system.sessions.labels)
-  pool, rest, num_normals = _pool(system, kind, normals, tail)
+  num_normals = None if normals == 'fit' else budget(normals, int((labels == 0).sum()))
   num_anomalies = budget(anomalies, int((labels == 1).sum()))
+  pool, rest = _pool(system, kind, num_normals, tail)
+  if num_normals is None:
+    num_normals = int((labels[pool] == 0).sum())
   rng = np.random.default_rng(seed)
-  chosen_normals = _draw(rng, pool, labels, 0, num_normals, system.name, kind)
-  chosen_anomalies = _draw(rng, pool, labels, 1, num_anomalies, system.name, kind)
-  train = np.concatenate([chosen_normals, chosen_anomalies])
+  train_normals = _draw(rng, pool, labels, 0, num_normals, system.name, kind)
+  train_anomalies = _draw(rng, pool, labels, 1, num_anomalies, system.name, kind)
+  train = np.concatenate([train_normals, train_anomalies])
   if kind == 'random':
     rest = np.setdiff1d(pool, train)
   test = np.sort(rest[labels[rest] >= 0])
   dropped = np.setdiff1d(np.arange(labels.size), np.concatenate([train, test]))
-  parts = Split(chosen_normals, chosen_anomalies, test, dropped, {})
+  parts = Split(train_normals, train_anomalies, test, dropped, {})
   settings = {
     'kind': kind,
     'normals': str(normals),
@@ -82,25 +80,40 @@ def split(
   return parts._replace(audit={**settings, **audit(system, parts)})
 
 
-def _pool(system, kind, normals, tail) -> tuple[np.ndarray, np.ndarray, int]:
-  """What training sessions are drawn from, what follows it, how many normals."""
-  if kind not in KINDS:
-    raise errors.unknown_choice('--split', kind, KINDS)
-  is_normal = np.asarray(system.sessions.labels) == 0
-  if normals == 'fit':
-    if kind != 'chronological':
+def _pool(
+  system: types.System, kind: str, num_normals: int | None, tail: str
+) -> tuple[np.ndarray, np.ndarray]:
+  """What training sessions are drawn from, and what follows it.
+
+  Args:
+    num_normals: that the pool must hold; None: it ends where the templates' fit does.
+  """
+  if kind != 'chronological':
+    if num_normals is None:
       raise errors.UserError(
         f'--target_normals=fit needs --split=chronological, not {kind}'
       )
-    pool, rest = _cut_at_line(system, time_order(system.sessions))
-    return pool, rest, int(is_normal[pool].sum())
-  number = budget(normals, int(is_normal.sum()))
-  every = np.arange(is_normal.size)
-  if kind == 'chronological':
-    order = time_order(system.sessions)
-    return *_cut_at_budget(system.name, is_normal, order, number), number
-  cut = is_normal.size - (budget(tail, is_normal.size) if kind == 'tail' else 0)
-  return every[:cut], every[cut:], number
+    num = system.sessions.num
+    cut = num - (budget(tail, num) if kind == 'tail' else 0)
+    return np.arange(cut), np.arange(cut, num)
+  order = time_order(system.sessions)
+  if num_normals is None:
+    fit = system.manifest.get('fit', {'share': 'all'})
+    if fit['share'] == 'all':
+      raise errors.UserError(f'system {system.name} was prepared without --fit=SHARE')
+    first, last = system.sessions.first_lines[order], system.sessions.last_lines[order]
+    return order[last <= fit['last_line']], order[first > fit['last_line']]
+  if not num_normals:
+    return order[:0], order
+  so_far = np.cumsum(np.asarray(system.sessions.labels)[order] == 0)
+  available = int(so_far[-1]) if so_far.size else 0
+  if available < num_normals:
+    raise errors.UserError(
+      f'system {system.name} has {available} normal sessions, fewer than the '
+      f'{num_normals} asked for: lower --target_normals'
+    )
+  cut = int(np.searchsorted(so_far, num_normals)) + 1
+  return order[:cut], order[cut:]
 
 
 def time_order(sessions: types.Sessions) -> np.ndarray:
@@ -112,28 +125,6 @@ def time_order(sessions: types.Sessions) -> np.ndarray:
   return np.argsort(filled, kind='stable')
 
 
-def _cut_at_budget(name, is_normal, order, num_normals):
-  """The shortest prefix of `order` with the budgeted normals, and what follows."""
-  found = np.cumsum(is_normal[order])
-  if num_normals and (not found.size or found[-1] < num_normals):
-    have = int(found[-1]) if found.size else 0
-    raise errors.UserError(
-      f'system {name} has {have} normal sessions, fewer than the {num_normals} asked '
-      'for: lower --target_normals'
-    )
-  cut = int(np.searchsorted(found, num_normals)) + 1 if num_normals else 0
-  return order[:cut], order[cut:]
-
-
-def _cut_at_line(system, order):
-  """Sessions that end at the templates' last line at most; those that start later."""
-  fit = system.manifest.get('fit', {'share': 'all'})
-  if fit['share'] == 'all':
-    raise errors.UserError(f'system {system.name} was prepared without --fit=SHARE')
-  first, last = system.sessions.first_lines[order], system.sessions.last_lines[order]
-  return order[last <= fit['last_line']], order[first > fit['last_line']]
-
-
 def _draw(rng, pool, labels, label, number, name, kind):
   candidates = np.sort(pool[labels[pool] == label])
   if number > candidates.size:
@@ -141,10 +132,10 @@ def _draw(rng, pool, labels, label, number, name, kind):
       ('anomalous', '--target_anomalies') if label else ('normal', '--target_normals')
     )
     where = 'the training pool of ' if kind != 'random' else ''
-    more = ', or raise --target_normals' if label and kind == 'chronological' else ''
+    other = ', or raise --target_normals' if label and kind == 'chronological' else ''
     raise errors.UserError(
       f'{where}system {name} has {candidates.size} {noun} sessions, fewer than the '
-      f'{number} asked for: lower {flag}{more}'
+      f'{number} asked for: lower {flag}{other}'
     )
   if number == candidates.size:
     return candidates

@@ -27,7 +27,6 @@ FILE = 'templates.json'  # of a System folder
 HOW = ('exact', 'match', 'nearest', 'unknown')
 EXACT, MATCH, NEAREST, NONE = range(4)
 _FORMAT = 1
-_MEMO = 1 << 18  # answers remembered; bounds the memory of a stream
 
 
 def make_core(maskset: masksets.MaskSet, evict: bool = False) -> drain_lib.Drain:
@@ -58,15 +57,6 @@ class Templates:
     return _hash(dataclasses.asdict(self.maskset), self.texts, dict(self.exceptions))
 
   @functools.cached_property
-  def names(self) -> tuple[str, ...]:
-    """[V] a name for every template that depends on its text alone."""
-    return tuple(_hash(text)[:16] for text in self.texts)
-
-  @functools.cached_property
-  def _memo(self) -> dict[str, tuple[int, int]]:
-    return {}
-
-  @functools.cached_property
   def _core(self) -> drain_lib.Drain:
     core = make_core(self.maskset)
     for event, text in enumerate(self.texts[1:], start=1):
@@ -85,21 +75,14 @@ class Templates:
       Event ids [N] int32, and how each was found [N] int8, an index of `HOW`;
       `numpy.bincount(how, minlength=4)` counts them.
     """
-    masked = pl.Series('masked', masked, dtype=pl.String)
-    texts, codes = encode(masked)
-    found = np.array([self._remembered(t) for t in texts], np.int32).reshape(-1, 2)
-    return found[codes, 0], found[codes, 1].astype(np.int8)
+    texts, codes = encode(pl.Series('masked', masked, dtype=pl.String))
+    answers = np.array([self._answer(t) for t in texts], np.int32).reshape(-1, 2)
+    return answers[codes, 0], answers[codes, 1].astype(np.int8)
 
-  def _remembered(self, text: str) -> tuple[int, int]:
-    answer = self._memo.get(text)
-    if answer is None:
-      if len(self._memo) >= _MEMO:
-        self._memo.clear()
-      tokens = self._core.get_content_as_tokens(text)
-      exact = self.exceptions.get(' '.join(tokens))
-      answer = (exact, EXACT) if exact is not None else self.search(tokens)
-      self._memo[text] = answer
-    return answer
+  def _answer(self, text: str) -> tuple[int, int]:
+    tokens = self._core.get_content_as_tokens(text)
+    exact = self.exceptions.get(' '.join(tokens))
+    return (exact, EXACT) if exact is not None else self.search(tokens)
 
   def search(self, tokens: list[str]) -> tuple[int, int]:
     """The event of a tokenized masked line and how it was found, but for `exact`."""

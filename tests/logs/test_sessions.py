@@ -27,6 +27,7 @@ def lines(owners, times=None, labels=None, first=1) -> Lines:
 
 def run(folder, chunks, cut, whole=False, table=None):
   """Spills, groups and merges; the rows of the sessions."""
+  table = np.arange(9999) if table is None else table
   events = spill.Spill(folder / 'spill', whole)
   code = 0
   for chunk in chunks:
