@@ -55,47 +55,36 @@ def load(folder: str | os.PathLike) -> types.System:
   """
   manifest = manifests.read(folder)
   manifests.check(folder, manifest)
-  table = _read(folder, TEMPLATES, pq.read_table)
-  texts = tuple(table['template'].to_pylist())
-  sessions = from_arrow(_read(folder, SESSIONS, pq.read_table))
-  system = types.System(
-    manifest['system'], texts, table['count'].to_numpy(), sessions, manifest
-  )
+  names, rows = (_read(folder, name, pq.read_table) for name in (TEMPLATES, SESSIONS))
+  texts = tuple(names['template'].to_pylist())
   if 'files' not in manifest:
-    _check_without_checksums(folder, system)
-  return system
+    _check_without_checksums(pathlib.Path(folder), manifest, texts, rows)
+  return types.System(
+    manifest['system'], texts, names['count'].to_numpy(), from_arrow(rows), manifest
+  )
 
 
-def _check_without_checksums(folder: str | os.PathLike, system: types.System) -> None:
+def _check_without_checksums(
+  folder: pathlib.Path, manifest: dict[str, Any], texts: tuple[str, ...], rows: pa.Table
+) -> None:
   """What a folder of version 0.1.0 can be held against: its counts, its templates."""
-  texts, sessions, manifest = system.templates, system.sessions, system.manifest
-  counted = {
-    'templates': len(texts),
-    'sessions': sessions.num,
-    'events': len(sessions.events),
-    'anomalies': int((sessions.labels == 1).sum()),
-    'unlabelled': int((sessions.labels < 0).sum()),
-    'distinct_sequences': len(
-      np.unique(sessions_lib.hashes(sessions.events, sessions.offsets))
-    ),
-  }
-  for name, count in counted.items():
-    if count != manifest.get(name, count):
-      raise errors.UserError(
-        f'{folder} holds {count:,} {name.replace("_", " ")}, but {MANIFEST} says '
-        f'{manifest[name]:,}: it is damaged; prepare the folder again'
-      )
-  path = pathlib.Path(folder) / templates.FILE
+  totals, hashes = _count(rows)
+  totals['templates'] = len(texts)
+  totals['distinct_sequences'] = len(np.unique(hashes))
+  wrong = [name for name in totals if totals[name] != manifest.get(name)]
+  events, _ = _ragged(rows['events'])
+  if ((events < 0) | (events >= len(texts))).any():
+    wrong.append('events')
+  path = folder / templates.FILE
   if path.exists():
     frozen = templates.Templates.load(path)
     same = frozen.texts == texts and frozen.hash == manifest['template_hash']
   else:
     same = text_hash(texts) == manifest['template_hash']
-  events = sessions.events
-  if not same or (events.size and not 0 <= events.min() <= events.max() < len(texts)):
+  if wrong or not same:
     raise errors.UserError(
-      f'{folder}/{TEMPLATES} does not belong to {SESSIONS} and {MANIFEST}: prepare the '
-      'folder again'
+      f'{folder} is damaged: its {(wrong or ["templates"])[0].replace("_", " ")} are '
+      f'not those of {MANIFEST}; prepare the folder again'
     )
   _say_once(
     f'{folder} was prepared by version 0.1.0, which kept no checksums: its counts and '
@@ -182,6 +171,18 @@ def from_arrow(table: pa.Table) -> types.Sessions:
   )
 
 
+def _count(table: pa.Table) -> tuple[collections.Counter[str], np.ndarray]:
+  """How many sessions a table has, and of which kinds; their hashes [S]."""
+  events, offsets = _ragged(table['events'])
+  totals = collections.Counter(
+    sessions=len(table),
+    events=len(events),
+    anomalies=int((table['label'].to_numpy() == 1).sum()),  # nan for none
+    unlabelled=table['label'].null_count,
+  )
+  return totals, sessions_lib.hashes(events, offsets)
+
+
 class Contents(NamedTuple):
   """What a folder holds beside its sessions."""
 
@@ -203,17 +204,11 @@ class Writer:
 
   def write(self, table: pa.Table) -> None:
     """Appends sessions (the columns of `to_arrow`), in order."""
-    events, offsets = _ragged(table['events'])
-    labels = table['label'].to_numpy()  # nan for none
-    self._hashes.append(sessions_lib.hashes(events, offsets))
-    self.totals.update(
-      sessions=len(table),
-      events=len(events),
-      anomalies=int((labels == 1).sum()),
-      unlabelled=table['label'].null_count,
-    )
+    totals, hashes = _count(table)
+    self.totals.update(totals)
+    self._hashes.append(hashes)
     self._pending.append(table)
-    self._num_pending += len(events)
+    self._num_pending += totals['events']
     if self._num_pending >= ROW_GROUP:
       self._flush()
 
