@@ -1,0 +1,207 @@
+"""How far each mode of the meta-gradient is from the exact one, and what it costs.
+
+Measured along a training, and over a grid of inner loops. All figures are records, of
+which meta_gradients.json is made and `gradient_report` makes its tables.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from experiments.benches import machine as bench_machine
+from experiments.studies import gradient_distances as distances
+from experiments.studies import probe as probes
+from metalog_jax import atomic, errors, machine
+from metalog_jax.meta import costs
+from metalog_jax.runs import run as runs
+
+FILE = 'meta_gradients.json'
+Record = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What to measure."""
+
+  model: pathlib.Path | None = None  # whose checkpoint to look at
+  modes: tuple[str, ...] = ()  # of `gradient_distances.modes`; empty: all
+  tasks: int = 8
+  train_steps: tuple[int, ...] = (0,)  # rising
+  inner_lrs: tuple[float, ...] = ()  # of the grid; empty: no grid
+  inner_steps: tuple[int, ...] = (1, 5, 10)
+  grid_modes: tuple[str, ...] = (distances.FIRST,)
+  grid_tasks: int = 4
+  costs: bool = True
+
+
+def run(job: runs.Job, plan: Plan, out: pathlib.Path) -> dict[str, Any]:
+  """Measures all that `plan` says, and writes `FILE` into `out` as it goes.
+
+  The grid is looked at with the first and the last of the parameters.
+
+  Returns:
+    {'settings', 'machine', 'along', 'grid', 'costs'}; the last three are records.
+
+  Raises:
+    UserError: settings or data are unfit.
+  """
+  probe = probes.make(job)
+  _check(probe, plan)
+  plan = dataclasses.replace(
+    plan, modes=plan.modes or tuple(distances.modes(probe.config))
+  )
+  results = {'settings': _settings(probe, plan), 'machine': bench_machine.describe()}
+  results |= {'along': [], 'grid': [], 'costs': []}
+  points = []
+  for point, records in _along(probe, plan):
+    points.append(point)
+    results['along'] += records
+  atomic.write_json(out / FILE, results)
+  if plan.inner_lrs:
+    results['grid'] = _over_grid(probe, plan, [points[0], *points[1:][-1:]])
+    atomic.write_json(out / FILE, results)
+  if plan.costs:
+    results['costs'] = _costs(probe, plan)
+    atomic.write_json(out / FILE, results)
+  return results
+
+
+def _check(probe: probes.Probe, plan: Plan) -> None:
+  """Refuses, before anything is measured, what would fail after a long time."""
+  if not plan.train_steps and not plan.model:
+    raise errors.UserError(
+      '--train_steps is empty and there is no --model: no parameters'
+    )
+  if plan.inner_lrs and min(*plan.inner_steps, *plan.inner_lrs) <= 0:
+    raise errors.UserError('--inner_lrs and --inner_steps of the grid must be positive')
+  most = max((1, *plan.inner_steps))
+  longest = dataclasses.replace(probe.config, inner_steps=most)
+  for flag, names, choices in (
+    ('--modes', plan.modes, distances.modes(probe.config)),
+    ('--grid_modes', plan.grid_modes, distances.modes(longest)),
+  ):
+    for name in names:
+      if name not in choices:
+        raise errors.unknown_choice(flag, name, choices)
+
+
+def _settings(probe: probes.Probe, plan: Plan) -> dict[str, Any]:
+  job = probe.job
+  return {
+    'detector': job.detector,
+    'preset': job.preset,
+    'model': plan.model,
+    'source': [pathlib.Path(folder).name for folder in job.data.source],
+    'target': pathlib.Path(job.data.target).name or None,
+    'inner_lr': probe.config.inner_lr,
+    'inner_steps': probe.config.inner_steps,
+    'seed': job.data.seed,
+    'tasks': plan.tasks,
+    'grid_tasks': plan.grid_tasks,
+    'reference': distances.REFERENCE,
+    'method': dataclasses.asdict(job.method),
+    'data': dataclasses.asdict(job.data),
+  }
+
+
+def _points(probe: probes.Probe, plan: Plan) -> Iterator[probes.Point]:
+  """What training made here comes by, then the model's best and last."""
+  with _bar('training', max(plan.train_steps, default=0)) as tick:
+    for point in probes.trained(probe, plan.train_steps, tick):
+      _say(f'looking at {point.name}')
+      yield point
+  if plan.model:
+    yield from probes.saved(probe, plan.model)
+
+
+def _along(
+  probe: probes.Probe, plan: Plan
+) -> Iterator[tuple[probes.Point, list[Record]]]:
+  """All modes at every point, on the same tasks: {'at', 'step', ..} of `_records`."""
+  measure = distances.make_measure(probes.loss(probe))
+  tasks = probes.tasks(probe, plan.tasks)
+  num = len(plan.train_steps) + (2 if plan.model else 0)
+  with _bar('gradients', plan.tasks * num * len(plan.modes)) as tick:
+    for point in _points(probe, plan):
+      of_tasks = [
+        measure(point.params, task, probe.config, plan.modes, tick) for task in tasks
+      ]
+      place = {'at': point.name, 'step': point.step}
+      yield point, [place | record for record in _records(of_tasks)]
+
+
+def _over_grid(
+  probe: probes.Probe, plan: Plan, points: Sequence[probes.Point]
+) -> list[Record]:
+  """Some modes for every inner learning rate and number of inner steps.
+
+  The parameters are the points', whatever inner loop they were trained with.
+  """
+  records: list[Record] = []
+  cells = len(points) * len(plan.inner_lrs) * len(plan.inner_steps)
+  with _bar('grid', cells * len(plan.grid_modes) * plan.grid_tasks) as tick:
+    for steps in plan.inner_steps:
+      shown = probes.with_settings(probe, inner_steps=steps)
+      measure = distances.make_measure(probes.loss(shown))
+      tasks = probes.tasks(shown, plan.grid_tasks)
+      for rate, point in itertools.product(plan.inner_lrs, points):
+        config = probes.with_settings(shown, inner_lr=rate).config
+        names = [name for name in plan.grid_modes if name in distances.modes(config)]
+        of_tasks = [measure(point.params, task, config, names, tick) for task in tasks]
+        place = {'at': point.name, 'inner_steps': steps, 'inner_lr': rate}
+        records += [place | record for record in _records(of_tasks)]
+  return [record for record in records if record['part'] == distances.ALL]
+
+
+def _records(of_tasks: list[dict[str, dict[str, distances.Distance]]]) -> list[Record]:
+  """{'mode', 'part', and each figure of a Distance as a list of the tasks' values}."""
+  return [
+    {'mode': mode, 'part': part}
+    | {
+      figure: [getattr(distance[mode][part], figure) for distance in of_tasks]
+      for figure in distances.Distance._fields
+    }
+    for mode, parts in of_tasks[0].items()
+    for part in parts
+  ]
+
+
+def _costs(probe: probes.Probe, plan: Plan) -> list[Record]:
+  """What the meta-step of each mode costs, compiled afresh; see `costs.Cost`."""
+  seed, records = probe.job.data.seed, []
+  configs = distances.modes(probe.config)
+  with _bar('costs', len(plan.modes)) as tick:
+    for mode in plan.modes:
+      changes = {
+        field: getattr(configs[mode], field)
+        for field in ('order', 'gradient', 'truncate', 'proximal')
+      }
+      detector = probes.with_settings(probe, **changes).detector
+      batch = detector.put(detector.batches(probe.problem.train, seed).draw(0))
+      with machine.without_compilation_cache():
+        cost = costs.explain(detector.step, probes.initial(probe), batch)
+      load = round(os.getloadavg()[0], 1)  # others' work slows this one
+      records.append({'mode': mode, **cost._asdict(), 'load': load})
+      tick()
+  return records
+
+
+@contextlib.contextmanager
+def _bar(name: str, total: int) -> Iterator[Callable[[], Any]]:
+  """What to call after each of `total` things; shown on a terminal only."""
+  _say(f'{name}: {total}')
+  with tqdm(total=total, desc=name, disable=None) as bar:
+    yield lambda: bar.update()
+
+
+def _say(text: str) -> None:
+  """A plain line where there is no terminal for bars."""
+  if not sys.stderr.isatty():
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,134 @@
+"""What a study looks at: a detector's objective, real tasks of it, its parameters.
+
+Enters: a job, as `train` would run it. Leaves: the objective as a loss of a whole batch
+on one device, however many the detector trains on.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from metalog_jax import errors, types
+from metalog_jax.detectors import registry
+from metalog_jax.meta import inner, mesh
+from metalog_jax.runs import problem as problems
+from metalog_jax.runs import run as runs
+from metalog_jax.training import base, checkpoints
+
+STRIDE = 97  # steps between the tasks looked at: epochs draw parts of a source anew
+
+
+class Probe(NamedTuple):
+  """A detector on its data."""
+
+  job: runs.Job
+  detector: base.Detector
+  problem: problems.Problem
+
+  @property
+  def config(self) -> inner.MetaConfig:
+    """The meta-objective of the detector."""
+    return self.detector.objective[1]
+
+
+class Point(NamedTuple):
+  """Parameters to look at."""
+
+  name: str
+  step: int  # meta-steps that led there
+  params: Any  # numpy
+
+
+def make(job: runs.Job) -> Probe:
+  """Loads the data and makes the detector.
+
+  Raises:
+    UserError: the detector takes no meta-gradient, or the data are unfit.
+  """
+  module = registry.get(job.detector)
+  detector = module.make(job.method)
+  if detector.objective is None or not detector.objective[1].inner_steps:
+    raise errors.UserError(
+      f'--detector={job.detector} with these settings has no inner steps, so its '
+      'gradient can be taken in one way only'
+    )
+  needs = registry.needs(module, job.method)
+  problem = problems.make(job.data, job.method.embedding, needs)
+  return Probe(job, detector, problem)
+
+
+def with_settings(probe: Probe, **changes: Any) -> Probe:
+  """The same data under other settings of the method."""
+  method = dataclasses.replace(probe.job.method, **changes)
+  detector = registry.get(probe.job.detector).make(method)
+  return Probe(dataclasses.replace(probe.job, method=method), detector, probe.problem)
+
+
+def loss(probe: Probe) -> Callable[[Any, Any], jax.Array]:
+  """loss_fn(params, batch): of batches with a leading axis over devices, on one."""
+  loss_fn = probe.detector.objective[0]
+  rows = jax.vmap(loss_fn, in_axes=(None, 0), axis_name=mesh.ROWS)
+  return lambda params, batch: rows(params, batch)[0]  # added up: all are the same
+
+
+def tasks(probe: Probe, num: int) -> list[types.Task]:
+  """Tasks that training would meet after its last step, far apart from each other."""
+  stream = probe.detector.batches(probe.problem.train, probe.job.data.seed)
+
+  def draw(step: int) -> types.Task:
+    """Leaves [1, D, K, ...] of the support become [K, D, ...], the query's [D, ...]."""
+    support, query = jax.tree.map(lambda x: x[0], stream.draw(step))
+    return types.Task(jax.tree.map(lambda x: np.moveaxis(x, 1, 0), support), query)
+
+  return [draw(stream.num_steps + i * STRIDE) for i in range(num)]
+
+
+def initial(probe: Probe) -> Any:
+  """The state before the first step."""
+  return probe.detector.init(jax.random.key(probe.job.data.seed), probe.problem.train)
+
+
+def trained(
+  probe: Probe, steps: Sequence[int], tick: Callable[[], Any] = lambda: None
+) -> Iterator[Point]:
+  """The parameters after so many steps of a training that is made here.
+
+  It is that of `train`, but nothing is validated or saved.
+
+  Args:
+    probe: whose training.
+    steps: rising.
+    tick: called after each step.
+  """
+  state, detector = initial(probe), probe.detector
+  stream = detector.batches(probe.problem.train, probe.job.data.seed)
+  done = 0
+  for stop in steps:
+    while done < stop:
+      state, _ = detector.step(state, detector.put(stream.draw(done)))
+      done += 1
+      tick()
+    name = f'step {stop}' if stop else 'initial weights'
+    yield Point(name, stop, jax.device_get(state.params))
+
+
+def saved(probe: Probe, workdir: pathlib.Path) -> list[Point]:
+  """The best and the last parameters of a run, from its newest checkpoint.
+
+  Raises:
+    UserError: it has none.
+  """
+  manager = checkpoints.Checkpoints(workdir / 'checkpoints')
+  progress = manager.restore(checkpoints.start(initial(probe)))
+  manager.close()
+  if progress is None:
+    raise errors.UserError(f'--model={workdir} has no checkpoint')
+  best, last = int(progress.best_step), int(progress.step)
+  points = [Point(f'best, step {best}', best, progress.best_state.params)]
+  if last != best:
+    points.append(Point(f'last, step {last}', last, progress.state.params))
+  return [p._replace(params=jax.device_get(p.params)) for p in points]
