@@ -16,7 +16,7 @@ import pathlib
 from absl import flags
 
 from experiments import main as program
-from metalog_jax import errors
+from metalog_jax import atomic, errors
 from metalog_jax import flags as config_flags
 from metalog_jax.detectors import registry
 
@@ -50,8 +50,8 @@ def main() -> None:
   method = config_flags.read('logmeta', preset)
   plan = few_shot.Plan(
     tuple(FLAGS.systems),
-    tuple(FLAGS.targets or FLAGS.systems),
-    _twins(FLAGS.twins, FLAGS.systems),
+    _targets(),
+    _twins(),
     tuple(FLAGS.labels),
     method,
     FLAGS.preset,
@@ -61,18 +61,27 @@ def main() -> None:
     FLAGS.curves,
   )
   out = pathlib.Path(FLAGS.out)
-  found = few_shot.run(plan, out)
-  print(few_shot_report.write(found, out).read_text())
+  atomic.check_output(out / few_shot_report.FILE)
+  print(few_shot_report.write(few_shot.run(plan, out), out))
 
 
-def _twins(given: list[str], systems: list[str]) -> dict[str, str]:
-  pairs = [pair.split('=', 1) for pair in given]
-  for pair in pairs:
-    if len(pair) != 2 or pair[1] not in systems:
-      raise errors.UserError(
-        f'--twins={"=".join(pair)}: give NAME=DIR, DIR one of --systems'
-      )
-  return dict(pairs)
+def _twins() -> dict[str, str]:
+  names, twins = [pathlib.Path(target).name for target in _targets()], {}
+  for pair in FLAGS.twins:
+    target, _, system = pair.partition('=')
+    if target not in names:
+      raise errors.unknown_choice(f'--twins={pair}: target', target, names)
+    if system not in FLAGS.systems:
+      raise errors.unknown_choice(f'--twins={pair}: DIR', system, FLAGS.systems)
+    twins[target] = system
+  return twins
+
+
+def _targets() -> tuple[str, ...]:
+  for target in FLAGS.targets:
+    if target not in FLAGS.systems:
+      raise errors.unknown_choice('--targets', target, FLAGS.systems)
+  return tuple(FLAGS.targets or FLAGS.systems)
 
 
 if __name__ == '__main__':

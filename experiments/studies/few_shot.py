@@ -6,11 +6,12 @@ pooled, random) and how it goes on (the method's few steps, or many of Adam), so
 neither is mistaken for the other.
 """
 
+import collections
 import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -73,9 +74,10 @@ def run(
   """Trains and adapts, or takes up what `out` has of it; one record a figure.
 
   Raises:
-    UserError: training was stopped by a signal, the data are unfit, or `out` has
-      cells of other settings.
+    UserError: training was stopped by a signal, the data are unfit, a system is
+      given twice, or `out` has cells of other settings.
   """
+  _check_systems(plan.systems)
   _check_cells(plan, out)
   detectors, records = _detectors(plan.method), []
   for seed in range(plan.seeds):
@@ -97,6 +99,17 @@ def run(
         place = {'target': name(target), 'labels': labels, 'seed': seed}
         records += [place | record for record in json.loads(path.read_text())]
   return records
+
+
+def _check_systems(systems: Sequence[str]) -> None:
+  """Refuses folders that are one, of which a part would be learned from, or look it."""
+  for what, key in (
+    ('is', lambda s: str(pathlib.Path(s).resolve())),
+    ('is named', name),
+  ):
+    groups = collections.Counter(map(key, systems))
+    if twice := [value for value, count in groups.items() if count > 1]:
+      raise errors.UserError(f'--systems: more than one {what} {twice[0]}')
 
 
 def _check_cells(plan: Plan, out: pathlib.Path) -> None:

@@ -2,15 +2,20 @@
 
 import dataclasses
 import json
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from experiments.studies import few_shot, few_shot_report
+from metalog_jax import errors
 from metalog_jax.runs import run
 from tests.cli import test_adapt
 from tests.runs import test_run
 
+ROOT = pathlib.Path(__file__).parents[2]
 fixture_root = test_run.fixture_root
 
 
@@ -33,11 +38,11 @@ def fixture_adapted() -> list[int]:
 
 @pytest.fixture(name='done', scope='module')
 def fixture_done(root, adapted):
-  ways = few_shot._ways
+  detectors = few_shot._detectors
 
   def spied(method):
-    return {key: way._replace(detector=spy(way.detector))
-            for key, way in ways(method).items()}  # fmt: skip
+    return {key: scored._replace(detector=spy(scored.detector))
+            for key, scored in detectors(method).items()}  # fmt: skip
 
   def spy(detector):
     def adapt(state, transfer, seed, steps=None, rounds=None):
@@ -48,7 +53,7 @@ def fixture_done(root, adapted):
     return detector._replace(adapt=adapt)
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(few_shot, '_ways', spied)
+    patch.setattr(few_shot, '_detectors', spied)
     out = root / 'few_shot'
     return out, few_shot.run(make_plan(root), out, say=lambda _: None)
 
@@ -106,23 +111,58 @@ def test_a_twin_is_not_learned_from(root, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_report_has_tables_and_figures(done):
+def test_the_report_has_every_method(done):
   out, records = done
-  text = few_shot_report.write(records, out).read_text()
+  text = few_shot_report.write(records, out)
   assert all(method in text for method in few_shot.METHODS)
   assert json.loads((out / 'few_shot.json').read_text()) == records
-  assert (out / 'figures' / 'steps.png').exists()
+  assert (out / 'few_shot.md').read_text() == text
+
+
+def record(seed, method, f1):
+  place = {'target': 'a', 'labels': '5', 'kind': 'all', 'auprc': f1}
+  return place | {'seed': seed, 'method': method, 'f1': f1}
 
 
 def test_gains_are_paired():
-  def record(seed, method, f1):
-    about = {'target': 'a', 'labels': '5', 'kind': 'all'}
-    return about | {'seed': seed, 'method': method, 'f1': f1}
-
   first, other = 'meta-learned, adapted', 'from scratch'
-  records = [record(seed, first, f1) for seed, f1 in enumerate((0.9, 0.6))]
-  records += [record(seed, other, f1) for seed, f1 in enumerate((0.5, 0.7))]
-  rows = {tuple(r[:2]): r[2] for r in few_shot_report.gains(records).rows}
-  spread = np.std([40, -10], ddof=1)
-  assert rows[first, other] == f'15.0 ± {spread:.1f} (1 of 2)'
+  records = [record(seed, first, f1) for seed, f1 in enumerate((0.9, None, 0.6))]
+  records += [record(seed, other, f1) for seed, f1 in enumerate((0.5, 0.2, 0.7))]
+  rows = {(r['arm'], r['above']): r['5'] for r in few_shot_report.gains(records).rows(
+    named=True)}  # fmt: skip
+  spread = np.std([40, -20, -10], ddof=1)  # an F1 that is undefined counts as 0
+  assert rows[first, other] == f'3.3 ± {spread:.1f} (1 of 3)'
   assert rows[first, 'pooled, same steps'] == '–'
+
+
+def test_a_table_has_means_by_target_and_labels():
+  records = [record(seed, 'from scratch', f1) for seed, f1 in enumerate((0.5, 0.7))]
+  records += [record(0, 'best floor', 0.9), record(1, 'best floor', None)]
+  table = few_shot_report.by_labels(records, 'all')
+  rows = dict(table.select('labels a class', 'a, 5').rows())
+  assert list(rows) == list(few_shot.METHODS)
+  assert (rows['from scratch'], rows['best floor']) == ('60.0 ± 14.1', '90.0')
+  records[0]['pseudo'] = [{'given': 0, 'right': 0}, {'given': 4, 'right': 3}]
+  assert few_shot_report.pseudo_labels(records).row(0) == ('a', '5', '4.0', '75.0')
+
+
+@pytest.mark.parametrize('other, says', [
+  ('system_b/../system_a', 'more than one is '),
+  ('copy/system_a', 'more than one is named system_a'),
+])  # fmt: skip
+def test_a_system_is_not_left_out_under_another_name(root, tmp_path, other, says):
+  systems = (str(root / 'system_a'), str(root / other))
+  with pytest.raises(errors.UserError, match=says):
+    few_shot.run(make_plan(root, systems=systems), tmp_path, say=lambda _: None)
+
+
+@pytest.mark.parametrize('flag, says', [
+  ('--targets=systems/hdf', "did you mean 'systems/hdfs'?"),
+  ('--twins=hdf=systems/bgl', "did you mean 'hdfs'?"),
+  ('--twins=hdfs=systems/bg', "did you mean 'systems/bgl'?"),
+])  # fmt: skip
+def test_wrong_choices_are_told(flag, says, tmp_path):
+  command = [sys.executable, '-m', 'experiments.few_shot', f'--out={tmp_path}', flag,
+             '--systems=systems/hdfs,systems/bgl']  # fmt: skip
+  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 1 and says in done.stderr

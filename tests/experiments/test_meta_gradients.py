@@ -1,14 +1,17 @@
 """The study as a user runs it, on the smallest job, and what its files say."""
 
 import json
+import math
 import pathlib
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
-from experiments.studies import tables
+from experiments.studies import gradient_report, markdown
 from metalog_jax.meta import gradients
+from metalog_jax.runs import run
 from tests.runs import test_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -35,7 +38,7 @@ def fixture_done(root, tmp_path_factory):
   done = study(
     root,
     out,
-    '--ways=reverse,first',
+    '--modes=reverse,first',
     '--train_steps=0,3',
     '--inner_lrs=1e-7,0.5',
     '--inner_steps=1',
@@ -47,73 +50,57 @@ def fixture_done(root, tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_files_have_what_was_measured(done):
-  done, out, found = done
-  assert set(found) == {'settings', 'machine', 'along', 'grid', 'costs', 'outcome'}
-  assert [(p['at'], p['step']) for p in found['along']] == [
-    ('initial weights', 0),
-    ('step 3', 3),
-  ]
-  ways = ['reverse', 'first']
-  for point in found['along']:
-    assert list(point['ways']) == ways
-    for parts in point['ways'].values():
-      assert list(parts)[: len(PARTS)] == PARTS and 'gru/weight_hh_l0' in parts
-      for measure in ('cosine', 'difference', 'ratio', 'size'):
-        assert len(parts['all'][measure]['each']) == 2
-  assert list(found['costs']) == ways and found['outcome'] is None
-  for cost in found['costs'].values():
+  done, out, results = done
+  assert set(results) == {'settings', 'machine', 'along', 'grid', 'costs'}
+  places = [(r['at'], r['step'], r['mode'], r['part']) for r in results['along']]
+  assert len(places) == len(set(places))
+  for at in (('initial weights', 0), ('step 3', 3)):
+    for mode in ('reverse', 'first'):
+      parts = [part for *place, part in places if (*place,) == (*at, mode)]
+      assert parts[: len(PARTS)] == PARTS and 'gru/weight_hh_l0' in parts
+  for record in results['along']:
+    for measure in ('cosine', 'difference', 'ratio', 'size'):
+      assert len(record[measure]) == 2
+  assert [cost['mode'] for cost in results['costs']] == ['reverse', 'first']
+  for cost in results['costs']:
     assert min(cost['temporary_bytes'], cost['seconds_per_step'], cost['flops']) > 0
   text = (out / 'meta_gradients.md').read_text()
+  assert text in done.stdout
   for heading in ('Along training', 'Over the inner loop', 'What a meta-step costs'):
-    assert heading in text and heading in done.stdout
-  drawn = {path.stem for path in (out / 'figures').glob('*.png')}
-  assert {'cosine', 'difference', 'cost_time', 'cost_memory'} <= drawn
-  assert 'grid_first_initial_weights' in drawn
+    assert heading in text
 
 
 @pytest.mark.slow
-def test_exact_ways_agree_in_single_precision_and_first_order_does_not(done):
-  for point in done[2]['along']:
-    for way in set(gradients.EXACT) & set(point['ways']):
-      assert max(point['ways'][way]['all']['difference']['each']) < 1e-5
-    assert point['ways']['first']['all']['difference']['mean'] > 1e-4
+def test_exact_modes_agree_in_single_precision_and_first_order_does_not(done):
+  for record in done[2]['along']:
+    if record['part'] == 'all':
+      is_exact = record['mode'] in gradients.EXACT
+      far = max(record['difference'])
+      assert far < 1e-5 if is_exact else far > 1e-4
 
 
 @pytest.mark.slow
 def test_first_order_is_exact_where_the_inner_rate_vanishes(done):
-  cosine = {
-    cell['inner_lr']: cell['ways']['first']['all']['cosine']['mean']
-    for cell in done[2]['grid']
-  }
+  cosine = {record['inner_lr']: record['cosine'][0] for record in done[2]['grid']}
   assert cosine[1e-7] == pytest.approx(1, abs=1e-9)
   assert cosine[0.5] < 1 - 1e-4
 
 
 @pytest.mark.slow
-def test_a_model_and_trainings_to_the_end(root, tmp_path):
-  test_run.job.start(test_run.make_job(root), tmp_path / 'run', say=lambda _: None)
-  flags = [f'--model={tmp_path}/run', '--metalog.steps=4', '--seeds=2', '--nocosts']
-  flags += ['--ways=first', '--orders=first,second']
+def test_a_model_is_looked_at_where_it_was_best(root, tmp_path):
+  run.start(test_run.make_job(root), tmp_path / 'run', say=lambda _: None)
+  flags = [f'--model={tmp_path}/run', '--nocosts', '--modes=first']
   done = study(root, tmp_path / 'out', *flags)
   assert done.returncode == 0, done.stderr
-  found = json.loads((tmp_path / 'out' / 'meta_gradients.json').read_text())
-  assert found['along'][1]['at'].startswith('best, step ')
-  assert found['along'][1]['step'] <= 20
-  outcome = found['outcome']
-  assert outcome['test'] == 'rest' and list(outcome['paired']) == ['second']
-  assert len(outcome['measures']['first']['distinct_f1']) == 2
-  runs = sorted((tmp_path / 'out' / 'runs').glob('*/result.json'))
-  assert [path.parent.name for path in runs] == [
-    f'{order}-{seed}' for order in ('first', 'second') for seed in (0, 1)
-  ]
-  before = [path.stat().st_mtime_ns for path in runs]
-  assert study(root, tmp_path / 'out', *flags).returncode == 0
-  assert [path.stat().st_mtime_ns for path in runs] == before
+  along = json.loads((tmp_path / 'out' / 'meta_gradients.json').read_text())['along']
+  best = [record for record in along if record['at'].startswith('best, step ')]
+  assert best and best[0]['step'] <= 20
 
 
 @pytest.mark.parametrize('flag, code, says', [
   ('--inner_lrs=fast', 1, '--inner_lrs'),
-  ('--ways=third', 1, '--ways'),
+  ('--inner_lrs=inf', 1, '--inner_lrs'),
+  ('--modes=frist', 1, "did you mean 'first'?"),
   ('--metalog.order=third', 2, 'order'),
 ])  # fmt: skip
 def test_wrong_flags_end_with_one_line(root, tmp_path, flag, code, says):
@@ -132,15 +119,34 @@ def test_help_answers_without_jax():
   assert done.stdout.strip() == 'False', done.stderr
 
 
-def test_numbers_as_text():
-  value = {'mean': 0.01234, 'std': 0.002, 'each': [0.01, 0.014]}
-  found = {'first': {'all': {'cosine': value, 'difference': value, 'ratio': value}}}
-  cells = [
-    {'at': at, 'inner_lr': rate, 'inner_steps': 1, 'ways': found}
-    for at in ('initial weights', 'step 9')
+def test_distances_as_tables():
+  figures = {
+    'cosine': [0.5, 0.7],
+    'difference': [0.01, 0.014],
+    'ratio': [1.0, math.nan],
+  }
+  record = {'mode': 'first', 'part': 'all', 'size': [2.0, 4.0], **figures}
+  grid = [
+    record | {'at': at, 'inner_lr': rate, 'inner_steps': steps}
+    for steps in (10, 1)
     for rate in (0.1, 0.01)
+    for at in ('initial weights', 'a step')
   ]
-  table = tables.grid(cells, 'first')
-  assert table.head == ['at', 'inner steps', 'rate 0.01', 'rate 0.1']
-  assert table.rows[1] == ['step 9', '1', '1.23 (0.0123)', '1.23 (0.0123)']
-  assert tables.text(table).splitlines()[0].startswith('at               inner steps')
+  table = gradient_report.grid_table(grid, 'first')
+  assert table.columns == ['at', 'inner steps', 'rate 0.01', 'rate 0.1']
+  assert table['at'].to_list() == ['initial weights'] * 2 + ['a step'] * 2
+  assert table.row(1) == ('initial weights', 10, '1.2 (0.6000)', '1.2 (0.6000)')
+  (row,) = gradient_report.along_table([record | {'at': 'step 9'}]).rows(named=True)
+  assert row == {'at': 'step 9', 'mode': 'first', 'exact': '3', 'worst': '0.5000',
+                 'cosine': '0.6000 ± 0.1414', 'difference %': '1.2 ± 0.283',
+                 'length ratio': '1'}  # fmt: skip
+
+
+def test_tables_as_markdown():
+  frame = pl.DataFrame({'a|b': ['long name', None], 'n': [1, 22]})
+  assert markdown.table(frame).splitlines() == [
+    '| a\\|b      |   n |',
+    '| --------- | --: |',
+    '| long name |   1 |',
+    '| –         |  22 |',
+  ]
