@@ -13,7 +13,7 @@ References:
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ Array = types.Array
 Form = pretrained.Form
 Params = Mapping[str, Mapping[str, Array]]
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
   'gelu': functools.partial(jax.nn.gelu, approximate=False),
   'gelu_new': functools.partial(jax.nn.gelu, approximate=True),
   'relu': jax.nn.relu,

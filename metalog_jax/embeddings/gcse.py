@@ -144,7 +144,7 @@ def _token_vectors(text, config, vectors) -> Iterator[tuple[str, np.ndarray]]:
   """(token, mean vector of its words) under the policy for unknown words."""
   for name, parts in words.tokens(text, config.variant):
     if config.oov == 'skip':
-      parts = [word for word in parts if word in vectors.rows]
+      parts = tuple(word for word in parts if word in vectors.rows)
       if not parts:
         continue
     total = np.zeros(vectors.dim)

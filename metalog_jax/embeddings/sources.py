@@ -60,9 +60,9 @@ def choose(
       '--vectors and --encoder: events have vectors from one of them'
     )
   if vectors:
-    base = config if isinstance(config, gcse.Embedding) else gcse.Embedding()
-    return dataclasses.replace(base, vectors=vectors)
+    words = config if isinstance(config, gcse.Embedding) else gcse.Embedding()
+    return dataclasses.replace(words, vectors=vectors)
   if encoder:
-    base = config if isinstance(config, texts.Encoder) else texts.Encoder()
-    return dataclasses.replace(base, path=encoder)
+    read = config if isinstance(config, texts.Encoder) else texts.Encoder()
+    return dataclasses.replace(read, path=encoder)
   return texts.Encoder() if prefer_encoder and pretrained.is_installed() else config

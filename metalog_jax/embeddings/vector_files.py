@@ -5,24 +5,42 @@ that a table of gigabytes costs the memory of its few hundred rows. (gensim's lo
 reads whole tables, trusts their headers, and names no line of a damaged file.)
 """
 
-import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from metalog_jax import errors
 from metalog_jax.logs import files
 
-# A word and how to parse its vector: [D] float32.
-_Row = tuple[str, Callable[[], np.ndarray]]
-
 _FOREIGN = ('.kv', '.model', '.pkl', '.pickle', '.npy', '.npz', '.zip')
 _FOREIGN_STARTS = (b'\x80', b'PK', b'\x93NUMPY')
 _HEAD = 1 << 12  # bytes that tell what a file is
 _MAX_LINE = 1 << 20  # bytes; what has no line end (or word end) so far is no table
+
+
+class _Row(NamedTuple):
+  """A word and its vector, not yet parsed."""
+
+  where: str  # file and line, for messages
+  word: bytes
+  numbers: list[bytes] | bytes  # as text, or D little-endian float32
+
+  def parse(self) -> np.ndarray:
+    """The vector, [D] float32."""
+    try:
+      if isinstance(self.numbers, bytes):
+        vector = np.frombuffer(self.numbers, '<f4').astype(np.float32)
+      else:
+        vector = np.array([float(number) for number in self.numbers], np.float32)
+    except ValueError as error:
+      raise errors.UserError(f'{self.where}: {str(error)[:100]}') from None
+    if not np.isfinite(vector).all():
+      raise errors.UserError(f'{self.where}: not all numbers are finite')
+    return vector
 
 
 def read(path: pathlib.Path, wanted: Collection[str]) -> tuple[list[str], np.ndarray]:
@@ -38,6 +56,18 @@ def read(path: pathlib.Path, wanted: Collection[str]) -> tuple[list[str], np.nda
   Raises:
     UserError: not such a file, damaged, or of varying dimension; names file and line.
   """
+  vectors: dict[str, np.ndarray] = {}
+  dim = 0
+  for row in _rows(path):
+    dim = dim or len(row.parse())  # the first is checked whether or not it is wanted
+    word = row.word.decode('utf-8', 'replace')
+    if word in wanted and word not in vectors:
+      vectors[word] = row.parse()
+  return list(vectors), np.array(list(vectors.values()), np.float32).reshape(-1, dim)
+
+
+def _rows(path: pathlib.Path) -> Iterator[_Row]:
+  """All rows of a file, whose format its first bytes tell."""
   blocks = files.read_blocks(os.fspath(path))
   head = b''
   while len(head) < _HEAD and (block := next(blocks, b'')):
@@ -50,36 +80,41 @@ def read(path: pathlib.Path, wanted: Collection[str]) -> tuple[list[str], np.nda
       'as save_word2vec_format writes them'
     )
   first, _, body = head.partition(b'\n')
-  fields = first.split()
-  has_header = len(fields) == 2 and all(field.isdigit() for field in fields)
-  header = (int(fields[0]), int(fields[1])) if has_header else None
-  if header and any(byte < 9 for byte in body[:_HEAD]):
-    rows = _binary_rows(path, itertools.chain([body], blocks), *header)
-  else:
-    rows = _text_rows(path, itertools.chain([head], blocks), header)
-  vectors: dict[str, np.ndarray] = {}
-  dim = 0
-  for word, parse in rows:
-    dim = dim or len(parse())  # the first row is checked whether or not it is wanted
-    if word in wanted and word not in vectors:
-      vectors[word] = parse()
-  return list(vectors), np.array(list(vectors.values()), np.float32).reshape(-1, dim)
+  header = first.split()
+  count = dim = None
+  if len(header) == 2 and all(field.isdigit() for field in header):
+    count, dim = map(int, header)
+    if any(byte < 9 for byte in body[:_HEAD]):
+      yield from _binary_rows(path, itertools.chain([body], blocks), count, dim)
+      return
+  yield from _text_rows(path, itertools.chain([head], blocks), count, dim)
 
 
 def _text_rows(
-  path: pathlib.Path, blocks: Iterable[bytes], header: tuple[int, int] | None
+  path: pathlib.Path, blocks: Iterable[bytes], count: int | None, dim: int | None
 ) -> Iterator[_Row]:
-  dim = header[1] if header else None
+  """A word and D numbers a line; word2vec's first line says how many of each."""
   total = 0
   for number, line in enumerate(_lines(path, blocks), 1):
     line = line.rstrip(b' \r')
-    if not line or (header and number == 1):
+    if not line or (count is not None and number == 1):
       continue
-    dim = line.count(b' ') if dim is None else dim
+    spaces = line.count(b' ')
+    dim = spaces if dim is None else dim
+    where = f'{path}, line {number}'
+    if spaces < dim or not dim:
+      raise errors.UserError(
+        f'{where}: {spaces} numbers where word vectors have {dim or "some"}: '
+        f'{line[:60].decode("utf-8", "backslashreplace")!r}'
+      )
+    word, *numbers = line.rsplit(b' ', dim)
+    # GloVe 840B has words with spaces, but none that end in a number.
+    if b' ' in word and _is_number(word.rsplit(b' ', 1)[1]):
+      raise errors.UserError(f'{where}: over {dim} numbers, unlike line 1')
     total += 1
-    yield _text_row(f'{path}, line {number}', line, dim)
-  if not total or (header and total != header[0]):
-    expected = f'its first line says {header[0]}' if header else 'there should be some'
+    yield _Row(where, word, numbers)
+  if not total or count not in (None, total):
+    expected = f'its first line says {count}' if count else 'there should be some'
     raise errors.UserError(f'{path}: {total} word vectors where {expected}')
 
 
@@ -93,30 +128,6 @@ def _lines(path: pathlib.Path, blocks: Iterable[bytes]) -> Iterator[bytes]:
         f'{path}: a line of over {_MAX_LINE} bytes, no word vectors'
       )
   yield rest
-
-
-def _text_row(where: str, line: bytes, dim: int) -> _Row:
-  """A line's word and how to parse its numbers; GloVe 840B has words with spaces."""
-  count = line.count(b' ')
-  if count < dim or not dim:
-    raise errors.UserError(
-      f'{where}: {count} numbers where word vectors have {dim or "some"}: '
-      + _shown(line)
-    )
-  word, *numbers = line.rsplit(b' ', dim)
-  if b' ' in word and _is_number(word.rsplit(b' ', 1)[1]):
-    raise errors.UserError(
-      f'{where}: over {dim} numbers, unlike line 1: {_shown(line)}'
-    )
-
-  def parse() -> np.ndarray:
-    try:
-      row = np.array([float(number) for number in numbers], np.float32)
-    except ValueError as error:
-      raise errors.UserError(f'{where}: {error}: {_shown(line)}') from None
-    return _finite(where, row)
-
-  return word.decode('utf-8', 'replace'), parse
 
 
 def _is_number(field: bytes) -> bool:
@@ -141,25 +152,11 @@ def _binary_rows(
         raise errors.UserError(
           f'{where}: damaged, the first line says {count} of {dim}'
         )
-      word = data[start:space].lstrip(b'\n').decode('utf-8', 'replace')
+      word = data[start:space].lstrip(b'\n')
       start = space + 1 + size
-      yield word, functools.partial(_binary_row, where, data[space + 1 : start])
+      yield _Row(where, word, data[space + 1 : start])
     data = data[start:]
   if total != count or data.strip(b'\n'):
     raise errors.UserError(
       f'{path}: {total} whole vectors where its first line says {count}'
     )
-
-
-def _binary_row(where: str, data: bytes) -> np.ndarray:
-  return _finite(where, np.frombuffer(data, '<f4').astype(np.float32))
-
-
-def _finite(where: str, row: np.ndarray) -> np.ndarray:
-  if not np.isfinite(row).all():
-    raise errors.UserError(f'{where}: not all numbers are finite')
-  return row
-
-
-def _shown(line: bytes) -> str:
-  return repr(line[:60].decode('utf-8', 'backslashreplace'))

