@@ -49,7 +49,7 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
     ) from None
   except NotADirectoryError:
     raise errors.UserError(f'{folder} is not a System folder but a file') from None
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
     raise errors.UserError(f'{path} is damaged: {error}; {_AGAIN}') from None
   if 'files' not in manifest:
     manifest['fingerprint'] = _hash(_hashes(path.parent))

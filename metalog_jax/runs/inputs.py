@@ -79,17 +79,18 @@ def _shared(one: types.System, other: types.System) -> str:
     for a, b in ((first.offsets, second.offsets), (first.events, second.events))
   ):
     return 'hold the same sessions'
-  if both := _logs(one.manifest) & _logs(other.manifest):
-    return f'are made of the same log file ({min(both)[1]})'
+  logs = _logs(one.manifest)
+  if both := sorted(logs.keys() & _logs(other.manifest)):
+    return f'are made of the same log file ({logs[both[0]]})'
   return ''
 
 
-def _logs(manifest: dict) -> set[tuple[str, str]]:
-  """(hash, name) of the files whose lines are sessions; labels may be shared."""
+def _logs(manifest: dict) -> dict[str, str]:
+  """hash -> path of the files whose lines are sessions; labels may be shared."""
   options = manifest.get('options', {})
   aside = (options.get('labels'), options.get('templates'))
   return {
-    (item['sha256'], os.path.basename(item['path']))
+    item['sha256']: item['path']
     for item in manifest.get('inputs', [])
     if item.get('bytes') and item['path'] not in aside
   }

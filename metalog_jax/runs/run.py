@@ -152,9 +152,9 @@ def restore(workdir: str | os.PathLike) -> Job:
       config['detector'],
       config['preset'],
       flags.restore(registry.get(config['detector']).Config(), config['method']),
-      problems.Options(**data),
-      training.Options(**config['loop']),
-      config['alert_rate'],
+      flags.restore(problems.Options(test=()), data),
+      flags.restore(training.Options(), config['loop']),
+      config.get('alert_rate', 0.0),
       model=config.get('model', ''),
     )
   except (KeyError, TypeError, AttributeError) as error:

@@ -1,0 +1,48 @@
+"""A detector that cannot see says so, and one that sees says nothing."""
+
+import numpy as np
+import pytest
+
+from metalog_jax import types
+from metalog_jax.evaluation import blind_spots
+from tests import builders
+
+VECTORS = np.eye(4, dtype=np.float32)
+
+
+def warnings(scores, threshold=0.5, labels=None, vectors=VECTORS, bound=None):
+  rows = [[1 + i % 3] for i in range(len(scores))]
+  labels = [-1] * len(scores) if labels is None else labels
+  data = types.Dataset('a', builders.sessions(rows, labels), vectors)
+  distinct = min(3, len(scores))
+  seen = blind_spots.Seen.of(data, np.array(scores, float), threshold, distinct)
+  return blind_spots.warnings(seen, bound)
+
+
+@pytest.mark.parametrize(
+  ('says', 'given'),
+  [
+    ('every event vector is zero', {'vectors': 0 * VECTORS}),
+    ('have the same score, 0.2', {'scores': [0.2] * 4}),
+    ('can never be exceeded', {'bound': 0.5}),
+    ('all 4 sessions are called anomalous', {'threshold': 0.05}),
+    ('none of 4 sessions is called', {'threshold': 0.95, 'labels': [0, 0, 0, 1]}),
+  ],
+)
+def test_each_sign(says, given):
+  (found,) = warnings(**{'scores': [0.1, 0.2, 0.6, 0.7]} | given)
+  assert says in found
+
+
+def test_silence():
+  assert not warnings([0.1, 0.2, 0.6, 0.7], labels=[0, 0, 1, 1], bound=1.0)
+  assert not warnings([0.1, 0.2])  # new logs may well be normal
+  assert not warnings([0.2]) and not warnings([])
+  assert not warnings([0.1, 0.2], labels=[0, 0])
+
+
+def test_parts_add_up():
+  data = types.Dataset('a', builders.sessions([[1], [2]], [0, 1]), VECTORS)
+  one = blind_spots.Seen.of(data, [0.1, 0.9], 0.5, 2)
+  both = blind_spots.NOTHING + one + one
+  assert both == one._replace(sessions=4, anomalies=2, alerts=2)

@@ -1,0 +1,105 @@
+"""Which threshold new sessions are judged by, and what verdicts are."""
+
+import dataclasses
+import json
+import math
+
+import polars as pl
+import pytest
+
+from metalog_jax import errors
+from metalog_jax.runs import detect, model, problem, run
+from metalog_jax.training import loop
+from tests.runs import test_baseline_runs, test_run
+
+quiet = lambda _: None
+fixture_root = test_run.fixture_root
+
+
+def trained(root, workdir, detector='pca', alert_rate=0.0, test=('rest',), **method):
+  chosen = test_baseline_runs.make_job(root, detector, **method)
+  data = dataclasses.replace(chosen.data, source=(), test=test)
+  chosen = dataclasses.replace(chosen, data=data, alert_rate=alert_rate)
+  return run.start(chosen, workdir, say=quiet)
+
+
+def test_the_threshold_is_the_targets(root, tmp_path):
+  tests = (str(root / 'system_a'), 'rest')
+  result = trained(root, tmp_path, alert_rate=0.3, test=tests)
+  of = {name: test['all']['threshold'] for name, test in result['test'].items()}
+  assert of['system_a'] != of['rest']
+  assert model.load(tmp_path).threshold == of['rest']
+
+
+def test_no_threshold_of_another_system(root, tmp_path):
+  trained(root, tmp_path, alert_rate=0.3, test=(str(root / 'system_a'),))
+  loaded, log = model.load(tmp_path), root / 'b' / 'x.log'
+  with pytest.raises(errors.UserError, match='give --threshold'):
+    detect.detect(loaded, log)
+  assert len(list(detect.detect(loaded, log, 0.5))) == 60
+
+
+def test_a_detector_keeps_its_threshold_without_tests(root, tmp_path):
+  result = trained(root, tmp_path, test=())
+  assert result['threshold']['from'] == 'q_statistic'
+  assert model.load(tmp_path).threshold == result['threshold']['value'] != 0.5
+
+
+@pytest.mark.parametrize('threshold', [math.nan, math.inf, -math.inf])
+def test_a_threshold_is_a_number(root, tmp_path, threshold):
+  trained(root, tmp_path)
+  with pytest.raises(errors.UserError, match='--threshold'):
+    detect.detect(model.load(tmp_path), root / 'b' / 'x.log', threshold)
+
+
+def test_verdicts_are_records(root, tmp_path):
+  trained(root, tmp_path)
+  log = root / 'b' / 'x.log'
+  verdicts = detect.detect(model.load(tmp_path), str(log))
+  assert verdicts.summary is None
+  records = list(verdicts)
+  assert records == list(verdicts) == json.loads(json.dumps(records))
+  lines = log.read_text().splitlines()
+  for record in records:
+    for side in ('first', 'last'):
+      place = record[side]
+      assert place['file'] == str(log) and place['line'] == record[f'{side}_line']
+      assert record['session_id'] in lines[place['line'] - 1]
+    assert record['first']['time'] > 0
+    assert {'score', 'p_value', 'anomalous', 'events', 'evidence'} <= set(record)
+  frame = verdicts.to_polars()
+  assert isinstance(frame, pl.DataFrame) and frame.height == verdicts.summary.sessions
+  assert frame['anomalous'].sum() == verdicts.summary.anomalous
+
+
+def test_a_limit_out_of_reach_is_said(root, tmp_path):
+  """DeepLog calls all sessions normal where g is not below its worst rank."""
+  result = trained(root, tmp_path, 'deeplog', top=9)
+  (warning,) = result['warnings']
+  assert 'rest: the threshold, 9, can never be exceeded' in warning
+  verdicts = detect.detect(model.load(tmp_path), root / 'b' / 'x.log')
+  assert not any(v['anomalous'] for v in verdicts)
+  assert 'can never be exceeded' in verdicts.summary.warnings[0]
+
+
+@pytest.mark.parametrize('change', [
+  {'validation': math.nan}, {'validation': 1.0}, {'validation': -0.1},
+  {'seed': -1}, {'seed': 2**64}, {'split': 'randm'}, {'fit': 'none'},
+])  # fmt: skip
+def test_options_out_of_range(change):
+  with pytest.raises(errors.UserError, match=f'--{next(iter(change))}'):
+    problem.Options(target='x', **change)
+
+
+def test_numbers_out_of_range(root):
+  with pytest.raises(errors.UserError, match='--alert_rate'):
+    dataclasses.replace(test_baseline_runs.make_job(root, 'pca'), alert_rate=math.nan)
+  for change in ({'validate_every': 0}, {'checkpoint_every': -1}):
+    with pytest.raises(errors.UserError, match=next(iter(change))):
+      loop.Options(**change)
+
+
+def test_seeds_at_the_edge(root, tmp_path):
+  chosen = test_baseline_runs.make_job(root, 'pca')
+  data = dataclasses.replace(chosen.data, seed=problem.MAX_SEED)
+  assert run.start(dataclasses.replace(chosen, data=data), tmp_path, say=quiet)

@@ -1,0 +1,93 @@
+"""What version 0.1.0 left on disk is read, goes on, and judges as it did.
+
+`version_0_1_0/` was made by that version: two systems of 24 sessions, and PCA on them.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from metalog_jax import errors
+from metalog_jax.logs import store
+from metalog_jax.runs import detect, folder, model, run
+
+HERE = pathlib.Path(__file__).parent / 'version_0_1_0'
+quiet = lambda _: None
+
+
+@pytest.fixture(name='here')
+def fixture_here(tmp_path, monkeypatch) -> pathlib.Path:
+  """A copy, as the current folder: the run names its systems from there."""
+  monkeypatch.chdir(shutil.copytree(HERE, tmp_path / 'copy'))
+  return tmp_path / 'copy'
+
+
+def test_systems_are_read(here):
+  system = store.load('systems/b')
+  assert system.sessions.num == 24 and len(system.templates) == 4
+
+
+def test_verdicts_are_the_same(here):
+  loaded = model.load('runs/pca')
+  verdicts = list(detect.detect(loaded, 'logs/b.log'))
+  before = [json.loads(line) for line in open('verdicts.jsonl')]
+  assert [{k: v[k] for k in b} for v, b in zip(verdicts, before, strict=True)] == before
+
+
+def test_a_finished_run_is_finished(here):
+  said = []
+  result = run.start(run.restore('runs/pca'), 'runs/pca', say=said.append)
+  assert said == ['runs/pca is finished already']
+  assert result == json.loads((HERE / 'runs' / 'pca' / 'result.json').read_text())
+
+
+def test_a_run_gives_the_same_again(here):
+  """The scores and figures of the same job, bit for bit."""
+  result = run.start(run.restore('runs/pca'), 'again', say=quiet)
+  before = json.loads(pathlib.Path('runs/pca/result.json').read_text())
+  for name in set(before) - {'seconds', 'test_ms_per_session'}:
+    assert result[name] == before[name], name
+  for name in ('scores.parquet', 'explained.json'):
+    assert pathlib.Path('again', name).read_bytes() == (
+      pathlib.Path('runs/pca', name).read_bytes()
+    )
+
+
+def test_an_interrupted_run_goes_on(here):
+  pathlib.Path('runs/pca/result.json').unlink()
+  result = run.start(run.restore('runs/pca'), 'runs/pca', say=quiet)
+  assert result['steps'] == 0 and result['sealed']
+  folder.verify('runs/pca')
+
+
+@pytest.mark.parametrize('name', ['pca', 'metalog', 'deeplog'])
+def test_settings_are_read(here, name):
+  """Flat settings, and some that are no more."""
+  pathlib.Path('run').mkdir()
+  shutil.copy(f'settings/{name}.json', 'run/config.json')
+  job = run.restore('run')
+  assert job.detector == name and job.data.target == 'systems/b'
+  run._check_settings(pathlib.Path('run'), job)
+
+
+def test_settings_that_came_later_count_as_their_defaults(here):
+  config = json.loads(pathlib.Path('settings/pca.json').read_text())
+  del config['method']['pooling'], config['data']['unlabelled'], config['alert_rate']
+  del config['loop']['checkpoint_every'], config['model']
+  pathlib.Path('run').mkdir()
+  pathlib.Path('run/config.json').write_text(json.dumps(config))
+  job = run.restore('run')
+  run._check_settings(pathlib.Path('run'), job)
+  other = dataclasses.replace(job.method, pooling='mean')
+  with pytest.raises(errors.UserError, match=r'other settings \(method.pooling\)'):
+    run._check_settings(pathlib.Path('run'), dataclasses.replace(job, method=other))
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{}', '{"detector": 3}', '{"data": 1}'])
+def test_damaged_settings_are_named(tmp_path, text):
+  (tmp_path / 'config.json').write_text(text)
+  with pytest.raises(errors.UserError, match='config.json'):
+    run.restore(tmp_path)
