@@ -1,6 +1,6 @@
 """Whatever happens to a file of a System, a run or a model: refused with its name.
 
-Each file is cut, flipped, emptied, removed, replaced by a folder, and exchanged for that
+Each file is cut, flipped, emptied, removed, made a folder, and exchanged for the file
 of another run or System.
 """
 
