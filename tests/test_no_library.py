@@ -57,12 +57,18 @@ def _library(draws, params):
   """The library's meta-gradient of the same sessions, shared as much as can be."""
   task = jax.tree.map(lambda x: x[0, 0], draws.task(0))
   net = nets.Network(hidden=WORKLOAD.hidden, layers=WORKLOAD.layers)
-  config = meta.MetaConfig(inner_lr=2e-3, inner_steps=WORKLOAD.inner_steps)
+  config = meta.MetaConfig(
+    inner_lr=2e-3,
+    inner_steps=WORKLOAD.inner_steps,
+    support_weight=1.0,
+    query_weight=4.0,
+    support_per_step=True,
+  )
 
   def loss(params, batch):
     logits = net.apply({'params': params}, batch)
     return losses.cross_entropy(logits, batch.labels, batch.weights)
 
-  run = jax.jit(lambda params, task: meta.meta_grad(loss, params, task, config)[1])
+  run = jax.jit(lambda params, task: meta.meta_grad(loss, params, task, config))
   nested = variants.nest({n: x.astype(np.float64) for n, x in params.items()})
   return variants.flatten(run(nested, task))

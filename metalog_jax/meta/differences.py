@@ -8,8 +8,13 @@ import jax.numpy as jnp
 from jax import flatten_util
 
 from metalog_jax import errors
+from metalog_jax.meta import derivatives
 
 STEP = 1e-4  # truncation O(STEP⁴) and rounding O(1e-16 / STEP) are both below 1e-11
+REFUSAL = (
+  "gradient='finite' has differences in the parameters alone, not in the data or in "
+  "what the loss closes over: take gradient='mixed', which is exact there too"
+)
 
 
 def gradient(f: Callable[[Any], jax.Array], params: Any) -> Any:
@@ -41,16 +46,22 @@ def gradient(f: Callable[[Any], jax.Array], params: Any) -> Any:
 
 
 def differentiated(f: Callable[[Any, Any], tuple[jax.Array, Any]]) -> Callable:
-  """f(params, data) -> (scalar, aux), whose derivative is `gradient`.
+  """f(params, data) -> (scalar, aux), whose derivative in params is `gradient`.
 
-  No derivative flows from `aux` or into `data`.
+  No derivative flows from `aux`; one in the data is refused with a UserError.
   """
-  wrapped = jax.custom_vjp(f)
 
-  def backward(saved, cotangents):
-    params, data = saved
-    grads = gradient(lambda p: f(p, data)[0], params)
-    return jax.tree.map(lambda g: g * cotangents[0].astype(g.dtype), grads), None
+  def forward(f, params, data):
+    def pullback(params, data, v):
+      grads = gradient(lambda p: f(p, data)[0], params)
+      return jax.tree.map(lambda g: g * v[0].astype(g.dtype), grads), None
 
-  wrapped.defvjp(lambda params, data: (f(params, data), (params, data)), backward)
-  return wrapped
+    return f(params, data), jax.tree_util.Partial(pullback, params, data)
+
+  def differenced(params, data):
+    explicit, data = derivatives.explicit(f, params, data)
+    data = derivatives.refuse(data, REFUSAL)
+    rule = lambda params, data, _: forward(explicit, params, data)
+    return derivatives.with_rule(explicit, rule)(params, data)
+
+  return differenced

@@ -1,6 +1,6 @@
-"""Ways to take the meta-gradient: how an inner gradient is differentiated again.
+"""Modes of the meta-gradient: how an inner gradient is differentiated again.
 
-| way          | meta-gradient                        | kept of every inner step       |
+| mode         | meta-gradient                        | kept of every inner step       |
 |--------------|--------------------------------------|--------------------------------|
 | `reverse`    | exact                                | its whole backward pass        |
 | `remat`      | exact, recomputes                    | its parameters                 |
@@ -13,14 +13,24 @@
 | `auto`       | exact: what `choose` says            |                                |
 
 First order (`order='first'`) takes the inner gradients for constants.
+
+The support's data, and whatever the loss closes over, have derivatives too: exact in
+the exact modes; through the last inner steps with 'truncated' (Shaban et al, Truncated
+Back-propagation for Bilevel Optimization, AISTATS 2019); at the optimum with
+'implicit'. Where there is none (first order, 'reptile', 'finite'), asking for it is a
+UserError. Unless it is asked for, nothing is computed for it.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
+from metalog_jax.meta import derivatives
+
+Loss = Callable[[Any, Any], jax.Array]
 Order = Literal['second', 'first']
 Gradient = Literal[
   'auto',
@@ -38,68 +48,88 @@ PLAIN = ('reverse', 'remat', 'finite')  # no custom rules: derivatives of any or
 KEEP = 2**22  # bytes that several inner steps may keep: about what caches hold
 
 
-def reverse(loss_fn: Callable) -> Callable:
-  """Reverse over reverse: plain `jax.grad`, which keeps the whole inner backward."""
-  return jax.grad(loss_fn)
-
-
-def mixed(loss_fn: Callable) -> Callable:
+def mixed(loss_fn: Loss) -> Loss:
   """Forward over reverse: exact too, and keeps only the parameters of each step.
 
-  A Hessian is symmetric, so the backward pass vᵀ∇²L equals ∇²L v, one
-  forward-mode derivative of the gradient. The batch is data: no derivative
-  flows into it.
+  A Hessian is symmetric, so the backward pass vᵀ∇²L equals ∇²L v, one forward-mode
+  derivative of the gradient. In the data D it is vᵀ∂_D∇L = ∂/∂ε ∇_D L(θ + ε v), of
+  the same kind. The rule's parts are plain functions: higher derivatives follow.
 
   References:
     Kemaev et al, Scalable Meta-Learning via Mixed-Mode Differentiation, ICML 2025.
   """
 
-  @jax.custom_vjp
+  def forward(loss_fn, params, data, in_data):
+    def pullback(params, data, v):
+      return jax.jvp(joint(loss_fn, data, in_data), (params,), (v,))[1]
+
+    grads = jax.grad(loss_fn)(params, data)
+    return grads, jax.tree_util.Partial(pullback, params, data)
+
+  return _with_rule(loss_fn, forward)
+
+
+def linearized(loss_fn: Loss) -> Loss:
+  """As `mixed`, but keeps the linearization from the forward pass: no recomputation."""
+
+  def forward(loss_fn, params, data, in_data):
+    (grads, _), product = jax.linearize(joint(loss_fn, data, in_data), params)
+    return grads, product
+
+  return _with_rule(loss_fn, forward)
+
+
+def constant(loss_fn: Loss, refusal: str = '') -> Loss:
+  """The gradient as a constant; with a refusal, of those who ask for it in the data."""
+
   def grad(params, batch):
-    return jax.grad(loss_fn)(params, batch)
+    loss, data = derivatives.explicit(loss_fn, params, batch)
+    if refusal:
+      data = derivatives.refuse(data, refusal)
+    return jax.grad(loss)(*jax.lax.stop_gradient((params, data)))
 
-  def forward(params, batch):
-    return grad(params, batch), (params, batch)
-
-  def backward(saved, v):
-    params, batch = saved
-    at_batch = lambda p: jax.grad(loss_fn)(p, batch)
-    return jax.jvp(at_batch, (params,), (v,))[1], None
-
-  grad.defvjp(forward, backward)
   return grad
 
 
-def linearized(loss_fn: Callable) -> Callable:
-  """As `mixed`, but keeps the linearization from the way forward: no recomputation."""
-
-  @jax.custom_vjp
-  def grad(params, batch):
-    return jax.grad(loss_fn)(params, batch)
-
-  def forward(params, batch):
-    return jax.linearize(lambda p: jax.grad(loss_fn)(p, batch), params)
-
-  grad.defvjp(forward, lambda product, v: (product(v), None))
-  return grad
-
-
-def inner_gradient(
-  loss_fn: Callable[[Any, Any], jax.Array], gradient: Gradient
-) -> Callable[[Any, Any], Any]:
+def inner_gradient(loss_fn: Loss, gradient: Gradient) -> Callable[[Any, Any], Any]:
   """The gradient of an inner step: (params, batch) -> grads, shaped like params."""
-  ways = {'mixed': mixed, 'truncated': mixed, 'linearized': linearized}
-  return ways.get(gradient, reverse)(loss_fn)
+  modes = {'mixed': mixed, 'truncated': mixed, 'linearized': linearized}
+  return modes.get(gradient, jax.grad)(loss_fn)
+
+
+def _with_rule(loss_fn: Loss, forward: Callable) -> Loss:
+  """The gradient of the loss, whose derivative is `forward`'s; see `derivatives`."""
+
+  def grad(params, batch):
+    loss, data = derivatives.explicit(loss_fn, params, batch)
+    rule = lambda *args: forward(loss, *args)
+    return derivatives.with_rule(jax.grad(loss), rule)(params, data)
+
+  return grad
+
+
+def joint(loss_fn: Loss, data: Any, in_data: bool) -> Callable[[Any], tuple]:
+  """θ -> (∇_θ L, ∇_data L), the latter None unless `in_data`."""
+  if not in_data:
+    return lambda params: (jax.grad(loss_fn)(params, data), None)
+  real = derivatives.reals(data)
+
+  def both(params):
+    loss = lambda params, leaves: loss_fn(params, real.restore(leaves))
+    grads, in_leaves = jax.grad(loss, argnums=(0, 1))(params, real.leaves)
+    return grads, real.cotangent(in_leaves)
+
+  return both
 
 
 def choose(
-  loss_fn: Callable[[Any, Any], jax.Array],
+  loss_fn: Loss,
   params: Any,
   batch: Any,
   steps: int,
   tasks: int = 1,
 ) -> tuple[Gradient, str]:
-  """Picks an exact way, by what the inner steps would keep: (way, why).
+  """Picks an exact mode by what the inner steps would keep: (mode, why).
 
   Keeping is quicker than computing again only while it stays near the processor, or
   where one step keeps for itself alone: on two CPU cores, five inner steps of a GRU of
@@ -133,32 +163,62 @@ def are_in_turn() -> bool:
   return jax.default_backend() == 'cpu'
 
 
-def mean_loss(loss_fn: Callable, gradient: Gradient) -> Callable[[Any, Any], jax.Array]:
+def mean_loss(loss_fn: Loss, gradient: Gradient) -> Loss:
   """The mean loss over stacked batches: (params, batches [K, ...]) -> scalar.
 
-  All but the plain ways take the gradient on the way forward, so that nothing else
-  outlives it; then no second derivative can be asked of it.
+  All but the plain modes take the gradient in the forward pass, so that nothing else
+  outlives it.
   """
+  if gradient in PLAIN:
+    return lambda params, batches: _mean(loss_fn, (None, 0), params, batches)
 
-  def mean(params, batches):
-    return jax.vmap(loss_fn, in_axes=(None, 0))(params, batches).mean()
+  def eager(params, batches):
+    one = jax.tree.map(lambda x: x[0], batches)
+    loss, (_, captured) = derivatives.explicit(loss_fn, params, one)
+    mean = functools.partial(_mean, loss, (None, (0, None)))
 
-  def in_turn(params, batches):
-    """(the mean, its gradient), with the memory of one batch."""
+    def forward(params, data, in_data):
+      if in_data:
+        return _with_data(mean, params, data)
+      grad = _in_turn(loss) if are_in_turn() else jax.value_and_grad(mean)
+      value, grads = grad(params, data)
+      scaled = lambda grads, v: (jax.tree.map(lambda g: g * v, grads), None)
+      return value, jax.tree_util.Partial(scaled, grads)
+
+    return derivatives.with_rule(mean, forward)(params, (batches, captured))
+
+  return eager
+
+
+def _mean(loss_fn: Loss, in_axes: Any, params: Any, batches: Any) -> jax.Array:
+  return jax.vmap(loss_fn, in_axes=in_axes)(params, batches).mean()
+
+
+def _with_data(loss_fn: Loss, params: Any, data: Any) -> tuple[jax.Array, Callable]:
+  """The value, and the plain pullback into the parameters and the data."""
+  real = derivatives.reals(data)
+  split = lambda params, leaves: loss_fn(params, real.restore(leaves))
+  value, back = jax.vjp(split, params, real.leaves)
+
+  def pullback(back, v):
+    in_params, in_leaves = back(v)
+    return in_params, real.cotangent(in_leaves)
+
+  return value, jax.tree_util.Partial(pullback, back)
+
+
+def _in_turn(loss_fn: Loss) -> Callable[[Any, Any], tuple[jax.Array, Any]]:
+  """(the mean over batches, its gradient), with the memory of one batch."""
+
+  def mean(params, data):
+    batches, captured = data
 
     def add(total, batch):
-      value, grads = jax.value_and_grad(loss_fn)(params, batch)
+      value, grads = jax.value_and_grad(loss_fn)(params, (batch, captured))
       return jax.tree.map(jnp.add, total, grads), value
 
     start = jax.tree.map(jnp.zeros_like, params)
     total, values = jax.lax.scan(add, start, batches)
     return values.mean(), jax.tree.map(lambda x: x / len(values), total)
 
-  if gradient in PLAIN:
-    return mean
-  eager = jax.custom_vjp(mean)
-  eager.defvjp(
-    in_turn if are_in_turn() else jax.value_and_grad(mean),
-    lambda grads, v: (jax.tree.map(lambda g: g * v, grads), None),
-  )
-  return eager
+  return mean

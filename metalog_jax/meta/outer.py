@@ -2,29 +2,22 @@
 
     L_S(θ) · support_weight + L_Q(adapt(θ, S)) · query_weight
 
-MAML is (0, 1); MetaLog is (1, β). The way to take the meta-gradient is one of the
-second term; the first is always differentiated exactly.
+MAML is (0, 1), the default; MetaLog is (1, β). The modes of the meta-gradient differ
+in the second term; the first is always differentiated exactly.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from metalog_jax import types
-from metalog_jax.meta import approximate, differences, gradients, inner
+from metalog_jax import errors, types
+from metalog_jax.meta import approximate, differences, gradients, inner, rules
 from metalog_jax.meta import mesh as meshes
 
 Loss = Callable[[Any, Any], jax.Array]
-
-
-class Optimizer(Protocol):
-  """What of an `optax.GradientTransformation` is needed."""
-
-  init: Callable
-  update: Callable
 
 
 class State(NamedTuple):
@@ -33,6 +26,32 @@ class State(NamedTuple):
   params: Any
   optimizer: Any
   step: jax.Array  # [] int32, meta-steps taken
+
+
+class Step:
+  """A compiled meta-step: step(state, tasks) -> (state, metrics)."""
+
+  def __init__(self, compiled: Any):
+    self.lower, self._cache_size = compiled.lower, compiled._cache_size
+    self._compiled = compiled
+
+  def __call__(
+    self, state: State, tasks: types.Task
+  ) -> tuple[State, dict[str, jax.Array]]:
+    """Takes one step; see `make_meta_step`.
+
+    Raises:
+      UserError: the state was given to a step before, or something does not fit.
+    """
+    try:
+      return self._compiled(state, tasks)
+    except (RuntimeError, ValueError) as error:
+      if 'has been deleted' not in str(error):
+        raise
+      raise errors.UserError(
+        'this state was given to a step before, which takes its memory over: go on '
+        'with the state that the step returns, `state, metrics = step(state, tasks)`'
+      ) from error
 
 
 def meta_loss(
@@ -53,15 +72,24 @@ def meta_loss(
   References:
     Zhang et al, MetaLog, ICSE 2024, eq. 2 and 3. Finn et al, MAML, ICML 2017.
   """
+  _check_task(task)
   return _objective(loss_fn, params, task, config, step)[0]
+
+
+def value_and_meta_grad(
+  loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig, step: Any = 0
+) -> tuple[jax.Array, Any]:
+  """The meta-objective of one task and its gradient in `params`; see `meta_loss`."""
+  inner.check_real(params)
+  loss = lambda params: meta_loss(loss_fn, params, task, config, step)
+  return jax.value_and_grad(loss)(params)
 
 
 def meta_grad(
   loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig, step: Any = 0
-) -> tuple[jax.Array, Any]:
-  """The meta-objective of one task and its gradient in `params`."""
-  loss = lambda params: meta_loss(loss_fn, params, task, config, step)
-  return jax.value_and_grad(loss)(params)
+) -> Any:
+  """The gradient in `params` of the meta-objective of one task; see `meta_loss`."""
+  return value_and_meta_grad(loss_fn, params, task, config, step)[1]
 
 
 def step_weights(steps: int, anneal: int, step: Any) -> jax.Array:
@@ -82,7 +110,7 @@ def step_weights(steps: int, anneal: int, step: Any) -> jax.Array:
   return jnp.full(steps, early).at[-1].set(1 - (steps - 1) * early)
 
 
-def init_state(params: Any, optimizer: Optimizer) -> State:
+def init_state(params: Any, optimizer: rules.Transformation) -> State:
   """The state before the first meta-step. Copies, since steps donate their state."""
   params = jax.tree.map(jnp.array, params)
   return State(params, optimizer.init(params), jnp.zeros((), jnp.int32))
@@ -90,22 +118,28 @@ def init_state(params: Any, optimizer: Optimizer) -> State:
 
 def make_meta_step(
   loss_fn: Loss,
-  optimizer: Optimizer,
+  optimizer: rules.Transformation,
   config: inner.MetaConfig,
   mesh: jax.sharding.Mesh | None = None,
   runs: bool = False,
-) -> Callable[[State, types.Task], tuple[State, dict[str, jax.Array]]]:
+) -> Step:
   """Makes the compiled step(state, tasks) -> (state, metrics).
 
-  `tasks` is a Task whose leaves carry a leading axis T; the meta-gradient is the
-  mean over it. The state given is donated: do not use it again. `metrics` has the
-  means over tasks of `loss` (the meta-objective), `support_loss` (0 where its weight
-  is 0) and `query_loss`, all before the update.
+  Args:
+    loss_fn: (params, batch) -> scalar.
+    optimizer: an optax transformation.
+    config: see `inner.MetaConfig`.
+    mesh: over which the step runs, see `mesh`. `loss_fn` then sees the rows of one
+      device and must add up over the axis `mesh.ROWS`.
+    runs: whether all that is read and returned is of S runs side by side, in a leading
+      axis of all leaves: each takes its own step, as it would alone.
 
-  With a mesh, the leaves are [T, D, ...], `loss_fn` sees the rows of one device and
-  must add up over the axis `mesh.ROWS`; see `mesh`. With `runs`, whatever is read and
-  returned is of S runs side by side, in a leading axis of all leaves: each takes its
-  own step, as it would alone.
+  Returns:
+    The step. `state` is of `init_state`, and donated: go on with the one returned.
+    `tasks` is a Task whose leaves carry a leading axis T, over which the meta-gradient
+    is averaged ([T, D, ...] over a mesh). `metrics` has the means over tasks of `loss`
+    (the meta-objective), `support_loss` (0 where its weight is 0) and `query_loss`,
+    all before the update. A state or tasks of another structure are a UserError.
   """
 
   # Along which what belongs to one task differs from device to device.
@@ -115,8 +149,8 @@ def make_meta_step(
     """Means over the tasks of the gradients and of the metrics."""
     if mesh:  # each device adapts to its own tasks
       params = jax.tree.map(meshes.vary, params)
-    way, _ = choose(loss_fn, params, tasks, config)
-    chosen = dataclasses.replace(config, gradient=way) if way != 'first' else config
+    mode, _ = choose(loss_fn, params, tasks, config)
+    chosen = dataclasses.replace(config, gradient=mode) if mode != 'first' else config
     objective = lambda params, task: _objective(loss_fn, params, task, chosen, step)
     alone = _num(tasks) == 1
     mean = _mean_in_turn if alone or _are_in_turn(config) else _mean_side_by_side
@@ -134,7 +168,41 @@ def make_meta_step(
     step = meshes.shard(step, mesh, each)
   elif each:
     step = each(step)
-  return jax.jit(step, donate_argnums=0)
+
+  def checked(state, tasks):
+    _check(state, tasks, optimizer, 1 + runs)
+    return step(state, tasks)
+
+  return Step(jax.jit(checked, donate_argnums=0))
+
+
+def _check(state: Any, tasks: Any, optimizer: Any, axes: int) -> None:
+  """Checks what a step is given; costs nothing once the step is compiled."""
+  if not isinstance(state, State):
+    raise errors.UserError(
+      f'a step takes init_state(params, optimizer), not a {type(state).__name__}'
+    )
+  _check_task(tasks)
+  inner.check_real(state.params)
+  needed = jax.tree.structure(jax.eval_shape(optimizer.init, state.params))
+  if jax.tree.structure(state.optimizer) != needed:
+    raise errors.UserError(
+      'the state is of another optimizer or of other parameters than the step: make '
+      'both with the same optimizer'
+    )
+  shapes = {jnp.shape(x)[:axes] for x in jax.tree.leaves(tasks)}
+  if len(shapes) != 1 or len(min(shapes)) < axes:
+    raise errors.UserError(
+      'every leaf of the tasks of a step needs the same leading axis, an entry a task; '
+      f'the shapes begin with {sorted(shapes)}'
+    )
+
+
+def _check_task(task: Any) -> None:
+  if not isinstance(task, types.Task):
+    raise errors.UserError(
+      f'a task is metalog_jax.meta.Task(support, query), not a {type(task).__name__}'
+    )
 
 
 def _in_turn(f: Callable) -> Callable:
@@ -149,18 +217,18 @@ def choose(
   config: inner.MetaConfig,
   mesh: jax.sharding.Mesh | None = None,
 ) -> tuple[str, str]:
-  """The way that a step takes the meta-gradient of `tasks`, and why.
+  """The mode in which a step takes the meta-gradient of `tasks`, and why.
 
   Takes what `make_meta_step` and its step take. Needs shapes alone, and compiles
   nothing; see `gradients.choose`.
   """
   if mesh:  # traced as the step is, where the loss can sum over its axis
-    found = []
-    look = lambda p, t: found.append(choose(loss_fn, p, t, config)) or p
+    choices = []
+    look = lambda p, t: choices.append(choose(loss_fn, p, t, config)) or p
     jax.eval_shape(meshes.shard(look, mesh), params, tasks)
-    return found[0]
+    return choices[0]
   split = lambda p, t: (
-    inner.rule_of(config).split(p)[0],
+    config.inner_rule.split(p)[0],
     jax.tree.map(lambda x: x[0], t.support),
   )
   shapes = jax.eval_shape(split, params, tasks)
@@ -205,13 +273,13 @@ def _num(tasks: types.Task) -> int:
 
 def _objective(loss_fn, params, task, config, step):
   """The meta-objective, and its parts by name."""
-  if config.way == 'finite':
+  if config.mode == 'finite':
     plain = dataclasses.replace(config, order='first')  # the values are the same
     f = lambda params, task: _objective(loss_fn, params, task, plain, step)
     return differences.differentiated(f)(params, task)
-  start = inner.rule_of(config).split(params)[0]
+  start, loss_fn = config.inner_rule.split(params)[0], inner.scalar(loss_fn)
   support = jnp.zeros(())
-  if config.support_weight:
+  if inner.is_positive(config.support_weight):
     support_loss = inner.support_loss(loss_fn, config, config.gradient)
     support = support_loss(start, task.support)
   if config.anneal and config.inner_steps:
@@ -223,7 +291,7 @@ def _objective(loss_fn, params, task, config, step):
   else:
     adapted = inner.adapt(loss_fn, params, task.support, config)
     query = loss_fn(adapted, task.query)
-  if config.way == 'reptile':  # of K + 1 steps, whose last is on the query
+  if config.mode == 'reptile':  # of K + 1 steps, whose last is on the query
     query += approximate.reptile(start, adapted, config.inner_lr)
   loss = config.support_weight * support + config.query_weight * query
   return loss, {'loss': loss, 'support_loss': support, 'query_loss': query}

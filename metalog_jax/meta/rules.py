@@ -6,7 +6,7 @@ meta-gradient flows to all of them.
 
 import inspect
 from collections.abc import Callable, Collection
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,14 @@ import numpy as np
 from metalog_jax import errors
 
 EPS_ROOT = 1e-8  # what Adam adds under the root, so that it has a derivative at zero
+
+
+@runtime_checkable
+class Transformation(Protocol):
+  """An `optax.GradientTransformation`: the part of it that is used."""
+
+  init: Callable
+  update: Callable
 
 
 class Rule(NamedTuple):
@@ -45,7 +53,23 @@ def sgd(rate: float) -> Rule:
   return Rule(lambda params: (params, None), lambda _: (), update)
 
 
-def from_optax(transform: Any) -> Rule:
+def as_rule(rule: Any) -> Rule:
+  """A rule as it is, or the rule of an optax transformation.
+
+  Raises:
+    UserError: it is neither.
+  """
+  if isinstance(rule, Rule):
+    return rule
+  if not isinstance(rule, Transformation):
+    raise errors.UserError(
+      f'rule={rule!r} is neither one of metalog_jax.meta.rules nor an optax '
+      'transformation, such as optax.sgd(0.1)'
+    )
+  return from_optax(rule)
+
+
+def from_optax(transform: Transformation) -> Rule:
   """Any `optax.GradientTransformation`, started afresh in every task.
 
   Adam and its kin divide by sqrt(v), whose derivative at a gradient of zero is not
@@ -115,6 +139,11 @@ def learned(steps: int) -> Rule:
   """
 
   def split(meta):
+    if not isinstance(meta, Learned):
+      raise errors.UserError(
+        'rules.learned needs meta-parameters with rates: give rules.with_rates(params, '
+        'rate) where the parameters alone were given'
+      )
     spread = lambda r: r[jnp.minimum(jnp.arange(steps), len(r) - 1)]
     return meta.params, jax.tree.map(spread, meta.rates)
 
@@ -160,7 +189,7 @@ def check(rule: Rule, params: Any) -> None:
     bad = [
       jax.tree_util.keystr(path)
       for path, slope in jax.tree_util.tree_leaves_with_path(slopes)
-      if not np.isfinite(slope).all()
+      if not isinstance(slope, jax.core.Tracer) and not np.isfinite(slope).all()
     ]
   if bad:
     raise errors.UserError(

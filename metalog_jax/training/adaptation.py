@@ -70,7 +70,7 @@ def make(
     begun, data = time.perf_counter(), transfer.target
     steps = settings.steps if steps is None else min(steps, settings.steps)
     rounds = (settings.rounds if rounds is None else rounds) if steps else 0
-    start = inner.rule_of(config).split(params)[0]
+    start = config.inner_rule.split(params)[0]
     seqs = sequences.sequences(data.sessions, settings.collapse, settings.max_events)
     pseudo, passed = _Pseudo(data, seqs, settings, seed), []
 

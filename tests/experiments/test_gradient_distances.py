@@ -15,7 +15,9 @@ from tests.meta import conftest, problems, test_ways
 float64 = conftest.float64
 
 PROBLEM = test_ways.one_task(problems.regression(3))
-CONFIG = meta.MetaConfig(inner_lr=0.2, inner_steps=3, query_weight=2.0)
+CONFIG = meta.MetaConfig(
+  inner_lr=0.2, inner_steps=3, query_weight=2.0, **problems.SPLITS
+)
 MEASURE = gradient_distances.make_measure(PROBLEM.loss_fn)
 
 

@@ -59,7 +59,13 @@ def run(mesh: jax.sharding.Mesh) -> list[float]:
   tasks = jax.tree.map(lambda *x: np.stack(x), *map(task, range(NUM_TASKS)))
   params = grids.params(network, grids.batch(dim=3))
   optimizer = optax.sgd(0.5)
-  config = meta.MetaConfig(inner_lr=0.3, inner_steps=SPLITS)
+  config = meta.MetaConfig(
+    inner_lr=0.3,
+    inner_steps=SPLITS,
+    support_weight=1.0,
+    query_weight=4.0,
+    support_per_step=True,
+  )
   step = meta.make_meta_step(loss_fn, optimizer, config, mesh)
   state = meshes.replicate(meta.init_state(params, optimizer), mesh)
   for _ in range(2):

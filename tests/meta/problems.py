@@ -12,8 +12,10 @@ from metalog_jax import meta, types
 from metalog_jax.nets import logmeta, losses
 from tests import grids
 
+# MetaLog's form of the objective: a batch of the support for each inner step.
+SPLITS: dict[str, Any] = {'support_weight': 1.0, 'support_per_step': True}
 # Large inner steps, so that first and second order are far apart.
-METALOG = meta.MetaConfig(inner_lr=0.3, inner_steps=2)
+METALOG = meta.MetaConfig(inner_lr=0.3, inner_steps=2, query_weight=4.0, **SPLITS)
 
 
 class Problem(NamedTuple):

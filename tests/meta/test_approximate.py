@@ -98,16 +98,16 @@ def test_implicit_on_a_quadratic_in_closed_form():
     'implicit', support_per_step=False, support_weight=0.0, cg_tol=1e-12
   )
   adapted = meta.adapt(loss_fn, params, c, config)
-  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), config)[1]
+  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), config)
   expected = 2 * np.linalg.solve(np.eye(4) + a / 0.3, a @ (adapted - d))
   np.testing.assert_allclose(grads, expected, rtol=1e-10)
   loose = dataclasses.replace(config, cg_tol=1e-2)
-  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), loose)[1]
+  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), loose)
   residual = (np.eye(4) + a / 0.3) @ grads - 2 * a @ (adapted - d)
   right = np.linalg.norm(2 * a @ (adapted - d))
   assert 1e-6 * right < np.linalg.norm(residual) <= 1e-2 * right
   once = dataclasses.replace(config, cg_steps=1)
-  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), once)[1]
+  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), once)
   v = a @ (adapted - d)  # one step goes along the right side, to the least error
   expected = 2 * v * (v @ v) / (v @ (v + a @ v / 0.3))
   np.testing.assert_allclose(grads, expected, rtol=1e-12)
@@ -129,7 +129,7 @@ def test_implicit_is_exact_once_the_inner_problem_is_solved():
     config = test_ways.with_way(
       way, inner_steps=steps, support_per_step=False, cg_tol=1e-10
     )
-    return meta.meta_grad(loss_fn, params, task, config)[1]
+    return meta.meta_grad(loss_fn, params, task, config)
 
   errors = [
     grids.difference(taken_after(k, 'implicit'), taken_after(k, 'reverse'))

@@ -37,7 +37,9 @@ def test_without_loops_it_is_the_compilers_count_of_products():
 def test_a_step_explained():
   loss_fn, params, tasks = problems.regression(3, num=2)
   optimizer = optax.sgd(0.1)
-  step = meta.make_meta_step(loss_fn, optimizer, meta.MetaConfig(inner_steps=3))
+  step = meta.make_meta_step(
+    loss_fn, optimizer, meta.MetaConfig(inner_steps=3, **problems.SPLITS)
+  )
   state = meta.init_state(params, optimizer)
   cost = costs.explain(step, state, tasks)
   assert cost.parameters == 3 * 4 + 4 + 4 * 2 and cost.open_loops == 0
@@ -52,7 +54,7 @@ def test_ways_that_keep_less_compute_more():
   state = meta.init_state(params, optimizer)
 
   def flops(**change):
-    config = meta.MetaConfig(inner_steps=3, support_weight=0.0, **change)
+    config = meta.MetaConfig(inner_steps=3, support_per_step=True, **change)
     return costs.work(meta.make_meta_step(loss_fn, optimizer, config), state, tasks)[0]
 
   again = min(flops(gradient='mixed'), flops(gradient='remat'))

@@ -42,9 +42,9 @@ def fixture_one():
 
 def meta_grad(problem, config, params=None, step=0):
   params = problem.params if params is None else params
-  return jax.jit(lambda p, t: meta.meta_grad(problem.loss_fn, p, t, config, step))(
-    params, problem.task
-  )
+  return jax.jit(
+    lambda p, t: meta.value_and_meta_grad(problem.loss_fn, p, t, config, step)
+  )(params, problem.task)
 
 
 def over_tasks(problem, config):
@@ -81,7 +81,7 @@ def test_tasks_side_by_side_are_a_loop_over_tasks(problem):
   optimizer = optax.sgd(0.5)
   step = meta.make_meta_step(problem.loss_fn, optimizer, MAML)
   state, metrics = step(meta.init_state(problem.params, optimizer), problem.task)
-  grad = jax.jit(lambda p, t: meta.meta_grad(problem.loss_fn, p, t, MAML))
+  grad = jax.jit(lambda p, t: meta.value_and_meta_grad(problem.loss_fn, p, t, MAML))
   take = lambda i: jax.tree.map(lambda x: x[i], problem.task)
   every = [grad(problem.params, take(i)) for i in range(4)]
   values, grads = zip(*every, strict=True)

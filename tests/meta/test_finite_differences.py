@@ -28,7 +28,7 @@ def errors(problem, config, directions, orders):
 
   def error(order):
     chosen = dataclasses.replace(config, order=order)
-    grad = lambda p: meta.meta_grad(problem.loss_fn, p, problem.task, chosen)[1]
+    grad = lambda p: meta.meta_grad(problem.loss_fn, p, problem.task, chosen)
     grads = jax.flatten_util.ravel_pytree(jax.jit(grad)(problem.params))[0]
     slopes = directions @ np.asarray(grads)
     return np.abs(slopes - exact).max() / np.abs(exact).max()

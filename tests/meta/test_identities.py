@@ -12,7 +12,9 @@ from metalog_jax import meta, types
 from tests import grids
 from tests.meta import problems
 
-CONFIG = meta.MetaConfig(inner_lr=0.1, inner_steps=3, query_weight=2.0)
+CONFIG = meta.MetaConfig(
+  inner_lr=0.1, inner_steps=3, query_weight=2.0, **problems.SPLITS
+)
 SECOND = [
   dataclasses.replace(CONFIG, gradient=gradient) for gradient in ('mixed', 'reverse')
 ]
@@ -31,17 +33,17 @@ def test_quadratic_in_closed_form(gradient):
   c, d, params = rng.normal(size=(3, 4))
   loss_fn = lambda p, center: 0.5 * (p - center) @ a @ (p - center)
   config = meta.MetaConfig(
-    inner_lr=0.2, inner_steps=3, gradient=gradient, support_per_step=False
+    inner_lr=0.2, inner_steps=3, gradient=gradient, support_weight=1, query_weight=4
   )
   shrink = np.linalg.matrix_power(np.eye(4) - 0.2 * a, 3)
   adapted = c + shrink @ (params - c)
   expected = a @ (params - c) + 4 * shrink @ a @ (adapted - d)
   ours = meta.adapt(loss_fn, params, c, config)
-  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), config)[1]
+  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), config)
   np.testing.assert_allclose(ours, adapted, atol=1e-14)
   np.testing.assert_allclose(grads, expected, atol=1e-13)
   first = dataclasses.replace(config, order='first')
-  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), first)[1]
+  grads = meta.meta_grad(loss_fn, params, types.Task(c, d), first)
   expected = a @ (params - c) + 4 * a @ (adapted - d)
   np.testing.assert_allclose(grads, expected, atol=1e-13)
 
@@ -61,8 +63,10 @@ def test_scan_equals_steps_written_out(config):
     return total + 2 * loss_fn(adapted, task.query)
 
   expected = jax.value_and_grad(written_out)(params)
-  ours = meta.meta_grad(loss_fn, params, task, config)
-  compiled = jax.jit(lambda p, t: meta.meta_grad(loss_fn, p, t, config))(params, task)
+  ours = meta.value_and_meta_grad(loss_fn, params, task, config)
+  compiled = jax.jit(lambda p, t: meta.value_and_meta_grad(loss_fn, p, t, config))(
+    params, task
+  )
   assert grids.difference(ours, expected) < 1e-14
   assert grids.difference(compiled, expected) < 1e-14
 
@@ -82,7 +86,7 @@ def test_without_adaptation_it_is_joint_training(change):
   else:
     mean = jax.vmap(loss_fn, (None, 0))
     joint = lambda p: mean(p, support).mean() + 2 * loss_fn(p, query)
-  ours = meta.meta_grad(loss_fn, params, task, config)
+  ours = meta.value_and_meta_grad(loss_fn, params, task, config)
   assert grids.difference(ours, jax.value_and_grad(joint)(params)) < 1e-14
 
 
@@ -91,7 +95,7 @@ def test_maml_is_the_case_without_support_loss():
   loss_fn, params, tasks = problems.regression(steps=3)
   task = first_task(tasks)
   maml = lambda p: loss_fn(meta.adapt(loss_fn, p, task.support, config), task.query)
-  ours = meta.meta_grad(loss_fn, params, task, config)
+  ours = meta.value_and_meta_grad(loss_fn, params, task, config)
   assert grids.difference(ours, jax.value_and_grad(maml)(params)) < 1e-14
 
 
@@ -103,10 +107,8 @@ def test_a_step_takes_the_mean_over_tasks(how, num):
   config = dataclasses.replace(CONFIG, tasks=how)
   step = meta.make_meta_step(loss_fn, optimizer, config)
   state, metrics = step(meta.init_state(params, optimizer), tasks)
-  each = [
-    meta.meta_grad(loss_fn, params, jax.tree.map(lambda x: x[i], tasks), CONFIG)  # noqa: B023
-    for i in range(num)
-  ]
+  one = lambda i: jax.tree.map(lambda x: x[i], tasks)
+  each = [meta.value_and_meta_grad(loss_fn, params, one(i), CONFIG) for i in range(num)]
   value, grads = jax.tree.map(lambda *x: sum(x) / num, *each)
   expected = jax.tree.map(lambda p, g: p - 0.5 * g, params, grads)
   assert grids.difference(state.params, expected) < 1e-14
@@ -158,7 +160,7 @@ def test_any_pytree_and_any_dtype():
   loss_fn = lambda p, batch: jnp.sum((p[0] - batch) ** 2) * p[1]['x']
   config = dataclasses.replace(CONFIG, support_per_step=False)
   task = types.Task(jnp.zeros(2, jnp.float32), jnp.ones(2, jnp.float32))
-  value, grads = meta.meta_grad(loss_fn, params, task, config)
+  value, grads = meta.value_and_meta_grad(loss_fn, params, task, config)
   assert jax.tree.structure(grads) == jax.tree.structure(params)
   assert {x.dtype for x in jax.tree.leaves((value, grads))} == {np.dtype('float32')}
 
@@ -166,7 +168,7 @@ def test_any_pytree_and_any_dtype():
 def test_a_support_of_the_wrong_length_is_an_error():
   loss_fn, params, tasks = problems.regression(steps=2)
   with pytest.raises(ValueError, match='inner_steps=3.*shape'):
-    meta.meta_grad(loss_fn, params, first_task(tasks), CONFIG)
+    meta.value_and_meta_grad(loss_fn, params, first_task(tasks), CONFIG)
 
 
 def test_mixed_refuses_forward_mode_rather_than_answer_wrongly():

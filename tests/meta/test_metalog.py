@@ -26,7 +26,7 @@ def make(network):
 
 def meta_grad(problem, task, **change):
   config = dataclasses.replace(problems.METALOG, **change)
-  return jax.jit(lambda p: meta.meta_grad(problem.loss_fn, p, task, config))(
+  return jax.jit(lambda p: meta.value_and_meta_grad(problem.loss_fn, p, task, config))(
     problem.params
   )
 

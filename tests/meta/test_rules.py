@@ -14,7 +14,9 @@ from tests import grids
 from tests.meta import problems
 
 STEPS = 3
-CONFIG = meta.MetaConfig(inner_lr=0.1, inner_steps=STEPS, query_weight=2.0)
+CONFIG = meta.MetaConfig(
+  inner_lr=0.1, inner_steps=STEPS, query_weight=2.0, **problems.SPLITS
+)
 ADAM = optax.adam(0.05, eps_root=1e-8)
 
 
@@ -26,7 +28,7 @@ def fixture_problem():
 
 def meta_grad(problem, params, rule, **change):
   config = dataclasses.replace(CONFIG, rule=rule, **change)
-  return jax.jit(lambda p, t: meta.meta_grad(problem.loss_fn, p, t, config))(
+  return jax.jit(lambda p, t: meta.value_and_meta_grad(problem.loss_fn, p, t, config))(
     params, problem.task
   )
 

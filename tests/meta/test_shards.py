@@ -20,6 +20,7 @@ rng = np.random.default_rng(0)
 params = {'w': rng.normal(size=(3, 4)), 'v': rng.normal(size=4)}
 whole = types.Task(rng.normal(size=(2, 2, 6, 3)), rng.normal(size=(2, 6, 3)))
 sgd = optax.sgd(0.1)
+splits = {'support_weight': 1.0, 'query_weight': 4.0, 'support_per_step': True}
 
 def loss_fn(total):
   def loss(params, x):
@@ -43,7 +44,7 @@ summed = loss_fn(lambda x: jax.lax.psum(x, mesh.ROWS))
 for way in ['first', 'auto', 'truncated', 'implicit', 'reptile', *gradients.EXACT]:
   named = {'order': 'first'} if way == 'first' else {'gradient': way}
   config = meta.MetaConfig(
-    inner_lr=0.1, inner_steps=2, proximal=5.0, truncate=1, cg_tol=1e-12, **named
+    inner_lr=0.1, inner_steps=2, proximal=5.0, cg_tol=1e-12, **named, **splits
   )
   one = stepped(loss_fn(lambda x: x), config, whole)
   for along, how in ((1, 'side_by_side'), (1, 'in_turn'), (2, 'auto')):
@@ -55,7 +56,7 @@ for way in ['first', 'auto', 'truncated', 'implicit', 'reptile', *gradients.EXAC
     assert error < 1e-12, (way, along, how, error)
 
 # Runs along the devices, of other tasks each, with the rows in one or in two parts.
-config = meta.MetaConfig(inner_lr=0.1, inner_steps=2)
+config = meta.MetaConfig(inner_lr=0.1, inner_steps=2, **splits)
 runs = [jax.tree.map(lambda x: (1 + i) * x, whole) for i in range(4)]
 alone = [stepped(loss_fn(lambda x: x), config, run) for run in runs]
 stack = lambda trees: jax.tree.map(lambda *x: np.stack(x), *trees)

@@ -17,7 +17,12 @@ from tests.meta import problems
 
 STEPS = 5
 CONFIG = meta.MetaConfig(
-  inner_lr=0.2, inner_steps=STEPS, query_weight=2.0, proximal=0.3, truncate=2
+  inner_lr=0.2,
+  inner_steps=STEPS,
+  query_weight=2.0,
+  proximal=0.3,
+  truncate=2,
+  **problems.SPLITS,
 )
 SIZES = {'dim': 3, 'lengths': (4, 3, 3, 1), 'rows': 5}
 PROBLEMS = {
@@ -45,7 +50,7 @@ def with_way(way, **change):
 def meta_grad(problem, config, params=None):
   params = problem.params if params is None else params
   return jax.jit(
-    lambda p, t: meta.meta_grad(problem.loss_fn, p, t, config),
+    lambda p, t: meta.value_and_meta_grad(problem.loss_fn, p, t, config),
   )(params, problem.task)
 
 
@@ -101,7 +106,7 @@ def test_the_librarys_own_differences():
 def test_compiled_and_side_by_side_for_tasks_it_is_the_same(way):
   loss_fn, params, tasks = problems.regression(2, num=2)
   config = with_way(way, inner_steps=2)
-  grad = jax.jit(lambda task: meta.meta_grad(loss_fn, params, task, config))
+  grad = jax.jit(lambda task: meta.value_and_meta_grad(loss_fn, params, task, config))
   each = [grad(jax.tree.map(lambda x: x[i], tasks)) for i in range(2)]  # noqa: B023
   expected = jax.tree.map(lambda a, b: (a + b) / 2, *each)
   mapped = jax.tree.map(lambda x: x.mean(0), jax.jit(jax.vmap(grad))(tasks))

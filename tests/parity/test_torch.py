@@ -61,10 +61,12 @@ def our_meta_gradient(problem, order='second'):
   config = meta.MetaConfig(
     inner_lr=cases.INNER_LR,
     inner_steps=len(problem.task.support.labels),
+    support_weight=1.0,
     query_weight=cases.BETA,
+    support_per_step=True,
     order=order,
   )
-  run = jax.jit(lambda p, t: meta.meta_grad(problem.loss_fn, p, t, config))
+  run = jax.jit(lambda p, t: meta.value_and_meta_grad(problem.loss_fn, p, t, config))
   loss, grads = run(problem.params, problem.task)
   return {'loss': loss, **cases.flat(grads)}
 

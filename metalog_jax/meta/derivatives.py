@@ -1,0 +1,107 @@
+"""Data and closures as explicit arguments of custom derivative rules.
+
+jax shows a custom rule the derivatives of its arguments alone. So what a loss closes
+over is turned into an argument first, and a rule is told whether a derivative in the
+data is asked for at all: where it is not, nothing is computed for it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import ad
+
+from metalog_jax import errors
+
+Function = Callable[[Any, Any], Any]
+
+
+class Reals(NamedTuple):
+  """The leaves of a pytree that have derivatives, apart from the others."""
+
+  leaves: list[jax.Array]
+  restore: Callable[[list], Any]  # such leaves -> a pytree like the one they are from
+  cotangent: Callable[[list], Any]  # likewise, with None in place of the others
+
+
+def reals(tree: Any) -> Reals:
+  """Splits a pytree; integers, keys and the like stay inside `restore`."""
+  leaves, structure = jax.tree.flatten(tree)
+  at = [i for i, leaf in enumerate(leaves) if _is_real(leaf)]
+
+  def filled(others: list) -> Callable[[list], Any]:
+    def fill(values):
+      new = dict(enumerate(others)) | dict(zip(at, values, strict=True))
+      return structure.unflatten(new[i] for i in range(len(new)))
+
+    return fill
+
+  none = [None] * len(leaves)
+  return Reals([leaves[i] for i in at], filled(leaves), filled(none))
+
+
+def explicit(function: Function, params: Any, data: Any) -> tuple[Function, Any]:
+  """Turns what a function closes over into an argument.
+
+  Args:
+    function: (params, data) -> anything.
+    params, data: what it is to be called with.
+
+  Returns:
+    f and `given` with f(params, given) = function(params, data), where f closes over
+    nothing that a derivative could be asked in.
+  """
+  converted, captured = jax.closure_convert(function, params, data)
+  if not captured:  # the function as it is, and so the same program
+    return lambda params, given: function(params, given[0]), (data, ())
+  return lambda params, given: converted(params, given[0], *given[1]), (data, captured)
+
+
+def with_rule(function: Function, forward: Callable[..., tuple[Any, Any]]) -> Function:
+  """The function with a rule of its own for the reverse derivative.
+
+  Args:
+    function: (params, data) -> value.
+    forward: (params, data, in_data) -> (value, pullback): the pullback is a callable
+      pytree, cotangent -> (cotangent of the params, cotangent of the data). Unless
+      `in_data`, nobody asks for the latter, and it may be None.
+  """
+  ruled = jax.custom_vjp(function)
+
+  def first(params, data):
+    in_data = any(x.perturbed and _is_real(x.value) for x in jax.tree.leaves(data))
+    value = lambda tree: jax.tree.map(lambda x: x.value, tree)
+    return forward(value(params), value(data), in_data)
+
+  def second(pullback, cotangent):
+    instantiate = lambda x: ad.instantiate_zeros(ad.Zero(x.aval)) if _is_zero(x) else x
+    return pullback(jax.tree.map(instantiate, cotangent, is_leaf=_is_zero))
+
+  ruled.defvjp(first, second, symbolic_zeros=True)
+  return ruled
+
+
+def refuse(data: Any, message: str) -> Any:
+  """The data as they are; whoever asks for a derivative in them gets a UserError."""
+
+  @jax.custom_jvp
+  def identity(data):
+    return data
+
+  def rule(primals, tangents):
+    primals_, tangents_ = map(jax.tree.leaves, (primals, tangents))
+    if any(map(lambda p, t: _is_real(p) and not _is_zero(t), primals_, tangents_)):
+      raise errors.UserError(message)
+    return primals[0], tangents[0]
+
+  identity.defjvp(rule, symbolic_zeros=True)
+  return identity(data)
+
+
+def _is_real(leaf: Any) -> bool:
+  return jnp.issubdtype(getattr(leaf, 'dtype', type(leaf)), jnp.inexact)
+
+
+def _is_zero(leaf: Any) -> bool:
+  return isinstance(leaf, jax.custom_derivatives.SymbolicZero)
