@@ -27,7 +27,7 @@ from metalog_jax.detectors import registry
 from metalog_jax.embeddings import sources
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('model', None, 'run folder of experiments.train to look into')
+flags.DEFINE_string('model', None, 'run folder of metalog train to look into')
 flags.DEFINE_string('detector', 'metalog', 'which method, without a --model')
 flags.DEFINE_string('preset', 'default', 'settings to start from, without a --model')
 flags.DEFINE_list('source', [], 'System folders whose labels are all known')

@@ -1,6 +1,7 @@
 """The Python door: few lines, paths of any kind, nothing heavy before it is used."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -135,3 +136,13 @@ def test_simulated_logs_are_prepared(tmp_path):
 def test_machine_refuses_devices_without_end():
   with pytest.raises(errors.UserError, match='--devices=100000'):
     machine.use(100_000)
+
+
+def test_readme_shows_it_in_under_ten_lines():
+  readme = (pathlib.Path(__file__).parents[1] / 'README.md').read_text()
+  code = next(c for c in re.findall(r'```python\n(.*?)```', readme, re.S) if 'ml' in c)
+  compile(code, 'README.md', 'exec')
+  assert len(code.splitlines()) < 10
+  assert (
+    {'prepare', 'train'} <= set(re.findall(r'\bml\.(\w+)\(', code)) <= set(ml.__all__)
+  )

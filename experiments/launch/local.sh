@@ -1,7 +1,7 @@
 #!/bin/sh
 # Trains in several processes on this machine, one device each, as on several hosts.
 #   experiments/launch/local.sh 2 --source=systems/hdfs --target=systems/bgl --workdir=runs/two
-# The first argument is how many; the others are those of experiments.train.
+# The first argument is how many; the others are those of `metalog train`.
 set -eu
 num=$1
 shift
@@ -10,7 +10,7 @@ port=${PORT:-$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.
 pids=
 i=0
 while [ "$i" -lt "$num" ]; do
-  "$python" -m experiments.train --distributed --devices=1 --coordinator="127.0.0.1:$port" \
+  "$python" -m metalog_jax train --distributed --devices=1 --coordinator="127.0.0.1:$port" \
     --processes="$num" --process="$i" "$@" &
   pids="$pids $!"
   i=$((i + 1))
