@@ -140,7 +140,9 @@ def test_machine_refuses_devices_without_end():
 
 def test_readme_shows_it_in_under_ten_lines():
   readme = (pathlib.Path(__file__).parents[1] / 'README.md').read_text()
-  code = next(c for c in re.findall(r'```python\n(.*?)```', readme, re.S) if 'ml' in c)
+  code = next(
+    c for c in re.findall(r'```python\n(.*?)```', readme, re.S) if 'as ml' in c
+  )
   compile(code, 'README.md', 'exec')
   assert len(code.splitlines()) < 10
   assert (
