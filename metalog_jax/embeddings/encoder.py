@@ -49,10 +49,7 @@ def positions(ids: Array, segments: Array, form: Form) -> Array:
 
 @functools.partial(jax.jit, static_argnames='form')
 def embed(
-  params: Mapping[str, Array],
-  ids: Array,
-  segments: Array,
-  form: Form,
+  params: Mapping[str, Array], ids: Array, segments: Array, form: Form
 ) -> Array:
   """What enters the first layer: [B, L, D].
 
@@ -104,15 +101,15 @@ def attend(query: Array, key: Array, value: Array, segments: Array) -> Array:
     query, key, value: [B, heads, L, d].
     segments: [B, L] int32.
   """
-  exact = _precision(query)
-  scores = jnp.matmul(query, key.swapaxes(2, 3), precision=exact)
+  precision = _precision(query)
+  scores = jnp.matmul(query, key.swapaxes(2, 3), precision=precision)
   scores = _at_least_float32(scores) / math.sqrt(query.shape[-1])
-  asking, asked = segments[:, :, None], segments[:, None, :]
-  seen = (asked != 0) & ((asked == asking) | (asking == 0))
-  scores = jnp.where(seen[:, None], scores, jnp.finfo(scores.dtype).min)
-  parts = jnp.exp(scores - scores.max(-1, keepdims=True))
-  context = jnp.matmul(parts.astype(value.dtype), value, precision=exact)
-  return (context / parts.sum(-1, keepdims=True)).astype(value.dtype)
+  of_query, of_key = segments[:, :, None], segments[:, None, :]
+  is_seen = (of_key != 0) & ((of_key == of_query) | (of_query == 0))
+  scores = jnp.where(is_seen[:, None], scores, jnp.finfo(scores.dtype).min)
+  shares = jnp.exp(scores - scores.max(-1, keepdims=True))
+  context = jnp.matmul(shares.astype(value.dtype), value, precision=precision)
+  return (context / shares.sum(-1, keepdims=True)).astype(value.dtype)
 
 
 def apply(

@@ -25,15 +25,6 @@ class Coverage(NamedTuple):
   zero_events: int = 0  # of those, with a vector of zeros
   fitted_events: int = 0  # of all systems: templates that words were counted in
 
-  def __str__(self) -> str:
-    share = 100 * self.known_uses / max(self.uses, 1)
-    shown = ', '.join(f'{word} {n}' for word, n in list(self.unknown.items())[:12])
-    rest = f' and {len(self.unknown) - 12} more' if len(self.unknown) > 12 else ''
-    return (
-      f'{self.known} of {self.words} words known ({share:.1f} % of {self.uses} uses)\n'
-      f'unknown: {shown or "none"}{rest}'
-    )
-
   def warning(self, system: str) -> str:
     """Why a detector cannot tell events apart, and which flag to change; '' if it can.
 
@@ -90,7 +81,8 @@ def make_table(
   uses = dict(collections.Counter(words).most_common())
   unknown = {word: n for word, n in uses.items() if word not in known}
   total = sum(uses.values())
-  events = np.delete(vectors, types.UNKNOWN, axis=0)
+  is_zero = ~vectors.any(axis=1)
+  is_zero[types.UNKNOWN] = False
   coverage = Coverage(
     words=len(uses),
     known=len(uses) - len(unknown),
@@ -98,8 +90,8 @@ def make_table(
     known_uses=total - sum(unknown.values()),
     unknown=unknown,
     cut=cut,
-    events=len(events),
-    zero_events=int((~events.any(axis=1)).sum()),
+    events=len(vectors) - 1,
+    zero_events=int(is_zero.sum()),
     fitted_events=fitted_events,
   )
   return Table(vectors, coverage)
