@@ -11,16 +11,8 @@ import jax
 
 import metalog_jax
 
-PACKAGES = (
-  'jax',
-  'jaxlib',
-  'flax',
-  'optax',
-  'numpy',
-  'orbax-checkpoint',
-  'drain3',
-  'gensim',
-  'scikit-learn',
+PACKAGES = tuple(
+  'jax jaxlib flax optax numpy orbax-checkpoint drain3 gensim scikit-learn'.split()
 )
 
 

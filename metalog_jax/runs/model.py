@@ -78,13 +78,13 @@ def load(workdir: str | os.PathLike) -> Model:
   workdir = pathlib.Path(workdir)
   folder.verify(workdir)
   source = workdir / folder.MODEL
-  config = folder.read_json(workdir / folder.CONFIG)
   result = folder.read_json(workdir / folder.RESULT)
   if not result.get('target'):
     raise errors.UserError(
       f'{workdir} was trained without a target system, so it knows no '
       'templates: train with --target to detect'
     )
+  config = folder.read_json(workdir / folder.CONFIG)
   module = registry.get(config['detector'])
   method = flags.restore(module.Config(), config['method'])
   detector = module.make(method)
@@ -99,7 +99,7 @@ def load(workdir: str | os.PathLike) -> Model:
     texts,
     templates.Templates.load(frozen) if frozen.exists() else None,
     systems.Options(**options),
-    _threshold(result, config),
+    _threshold(result, config['alert_rate']),
     method.embedding,
   )
 
@@ -121,14 +121,14 @@ def _events(source: pathlib.Path) -> tuple[np.ndarray, tuple[str, ...]]:
     raise folder.damaged(path, error) from error
 
 
-def _threshold(result: dict[str, Any], config: dict[str, Any]) -> float | None:
+def _threshold(result: dict[str, Any], alert_rate: float) -> float | None:
   """The threshold for new sessions of the target."""
   if 'threshold' in result:
     return result['threshold']['value']
   tests = result['test']  # of 0.1.0
   if types.REST in tests:
     return tests[types.REST]['all']['threshold']
-  if config['alert_rate'] or not tests:
+  if alert_rate or not tests:
     return None  # it would be another system's
   return next(iter(tests.values()))['all']['threshold']
 

@@ -5,11 +5,11 @@ import os
 import pathlib
 import time
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
-from metalog_jax import atomic, errors, flags, types
+from metalog_jax import atomic, errors, types
 from metalog_jax.detectors import registry
 from metalog_jax.embeddings import tables
 from metalog_jax.evaluation import metrics, scoring, thresholds
@@ -17,35 +17,11 @@ from metalog_jax.logs import manifests
 from metalog_jax.meta import costs
 from metalog_jax.runs import environment, folder, model, results
 from metalog_jax.runs import problem as problems
+from metalog_jax.runs.job import Job, check_content, check_settings, restore, save
 from metalog_jax.training import base, checkpoints
 from metalog_jax.training import loop as training
 
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-  """All settings of a run; config.json is this, and the systems' fingerprints."""
-
-  detector: str
-  preset: str
-  method: Any  # the detector's Config
-  data: problems.Options
-  loop: training.Options = training.Options()
-  alert_rate: float = 0.0  # > 0: the threshold that alerts on this share of sessions
-  kind: Literal['run'] = 'run'
-  model: str = ''  # a trained run folder to adapt to the target, in place of training
-
-  def __post_init__(self):
-    if not 0 <= self.alert_rate <= 1:
-      raise errors.UserError(
-        f'--alert_rate={self.alert_rate}: give a share from 0 to 1'
-      )
-
-  @property
-  def folders(self) -> list[str]:
-    """Every System folder that the run reads."""
-    data = self.data
-    tests = [test for test in data.test if test != types.REST]
-    return [*data.source, *([data.target] if data.target else []), *tests]
+__all__ = ['Job', 'Ready', 'explain', 'restore', 'start']
 
 
 class Ready(NamedTuple):
@@ -84,11 +60,11 @@ def start(
   mine.mkdir(parents=True, exist_ok=True)
   with atomic.locked(mine):
     if (shared / folder.RESULT).exists():
-      _check_settings(shared, job)
+      check_settings(shared, job)
       return _finished(shared, job, say)
-    _check_settings(mine, job)
+    check_settings(mine, job)
     ready = _prepare(job, say)
-    _claim(mine, job, ready.problem.fingerprints)
+    save(mine, job, ready.problem.fingerprints)
     atomic.write_json(mine / folder.ENVIRONMENT, environment.describe())
     if job.model:
       gradient, fitted = None, _trained(ready)
@@ -131,84 +107,10 @@ def explain(job: Job) -> str:
   return '\n'.join(lines)
 
 
-def restore(workdir: str | os.PathLike) -> Job:
-  """The job of a run folder (its config.json), of this version or an earlier one.
-
-  Raises:
-    UserError: `workdir` is no run folder, or its settings are not known here.
-  """
-  path = pathlib.Path(workdir) / folder.CONFIG
-  if not path.exists():
-    raise errors.UserError(
-      f'{workdir} is no run folder (it has no {folder.CONFIG}): give one that '
-      'metalog train has written'
-    )
-  config = folder.read_json(path)
-  try:
-    data = {
-      k: tuple(v) if isinstance(v, list) else v for k, v in config['data'].items()
-    }
-    return Job(
-      config['detector'],
-      config['preset'],
-      flags.restore(registry.get(config['detector']).Config(), config['method']),
-      flags.restore(problems.Options(test=()), data),
-      flags.restore(training.Options(), config['loop']),
-      config.get('alert_rate', 0.0),
-      model=config.get('model', ''),
-    )
-  except (KeyError, TypeError, AttributeError) as error:
-    raise folder.damaged(path, f'{type(error).__name__}: {error}') from error
-
-
-def _check_settings(workdir: pathlib.Path, job: Job) -> None:
-  """Refuses a folder of a run with other settings.
-
-  Fields that are newer than the run count as their defaults.
-  """
-  if not (workdir / folder.CONFIG).exists():
-    return
-  before, now = (_flat(dataclasses.asdict(j)) for j in (restore(workdir), job))
-  changed = sorted(k for k in {**before, **now} if before.get(k) != now.get(k))
-  if changed:
-    raise errors.UserError(
-      f'{workdir} holds a run with other settings ({", ".join(changed)}): give another '
-      '--workdir, or --overwrite'
-    )
-
-
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-  flat = {}
-  for name, value in settings.items():
-    inner = _flat(value) if isinstance(value, dict) else {}
-    flat |= {f'{name}.{key}': item for key, item in inner.items()} or {name: value}
-  return flat
-
-
-def _check_systems(workdir: pathlib.Path, fingerprints: dict[str, str]) -> None:
-  """Refuses a folder of a run whose System folders had other content."""
-  path = workdir / folder.CONFIG
-  recorded = folder.read_json(path).get('systems', {}) if path.exists() else {}
-  for name, value in fingerprints.items():
-    if recorded.get(name, value) != value:
-      raise errors.UserError(
-        f'{name} has other content than when {workdir} was trained on it: give another '
-        '--workdir, or --overwrite'
-      )
-
-
-def _claim(workdir: pathlib.Path, job: Job, fingerprints: dict[str, str]) -> None:
-  """Writes config.json, or checks that the System folders are those it names."""
-  _check_systems(workdir, fingerprints)
-  if not (workdir / folder.CONFIG).exists():
-    config = dataclasses.asdict(job) | {'systems': fingerprints}
-    atomic.write_json(workdir / folder.CONFIG, config)
-
-
 def _finished(workdir: pathlib.Path, job: Job, say: Callable) -> dict[str, Any]:
   folder.verify(workdir)
   present = [path for path in job.folders if os.path.exists(path)]
-  _check_systems(
+  check_content(
     workdir, {path: manifests.read(path)['fingerprint'] for path in present}
   )
   say(f'{workdir} is finished already')
@@ -305,14 +207,14 @@ def _finish(
     name: scorer.scores(fitted.state, data) for name, data in problem.tests.items()
   }
   seconds = time.perf_counter() - begin
-  own = _own_threshold(ready, fitted.state)
+  limits, new = _thresholds(ready, fitted.state, scores)
   tested = {
-    name: results.Tested(data, scores[name], *_threshold(job, scores[name], own))
+    name: results.Tested(data, scores[name], *limits[name])
     for name, data in problem.tests.items()
   }
   result = results.result(ready, fitted, tested, seconds)
   result |= {'gradient': gradient, 'adaptation': adaptation}
-  result['threshold'] = _target_threshold(job, tested, own)
+  result['threshold'] = {'value': new[0], 'from': new[1]}
   for warning in result['warnings']:
     say(f'warning: {warning}')
   results.write_scores(workdir / folder.SCORES, tested)
@@ -325,26 +227,16 @@ def _finish(
   return folder.seal(workdir, result)
 
 
-def _own_threshold(ready: Ready, state: Any) -> tuple[float, str]:
-  """The detector's (threshold, where it comes from), which no test session decides."""
-  if not ready.detector.threshold:
-    return 0.5, 'fixed'
-  score = lambda data: ready.scorer.scores(state, data)
-  return ready.detector.threshold(state, ready.problem.train, score)
-
-
-def _threshold(job: Job, scores, own: tuple[float, str]) -> tuple[float, str]:
-  """(threshold, where it comes from) of a test set; no test label is looked at."""
-  if job.alert_rate:
-    return thresholds.alert_rate(scores, job.alert_rate), 'alert_rate'
-  return own
-
-
-def _target_threshold(job: Job, tested, own: tuple[float, str]) -> dict[str, Any]:
-  """The threshold for new sessions of the target: what `detect` takes."""
-  if types.REST in tested:
-    test = tested[types.REST]
-    return {'value': test.threshold, 'from': test.threshold_from}
-  if job.alert_rate:  # those of the test sets are other systems'
-    return {'value': None, 'from': 'alert_rate'}
-  return {'value': own[0], 'from': own[1]}
+def _thresholds(ready: Ready, state: Any, scores: dict[str, Any]):
+  """(threshold, where it comes from) of each test set, and for new sessions of the
+  target, which is None where there is none; no test label is looked at."""
+  own, rate = (0.5, 'fixed'), ready.job.alert_rate
+  if ready.detector.threshold:
+    score = lambda data: ready.scorer.scores(state, data)
+    own = ready.detector.threshold(state, ready.problem.train, score)
+  limits = {
+    name: (thresholds.alert_rate(x, rate), 'alert_rate') if rate else own
+    for name, x in scores.items()
+  }
+  # Without `rest`, the thresholds of an alert rate are those of other systems.
+  return limits, limits.get(types.REST, (None, 'alert_rate') if rate else own)
