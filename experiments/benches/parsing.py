@@ -110,7 +110,7 @@ def _lines(workload: str, folder: pathlib.Path, seed: int) -> pl.Series | None:
   if workload == 'hdfs':
     data = os.environ.get('METALOG_DATA')
     return read_contents(pathlib.Path(data) / HDFS) if data else None
-  written = simulate('blockstore', LINES // 15, seed, folder / 'simulated')
+  written = simulate('blockstore', folder / 'simulated', LINES // 15, seed)
   return read_contents(written.log)[:LINES]
 
 
