@@ -9,80 +9,79 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
-from absl import flags
-
 from experiments import main as program
 from experiments.benches import interleave, machine, plots
 from metalog_jax import atomic, errors
+from metalog_jax.cli import options
+from metalog_jax.cli.options import Flag
 
 SUITES = ('parsing', 'meta_step', 'inference', 'adaptation', 'scaling')
-
-FLAGS = flags.FLAGS
-_SUITE = flags.DEFINE_string(
-  'suite', 'parsing', f'What to measure: {", ".join(SUITES)}'
-)
-_JSON = flags.DEFINE_string('json', None, 'File to write the figures to.')
-_PLOT = flags.DEFINE_string(
-  'plot', None, 'File to draw the figures in (extra `plots`).'
-)
-_SAMPLES = flags.DEFINE_integer(
-  'samples', None, "Samples of each variant; the suite's own number by default.", 1
-)
-_SEED = flags.DEFINE_integer('seed', 0, 'Seed of simulated data.', lower_bound=0)
-_VARIANTS = flags.DEFINE_list(
-  'variants', [], 'Names of variants, or parts of names; all if empty.'
-)
-_WORKLOADS = flags.DEFINE_list('workloads', [], "Workloads; the suite's if empty.")
-_SYSTEMS = flags.DEFINE_list(
-  'systems', [], 'NAME=DIR: sessions of a System folder, for those made to its figures.'
-)
-_LIMIT = flags.DEFINE_float('limit', 180, 'Seconds a variant may take to get ready.')
+FLAGS = (
+  Flag('suite', 'parsing', 'what to measure', SUITES),
+  Flag('json', None, 'file to write the figures to'),
+  Flag('plot', None, 'file to draw the figures in (extra `plots`)'),
+  Flag('samples', 0, "samples of each variant; 0: the suite's number of them", low=0,
+       high=options.MOST_COUNT),
+  Flag('seed', 0, 'of simulated data', low=0, high=options.MOST_SEED),
+  Flag('variants', [], 'names of variants, or parts of names; none: all'),
+  Flag('workloads', [], "workloads; none: the suite's"),
+  Flag('systems', [], 'NAME=DIR: sessions of a System folder, for those made to its '
+       'figures'),
+  Flag('limit', 180.0, 'seconds a variant may take to get ready', low=0),
+)  # fmt: skip
 
 
-def main() -> None:
+def check(values: Any) -> None:
+  """Refuses names that the suite does not know, and files that cannot be written."""
+  _options(values, _suite(values))
+  for flag in ('json', 'plot'):
+    if values[flag].value:
+      atomic.check_output(values[flag].value, flag=f'--{flag}')
+
+
+def main(values: Any, rest: list[str]) -> None:
   """Measures, prints a table and the ratios, and writes what was asked for."""
-  if _SUITE.value not in SUITES:
-    raise errors.unknown_choice('--suite', _SUITE.value, SUITES)
-  suite = importlib.import_module(f'experiments.benches.{_SUITE.value}')
-  options = _options(suite)
-  for flag, path in (('--json', _JSON.value), ('--plot', _PLOT.value)):
-    if path:
-      atomic.check_output(path, flag=flag)
+  del rest
+  suite = _suite(values)
   report = {
-    'suite': _SUITE.value,
+    'suite': values.suite,
     'machine': machine.describe(),
     'versions': machine.versions(suite.PACKAGES),
-    **suite.run(options),
+    **suite.run(_options(values, suite)),
   }
   print(table(report['results']))
   for workload, ratios in report['ratios'].items():
     print(f'{workload}:', ', '.join(f'{name} {r}x' for name, r in ratios.items()))
     for name, pair in report.get('compared', {}).get(workload, {}).items():
       print(f'  {name}: {pair}')
-  if _JSON.value:
-    atomic.write_json(_JSON.value, report)
-  if _PLOT.value:
-    plots.draw(report, pathlib.Path(_PLOT.value))
+  if values.json:
+    atomic.write_json(values.json, report)
+  if values.plot:
+    plots.draw(report, pathlib.Path(values.plot))
 
 
-def _options(suite: ModuleType) -> interleave.Options:
+def _suite(values: Any) -> ModuleType:
+  return importlib.import_module(f'experiments.benches.{values.suite}')
+
+
+def _options(values: Any, suite: ModuleType) -> interleave.Options:
   """The flags, checked.
 
   Raises:
     UserError: a name that the suite does not know.
   """
-  for workload in _WORKLOADS.value:
+  for workload in values.workloads:
     if workload not in suite.WORKLOADS:
       raise errors.unknown_choice('--workloads', workload, suite.WORKLOADS)
-  if not all('=' in pair for pair in _SYSTEMS.value):
+  if not all('=' in pair for pair in values.systems):
     raise errors.UserError('--systems takes NAME=DIR, as in hdfs=systems/hdfs')
   return interleave.Options(
-    _SAMPLES.value or suite.SAMPLES,
-    _SEED.value,
-    choose(_VARIANTS.value, suite.VARIANTS),
-    tuple(_WORKLOADS.value),
-    dict(pair.split('=', 1) for pair in _SYSTEMS.value),
-    _LIMIT.value,
+    values.samples or suite.SAMPLES,
+    values.seed,
+    choose(values.variants, suite.VARIANTS),
+    tuple(values.workloads),
+    dict(pair.split('=', 1) for pair in values.systems),
+    values.limit,
   )
 
 
@@ -114,4 +113,4 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 
 
 if __name__ == '__main__':
-  program.run(main)
+  program.run()

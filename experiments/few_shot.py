@@ -12,77 +12,79 @@ in --out: the same command goes on where it stopped, and ablations are other set
 """
 
 import pathlib
-
-from absl import flags
+from collections.abc import Sequence
+from typing import Any
 
 from experiments import main as program
 from metalog_jax import atomic, errors
 from metalog_jax import flags as config_flags
+from metalog_jax.cli import options
+from metalog_jax.cli.options import Flag
 from metalog_jax.detectors import registry
 
-FLAGS = flags.FLAGS
-flags.DEFINE_list('systems', None, 'System folders, each left out in turn')
-flags.DEFINE_list('targets', [], 'those of --systems to leave out; none: all')
-flags.DEFINE_list(
-  'twins', [], 'TARGET=DIR: do not learn from DIR (its simulated twin) for that target'
-)
-flags.DEFINE_list('labels', ['1', '5', '10', '20'], 'labels a class: counts or shares')
-flags.DEFINE_string('preset', 'default', 'of logmeta: how it is meta-trained')
-flags.DEFINE_string('unlabelled', '20%', 'of the test: given without labels')
-flags.DEFINE_string(
-  'vectors', None, 'word vectors; none: the encoder of `make encoder`, or the default'
-)
-flags.DEFINE_string('encoder', None, 'event vectors from this BERT or RoBERTa instead')
-flags.DEFINE_integer('most_sources', 0, 'train on so many systems at most; 0: all', 0)
-flags.DEFINE_integer('seeds', 5, 'how many, from 0', 1)
-flags.DEFINE_bool('curves', True, 'F1 after every step of adaptation')
-flags.DEFINE_string('out', None, 'folder to write into')
-flags.mark_flags_as_required(['systems', 'out'])
+FLAGS = (
+  Flag('systems', [], 'System folders, each left out in turn', required=True),
+  Flag('targets', [], 'those of --systems to leave out; none: all'),
+  Flag('twins', [], 'TARGET=DIR: do not learn from DIR (its simulated twin) for that '
+       'target'),
+  Flag('labels', ['1', '5', '10', '20'], 'labels a class: counts or shares'),
+  Flag('preset', 'default', 'of logmeta: how it is meta-trained'),
+  Flag('unlabelled', '20%', 'of the test: given without labels'),
+  Flag('vectors', None, 'word vectors; none: the encoder of `make encoder`, or the '
+       'default'),
+  Flag('encoder', None, 'event vectors from this BERT or RoBERTa instead'),
+  Flag('most_sources', 0, 'train on so many systems at most; 0: all', low=0),
+  Flag('seeds', 5, 'how many, from 0', low=1),
+  Flag('curves', True, 'F1 after every step of adaptation'),
+  Flag('out', None, 'folder to write into', required=True),
+)  # fmt: skip
 
 
-def main() -> None:
+def detector(arguments: Sequence[str]) -> str:
+  """Whose settings are flags."""
+  del arguments
+  return 'logmeta'
+
+
+def check(values: Any) -> None:
+  """Refuses targets and twins that are not among the systems."""
+  for target in values.targets:
+    if target not in values.systems:
+      raise errors.unknown_choice('--targets', target, values.systems)
+  names = [pathlib.Path(target).name for target in values.targets or values.systems]
+  for pair in values.twins:
+    target, _, system = pair.partition('=')
+    if target not in names:
+      raise errors.unknown_choice(f'--twins={pair}: target', target, names)
+    if system not in values.systems:
+      raise errors.unknown_choice(f'--twins={pair}: DIR', system, values.systems)
+
+
+def main(values: Any, rest: list[str]) -> None:
   """Trains, adapts and compares."""
   from experiments.studies import few_shot, few_shot_report  # jax: not for --help
   from metalog_jax import machine
 
+  del rest
   machine.use()
-  preset = registry.choose('logmeta', FLAGS.preset, FLAGS.vectors, FLAGS.encoder)
-  method = config_flags.read('logmeta', preset)
+  base = registry.choose('logmeta', values.preset, values.vectors, values.encoder)
+  settings = options.settings(values, 'logmeta')
   plan = few_shot.Plan(
-    tuple(FLAGS.systems),
-    _targets(),
-    _twins(),
-    tuple(FLAGS.labels),
-    method,
-    FLAGS.preset,
-    FLAGS.unlabelled,
-    FLAGS.most_sources,
-    FLAGS.seeds,
-    FLAGS.curves,
+    tuple(values.systems),
+    tuple(values.targets or values.systems),
+    dict(pair.split('=', 1) for pair in values.twins),
+    tuple(values.labels),
+    config_flags.with_settings('logmeta', base, settings),
+    values.preset,
+    values.unlabelled,
+    values.most_sources,
+    values.seeds,
+    values.curves,
   )
-  out = pathlib.Path(FLAGS.out)
+  out = pathlib.Path(values.out)
   atomic.check_output(out / few_shot_report.FILE)
   print(few_shot_report.write(few_shot.run(plan, out), out))
 
 
-def _twins() -> dict[str, str]:
-  names, twins = [pathlib.Path(target).name for target in _targets()], {}
-  for pair in FLAGS.twins:
-    target, _, system = pair.partition('=')
-    if target not in names:
-      raise errors.unknown_choice(f'--twins={pair}: target', target, names)
-    if system not in FLAGS.systems:
-      raise errors.unknown_choice(f'--twins={pair}: DIR', system, FLAGS.systems)
-    twins[target] = system
-  return twins
-
-
-def _targets() -> tuple[str, ...]:
-  for target in FLAGS.targets:
-    if target not in FLAGS.systems:
-      raise errors.unknown_choice('--targets', target, FLAGS.systems)
-  return tuple(FLAGS.targets or FLAGS.systems)
-
-
 if __name__ == '__main__':
-  program.run(main, detector=lambda arguments: 'logmeta')
+  program.run()

@@ -5,8 +5,7 @@
 
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable
 
 from absl import app, flags
 
@@ -18,28 +17,10 @@ def program(name: str) -> None:
   _run(lambda arguments: programs.main([name, *arguments]))
 
 
-def run(
-  main: Callable[..., None],
-  with_arguments: bool = False,
-  detector: Callable[[Sequence[str]], str] | None = None,
-) -> None:
-  """Parses the flags defined in `flags.FLAGS` and calls `main()`.
-
-  Args:
-    main: takes the arguments that are no flags, if `with_arguments`.
-    detector: (arguments) -> the detector whose settings are flags too.
-  """
-  research = SimpleNamespace(
-    __doc__=sys.modules['__main__'].__doc__ or '',
-    FLAGS=(),
-    VALUES=flags.FLAGS,
-    TAKES_ARGUMENTS=with_arguments,
-    main=lambda values, rest: main(rest) if with_arguments else main(),
-  )
-  if detector:
-    research.detector = detector
+def run() -> None:
+  """Runs the module that this process was started with: see `programs.run`."""
   name = pathlib.Path(sys.argv[0]).stem
-  _run(lambda arguments: programs.run(research, name, arguments))
+  _run(lambda arguments: programs.run(sys.modules['__main__'], name, arguments))
 
 
 def _run(call: Callable[[list[str]], int]) -> None:

@@ -12,52 +12,51 @@ experiments/tables/ and experiments/sweeps/table_files.py.
 import pathlib
 import shlex
 import signal
-
-from absl import flags
+from typing import Any
 
 from experiments import main as program
 from experiments.sweeps import checks, schedule, table_files, trials
 from metalog_jax import atomic, errors
+from metalog_jax.cli.options import Flag
 
-FLAGS = flags.FLAGS
-flags.DEFINE_list(
-  'table', None, f'{", ".join(table_files.names())}, or TOML files', required=True
-)
-flags.DEFINE_string('out', 'sweeps', 'folder; each table has one of its own in it')
-flags.DEFINE_string(
-  'systems', 'systems', 'folder of the System folders hdfs, bgl, openstack, thunderbird'
-)
-flags.DEFINE_list('seeds', [], 'seeds in place of those of the table')
-flags.DEFINE_list('rows', [], 'run these rows alone; see --dry_run')
-flags.DEFINE_bool('dry_run', False, 'list the trials, their state and their commands')
+TAKES_ARGUMENTS = True
+FLAGS = (
+  Flag('table', [], f'{", ".join(table_files.names())}, or TOML files', required=True),
+  Flag('out', 'sweeps', 'folder; each table has one of its own in it'),
+  Flag('systems', 'systems', 'folder of the System folders hdfs, bgl, openstack and '
+       'thunderbird'),
+  Flag('seeds', [], 'seeds in place of those of the table'),
+  Flag('rows', [], 'run these rows alone; see --dry_run'),
+  Flag('dry_run', False, 'list the trials, their state and their commands'),
+)  # fmt: skip
 
 
-def main(last_flags: list[str]) -> None:
+def main(values: Any, last_flags: list[str]) -> None:
   """Checks all rows, runs what is left of every table, writes the report."""
-  if not all(seed.isdecimal() for seed in FLAGS.seeds):
-    raise errors.UserError(f'--seeds={",".join(FLAGS.seeds)}: whole numbers from 0 on')
-  seeds = list(dict.fromkeys(map(int, FLAGS.seeds)))
-  out = pathlib.Path(FLAGS.out)
-  tables = [table_files.load(name, FLAGS.systems, last_flags) for name in FLAGS.table]
+  if not all(seed.isdecimal() for seed in values.seeds):
+    raise errors.UserError(f'--seeds={",".join(values.seeds)}: whole numbers from 0 on')
+  seeds = list(dict.fromkeys(map(int, values.seeds)))
+  out = pathlib.Path(values.out)
+  tables = [table_files.load(name, values.systems, last_flags) for name in values.table]
   if len({table.name for table in tables}) < len(tables):
-    raise errors.UserError(f'--table={",".join(FLAGS.table)} has two of one name')
+    raise errors.UserError(f'--table={",".join(values.table)} has two of one name')
   for table in tables:
     checks.check_rows(table.rows)
-  chosen = table_files.select(tables, FLAGS.rows)
+  chosen = table_files.select(tables, values.rows)
   todo = [(out / table.name, table_files.trials(table, seeds)) for table in chosen]
-  if FLAGS.dry_run:
-    for folder, trials_of_table in todo:
-      _list(folder, trials_of_table)
+  if values.dry_run:
+    for folder, every in todo:
+      _list(folder, every)
     return
   atomic.check_folder(out)
   signal.signal(signal.SIGTERM, _interrupt)
   failed = []
-  for table, (folder, trials_of_table) in zip(tables, todo, strict=True):
+  for table, (folder, every) in zip(tables, todo, strict=True):
     trials.start(folder, table)
-    _say(f'{table.name}: {schedule.progress(folder, trials_of_table)}')
+    _say(f'{table.name}: {schedule.progress(folder, every)}')
     failed += [
       f'{table.name}, {trial.name}: {trials.last_line(folder, trial)}'
-      for trial in schedule.run(folder, trials_of_table, _say)
+      for trial in schedule.run(folder, every, _say)
     ]
   _report([folder for folder, _ in todo], out)
   if failed:
@@ -92,4 +91,4 @@ def _interrupt(*_) -> None:
 
 
 if __name__ == '__main__':
-  program.run(main, with_arguments=True)
+  program.run()

@@ -1,11 +1,11 @@
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from experiments import bench
 from experiments.benches import machine, parsing
+from metalog_jax.cli import main as programs
 from metalog_jax.simulation import simulate
 
 
@@ -45,8 +45,8 @@ def test_the_program_prints_a_table_and_writes_json(monkeypatch, tmp_path, capsy
   monkeypatch.delenv('METALOG_DATA', raising=False)
   monkeypatch.setattr(parsing, 'LINES', 3000)
   report = tmp_path / 'bench.json'
-  bench.FLAGS([sys.argv[0], '--suite=parsing', '--samples=1', f'--json={report}'])
-  bench.main()
+  arguments = ['--suite=parsing', '--samples=1', f'--json={report}']
+  assert programs.run(bench, 'bench', arguments) == 0
   printed, written = capsys.readouterr(), json.loads(report.read_text())
   assert 'METALOG_DATA is not set' in printed.err
   assert 'canonical, all cores' in printed.out

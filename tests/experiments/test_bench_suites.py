@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +11,6 @@ import typing
 import jax
 import numpy as np
 import pytest
-from absl.testing import flagsaver
 
 from experiments import bench
 from experiments.benches import (
@@ -28,7 +28,8 @@ from experiments.benches import (
   worker,
   workloads,
 )
-from metalog_jax import errors, meta
+from metalog_jax import meta
+from metalog_jax.cli import main as programs
 from metalog_jax.meta import gradients
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -202,9 +203,7 @@ def test_the_adaptation_suite_writes_what_all_suites_do(monkeypatch, tmp_path):
   monkeypatch.setattr(interleave, 'measure', lambda *_: iter(found))
   monkeypatch.setattr(interleave, 'compile_again', lambda *_: 0.3)
   flags = f'--suite=adaptation --workloads=window_tiny --json={tmp_path / "x.json"}'
-  with flagsaver.flagsaver():
-    bench.FLAGS([sys.argv[0], *flags.split()])
-    bench.main()
+  assert programs.run(bench, 'bench', flags.split()) == 0
   report = json.loads((tmp_path / 'x.json').read_text())
   assert report['ratios'] == {'window_tiny': {'vs_best_torch': 1.6}}
   assert report['compared'] == {'window_tiny': {'vs_best_torch': 'nn.LSTM / ours'}}
@@ -218,9 +217,7 @@ def test_the_program_measures_in_processes_and_writes_json(tmp_path, capsys):
   flags = (
     f'--suite=inference --workloads=tiny --variants=dedup --samples=1 --json={report}'
   )
-  with flagsaver.flagsaver():
-    bench.FLAGS([sys.argv[0], *flags.split(), f'--plot={figure}'])
-    bench.main()
+  assert programs.run(bench, 'bench', [*flags.split(), f'--plot={figure}']) == 0
   written = json.loads(report.read_text())
   assert 'ours, dedup' in capsys.readouterr().out
   assert [r['variant'] for r in written['results']] == [
@@ -320,12 +317,12 @@ def test_the_processes_of_pytorch_do_not_import_jax():
   ('--suite=parsing --workloads=tiny', "--workloads='tiny'"),
   ('--suite=parsing --json=/dev/null', 'special file: give --json'),
 ])  # fmt: skip
-def test_wrong_choices_are_named_before_anything_is_measured(flags, says, monkeypatch):
+def test_wrong_choices_are_named_before_anything_is_measured(
+  flags, says, monkeypatch, capsys
+):
   monkeypatch.setattr(parsing, 'run', None)
-  with flagsaver.flagsaver():
-    bench.FLAGS([sys.argv[0], *flags.split()])
-    with pytest.raises(errors.UserError, match=says):
-      bench.main()
+  assert programs.run(bench, 'bench', flags.split()) == 2
+  assert re.search(says, capsys.readouterr().err)
 
 
 def test_variants_are_names_or_parts_of_names():
@@ -341,9 +338,7 @@ def test_a_distance_that_is_no_number_is_null_in_json(monkeypatch, tmp_path):
   fake = {'results': [row], 'ratios': {'tiny': {'vs_best_torch': float('inf')}}}
   monkeypatch.setattr(inference, 'run', lambda options: fake)
   path = tmp_path / 'x.json'
-  with flagsaver.flagsaver():
-    bench.FLAGS([sys.argv[0], '--suite=inference', f'--json={path}'])
-    bench.main()
+  assert programs.run(bench, 'bench', ['--suite=inference', f'--json={path}']) == 0
   written = json.loads(path.read_text(), parse_constant=pytest.fail)
   assert written['ratios'] == {'tiny': {'vs_best_torch': None}}
 

@@ -2,20 +2,18 @@
 
 import dataclasses
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from experiments import few_shot as program
 from experiments.studies import few_shot, few_shot_report
 from metalog_jax import errors
+from metalog_jax.cli import main as programs
 from metalog_jax.runs import run
 from tests.cli import test_adapt
 from tests.runs import test_run
 
-ROOT = pathlib.Path(__file__).parents[2]
 fixture_root = test_run.fixture_root
 
 
@@ -161,8 +159,7 @@ def test_a_system_is_not_left_out_under_another_name(root, tmp_path, other, says
   ('--twins=hdf=systems/bgl', "did you mean 'hdfs'?"),
   ('--twins=hdfs=systems/bg', "did you mean 'systems/bgl'?"),
 ])  # fmt: skip
-def test_wrong_choices_are_told(flag, says, tmp_path):
-  command = [sys.executable, '-m', 'experiments.few_shot', f'--out={tmp_path}', flag,
-             '--systems=systems/hdfs,systems/bgl']  # fmt: skip
-  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 1 and says in done.stderr
+def test_wrong_choices_are_told(flag, says, tmp_path, capsys):
+  arguments = [f'--out={tmp_path}', flag, '--systems=systems/hdfs,systems/bgl']
+  assert programs.run(program, 'few_shot', arguments) == 2
+  assert says in capsys.readouterr().err
