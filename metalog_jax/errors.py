@@ -24,10 +24,14 @@ def unknown_choice(name: str, value: Any, choices: Iterable[str]) -> UserError:
     value: that was given.
     choices: that exist.
   """
+  return UserError(f'{name}={value!r} is not one of {listed(value, choices)}')
+
+
+def listed(value: Any, choices: Iterable[str]) -> str:
+  """The choices, and which of them `value` was probably meant to be."""
   choices = [str(choice) for choice in choices]
   near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
-  hint = f'; did you mean {near[0]!r}?' if near else ''
-  return UserError(f'{name}={value!r} is not one of {", ".join(choices)}{hint}')
+  return ', '.join(choices) + (f'; did you mean {near[0]!r}?' if near else '')
 
 
 def check_choices(config: Any, prefix: str = '') -> None:

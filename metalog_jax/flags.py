@@ -1,48 +1,115 @@
-"""Frozen dataclasses <-> dotted absl flags.
+"""Frozen dataclasses <-> dotted absl flags, with every value checked.
 
-`define('metalog', Config())` makes one flag a field (`--metalog.inner_lr`),
-nested dataclasses included; where a field may hold one of several (`A | B`), all of
-them have flags. `read('metalog', base)` returns `base` with the fields that were
-given on the command line or in a flagfile. A preset is just another `base`, so
-explicit flags win over it wherever they stand.
+`define('metalog', Config())` makes one flag a field (`--metalog.batch`), nested
+dataclasses included. The fields of a `group` keep their short names: `order` of the
+group `meta` is `--metalog.order`. Where a field may hold one of several dataclasses
+(`A | B`), all of them have flags. `read('metalog', base)` returns `base` with the
+fields that were given on the command line or in a flagfile. A preset is just another
+`base`, so explicit flags win over it wherever they stand.
 """
 
 import dataclasses
+import functools
+import math
+import numbers
 import typing
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from absl import flags
 
 from metalog_jax import errors
 
+LARGEST = 2**31 - 1  # of whole numbers: what an int32 holds
+ANY = object()  # in `Settings.REMOVED`: it had no effect, whatever it was
 
-def field(default: Any, help: str) -> Any:
-  """A dataclass field whose help text becomes that of its flag."""
-  return dataclasses.field(default=default, metadata={'help': help})
+
+def field(
+  default: Any, help: str, least: float | None = None, most: float | None = None
+) -> Any:
+  """A dataclass field with the help text of its flag.
+
+  Args:
+    least: a number may not be below it. None: 0, unless the default is negative.
+    most: a number may not be above it.
+  """
+  if isinstance(default, (int, float)) and default >= 0 and least is None:
+    least = 0
+  limits = {'help': help, 'least': least, 'most': most}
+  return dataclasses.field(default=default, metadata=limits)
+
+
+def group(default: Any) -> Any:
+  """A field that holds a dataclass whose flags have no prefix of their own."""
+  return dataclasses.field(default=default, metadata={'inline': True})
+
+
+class Settings:
+  """The base of frozen dataclasses that cannot be made with a wrong value."""
+
+  # Fields of earlier versions -> the value that means what this version does.
+  REMOVED: ClassVar[Mapping[str, Any]] = {}
+
+  def __post_init__(self):
+    for leaf in _leaves(type(self)).values():
+      value = getattr(self, leaf.field)
+      if problem := leaf.problem(value):
+        raise errors.UserError(f'{leaf.field}={value!r}: {problem}')
+
+
+class Setting(NamedTuple):
+  """A field that a flag can hold."""
+
+  field: str
+  kind: type  # bool, int, float or str
+  help: str
+  choices: tuple[str, ...]  # empty: any value of this kind
+  least: float | None
+  most: float | None
+  default: Any = None
+  flag: str = ''  # 'metalog.order'
+
+  def problem(self, value: Any) -> str:
+    """What is wrong with a value; '' if nothing is."""
+    if self.choices:
+      known = value in self.choices
+      return '' if known else f'not one of {errors.listed(value, self.choices)}'
+    kind = {int: numbers.Integral, float: numbers.Real}.get(self.kind, self.kind)
+    if not isinstance(value, kind) or (isinstance(value, bool) != (kind is bool)):
+      return f'a value of type {self.kind.__name__} is needed'
+    if kind in (bool, str):
+      return ''
+    if not math.isfinite(value):
+      return 'a finite number is needed'
+    if self.least is not None and value < self.least:
+      return f'at least {self.least} is needed'
+    return f'at most {self.most} is allowed' if _exceeds(value, self.most) else ''
+
+
+def describe(prefix: str, config: Any) -> list[Setting]:
+  """The flags of a config in order, each with its help, default and choices."""
+  settings, leaves = [], _leaves(type(config))
+  for f in dataclasses.fields(config):
+    if f.name in leaves:
+      default, flag = getattr(config, f.name), f'{prefix}.{f.name}'
+      settings.append(leaves[f.name]._replace(default=default, flag=flag))
+    else:
+      for member in _members(config, f.name):
+        settings += describe(_prefix(prefix, f), member)
+  return settings
 
 
 def define(prefix: str, config: Any, flag_values=flags.FLAGS) -> None:
   """Defines one flag for each field of the frozen dataclass `config`."""
-  hints = typing.get_type_hints(type(config))
-  for f in dataclasses.fields(config):
-    name, default = f'{prefix}.{f.name}', getattr(config, f.name)
-    text, kind = f.metadata.get('help', ''), hints[f.name]
-    if dataclasses.is_dataclass(default):
-      for member in _members(kind, default):
-        define(name, member, flag_values)
-    elif typing.get_origin(kind) is typing.Literal:
-      choices = list(typing.get_args(kind))
-      flags.DEFINE_enum(name, default, choices, text, flag_values)
-    elif kind is bool:
-      flags.DEFINE_bool(name, default, text, flag_values)
-    elif kind is int:
-      flags.DEFINE_integer(name, default, text, flag_values=flag_values)
-    elif kind is float:
-      flags.DEFINE_float(name, default, text, flag_values=flag_values)
-    elif kind is str:
-      flags.DEFINE_string(name, default, text, flag_values)
+  for setting in describe(prefix, config):
+    name, default = setting.flag, setting.default
+    if setting.kind is bool:
+      flags.DEFINE_bool(name, default, setting.help, flag_values)
     else:
-      raise TypeError(f'{name}: no flag can hold a {kind}')
+      text = '|'.join(setting.choices)
+      text = f'<{text}>: {setting.help}' if text else setting.help
+      parser, writer = _Parser(setting), flags.ArgumentSerializer()
+      flags.DEFINE(parser, name, default, text, flag_values, writer)
 
 
 def read(prefix: str, base: Any, flag_values=flags.FLAGS) -> Any:
@@ -51,19 +118,19 @@ def read(prefix: str, base: Any, flag_values=flags.FLAGS) -> Any:
   Raises:
     UserError: a flag was given of what a field may hold and does not in `base`.
   """
-  hints, changes = typing.get_type_hints(type(base)), {}
+  changes = {}
   for f in dataclasses.fields(base):
-    name, value = f'{prefix}.{f.name}', getattr(base, f.name)
+    name, value = _prefix(prefix, f), getattr(base, f.name)
     if dataclasses.is_dataclass(value):
-      for other in _members(hints[f.name], value)[1:]:
+      for other in _members(base, f.name)[1:]:
         _refuse(name, other, value, flag_values)
       changes[f.name] = read(name, value, flag_values)
-    elif flag_values[name].present:
-      changes[f.name] = flag_values[name].value
+    elif flag_values[f'{prefix}.{f.name}'].present:
+      changes[f.name] = flag_values[f'{prefix}.{f.name}'].value
   return dataclasses.replace(base, **changes)
 
 
-def with_settings(prefix: str, base: Any, settings: dict[str, Any]) -> Any:
+def with_settings(prefix: str, base: Any, settings: Mapping[str, Any]) -> Any:
   """Returns `base` with settings by their flags' names, checked as flags are.
 
   Raises:
@@ -78,43 +145,150 @@ def with_settings(prefix: str, base: Any, settings: dict[str, Any]) -> Any:
   return read(prefix, base, values)
 
 
-def restore(base: Any, saved: dict[str, Any]) -> Any:
-  """Rebuilds a config from its `dataclasses.asdict` (a run's config.json).
+def replace(config: Any, **changes: Any) -> Any:
+  """`dataclasses.replace` that reaches into groups.
+
+  >>> replace(metalog.Config(), hidden=8, order='first', batch=16)
 
   Raises:
-    UserError: `saved` has a field that `base` has not.
+    TypeError: neither the config nor one of its groups has such a field.
   """
-  names = {f.name for f in dataclasses.fields(base)}
-  if surplus := sorted(set(saved) - names):
-    raise errors.UserError(
-      f'config.json has unknown settings {surplus} for '
-      f'{type(base).__module__}; was it written by another version?'
-    )
-  hints, changes = typing.get_type_hints(type(base)), dict(saved)
+  changed: dict[str, Any] = {}
+  for f in _groups(config):
+    inner = getattr(config, f.name)
+    own = {name: changes.pop(name) for name in _names(inner) & set(changes)}
+    changed |= {f.name: replace(inner, **own)} if own else {}
+  return dataclasses.replace(config, **changed, **changes)
+
+
+def get(config: Any, name: str, default: Any = None) -> Any:
+  """The value of a field of the config or of one of its groups, else `default`."""
+  if name in {f.name for f in dataclasses.fields(config)}:
+    return getattr(config, name)
+  inner = (getattr(config, f.name) for f in _groups(config))
+  return next((get(x, name) for x in inner if name in _names(x)), default)
+
+
+def restore(base: Any, saved: Mapping[str, Any]) -> Any:
+  """Rebuilds a config from its `dataclasses.asdict` (a run's config.json).
+
+  The fields of groups may also stand flat, as version 0.1.0 wrote them.
+
+  Raises:
+    UserError: `saved` has a field that this version does not have, or a wrong value.
+  """
+  hints, changes = typing.get_type_hints(type(base)), {}
+  groups: dict[str, dict[str, Any]] = {f.name: {} for f in _groups(base)}
+  removed = getattr(type(base), 'REMOVED', {})
   for name, value in saved.items():
-    if isinstance(value, dict):
-      members = _members(hints[name], getattr(base, name))
-      changes[name] = restore(_like(members, value), value)
+    if name in hints and isinstance(value, dict):
+      changes[name] = restore(_like(_members(base, name), value), value)
+    elif name in {f.name for f in dataclasses.fields(base)}:
+      changes[name] = value
+    elif holder := [g for g in groups if name in _names(getattr(base, g))]:
+      groups[holder[0]][name] = value
+    elif name not in removed:
+      raise errors.UserError(
+        f'config.json has the unknown setting {name!r} for {type(base).__module__}; '
+        'was it written by another version?'
+      )
+    elif removed[name] not in (value, ANY):
+      raise errors.UserError(
+        f'config.json has {name}={value!r}, which this version cannot do: make the run '
+        'again without this setting, or use the version that wrote it'
+      )
+  for name, values in groups.items():
+    if values:
+      changes[name] = restore(getattr(base, name), values)
   return dataclasses.replace(base, **changes)
 
 
-def _members(kind: Any, default: Any) -> list[Any]:
-  """`default`, then an instance of each other dataclass that the field may hold."""
-  others = [member for member in typing.get_args(kind) if member is not type(default)]
-  return [default, *(member() for member in others)]
+class _Parser(flags.ArgumentParser):
+  """Parses a setting's text and refuses what its dataclass would refuse."""
+
+  def __init__(self, setting: Setting):
+    self._setting = setting
+    kinds = {int: flags.IntegerParser, float: flags.FloatParser}
+    self._text = kinds.get(setting.kind, flags.ArgumentParser)()
+
+  def parse(self, argument):
+    value = self._text.parse(argument)
+    if problem := self._setting.problem(value):
+      raise ValueError(problem)
+    return value
+
+  def flag_type(self) -> str:
+    return self._text.flag_type()
+
+
+@functools.cache
+def _leaves(kind: type) -> dict[str, Setting]:
+  """The fields of a dataclass that are no dataclasses themselves.
+
+  Raises:
+    TypeError: no flag can hold a field's type, or two would have one name.
+  """
+  hints, leaves, names = typing.get_type_hints(kind), {}, list[str]()
+  for f in dataclasses.fields(kind):
+    hint, choices = hints[f.name], ()
+    members = typing.get_args(hint) or (hint,)
+    if all(dataclasses.is_dataclass(member) for member in members):
+      inline = f.metadata.get('inline')
+      names += sorted(_names(hint)) if inline else [f.name]
+      continue
+    if typing.get_origin(hint) is typing.Literal:
+      choices, hint = typing.get_args(hint), str
+    if hint not in (bool, int, float, str):
+      raise TypeError(f'{kind.__name__}.{f.name}: no flag can hold a {hint}')
+    names.append(f.name)
+    least, most = f.metadata.get('least'), f.metadata.get('most')
+    most = LARGEST if hint is int and most is None else most
+    help = f.metadata.get('help', '')
+    leaves[f.name] = Setting(f.name, hint, help, choices, least, most)
+  if twice := sorted({name for name in names if names.count(name) > 1}):
+    raise TypeError(f'{kind.__name__}: two fields would have the flag {twice}')
+  return leaves
+
+
+def _exceeds(value: Any, most: float | None) -> bool:
+  return most is not None and value > most
+
+
+def _names(config: Any) -> set[str]:
+  """The fields of a dataclass (or of an instance) and of its groups."""
+  hints = typing.get_type_hints(config if isinstance(config, type) else type(config))
+  names = set()
+  for f in dataclasses.fields(config):
+    names |= _names(hints[f.name]) if f.metadata.get('inline') else {f.name}
+  return names
+
+
+def _groups(config: Any) -> list[dataclasses.Field]:
+  return [f for f in dataclasses.fields(config) if f.metadata.get('inline')]
+
+
+def _prefix(prefix: str, f: dataclasses.Field) -> str:
+  return prefix if f.metadata.get('inline') else f'{prefix}.{f.name}'
+
+
+def _members(config: Any, name: str) -> list[Any]:
+  """A field's value, and an instance of each other dataclass that it may hold."""
+  value = getattr(config, name)
+  kinds = typing.get_args(typing.get_type_hints(type(config))[name])
+  return [value, *(kind() for kind in kinds if kind is not type(value))]
 
 
 def _refuse(name: str, other: Any, chosen: Any, flag_values) -> None:
-  """Raises ValueError if a flag of `other` was given, which is not what is chosen."""
-  for f in dataclasses.fields(other):
-    if flag_values[f'{name}.{f.name}'].present:
+  """Raises UserError if a flag of `other` was given, which is not what is chosen."""
+  for setting in describe(name, other):
+    if flag_values[setting.flag].present:
       raise errors.UserError(
-        f'--{name}.{f.name} is a setting of {type(other).__name__}, and here '
+        f'--{setting.flag} is a setting of {type(other).__name__}, and here '
         f'{name} is {type(chosen).__name__}'
       )
 
 
-def _like(members: list[Any], saved: dict[str, Any]) -> Any:
+def _like(members: list[Any], saved: Mapping[str, Any]) -> Any:
   """The first of `members` that has the fields of `saved`, else the first."""
-  names = [{f.name for f in dataclasses.fields(member)} for member in members]
-  return next((m for m, own in zip(members, names) if set(saved) <= own), members[0])
+  fits = (member for member in members if set(saved) <= _names(member))
+  return next(fits, members[0])

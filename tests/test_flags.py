@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 from absl import flags
 
+from metalog_jax import errors
 from metalog_jax import flags as config_flags
 
 
@@ -82,3 +83,84 @@ def test_a_field_may_hold_one_of_several():
     parse_either('--m.part.depth=3', base=Either())
   with pytest.raises(ValueError, match='colour'):
     config_flags.restore(Either(), {'part': {'colour': 'red'}})
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates(config_flags.Settings):
+  rate: float = config_flags.field(0.5, 'a rate', most=1)
+  order: Literal['first', 'second'] = config_flags.field('first', 'an order')
+
+
+@dataclasses.dataclass(frozen=True)
+class Grouped(config_flags.Settings):
+  REMOVED = {'old': False, 'idle': config_flags.ANY}
+  rates: Rates = config_flags.group(Rates())
+  depth: int = config_flags.field(3, 'a depth', least=1)
+  below: int = config_flags.field(-1, 'may be negative')
+
+
+def parse_grouped(*args: str) -> Grouped:
+  values = flags.FlagValues()
+  config_flags.define('m', Grouped(), values)
+  values(['program', *args])
+  return config_flags.read('m', Grouped(), values)
+
+
+def test_fields_of_groups_have_short_names():
+  assert parse_grouped('--m.order=second', '--m.depth=2') == Grouped(
+    Rates(order='second'), 2
+  )
+  shown = config_flags.describe('m', Grouped())
+  assert [s.flag for s in shown] == ['m.rate', 'm.order', 'm.depth', 'm.below']
+  assert shown[1].choices == ('first', 'second') and shown[1].help == 'an order'
+  changed = config_flags.replace(Grouped(), rate=0.25, depth=5)
+  assert changed == Grouped(Rates(0.25), 5)
+  assert config_flags.get(changed, 'rate') == 0.25
+  assert config_flags.get(changed, 'nothing', 7) == 7
+  with pytest.raises(TypeError, match='nothing'):
+    config_flags.replace(Grouped(), nothing=1)
+
+
+def test_two_fields_with_one_flag_are_an_error_of_the_class():
+  @dataclasses.dataclass(frozen=True)
+  class Twice(config_flags.Settings):
+    rates: Rates = config_flags.group(Rates())
+    rate: float = 0.1
+
+  with pytest.raises(TypeError, match='rate'):
+    Twice()
+
+
+WRONG = [
+  ('order', 'secnd', "did you mean 'second'"),
+  ('rate', float('nan'), 'finite'),
+  ('rate', 1.5, 'at most 1'),
+  ('rate', -0.5, 'at least 0'),
+  ('depth', 0, 'at least 1'),
+  ('depth', 10**20, 'at most 2147483647'),
+]
+
+
+@pytest.mark.parametrize('name,value,message', WRONG)
+def test_wrong_values_are_refused_wherever_they_come_from(name, value, message):
+  with pytest.raises(errors.UserError, match=f'{name}=.*{message}'):
+    config_flags.replace(Grouped(), **{name: value})
+  with pytest.raises(flags.Error, match=f'm.{name}=.*{message}'):
+    parse_grouped(f'--m.{name}={value}')
+  with pytest.raises(errors.UserError, match=f'{name}=.*{message}'):
+    config_flags.restore(Grouped(), {name: value})
+
+
+@pytest.mark.parametrize('name,value', [('depth', 2.5), ('depth', True), ('rate', '1')])
+def test_wrong_types_are_refused(name, value):
+  with pytest.raises(errors.UserError, match=name):
+    config_flags.replace(Grouped(), **{name: value})
+
+
+def test_a_config_of_version_0_1_0_is_flat():
+  config = Grouped(Rates(0.25, 'second'), 2)
+  flat = {'rate': 0.25, 'order': 'second', 'depth': 2, 'old': False, 'idle': 9}
+  assert config_flags.restore(Grouped(), flat) == config
+  assert config_flags.restore(Grouped(), dataclasses.asdict(config)) == config
+  with pytest.raises(errors.UserError, match='old=True.*make the run again'):
+    config_flags.restore(Grouped(), flat | {'old': True})
