@@ -9,11 +9,23 @@ This module imports numpy alone, so that host code never pulls in jax.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 Array = Any  # a numpy or jax array
+Order = Literal['second', 'first']  # of a meta-gradient
+# How a meta-gradient is taken: see `meta.gradients`, which jax is needed for.
+Gradient = Literal[
+  'auto',
+  'reverse',
+  'mixed',
+  'linearized',
+  'remat',
+  'truncated',
+  'implicit',
+  'reptile',
+]
 UNKNOWN = 0  # the event id of a line that no template describes
 UNKNOWN_TEMPLATE = '<unknown>'
 REST = 'rest'  # the name of the test set that is the rest of the target

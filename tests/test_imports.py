@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
   ['types', 'errors'],
-  ['atomic', 'flags', 'memory'],
+  ['atomic', 'flags', 'lazy', 'memory'],
   ['machine'],
   ['simulation'],
   ['logs'],
@@ -29,7 +29,7 @@ LEVELS = [
   ['experiments'],
 ]
 LEVEL = {room: i for i, rooms in enumerate(LEVELS) for room in rooms}
-HOST = ('logs', 'embeddings')
+HOST = ('logs', 'embeddings', 'batches')
 DEVICE = {  # in host rooms, and imported inside functions that compute alone
   'metalog_jax/embeddings/encoder.py',
   'metalog_jax/embeddings/texts.py',
@@ -45,13 +45,15 @@ def room_of(path: pathlib.Path) -> str:
 
 
 def imported(path: pathlib.Path) -> set[str]:
-  """Every dotted name that the file imports, functions' imports included."""
+  """Every dotted name that the file imports, in functions and lazily as well."""
   names = set()
   for node in ast.walk(ast.parse(path.read_text())):
     if isinstance(node, ast.Import):
       names |= {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom):
       names |= {f'{node.module}.{alias.name}' for alias in node.names}
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) == 'lazy.module':
+      names.add(ast.literal_eval(node.args[0]))
   return names
 
 

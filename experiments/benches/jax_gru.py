@@ -1,6 +1,5 @@
 """MetaLog by this library, its meta-step and scores; plain flax and the ladder."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from flax import linen as nn
 
 from experiments.benches import ladder, reference_gru, variants, workloads
 from experiments.benches.variants import Runner, Variant
-from metalog_jax import meta, types
+from metalog_jax import flags, meta, types
 from metalog_jax.batches import sampling
 from metalog_jax.detectors import metalog
 from metalog_jax.evaluation import scoring
@@ -24,7 +23,7 @@ _B1 = 0.9  # of Adam, whose first moment after one step is (1 - _B1) gradient
 
 def detector(workload: workloads.Workload, variant: Variant) -> base.Detector:
   """MetaLog's `paper` preset in the workload's size."""
-  config = dataclasses.replace(
+  config = flags.replace(
     metalog.PRESETS['paper'],
     hidden=workload.hidden,
     layers=workload.layers,
@@ -36,8 +35,8 @@ def detector(workload: workloads.Workload, variant: Variant) -> base.Detector:
   )
   if variant.gradient:
     proximal = _PROXIMAL if variant.gradient == 'implicit' else 0.0
-    config = dataclasses.replace(config, gradient=variant.gradient, proximal=proximal)
-  return metalog.make(config)
+    config = flags.replace(config, gradient=variant.gradient, proximal=proximal)
+  return metalog.make_detector(config)
 
 
 def first_weights(workload: workloads.Workload) -> dict:
@@ -56,11 +55,11 @@ def meta_step(
     return _control(workload, variant, folders, num)
   draws = workloads.Draws(workload, variant.sharing, folders, jax.device_count())
   metalog_detector = detector(workload, variant)
-  tasks = [metalog_detector.put(draws.task(i)) for i in range(num)]
+  tasks = [metalog_detector.training.put(draws.task(i)) for i in range(num)]
   state = metalog_detector.init(jax.random.key(0), types.Transfer((), draws.target))
   place = lambda x, old: jax.device_put(x, old.sharding)
   params = jax.tree.map(place, first_weights(workload), state.params)
-  return runner(metalog_detector.step, state._replace(params=params), tasks)
+  return runner(metalog_detector.training.step, state._replace(params=params), tasks)
 
 
 def scorer(

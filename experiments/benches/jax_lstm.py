@@ -1,6 +1,5 @@
 """LogMeta by this library: its meta-step, adapting to a new system, single sessions."""
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -10,7 +9,7 @@ import optax
 
 from experiments.benches import jax_gru, lstm_workloads, reference_lstm, variants
 from experiments.benches.variants import Runner, Variant
-from metalog_jax import meta, types
+from metalog_jax import flags, meta, types
 from metalog_jax.detectors import logmeta
 from metalog_jax.evaluation import scoring
 from metalog_jax.meta import mesh
@@ -91,7 +90,7 @@ def scorer(
 
 def _detector(workload: lstm_workloads.NewSystem, data: types.Dataset):
   """LogMeta in the workload's size, and its state with the workload's weights."""
-  config = dataclasses.replace(
+  config = flags.replace(
     logmeta.Config(),
     hidden=workload.hidden,
     collapse=lstm_workloads.COLLAPSE,
@@ -100,7 +99,7 @@ def _detector(workload: lstm_workloads.NewSystem, data: types.Dataset):
     adapt_steps=workload.steps,
     rounds=0,
   )
-  detector = logmeta.make(config)
+  detector = logmeta.make_detector(config)
   state = detector.init(jax.random.key(0), types.Transfer((), data))
   place = lambda x, old: jax.device_put(x, old.sharding)
   params = jax.tree.map(place, _first_weights(workload), state.params)

@@ -7,7 +7,6 @@ neither is mistaken for the other.
 """
 
 import collections
-import dataclasses
 import json
 import pathlib
 import time
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metalog_jax import atomic, errors
+from metalog_jax import atomic, errors, flags
 from metalog_jax.detectors import logmeta
 from metalog_jax.evaluation import floors, metrics, scoring
 from metalog_jax.meta import rules
@@ -135,20 +134,20 @@ def slug(text: str) -> str:
 
 def _detectors(method: logmeta.Config) -> dict[str, Scored]:
   """The method; the same with plain steps; and with many steps of Adam."""
-  plain = dataclasses.replace(method, **PLAIN)
+  plain = flags.replace(method, **PLAIN)
   configs = {
     META: method,
     STEPS: plain,
-    TUNE: dataclasses.replace(plain, **logmeta.FINE_TUNE),
+    TUNE: flags.replace(plain, **logmeta.FINE_TUNE),
   }
-  detectors = {key: logmeta.make(config) for key, config in configs.items()}
+  detectors = {key: logmeta.make_detector(config) for key, config in configs.items()}
   return {key: Scored(one, scoring.Scorer(one)) for key, one in detectors.items()}
 
 
 def _train(plan, sources, target, seed, out, say) -> dict[str, pathlib.Path]:
   """One training on the sources for each start that has one."""
   folders = {}
-  configs = {META: plan.method, POOLED: dataclasses.replace(plan.method, **PLAIN)}
+  configs = {META: plan.method, POOLED: flags.replace(plan.method, **PLAIN)}
   for start, method in configs.items():
     folders[start] = out / 'runs' / f'{name(target)}-{slug(start)}-{seed}'
     data = problems.Options(source=sources, test=(), validation=0.0, seed=seed)
@@ -176,14 +175,16 @@ def _options(plan: Plan, target: str, labels: str, seed: int) -> problems.Option
 def _cell(plan: Plan, detectors, trained, options: problems.Options) -> list[Record]:
   """All arms and floors on the same labels of a target."""
   known = model.known(trained[META])
-  problem = problems.make(options, plan.method.embedding, logmeta.NEEDS, known)
+  problem = problems.make(
+    options, plan.method.embedding, logmeta.needs(plan.method), known
+  )
   states = _starts(detectors, trained, problem, options.seed)
   records = []
   for arm, (start, how) in ARMS.items():
     key = TUNE if how == TUNE else META if start == META else STEPS
     scored, state, report = detectors[key], states[start, key], {}
     if how != NONE:
-      rounds = plan.method.rounds if how == PSEUDO else 0
+      rounds = plan.method.adapt.rounds if how == PSEUDO else 0
       state, report = scored.detector.adapt(
         state, problem.train, options.seed, rounds=rounds
       )
@@ -232,7 +233,7 @@ def _count_right(labels, truth) -> dict[str, int]:
 def _curve(plan: Plan, scored: Scored, state, problem) -> list[float | None]:
   """F1 over all sessions after 0, 1, .. steps of adaptation, without pseudo-labels."""
   curve, test = [], problem.tests['rest']
-  for steps in range(plan.method.adapt_steps + 1):
+  for steps in range(plan.method.adapt.adapt_steps + 1):
     adapted, _ = scored.detector.adapt(state, problem.train, 0, steps=steps, rounds=0)
     scores = scored.scorer.scores(adapted, test)
     curve.append(metrics.measure(test.sessions.labels, scores, 0.5)['f1'])

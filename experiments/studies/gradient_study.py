@@ -184,9 +184,10 @@ def _costs(probe: probes.Probe, plan: Plan) -> list[Record]:
         for field in ('order', 'gradient', 'truncate', 'proximal')
       }
       detector = probes.with_settings(probe, **changes).detector
-      batch = detector.put(detector.batches(probe.problem.train, seed).draw(0))
+      training = detector.training
+      batch = training.put(training.batches(probe.problem.train, seed).draw(0))
       with machine.without_compilation_cache():
-        cost = costs.explain(detector.step, probes.initial(probe), batch)
+        cost = costs.explain(training.step, probes.initial(probe), batch)
       load = round(os.getloadavg()[0], 1)  # others' work slows this one
       records.append({'mode': mode, **cost._asdict(), 'load': load})
       tick()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metalog_jax import errors, types
+from metalog_jax import errors, flags, types
 from metalog_jax.detectors import registry
 from metalog_jax.meta import inner, mesh
 from metalog_jax.runs import problem as problems
@@ -32,7 +32,7 @@ class Probe(NamedTuple):
   @property
   def config(self) -> inner.MetaConfig:
     """The meta-objective of the detector."""
-    return self.detector.objective[1]
+    return self.detector.training.objective[1]
 
 
 class Point(NamedTuple):
@@ -50,34 +50,35 @@ def make(job: runs.Job) -> Probe:
     UserError: the detector takes no meta-gradient, or the data are unfit.
   """
   module = registry.get(job.detector)
-  detector = module.make(job.method)
-  if detector.objective is None or not detector.objective[1].inner_steps:
+  detector = module.make_detector(job.method)
+  objective = detector.training and detector.training.objective
+  if objective is None or not objective[1].inner_steps:
     raise errors.UserError(
       f'--detector={job.detector} with these settings has no inner steps, so its '
       'gradient can be taken in one way only'
     )
-  needs = registry.needs(module, job.method)
+  needs = module.needs(job.method)
   problem = problems.make(job.data, job.method.embedding, needs)
   return Probe(job, detector, problem)
 
 
 def with_settings(probe: Probe, **changes: Any) -> Probe:
   """The same data under other settings of the method."""
-  method = dataclasses.replace(probe.job.method, **changes)
-  detector = registry.get(probe.job.detector).make(method)
+  method = flags.replace(probe.job.method, **changes)
+  detector = registry.get(probe.job.detector).make_detector(method)
   return Probe(dataclasses.replace(probe.job, method=method), detector, probe.problem)
 
 
 def loss(probe: Probe) -> Callable[[Any, Any], jax.Array]:
   """loss_fn(params, batch): of batches with a leading axis over devices, on one."""
-  loss_fn = probe.detector.objective[0]
+  loss_fn = probe.detector.training.objective[0]
   rows = jax.vmap(loss_fn, in_axes=(None, 0), axis_name=mesh.ROWS)
   return lambda params, batch: rows(params, batch)[0]  # added up: all are the same
 
 
 def tasks(probe: Probe, num: int) -> list[types.Task]:
   """Tasks that training would meet after its last step, far apart from each other."""
-  stream = probe.detector.batches(probe.problem.train, probe.job.data.seed)
+  stream = probe.detector.training.batches(probe.problem.train, probe.job.data.seed)
 
   def draw(step: int) -> types.Task:
     """Leaves [1, D, K, ...] of the support become [K, D, ...], the query's [D, ...]."""
@@ -104,12 +105,12 @@ def trained(
     steps: rising.
     tick: called after each step.
   """
-  state, detector = initial(probe), probe.detector
-  stream = detector.batches(probe.problem.train, probe.job.data.seed)
+  state, training = initial(probe), probe.detector.training
+  stream = training.batches(probe.problem.train, probe.job.data.seed)
   done = 0
   for stop in steps:
     while done < stop:
-      state, _ = detector.step(state, detector.put(stream.draw(done)))
+      state, _ = training.step(state, training.put(stream.draw(done)))
       done += 1
       tick()
     name = f'step {stop}' if stop else 'initial weights'

@@ -5,11 +5,12 @@ of it, depend on (seed, step, number of the task) alone, so a resumed run goes o
 what the uninterrupted run would have drawn.
 """
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import errors, types
+from metalog_jax import errors, flags, types
 from metalog_jax.batches import packing, sampling, sequences
 from metalog_jax.logs import splits
 
@@ -45,14 +46,32 @@ def timeline(data: types.Dataset, seqs: sequences.Sequences) -> Timeline:
   return Timeline(data.name, data.vectors, seqs, tuple(members), tuple(places))
 
 
-class Sampler(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Tasks(flags.Settings):
   """How tasks are drawn."""
 
-  shots: int  # K, support sessions of each class
-  queries: int  # Q, query sessions of each class
-  spread: int  # a segment holds so many times K + Q sessions of each class
-  natural: bool  # query sessions come as they are in the segment, not Q of each class
-  tasks: int  # T, drawn side by side
+  shots: int = flags.field(
+    10, 'K: support sessions of each class (our choice)', least=1
+  )
+  queries: int = flags.field(
+    15, 'Q: query sessions of each class (our choice)', least=1
+  )
+  classes: Literal['balanced', 'natural'] = flags.field(
+    'natural',
+    'classes of the query: Q of each or as they come (ours, on simulated systems)',
+  )
+  spread: int = flags.field(
+    4,
+    'a segment of time holds so many times K + Q sessions of each class (our choice)',
+    least=1,
+  )
+  tasks: int = flags.field(4, 'tasks in a meta-step', least=1)
+
+
+class Sampler(NamedTuple):
+  """Draws tasks."""
+
+  how: Tasks
   seed: int
   devices: int = 1  # that the sessions of a batch are dealt to
 
@@ -60,28 +79,29 @@ class Sampler(NamedTuple):
     self, lines: list[Timeline], step: int, task: int
   ) -> tuple[Timeline, sequences.Draw, sequences.Draw]:
     """(the system, its support, its query) of one task; systems take turns."""
-    line = lines[(step * self.tasks + task) % len(lines)]
+    line = lines[(step * self.how.tasks + task) % len(lines)]
     rng = np.random.default_rng([self.seed, 6, step, task])
     inside = [rng.permutation(x) for x in self._segment(line, rng)]
-    support = [x[: self.shots] for x in inside]
-    rest = [x[self.shots :] for x in inside]
-    if self.natural:
-      both = rng.permutation(np.concatenate(rest))[: 2 * self.queries]
+    support = [x[: self.how.shots] for x in inside]
+    rest = [x[self.how.shots :] for x in inside]
+    if self.how.classes == 'natural':
+      both = rng.permutation(np.concatenate(rest))[: 2 * self.how.queries]
       query = [np.intersect1d(both, x) for x in rest]
     else:
-      query = [x[: self.queries] for x in rest]
+      query = [x[: self.how.queries] for x in rest]
     return line, _drawn(line, support), _drawn(line, query)
 
   def _segment(self, line: Timeline, rng) -> list[np.ndarray]:
     """The sessions of each class in a segment that holds enough of both."""
     need = [
-      min(self.spread * (self.shots + self.queries), len(x)) for x in line.members
+      min(self.how.spread * (self.how.shots + self.how.queries), len(x))
+      for x in line.members
     ]
-    if min(need) <= self.shots:
+    if min(need) <= self.how.shots:
       raise errors.UserError(
         f'system {line.name} has {len(line.members[0])} normal and '
         f'{len(line.members[1])} anomalous sessions with a label: too few for tasks of '
-        f'{self.shots} of each class and others to judge by: lower the shots'
+        f'{self.how.shots} of each class and others to judge by: lower the shots'
       )
     latest = min(p[len(p) - n] for p, n in zip(line.places, need))
     start = rng.uniform(0, latest)
@@ -91,46 +111,36 @@ class Sampler(NamedTuple):
 
   def rooms(self, lines: list[Timeline]) -> list[list[packing.Room]]:
     """For support and query: a room that nearly all batches fit, one that all do."""
-    found = [self.draw(lines, s, t) for s in range(PROFILE) for t in range(self.tasks)]
+    num, sizes = self.how.tasks, (self.how.shots, self.how.queries)
+    profile = [self.draw(lines, s, t) for s in range(PROFILE) for t in range(num)]
     longest = max(int(line.seqs.lengths.max(initial=1)) for line in lines)
     rooms = []
-    for which, size in ((1, 2 * self.shots), (2, 2 * self.queries)):
-      draws = [
-        (task[0].seqs, part)
-        for task in found
-        for part in sequences.deal(task[0].seqs, task[which], self.devices)
-      ]
-      room = sequences.fit_room(draws, size, longest)
-      rooms.append([room, sequences.roomy(room, size)])
+    for which, size in enumerate(sizes, start=1):
+      draws = [(t[0].seqs, part) for t in profile for part in self._deal(t, which)]
+      room = sequences.fit_room(draws, 2 * size, longest)
+      rooms.append([room, sequences.roomy(room, 2 * size)])
     return rooms
 
   def tasks_of(
     self, lines: list[Timeline], step: int, rooms: list[list[packing.Room]]
   ) -> types.Task:
-    """The tasks of a step, all of one shape: leaves [T, devices, ...]."""
-    width = max(len(line.vectors) for line in lines)
-    drawn = [self.draw(lines, step, task) for task in range(self.tasks)]
+    """The tasks of a step, all of one shape: leaves [T, devices, ...].
 
-    def build(which: int, room: packing.Room) -> types.Batch | None:
-      made = [
-        [
-          sequences.assemble(
-            sampling.pad_rows(d[0].vectors, width), d[0].seqs, part, room
-          )
-          for part in sequences.deal(d[0].seqs, d[which], self.devices)
-        ]
-        for d in drawn
+    Args:
+      lines: with event tables of one height.
+    """
+    drawn = [self.draw(lines, step, task) for task in range(self.how.tasks)]
+    sides = (
+      [
+        [(task[0].vectors, task[0].seqs, part) for part in self._deal(task, which)]
+        for task in drawn
       ]
-      if any(batch is None for row in made for batch in row):
-        return None
-      return sampling.stack([sampling.stack(row) for row in made])
-
-    return types.Task(
-      *(
-        next(filter(None, (build(which, room) for room in rooms[which - 1])))
-        for which in (1, 2)
-      )
+      for which in (1, 2)
     )
+    return types.Task(*(sampling.fitting(*both) for both in zip(sides, rooms)))
+
+  def _deal(self, task: tuple, which: int) -> list[sequences.Draw]:
+    return sequences.deal(task[0].seqs, task[which], self.devices)
 
 
 def _drawn(line: Timeline, chosen: list[np.ndarray]) -> sequences.Draw:
@@ -138,37 +148,32 @@ def _drawn(line: Timeline, chosen: list[np.ndarray]) -> sequences.Draw:
   return sequences.drawn(line.seqs.inverse[np.concatenate(chosen)], labels)
 
 
-def stream(
-  config: Any, transfer: types.Transfer, seed: int, devices: int = 1
+def episode_stream(
+  settings: Tasks,
+  reading: sequences.Reading,
+  steps: int,
+  transfer: types.Transfer,
+  seed: int,
+  devices: int = 1,
 ) -> types.Stream:
   """`tasks` tasks a meta-step, the sources in turn: leaves [T, devices, ...].
 
   The target is not trained on: it is adapted to afterwards.
 
-  Args:
-    config: LogMeta's.
-
   Raises:
     UserError: there is no source, or one has too few labelled sessions.
   """
-  if not config.steps:
+  if not steps:
     return types.Stream(0, lambda step: None)
   if not transfer.sources:
     raise errors.UserError(
       'there is no --source to learn from: give some, or --preset=scratch'
     )
-  sampler = Sampler(
-    config.shots,
-    config.queries,
-    config.spread,
-    config.classes == 'natural',
-    config.tasks,
-    seed,
-    devices,
-  )
-  read = lambda data: sequences.sequences(
-    data.sessions, config.collapse, config.max_events
-  )
-  lines = [timeline(data, read(data)) for data in transfer.sources]
+  sampler = Sampler(settings, seed, devices)
+  tables = sampling.same_height([data.vectors for data in transfer.sources])
+  lines = [
+    timeline(data._replace(vectors=table), reading.sequences(data.sessions))
+    for data, table in zip(transfer.sources, tables)
+  ]
   rooms = sampler.rooms(lines)
-  return types.Stream(config.steps, lambda step: sampler.tasks_of(lines, step, rooms))
+  return types.Stream(steps, lambda step: sampler.tasks_of(lines, step, rooms))

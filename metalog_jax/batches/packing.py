@@ -44,7 +44,7 @@ def first_fit(lengths: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
   """The row [n] and the first step [n] of every session.
 
   The longest goes first, each into the first row that still has room; those of equal
-  length at once.
+  length at once: every row takes as many as it has space for, the first rows first.
   """
   rows, starts = np.zeros((2, len(lengths)), np.int64)
   used = np.zeros(len(lengths) + 1, np.int64)
@@ -65,8 +65,11 @@ def schedule(
 ) -> tuple[np.ndarray, np.ndarray] | None:
   """The nodes on `paths`, and the cell of each: steps * rows at most.
 
-  Of the nodes whose parent is placed, those with the longest way to go come first,
-  which needs the fewest steps that there can be (Hu 1961).
+  Step by step, of the nodes whose parent is placed (`ready`), those with the longest
+  path below them (`height`) come first, which needs the fewest steps that there can
+  be (Hu, Parallel sequencing and assembly line problems, 1961). A node becomes ready
+  in the step after its parent's, so a network that goes down the steps always has the
+  state that a cell starts from. See `sequences.assemble` for a drawing.
 
   Args:
     paths: the nodes of each session, in order.
@@ -86,6 +89,7 @@ def schedule(
   ready, cells = children.pop(-1, []), np.empty(len(nodes), np.int64)
   heapq.heapify(ready)
   for step in range(steps):
+    # Taken before their children are pushed, which are for the next step.
     chosen = [heapq.heappop(ready) for _ in range(min(rows, len(ready)))]
     for row, (_, i) in enumerate(chosen):
       cells[i] = step * rows + row

@@ -4,13 +4,13 @@ Nothing here remembers what was drawn before: a run that resumes at step n draws
 what the uninterrupted run would have drawn.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from metalog_jax import types
-from metalog_jax.batches import packing
-from metalog_jax.batches import sequences as batches
+from metalog_jax.batches import packing, sequences
 
 PROFILE = 64  # draws that the static layout of batches is fitted to
 
@@ -19,29 +19,25 @@ class Pool(NamedTuple):
   """The labelled sessions of one system, or of one part of it."""
 
   vectors: np.ndarray  # [V, D]
-  seqs: batches.Sequences  # of the whole system
+  seqs: sequences.Sequences  # of the whole system
   normals: np.ndarray  # indices of sessions
   anomalies: np.ndarray  # indices of sessions
-  number: int  # tells its random stream from other pools'
-  targets: np.ndarray | None = (
-    None  # [S] what stands for labels, where it is not 0 or 1
-  )
+  number: int  # pools of different number have different random streams
+  targets: np.ndarray | None = None  # [S] soft labels in [0, 1], in place of 0 and 1
 
   @property
   def size(self) -> int:
     return len(self.normals) + len(self.anomalies)
 
 
-def whole(data: types.Dataset, seqs: batches.Sequences) -> Pool:
+def whole(data: types.Dataset, seqs: sequences.Sequences, number: int = 0) -> Pool:
   """All labelled sessions of a system."""
-  labels = data.sessions.labels
-  return Pool(
-    data.vectors, seqs, np.flatnonzero(labels == 0), np.flatnonzero(labels == 1), 0
-  )
+  normals, anomalies = (np.flatnonzero(data.sessions.labels == c) for c in (0, 1))
+  return Pool(data.vectors, seqs, normals, anomalies, number)
 
 
 def parts(
-  data: types.Dataset, seqs: batches.Sequences, num: int, seed: int
+  data: types.Dataset, seqs: sequences.Sequences, num: int, seed: int
 ) -> list[Pool]:
   """A system's labelled sessions in `num` uniform random parts (Algorithm 1)."""
   labels = data.sessions.labels
@@ -61,7 +57,7 @@ class Sampler(NamedTuple):
   merge: bool = True  # equal sessions are computed once, with their number as weight
   devices: int = 1  # that the sessions of a batch are dealt to
 
-  def draw(self, pool: Pool, step: int) -> batches.Draw:
+  def draw(self, pool: Pool, step: int) -> sequences.Draw:
     """The sessions of batch `step`."""
     count = round(self.batch * self.anomaly_share)
     if count == 0 or not len(pool.anomalies) or not len(pool.normals):
@@ -78,49 +74,78 @@ class Sampler(NamedTuple):
       labels = np.isin(chosen, pool.anomalies).astype(np.float64)
     else:
       labels = pool.targets[chosen]
-    return batches.drawn(pool.seqs.inverse[chosen], labels, self.merge)
+    return sequences.drawn(pool.seqs.inverse[chosen], labels, self.merge)
 
   def rooms(self, pools: list[Pool]) -> list[packing.Room]:
     """A room that nearly all batches fit, then one that all do."""
-    drawn = [pools[step % len(pools)] for step in range(PROFILE)]
-    draws = [
-      (pool.seqs, part) for i, pool in enumerate(drawn) for part in self._deal(pool, i)
-    ]
+    profile = [(pools[step % len(pools)], step) for step in range(PROFILE)]
+    draws = [(p.seqs, part) for p, step in profile for part in self._deal(p, step)]
     longest = max(int(pool.seqs.lengths.max(initial=1)) for pool in pools)
-    room = batches.fit_room(draws, self.batch, longest)
-    return [room, batches.roomy(room, self.batch)]
-
-  def _deal(self, pool: Pool, step: int) -> list[batches.Draw]:
-    return batches.deal(pool.seqs, self.draw(pool, step), self.devices)
+    room = sequences.fit_room(draws, self.batch, longest)
+    return [room, sequences.roomy(room, self.batch)]
 
   def batches(
     self, pools: list[Pool], step: int, rooms: list[packing.Room]
   ) -> types.Batch:
     """Batch `step` of each pool, all of one shape: leaves [D, number of pools, ...]."""
-    width = max(len(pool.vectors) for pool in pools)
-    vectors = [pad_rows(pool.vectors, width) for pool in pools]
+    vectors = same_height([pool.vectors for pool in pools])
     dealt = [self._deal(pool, step) for pool in pools]
-
-    def build(room: packing.Room) -> types.Batch | None:
-      made = [
+    return fitting(
+      [
         [
-          batches.assemble(table, pool.seqs, draws[device], room)
+          (table, pool.seqs, draws[device])
           for table, pool, draws in zip(vectors, pools, dealt)
         ]
         for device in range(self.devices)
-      ]
-      if any(batch is None for row in made for batch in row):
-        return None
-      return stack([stack(row) for row in made])
+      ],
+      rooms,
+    )
 
-    return next(filter(None, map(build, rooms)))
+  def batch_of(self, pool: Pool, step: int, rooms: list[packing.Room]) -> types.Batch:
+    """Batch `step` of one pool: leaves [D, ...]."""
+    return map_arrays(lambda x: x[:, 0], self.batches([pool], step, rooms))
+
+  def _deal(self, pool: Pool, step: int) -> list[sequences.Draw]:
+    return sequences.deal(pool.seqs, self.draw(pool, step), self.devices)
 
 
-def stack(trees: list[Any]) -> Any:
-  """Stacks equal pytrees on a new leading axis."""
-  import jax
+def fitting(
+  rows: Sequence[Sequence[tuple]], rooms: Sequence[packing.Room]
+) -> types.Batch:
+  """Batches in the first room that all of them fit, stacked: leaves [n, m, ...].
 
-  return jax.tree.map(lambda *x: np.stack(x), *trees)
+  Args:
+    rows: n rows of m tuples (vectors, sequences, draw).
+    rooms: the last one fits any.
+  """
+  for room in rooms:
+    laid = [[sequences.assemble(*one, room) for one in row] for row in rows]
+    if not any(batch is None for row in laid for batch in row):
+      return stack([stack(row) for row in laid])
+  raise AssertionError('the last room fits any batch')
+
+
+def same_height(tables: Sequence[np.ndarray]) -> list[np.ndarray]:
+  """Event tables [V, D], all with as many rows as the highest: zeros below."""
+  height = max(map(len, tables))
+  pad = lambda x: np.pad(x, ((0, height - len(x)), (0, 0)))
+  return [x if len(x) == height else pad(x) for x in tables]
+
+
+def map_arrays(function: Callable, *trees: Any) -> Any:
+  """`jax.tree.map` for tuples of arrays, named or not, without jax; None stays."""
+  first = trees[0]
+  if first is None:
+    return None
+  if not isinstance(first, tuple):
+    return function(*trees)
+  parts = [map_arrays(function, *part) for part in zip(*trees, strict=True)]
+  return type(first)(*parts) if hasattr(first, '_fields') else tuple(parts)
+
+
+def stack(trees: Sequence[Any]) -> Any:
+  """Stacks equal trees on a new leading axis; see `map_arrays`."""
+  return map_arrays(lambda *arrays: np.stack(arrays), *trees)
 
 
 def _cycle(members: np.ndarray, num: int, step: int, key: list[int]) -> np.ndarray:
@@ -132,10 +157,3 @@ def _cycle(members: np.ndarray, num: int, step: int, key: list[int]) -> np.ndarr
     for p in np.unique(passes)
   }
   return members[[orders[p][i] for p, i in zip(passes, place)]]
-
-
-def pad_rows(x: np.ndarray, rows: int) -> np.ndarray:
-  """An event table [V, D] with rows of zeros up to `rows`."""
-  if len(x) == rows:
-    return x
-  return np.pad(x, ((0, rows - len(x)), (0, 0)))

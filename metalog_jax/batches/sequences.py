@@ -6,11 +6,12 @@ that is a weighted mean over sessions. What different sequences begin with in co
 can be computed once as well, exactly, by a network that reads forward only.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 
-from metalog_jax import types
+from metalog_jax import flags, types
 from metalog_jax.batches import packing
 
 PAYS = 0.8  # beginnings are shared if that leaves at most this share of the cells
@@ -30,6 +31,18 @@ class Sequences(NamedTuple):
     return np.diff(self.offsets)
 
 
+@dataclasses.dataclass(frozen=True)
+class Reading(flags.Settings):
+  """What a detector reads of a session."""
+
+  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
+  max_events: int = flags.field(96, 'events of a session that are read', least=1)
+
+  def sequences(self, sessions: types.Sessions, share: bool = False) -> Sequences:
+    """The distinct sequences that are read; see `sequences`."""
+    return sequences(sessions, self.collapse, self.max_events, share)
+
+
 def kept(events: np.ndarray, collapse: int, max_events: int) -> np.ndarray:
   """Positions [n] that a detector reads of one session of `events` [L].
 
@@ -47,7 +60,12 @@ def kept(events: np.ndarray, collapse: int, max_events: int) -> np.ndarray:
 def sequences(
   sessions: types.Sessions, collapse: int, max_events: int, with_trie: bool = False
 ) -> Sequences:
-  """Collapses, cuts and de-duplicates sessions, in order of first appearance."""
+  """Collapses, cuts and de-duplicates sessions, in order of first appearance.
+
+  Args:
+    collapse, max_events: see `kept`.
+    with_trie: also find what sequences begin with in common.
+  """
   number: dict[bytes, int] = {}
   inverse = np.empty(sessions.num, np.int64)
   for i in range(sessions.num):
@@ -110,10 +128,10 @@ def fit_room(
       paths = _paths(seqs, draw)
       cells = max(cells, packing.fewest_rows(paths, seqs.trie.parents, steps))
   # Round numbers, so that runs on like data share compiled programs.
-  more = lambda x, unit: min(-(-int(np.ceil(x * 1.05)) // unit) * unit, batch)
-  rows, cells = more(rows, 2), more(cells, 2)
+  enlarged = lambda x, unit: min(-(-int(np.ceil(x * 1.05)) // unit) * unit, batch)
+  rows, cells = enlarged(rows, 2), enlarged(cells, 2)
   cells = cells if cells <= PAYS * rows else 0
-  return packing.Room(steps, rows, more(sessions, 8), cells)
+  return packing.Room(steps, rows, enlarged(sessions, 8), cells)
 
 
 def roomy(room: packing.Room, batch: int) -> packing.Room:
@@ -125,6 +143,25 @@ def assemble(
   vectors: np.ndarray, seqs: Sequences, draw: Draw, room: packing.Room
 ) -> types.Batch | None:
   """Lays sessions out on the grid; None if they do not fit.
+
+  Three sessions, 0: a b c d, 1: a b e, 2: a b, on a grid of 4 steps and 3 rows. As
+  chains, row after row filled from the top (`packing.first_fit`):
+
+      events      sessions        `places` is None: a place is a cell.
+      a  a  a     0  1  2         Places without a session have the number B.
+      b  b  b     0  1  2
+      c  e  .     0  1  B
+      d  .  .     0  B  B
+
+  With shared beginnings, a and b are cells of all three (`packing.schedule`). `parents`
+  has the flat number of the cell before each cell (.: none), `places` the cells that
+  make up each session, so that `sessions` stays as above:
+
+      events      numbers     parents     places
+      a  .        0  1        .  .        0  0  0
+      b  .        2  3        0  .        2  2  2
+      c  e        4  5        2  2        4  5  .
+      d  .        6  7        4  .        6  .  .
 
   Args:
     vectors: [V, D] of the events.
@@ -138,24 +175,23 @@ def assemble(
   row, start = packing.first_fit(lengths, room.steps)
   if row.max(initial=0) >= room.rows:
     return None
+  # Of every event: its session in the batch, its index there, its flat place.
   which = np.repeat(np.arange(len(lengths)), lengths)
   within = np.arange(len(which)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
   place = (start[which] + within) * room.rows + row[which]
   position = seqs.offsets[draw.rows][which] + within
-  events = seqs.events[position]
-  grid = (room.steps, room.rows)
 
-  def scatter(values: np.ndarray, fill: int, shape: tuple[int, int] = grid):
-    flat = np.full(shape[0] * shape[1], fill, np.int32)
+  def scatter(values: np.ndarray, fill: int) -> np.ndarray:
+    flat = np.full(room.steps * room.rows, fill, np.int32)
     flat[place] = values
-    return flat.reshape(shape)
+    return flat.reshape(room.steps, room.rows)
 
   def pad(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x, np.zeros(room.sessions - len(x))]).astype(np.float32)
 
   batch = types.Batch(
     vectors,
-    scatter(events, 0),
+    scatter(seqs.events[position], 0),
     scatter(which, room.sessions),
     pad(draw.labels),
     pad(draw.weights),
@@ -177,13 +213,13 @@ def _paths(seqs: Sequences, draw: Draw) -> list[np.ndarray]:
 
 def _share(trie, paths, room):
   """Events and parents on the grid of shared cells, and a node's cell by its number."""
-  found = packing.schedule(paths, trie.parents, room.steps, room.cells)
-  if found is None:
+  scheduled = packing.schedule(paths, trie.parents, room.steps, room.cells)
+  if scheduled is None:
     return None
-  own, cells = found
-  total = room.steps * room.cells
-  cell_of = lambda x: np.where(x < 0, total, cells[np.searchsorted(own, x)])
+  nodes, cells = scheduled
+  total = room.steps * room.cells  # stands for no cell
+  cell_of = lambda x: np.where(x < 0, total, cells[np.searchsorted(nodes, x)])
   events, parents = np.zeros(total, np.int32), np.full(total, total, np.int32)
-  events[cells], parents[cells] = trie.events[own], cell_of(trie.parents[own])
+  events[cells], parents[cells] = trie.events[nodes], cell_of(trie.parents[nodes])
   shape = (room.steps, room.cells)
   return events.reshape(shape), parents.reshape(shape), cell_of

@@ -19,28 +19,35 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metalog_jax import errors, flags, types
+from metalog_jax import errors, flags, lazy, types
 from metalog_jax.batches import sampling, sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base, supervised
 
-NEEDS = frozenset({base.TARGET_NORMALS})
+jax = lazy.module('jax')
+jnp = lazy.module('jax.numpy')
+optax = lazy.module('optax')
+mesh = lazy.module('metalog_jax.meta.mesh')
+outer = lazy.module('metalog_jax.meta.outer')
+nets = lazy.module('metalog_jax.nets.deeplog')
+grid = lazy.module('metalog_jax.nets.grid')
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(flags.Settings):
   """Settings of DeepLog; batch, rate and epochs are the re-implementation's."""
 
   embedding: sources.Config = gcse.Embedding()  # vectors are not used
-  window: int = flags.field(10, 'events that the next one is predicted from (h)')
+  window: int = flags.field(
+    10, 'events that the next one is predicted from (h)', least=1
+  )
   top: int = flags.field(
     9, 'how many of the likeliest events are normal (g); more events want more'
   )
-  hidden: int = flags.field(64, 'hidden units of each LSTM layer (alpha)')
-  layers: int = flags.field(2, 'LSTM layers (L)')
-  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
-  max_events: int = flags.field(96, 'events of a session that are read')
-  batch: int = flags.field(2048, 'windows in a batch')
+  hidden: int = flags.field(64, 'hidden units of each LSTM layer (alpha)', least=1)
+  layers: int = flags.field(2, 'LSTM layers (L)', least=1)
+  reading: sequences.Reading = flags.group(sequences.Reading())
+  batch: int = flags.field(2048, 'windows in a batch', least=1)
   lr: float = flags.field(1e-3, 'learning rate of Adam')
   epochs: int = flags.field(300, 'passes over the windows of the normal sessions')
 
@@ -55,16 +62,13 @@ class State(NamedTuple):
   trained: Any
 
 
-def make(config: Config) -> base.Detector:
+def needs(config: Config) -> frozenset[str]:
+  """Normal sessions of the target."""
+  return frozenset({base.TARGET_NORMALS})
+
+
+def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
-  import jax
-  import jax.numpy as jnp
-  import optax
-
-  from metalog_jax.meta import mesh, outer
-  from metalog_jax.nets import deeplog as nets
-  from metalog_jax.nets import grid
-
   net = nets.Network(config.hidden, config.layers)
   optimizer = optax.adam(config.lr)
   devices = mesh.make()
@@ -105,16 +109,16 @@ def make(config: Config) -> base.Detector:
 
   return base.Detector(
     init=init,
-    batches=lambda transfer, seed: stream(config, transfer, seed, devices.size),
-    put=lambda task: mesh.put(task, devices),
-    step=step,
     score=score,
     explain=lambda state, batch: jnp.square(places(state, batch) * 1.0),
-    collapse=config.collapse,
-    max_events=config.max_events,
-    patience=0,
+    reading=config.reading,
+    training=base.Training(
+      batches=lambda transfer, seed: stream(config, transfer, seed, devices.size),
+      put=lambda task: mesh.put(task, devices),
+      step=step,
+      keeps_best=False,
+    ),
     threshold=lambda state, transfer, scores: (float(config.top), 'top_g'),
-    selects=False,
     highest=lambda state, vectors: len(vectors) + 1.0,  # the rank of an unseen event
     note='a score is the worst place of an event among those expected; the limit is g',
   )
@@ -143,8 +147,8 @@ def stream(
   rooms = sampler.rooms([pool])
 
   def draw(step: int) -> types.Task:
-    batch = supervised.first_of(sampler.batches([pool], step, rooms))
-    return supervised.task(batch, seed, step, devices)
+    batch = sampler.batch_of(pool, step, rooms)
+    return supervised.plain_task(batch, seed, step, devices)
 
   return types.Stream(config.epochs * -(-pool.size // config.batch), draw)
 
@@ -152,13 +156,13 @@ def stream(
 def windows(config: Config, data: types.Dataset) -> sampling.Pool:
   """Every event of the normal sessions as a session of the events before it."""
   normal = data.sessions.take(np.flatnonzero(data.sessions.labels == 0))
-  seqs = sequences.sequences(normal, config.collapse, config.max_events)
-  found: collections.Counter[tuple] = collections.Counter()
+  seqs = config.reading.sequences(normal)
+  counts: collections.Counter[tuple] = collections.Counter()
   for row, times in enumerate(np.bincount(seqs.inverse, minlength=len(seqs.lengths))):
     events = seqs.events[seqs.offsets[row] : seqs.offsets[row + 1]].tolist()
     for i, event in enumerate(events):
-      found[tuple(events[max(0, i - config.window) : i]), event] += int(times)
-  rows = [window for window, _ in found]
+      counts[tuple(events[max(0, i - config.window) : i]), event] += int(times)
+  rows = [window for window, _ in counts]
   sessions = types.Sessions(
     ids=np.zeros(len(rows), object),
     times=np.zeros(len(rows)),
@@ -171,8 +175,8 @@ def windows(config: Config, data: types.Dataset) -> sampling.Pool:
   return sampling.Pool(
     np.eye(len(data.vectors), dtype=np.float32),
     sequences.sequences(sessions, 0, config.window),
-    np.repeat(np.arange(len(rows)), np.fromiter(found.values(), int, len(rows))),
+    np.repeat(np.arange(len(rows)), np.fromiter(counts.values(), int, len(rows))),
     np.zeros(0, int),
     0,
-    np.array([event for _, event in found], float),
+    np.array([event for _, event in counts], float),
   )

@@ -12,46 +12,47 @@ References:
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from metalog_jax import errors, flags
+from metalog_jax import errors, flags, lazy, types
+from metalog_jax.batches import episodes, sequences
 from metalog_jax.embeddings import gcse, sources
-from metalog_jax.training import base, supervised
+from metalog_jax.training import adaptation, base, supervised
 
-NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
-PREFERS_ENCODER = True  # where it is installed: the paper's events are an encoder's
+jax = lazy.module('jax')
+optax = lazy.module('optax')
+inner = lazy.module('metalog_jax.meta.inner')
+mesh = lazy.module('metalog_jax.meta.mesh')
+outer = lazy.module('metalog_jax.meta.outer')
+rules = lazy.module('metalog_jax.meta.rules')
+losses = lazy.module('metalog_jax.nets.losses')
+nets = lazy.module('metalog_jax.nets.logmeta')
+
 PARTS = {'all': (), 'head': ('head',), 'head_attention': ('attention', 'head')}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-  """Settings of LogMeta; none is the paper's, which does not publish them.
+class Network(flags.Settings):
+  """The network: the fields of `nets.logmeta.Network`."""
 
-  Of the authors' earlier models: hidden, confidence. Of MAML: outer_lr, tasks,
-  adapt_steps, second order. CroSysLog: inner_steps. All others are our choice;
-  CroSysLog searches inner_lr below 1e-2, where SGD hardly moves this network.
-  """
-
-  embedding: sources.Config = gcse.Embedding()
-  hidden: int = flags.field(256, 'hidden units of the LSTM in each direction')
+  hidden: int = flags.field(256, 'hidden units of the LSTM in each direction', least=1)
   recurrent: bool = flags.field(True, 'read with the LSTM; no: an ablation')
   attention: bool = flags.field(
     True, 'pool by attention; no: the last state of each direction, an ablation'
   )
-  collapse: int = flags.field(
-    2, 'cut runs of equal events to this many; 0: keep them (our choice)'
-  )
-  max_events: int = flags.field(96, 'events of a session that are read (our choice)')
-  shots: int = flags.field(10, 'K: support sessions of each class (our choice)')
-  queries: int = flags.field(15, 'Q: query sessions of each class (our choice)')
-  classes: Literal['balanced', 'natural'] = flags.field(
-    'natural',
-    'classes of the query: Q of each or as they come (ours, on simulated systems)',
-  )
-  spread: int = flags.field(
-    4, 'a segment of time holds so many times K + Q sessions of each class (our choice)'
-  )
-  tasks: int = flags.field(4, 'tasks in a meta-step')
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not (self.recurrent or self.attention):
+      raise errors.UserError(
+        '--logmeta.recurrent and --logmeta.attention cannot both be off'
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class Meta(flags.Settings):
+  """The meta-objective, and how it is differentiated; see `meta.MetaConfig`."""
+
   inner_steps: int = flags.field(5, 'inner steps in training; 0: plain joint training')
   inner_lr: float = flags.field(
     0.1, 'inner learning rate; the first, if learned (our choice, on simulated systems)'
@@ -66,137 +67,123 @@ class Config:
   anneal: int = flags.field(
     0, 'MAML++: meta-steps over which losses after early inner steps fade; 0: none'
   )
-  order: Literal['second', 'first'] = flags.field(
-    'second', 'order of the meta-gradient'
+  order: types.Order = flags.field('second', 'order of the meta-gradient')
+  gradient: types.Gradient = flags.field(
+    'mixed', 'way to take the meta-gradient; exact but truncated and reptile'
   )
-  gradient: Literal[
-    'auto', 'reverse', 'mixed', 'linearized', 'remat', 'truncated', 'reptile'
-  ] = flags.field('mixed', 'way to take the meta-gradient; exact but the last two')
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.gradient == 'implicit':
+      raise errors.UserError(
+        '--logmeta.gradient=implicit needs a pull of the inner steps to their start, '
+        'which logmeta does not have: choose another way'
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(flags.Settings):
+  """Settings of LogMeta; none is the paper's, which does not publish them.
+
+  Of the authors' earlier models: hidden, confidence. Of MAML: outer_lr, tasks,
+  adapt_steps, second order. CroSysLog: inner_steps. All others are our choice;
+  CroSysLog searches inner_lr below 1e-2, where SGD hardly moves this network.
+  """
+
+  REMOVED = {
+    'token_level': False,
+    'max_tokens': flags.ANY,
+    'encoder_trainable': 0,
+    'encoder_lr': flags.ANY,
+    'consistency': 0.0,
+    'view_rate': flags.ANY,
+  }
+  embedding: sources.Config = gcse.Embedding()
+  network: Network = flags.group(Network())
+  reading: sequences.Reading = flags.group(sequences.Reading())
+  tasks: episodes.Tasks = flags.group(episodes.Tasks())
+  meta: Meta = flags.group(Meta())
   outer_lr: float = flags.field(1e-3, 'outer learning rate of Adam')
   steps: int = flags.field(200, 'meta-steps; 0: no training (our choice)')
-  adapt_steps: int = flags.field(10, 'steps of adaptation to the target; 0: none')
-  adapt_rule: str = flags.field('', "rule of adaptation, if not training's")
-  adapt_lr: float = flags.field(0.0, 'its rate, if not inner_lr')
-  confidence: float = flags.field(0.9, 'a pseudo-label needs more probability')
-  rounds: int = flags.field(5, 'rounds of pseudo-labels at most; 0: none (our choice)')
-  most_pseudo: int = flags.field(
-    64, 'pseudo-labelled sequences of each class to learn from (our choice)'
-  )
+  adapt: adaptation.Settings = flags.group(adaptation.Settings())
 
 
 FINE_TUNE = {'adapt_rule': 'adam', 'adapt_lr': 1e-3, 'adapt_steps': 100, 'rounds': 0}
 PRESETS = {
   'default': Config(),
-  'first_order': Config(order='first'),
-  'anil': Config(adapted='head'),
-  'anil_attention': Config(adapted='head_attention'),
-  'meta_sgd': Config(rates='entry'),
-  'maml_pp': Config(rates='step', anneal=100),
-  'reptile': Config(gradient='reptile'),
+  'first_order': flags.replace(Config(), order='first'),
+  'anil': flags.replace(Config(), adapted='head'),
+  'anil_attention': flags.replace(Config(), adapted='head_attention'),
+  'meta_sgd': flags.replace(Config(), rates='entry'),
+  'maml_pp': flags.replace(Config(), rates='step', anneal=100),
+  'reptile': flags.replace(Config(), gradient='reptile'),
   # What meta-learning is held against: the same network and the same labels.
-  'pooled': Config(inner_steps=0, adapt_steps=0, rounds=0),
-  'fine_tuned': Config(inner_steps=0, **FINE_TUNE),
-  'scratch': Config(inner_steps=0, steps=0, **FINE_TUNE),
+  'pooled': flags.replace(Config(), inner_steps=0, adapt_steps=0, rounds=0),
+  'fine_tuned': flags.replace(Config(), inner_steps=0, **FINE_TUNE),
+  'scratch': flags.replace(Config(), inner_steps=0, steps=0, **FINE_TUNE),
 }
 
 
-def make(config: Config) -> base.Detector:
+def needs(config: Config) -> frozenset[str]:
+  """All labels within the budgets; the target's are for adaptation."""
+  return frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
+
+
+def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
-  import jax  # here, so that flags can be read without waiting for jax
-  import optax
-
-  from metalog_jax.batches import episodes
-  from metalog_jax.meta import mesh, outer
-  from metalog_jax.nets import logmeta as nets
-  from metalog_jax.nets import losses
-
-  if not (config.recurrent or config.attention):
-    raise errors.UserError(
-      '--logmeta.recurrent and --logmeta.attention cannot both be off'
-    )
-  net = nets.Network(config.hidden, config.recurrent, config.attention)
-  optimizer = optax.adam(config.outer_lr)
-  meta, init = _objective(config), _init(config, net)
-  devices = mesh.make(math.gcd(config.tasks, len(jax.devices())))
-
-  def attend(params, batch):
-    return net.apply({'params': params}, batch, method='attend')
+  net = nets.Network(**dataclasses.asdict(config.network))
+  optimizer, meta = optax.adam(config.outer_lr), meta_config(config.meta)
+  devices = mesh.make(math.gcd(config.tasks.tasks, len(jax.devices())))
 
   def loss(params, batch, axis=mesh.ROWS):
-    logits = attend(params, batch)[0]
+    logits = net.apply({'params': params}, batch)
     return losses.cross_entropy(logits, batch.labels, batch.weights, axis)
 
   def probability(params, batch):
-    return jax.nn.softmax(attend(params, batch)[0])[:, 1]
+    return supervised.probability(net, params, batch)
 
-  def start(key, transfer):
-    return mesh.replicate(outer.init_state(init(key, transfer), optimizer), devices)
+  def init(key, transfer):
+    params = jax.jit(net.init)(key, supervised.example_of(transfer))['params']
+    params = _with_rates(config.meta, params)
+    return mesh.replicate(outer.init_state(params, optimizer), devices)
 
-  descend = _adaptation(config, lambda p, b: loss(p, b, None), probability)
-
-  def adapt(state, transfer, seed, **how):
-    params, report = descend(mesh.local(state.params), transfer, seed, **how)
-    return state._replace(params=mesh.replicate(params, devices)), report
-
-  seen = lambda state: _seen(config, state.params)
+  # What the loss sees of the meta-parameters.
+  seen = lambda params: params if config.meta.rates == 'fixed' else params.params
+  adapt = adaptation.make_adapt(
+    lambda params, batch: loss(params, batch, None),
+    probability,
+    dataclasses.replace(meta, rule=_rule_of_adaptation(config)),
+    config.adapt,
+    config.reading,
+  )
   return base.Detector(
-    init=start,
-    batches=lambda transfer, seed: episodes.stream(
-      config, transfer, seed, devices.shape[mesh.ROWS]
+    init=init,
+    score=lambda state, batch: probability(seen(state.params), batch),
+    explain=lambda state, batch: supervised.attention(net, seen(state.params), batch),
+    reading=config.reading,
+    training=base.Training(
+      batches=lambda transfer, seed: episodes.episode_stream(
+        config.tasks,
+        config.reading,
+        config.steps,
+        transfer,
+        seed,
+        devices.shape[mesh.ROWS],
+      ),
+      put=lambda task: mesh.put(task, devices),
+      step=outer.make_meta_step(loss, optimizer, meta, devices),
+      then_adapts=config.adapt.adapt_steps > 0,
+      gradient_mode=lambda state, tasks: outer.choose(
+        loss, state.params, tasks, meta, devices
+      ),
+      objective=(loss, meta),
     ),
-    put=lambda task: mesh.put(task, devices),
-    step=outer.make_meta_step(loss, optimizer, meta, devices),
-    score=lambda state, batch: probability(seen(state), batch),
-    explain=lambda state, batch: attend(seen(state), batch)[1],
-    collapse=config.collapse,
-    max_events=config.max_events,
-    patience=0,
-    way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
-    objective=(loss, meta),
-    adapt=adapt,
-    few_shot=config.adapt_steps > 0,
+    adapt=adaptation.of_states(adapt, devices),
   )
 
 
-def _init(config: Config, net):
-  """(key, transfer) -> meta-parameters: the network and the rates."""
-  import jax
-
-  from metalog_jax.meta import rules
-
-  def init(key, transfer):
-    example = supervised.example(supervised.dim(transfer))
-    params = jax.jit(net.init)(key, example)['params']
-    if config.rates == 'fixed':
-      return params
-    steps = config.inner_steps if config.rates == 'step' else 1
-    each = 'entry' if config.rates == 'entry' else 'leaf'
-    return rules.with_rates(params, config.inner_lr, steps, each)
-
-  return init
-
-
-def _seen(config: Config, params):
-  """What the loss sees of the meta-parameters."""
-  return params if config.rates == 'fixed' else params.params
-
-
-def _rule(config: Config, name: str, rate: float, steps: int):
-  """The rule of inner steps, for the parts that are adapted."""
-  from metalog_jax.meta import rules
-
-  if config.rates != 'fixed':
-    rule = rules.learned(steps)
-  else:
-    rule = rules.sgd(rate) if name == 'sgd' else rules.named(name, rate)
-  parts = PARTS[config.adapted]
-  return rules.only(rule, parts) if parts else rule
-
-
-def _objective(config: Config):
-  """MAML's: the query's loss after the inner steps alone."""
-  from metalog_jax.meta import inner
-
+def meta_config(config: Meta) -> Any:
+  """MAML's `MetaConfig`: the query's loss after the inner steps alone."""
   return inner.MetaConfig(
     inner_lr=config.inner_lr,
     inner_steps=config.inner_steps,
@@ -210,30 +197,27 @@ def _objective(config: Config):
   )
 
 
-def _adaptation(config: Config, loss, probability):
-  """adapt(meta-parameters, transfer, seed, ...) -> (the same adapted, report)."""
-  from metalog_jax.training import adaptation
+def _with_rates(config: Meta, params: Any) -> Any:
+  """The meta-parameters: the network's, and its inner rates if those are learned."""
+  if config.rates == 'fixed':
+    return params
+  steps = config.inner_steps if config.rates == 'step' else 1
+  each = 'entry' if config.rates == 'entry' else 'leaf'
+  return rules.with_rates(params, config.inner_lr, steps, each)
 
-  rule = _rule(
-    config,
-    config.adapt_rule or config.inner_rule,
-    config.adapt_lr or config.inner_lr,
-    config.adapt_steps,
-  )
-  settings = adaptation.Settings(
-    config.adapt_steps,
-    config.collapse,
-    config.max_events,
-    config.confidence,
-    config.rounds,
-    config.most_pseudo,
-  )
-  meta = dataclasses.replace(_objective(config), rule=rule)
-  descend = adaptation.make(loss, probability, meta, settings)
 
-  def adapt(params, transfer, seed, **how):
-    adapted, report = descend(params, transfer, seed, **how)
-    params = adapted if config.rates == 'fixed' else params._replace(params=adapted)
-    return params, report
+def _rule(config: Meta, name: str, rate: float, steps: int) -> Any:
+  """The rule of inner steps, for the parts that are adapted."""
+  if config.rates != 'fixed':
+    rule = rules.learned(steps)
+  else:
+    rule = rules.sgd(rate) if name == 'sgd' else rules.named(name, rate)
+  parts = PARTS[config.adapted]
+  return rules.only(rule, parts) if parts else rule
 
-  return adapt
+
+def _rule_of_adaptation(config: Config) -> Any:
+  """Training's, unless adaptation has a rule or a rate of its own."""
+  how, meta = config.adapt, config.meta
+  name, rate = how.adapt_rule or meta.inner_rule, how.adapt_lr or meta.inner_lr
+  return _rule(meta, name, rate, how.adapt_steps)

@@ -14,15 +14,17 @@ Differs from the released code:
 import dataclasses
 from typing import Literal
 
-from metalog_jax import flags
+from metalog_jax import flags, lazy
+from metalog_jax.batches import sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base, supervised
 
-NEEDS = supervised.needs('target')
+optax = lazy.module('optax')
+nets = lazy.module('metalog_jax.nets.logrobust')
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(flags.Settings):
   """Settings of LogRobust; the optimizer, batch and epochs are our choice."""
 
   embedding: sources.Config = gcse.Embedding()
@@ -31,8 +33,7 @@ class Config:
   )
   hidden: int = flags.field(128, 'hidden units of the LSTM in each direction')
   dropout: float = flags.field(0.0, 'share of the states dropped while training')
-  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
-  max_events: int = flags.field(96, 'events of a session that are read')
+  reading: sequences.Reading = flags.group(sequences.Reading())
   batch: int = flags.field(100, 'sessions in a batch')
   anomaly_share: float = flags.field(
     0.0, 'share of anomalies that batches are drawn with; 0: as they come'
@@ -57,13 +58,11 @@ def needs(config: Config) -> frozenset[str]:
   return supervised.needs(config.learn_from)
 
 
-def make(config: Config) -> base.Detector:
+def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
-  import optax
-
-  from metalog_jax.nets import logrobust as nets
-
-  net = nets.Network(config.hidden, config.dropout)
-  return supervised.make(
-    net, optax.adam(config.lr), config, supervised.batches_of(config)
+  return supervised.make_classifier(
+    nets.Network(config.hidden, config.dropout),
+    optax.adam(config.lr),
+    config,
+    lambda transfer, seed: supervised.stream_of(config, transfer, seed),
   )

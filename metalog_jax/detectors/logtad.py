@@ -18,21 +18,28 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import errors, flags, types
-from metalog_jax.batches import sampling
+from metalog_jax import errors, flags, lazy, types
+from metalog_jax.batches import sampling, sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base, supervised
 
-NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS})
+jax = lazy.module('jax')
+jnp = lazy.module('jax.numpy')
+optax = lazy.module('optax')
+mesh = lazy.module('metalog_jax.meta.mesh')
+outer = lazy.module('metalog_jax.meta.outer')
+grid = lazy.module('metalog_jax.nets.grid')
+losses = lazy.module('metalog_jax.nets.losses')
+nets = lazy.module('metalog_jax.nets.logtad')
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(flags.Settings):
   """Settings of LogTAD."""
 
   embedding: sources.Config = gcse.Embedding()
-  hidden: int = flags.field(128, 'hidden units of each LSTM layer')
-  layers: int = flags.field(2, 'LSTM layers')
+  hidden: int = flags.field(128, 'hidden units of each LSTM layer', least=1)
+  layers: int = flags.field(2, 'LSTM layers', least=1)
   dropout: float = flags.field(0.3, 'share of states dropped between the layers')
   alpha: float = flags.field(0.1, 'strength of the reversed gradient')
   centre_weight: float = flags.field(
@@ -44,9 +51,10 @@ class Config:
     'normals', 'normals: a quantile of their distances; oracle: by labelled anomalies'
   )
   quantile: float = flags.field(0.99, 'share of target normals inside (our choice)')
-  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
-  max_events: int = flags.field(96, 'events of a session that are read')
-  batch: int = flags.field(1024, 'sessions in a batch, half of them of the target')
+  reading: sequences.Reading = flags.group(sequences.Reading())
+  batch: int = flags.field(
+    1024, 'sessions in a batch, half of them of the target', least=2
+  )
   lr: float = flags.field(1e-3, 'learning rate of Adam')
   weight_decay: float = flags.field(1e-6, 'weight of the squared weights (L2)')
   epochs: int = flags.field(100, 'passes over the larger side')
@@ -57,7 +65,10 @@ PRESETS = {'default': Config(), 'oracle': Config(radius='oracle')}
 
 def needs(config: Config) -> frozenset[str]:
   """Normal sessions; anomalies of the target for the oracle's radius alone."""
-  return NEEDS | ({base.TARGET_ANOMALIES} if config.radius == 'oracle' else set())
+  labels = {base.SOURCE_LABELS, base.TARGET_NORMALS}
+  return frozenset(
+    labels | ({base.TARGET_ANOMALIES} if config.radius == 'oracle' else set())
+  )
 
 
 class Params(NamedTuple):
@@ -67,16 +78,8 @@ class Params(NamedTuple):
   centre: Any
 
 
-def make(config: Config) -> base.Detector:
+def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
-  import jax
-  import jax.numpy as jnp
-  import optax
-
-  from metalog_jax.meta import mesh, outer
-  from metalog_jax.nets import grid
-  from metalog_jax.nets import logtad as nets
-
   net = nets.Network(config.hidden, config.layers, config.dropout, config.alpha)
   learner = net.clone(train=True)
   optimizer = optax.chain(
@@ -106,8 +109,8 @@ def make(config: Config) -> base.Detector:
   move = mesh.shard(recentre, devices)
 
   def init(key, transfer):
-    example = supervised.example(supervised.dim(transfer))
-    params = Params(jax.jit(net.init)(key, example)['params'], jnp.zeros(config.hidden))
+    start = jax.jit(net.init)(key, supervised.example_of(transfer))['params']
+    params = Params(start, jnp.zeros(config.hidden))
     return mesh.replicate(outer.init_state(params, optimizer), devices)
 
   def score(state, batch):
@@ -121,17 +124,17 @@ def make(config: Config) -> base.Detector:
 
   return base.Detector(
     init=init,
-    batches=lambda transfer, seed: stream(config, transfer, seed, devices.size),
-    put=lambda task: mesh.put(task, devices),
-    # A task's form tells whether it trains or sets the centre.
-    step=lambda state, task: (move if task.query == () else train)(state, task),
     score=score,
     explain=explain,
-    collapse=config.collapse,
-    max_events=config.max_events,
-    patience=0,
+    reading=config.reading,
+    training=base.Training(
+      batches=lambda transfer, seed: stream(config, transfer, seed, devices.size),
+      put=lambda task: mesh.put(task, devices),
+      # A task's form tells whether it trains or sets the centre.
+      step=lambda state, task: (move if task.query == () else train)(state, task),
+      keeps_best=False,
+    ),
     threshold=lambda state, transfer, scores: radius(config, transfer, scores),
-    selects=False,
   )
 
 
@@ -142,10 +145,6 @@ def objective(learner, params: Params, sides, key, weight: float, axis=None):
     learner: the network. sides: batches of the sources and of the target.
     axis: name of the mesh axis that the batches' rows are dealt along.
   """
-  import jax
-
-  from metalog_jax.nets import losses
-
   centre = jax.lax.stop_gradient(params.centre)
   add = (lambda x: jax.lax.psum(x, axis)) if axis else lambda x: x
   total, domain, count = 0.0, 0.0, 0.0
@@ -185,8 +184,8 @@ def stream(
       'logtad needs normal sessions of both sides: raise the budgets'
     )
   half = -(-config.batch // 2)
-  width = max(len(pool.vectors) for pool in others)
-  others = [p._replace(vectors=sampling.pad_rows(p.vectors, width)) for p in others]
+  tables = sampling.same_height([pool.vectors for pool in others])
+  others = [pool._replace(vectors=table) for pool, table in zip(others, tables)]
   sampler = sampling.Sampler(half, 0.0, seed, devices=devices)
   rooms, target_rooms = sampler.rooms(others), sampler.rooms([target])
   turns = supervised.Turns(tuple(-(-pool.size // half) for pool in others), seed)
@@ -195,10 +194,10 @@ def stream(
   def draw(step: int) -> types.Task:
     which, number = turns.at(step)
     sides = (
-      supervised.first_of(sampler.batches([others[which]], number, rooms)),
-      supervised.first_of(sampler.batches([target], step, target_rooms)),
+      sampler.batch_of(others[which], number, rooms),
+      sampler.batch_of(target, step, target_rooms),
     )
-    task = supervised.task(sides, seed, step, devices)
+    task = supervised.plain_task(sides, seed, step, devices)
     epoch, place = divmod(step, per_epoch)
     if place == 0 and epoch < config.centre_epochs:
       return types.Task(task.query, ())

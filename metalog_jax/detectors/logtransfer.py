@@ -13,25 +13,30 @@ Differs from the released code:
 """
 
 import dataclasses
+from typing import Any
 
-from metalog_jax import errors, flags, types
+from metalog_jax import errors, flags, lazy, types
+from metalog_jax.batches import sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base, supervised, two_optimizers
 
-NEEDS = supervised.needs('both')
+optax = lazy.module('optax')
+mesh = lazy.module('metalog_jax.meta.mesh')
+nets = lazy.module('metalog_jax.nets.logtransfer')
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(flags.Settings):
   """Settings of LogTransfer."""
+
+  REMOVED = {'patience': flags.ANY}  # was not used
 
   embedding: sources.Config = gcse.Embedding()
   hidden: int = flags.field(128, 'hidden units of each of the two LSTM layers')
   dense: int = flags.field(150, 'units of the dense layer')
   dropout: float = flags.field(0.5, 'share of states dropped, on the sources')
   target_dropout: float = flags.field(0.2, 'share of states dropped, on the target')
-  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
-  max_events: int = flags.field(96, 'events of a session that are read')
+  reading: sequences.Reading = flags.group(sequences.Reading())
   batch: int = flags.field(256, 'sessions in a batch')
   anomaly_share: float = flags.field(
     0.0, 'share of anomalies that batches are drawn with; 0: as they come'
@@ -39,51 +44,43 @@ class Config:
   lr: float = flags.field(1e-3, 'learning rate of Adam')
   epochs: int = flags.field(25, 'passes over the sources')
   target_epochs: int = flags.field(25, 'passes over the target')
-  patience: int = flags.field(0, 'not used: nothing is selected')
 
 
 PRESETS = {'default': Config(), 'balanced': Config(anomaly_share=0.5)}
 
 
-def make(config: Config) -> base.Detector:
+def needs(config: Config) -> frozenset[str]:
+  """All labels within the budgets."""
+  return supervised.needs('both')
+
+
+def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
-  from metalog_jax.meta import mesh
-  from metalog_jax.nets import logtransfer as nets
-  from metalog_jax.nets import losses
-
   net = nets.Network(config.hidden, config.dense)
-  optimizers = _optimizers(config, nets.SHARED)
-
-  def loss_of(dropout):
-    learner = net.clone(train=True, dropout=dropout)
-
-    def loss(params, batch, key):
-      logits = learner.apply({'params': params}, batch, rngs={'dropout': key})
-      return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
-
-    return loss
-
-  both = loss_of(config.dropout), loss_of(config.target_dropout)
-  return supervised.make(
+  optimizers = _optimizers(config.lr, nets.SHARED)
+  both = (
+    supervised.cross_entropy_of(net.clone(train=True, dropout=dropout))
+    for dropout in (config.dropout, config.target_dropout)
+  )
+  return supervised.make_classifier(
     net,
     optimizers[0],
     config,
-    lambda transfer, seed, devices: stream(config, transfer, seed, devices),
-    step=two_optimizers.make_step(both, optimizers, mesh.make()),
-    selects=False,
+    lambda transfer, seed: stream(config, transfer, seed, supervised.num_devices()),
+    step=two_optimizers.make_step(tuple(both), optimizers, mesh.make()),
+    keeps_best=False,
   )
 
 
-def _optimizers(config: Config, shared: tuple[str, ...]):
+def _optimizers(rate: float, shared: tuple[str, ...]) -> tuple[Any, Any]:
   """Adam on everything, then a new one on all but `shared`."""
-  import optax
 
   def kinds(params):
     return {name: 'keep' if name in shared else 'learn' for name in params}
 
-  adams = {'learn': optax.adam(config.lr), 'keep': optax.set_to_zero()}
+  adams = {'learn': optax.adam(rate), 'keep': optax.set_to_zero()}
   return two_optimizers.optimizers(
-    optax.adam(config.lr), optax.multi_transform(adams, kinds)
+    optax.adam(rate), optax.multi_transform(adams, kinds)
   )
 
 
@@ -95,23 +92,17 @@ def stream(
   Raises:
     UserError: one of them is missing.
   """
+  if not transfer.sources:
+    raise errors.UserError('logtransfer learns from a --source first: give one')
+  if transfer.target is None:
+    raise errors.UserError('logtransfer learns from labels of the --target: give one')
   first, second = (
-    supervised.stream(
+    supervised.labelled_stream(
       supervised.wholes(systems, config, share=True), config, seed, devices, epochs
     )
     for systems, epochs in (
-      (_chosen(transfer, 'sources'), config.epochs),
-      (_chosen(transfer, 'target'), config.target_epochs),
+      (transfer.sources, config.epochs),
+      ([transfer.target], config.target_epochs),
     )
   )
-
-  return two_optimizers.stream(first, second, 1)
-
-
-def _chosen(transfer, kind):
-  systems = supervised.chosen(transfer, 'both')
-  if kind == 'target' and transfer.target is None:
-    raise errors.UserError('logtransfer learns from labels of the --target: give one')
-  if kind == 'sources' and not transfer.sources:
-    raise errors.UserError('logtransfer learns from a --source first: give one')
-  return systems[:-1] if kind == 'sources' else systems[-1:]
+  return two_optimizers.in_turn(first, second, 1)

@@ -8,86 +8,81 @@ Differs from the released code:
   The release takes first-order gradients of one step over one source batch, never
   trains the attention on the target, and reads source events from target rows.
   `reference_fixed` keeps its network and first-order step with those faults mended.
-  `reference` has them, each a field of its own, and labels that are estimated from
-  clusters as there. What it does not have is the release's choice of the best epoch
-  on the test set.
+  The faults themselves are in `experiments.released`.
 """
 
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
-from metalog_jax import errors, flags
-from metalog_jax.batches import released
-from metalog_jax.detectors import alternating
+from metalog_jax import flags, lazy, types
+from metalog_jax.batches import metalog_batches, sequences
 from metalog_jax.embeddings import gcse, sources
-from metalog_jax.training import base, pseudo_labels, supervised
-from metalog_jax.training import metalog_batches as parts
+from metalog_jax.training import adaptation, base, supervised
 
-ADAPT_STEPS = 10  # to a system that training never saw (our choice)
-NEEDS = frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
+jax = lazy.module('jax')
+jnp = lazy.module('jax.numpy')
+optax = lazy.module('optax')
+inner = lazy.module('metalog_jax.meta.inner')
+mesh = lazy.module('metalog_jax.meta.mesh')
+outer = lazy.module('metalog_jax.meta.outer')
+losses = lazy.module('metalog_jax.nets.losses')
+nets = lazy.module('metalog_jax.nets.metalog')
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-  """Settings of MetaLog; the defaults are the `default` preset."""
+class Network(flags.Settings):
+  """The network: the fields of `nets.metalog.Network`."""
 
-  embedding: sources.Config = gcse.Embedding()
-  hidden: int = flags.field(100, 'hidden units of each GRU layer and direction')
-  layers: int = flags.field(2, 'GRU layers')
+  hidden: int = flags.field(
+    100, 'hidden units of each GRU layer and direction', least=1
+  )
+  layers: int = flags.field(2, 'GRU layers', least=1)
   bidirectional: bool = flags.field(False, 'read sessions in both directions')
   attention: Literal['self', 'guide', 'mean'] = flags.field(
     'self',
     'self: Eq. 4 of the paper; guide: the released additive attention; mean: of the '
     'states, an ablation',
   )
-  pooling: str = flags.field(
-    'mean', 'how Eq. 4 sums over positions: sum (paper) or mean'
+  pooling: Literal['sum', 'mean', 'log_sum'] = flags.field(
+    'mean', 'how Eq. 4 sums over positions: sum (paper), mean, or the log of the sum'
   )
   scale: bool = flags.field(True, 'divide the scores of Eq. 4 by sqrt(hidden)')
   peaks: bool = flags.field(True, 'the peak of every unit beside the attention context')
   head: Literal['tanh_logit', 'linear'] = flags.field(
     'linear', 'tanh_logit: the paper; linear: the released code'
   )
-  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
-  max_events: int = flags.field(96, 'events of a session that are read')
-  batch: int = flags.field(32, 'sessions in a source or target batch')
-  anomaly_share: float = flags.field(
-    0.5, 'share of anomalies that batches are drawn with; 0: as they come'
+  dtype: Literal['float32', 'bfloat16'] = flags.field(
+    'float32',
+    'what the network computes in, for accelerators; parameters, gradients and loss '
+    'stay float32',
   )
-  parts: int = flags.field(10, 'parts that each source is cut into (n)')
+
+
+@dataclasses.dataclass(frozen=True)
+class Meta(flags.Settings):
+  """The meta-objective, and how it is differentiated; see `meta.MetaConfig`."""
+
   inner_steps: int = flags.field(5, 'parts drawn per epoch, one inner step each (n_s)')
   inner_lr: float = flags.field(2e-3, 'inner learning rate (alpha)')
-  order: Literal['second', 'first'] = flags.field(
-    'second', 'order of the meta-gradient'
-  )
-  gradient: Literal[
-    'auto',
-    'reverse',
-    'mixed',
-    'linearized',
-    'remat',
-    'truncated',
-    'implicit',
-    'reptile',
-  ] = flags.field(
+  order: types.Order = flags.field('second', 'order of the meta-gradient')
+  gradient: types.Gradient = flags.field(
     'mixed', 'way to take the meta-gradient; all are exact but the last three'
   )
   truncate: int = flags.field(1, 'truncated: how many of the last steps are exact')
   proximal: float = flags.field(
     0.0, 'pull of the inner steps to their start (lambda); implicit needs it > 0'
   )
-  dtype: Literal['float32', 'bfloat16'] = flags.field(
-    'float32',
-    'what the network computes in, for accelerators; parameters, gradients and loss '
-    'stay float32',
-  )
-  share: Literal['nothing', 'sequences', 'prefixes'] = flags.field(
-    'prefixes', 'what of the sessions in a batch is computed once; all are exact'
-  )
   source_weight: float = flags.field(1.0, 'weight of the source loss')
   target_weight: float = flags.field(4.0, 'weight of the target loss (beta)')
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(flags.Settings):
+  """The outer optimizer, and how long it runs."""
+
   outer_lr: float = flags.field(2e-3, 'outer learning rate of Adam (gamma)')
-  adam_b2: float = flags.field(0.999, 'second-moment decay of Adam')
+  adam_b2: float = flags.field(0.999, 'second-moment decay of Adam', most=1)
   adam_eps: float = flags.field(1e-8, 'epsilon of Adam')
   lr_decay: float = flags.field(1.0, 'outer rate times this every 1000 meta-steps')
   steps: int = flags.field(200, 'meta-steps; 0: as many as --metalog.epochs make')
@@ -95,31 +90,35 @@ class Config:
   patience: int = flags.field(
     5, 'stop after so many validations without a better one; 0: never'
   )
-  # What the released code does, and the paper does not.
-  estimated_labels: bool = flags.field(
-    False, 'take the labels of the target from clusters, as PLELog does'
-  )
-  labels: pseudo_labels.Options = pseudo_labels.Options()
-  wrong_rows: bool = flags.field(
-    False, 'read the vectors of source events in the table of the target (a fault)'
-  )
-  unmasked_padding: bool = flags.field(
-    False, 'let the GRU run over padding (a fault): scores depend on the batch'
-  )
-  random_attention: bool = flags.field(
-    False, 'judge the target with an attention that is never trained (a fault)'
-  )
-  alternate: bool = flags.field(
-    False, 'no meta-learning: epochs of the sources and of the target in turn'
-  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(flags.Settings):
+  """Settings of MetaLog; the defaults are the `default` preset."""
+
+  # The released faults, which version 0.1.0 had here.
+  REMOVED = {
+    'estimated_labels': False,
+    'labels': flags.ANY,
+    'wrong_rows': False,
+    'unmasked_padding': False,
+    'random_attention': False,
+    'alternate': False,
+  }
+  embedding: sources.Config = gcse.Embedding()
+  network: Network = flags.group(Network())
+  reading: sequences.Reading = flags.group(sequences.Reading())
+  sampling: metalog_batches.Sampling = flags.group(metalog_batches.Sampling())
+  meta: Meta = flags.group(Meta())
+  training: Training = flags.group(Training())
 
 
 PRESETS = {
   'default': Config(),
   # The ablation: the same network, without the source and so without meta-learning.
-  'target_only': Config(inner_steps=0, source_weight=0.0),
-  'paper': Config(
-    embedding=gcse.Embedding(variant='paper', idf='per_system'),
+  'target_only': flags.replace(Config(), inner_steps=0, source_weight=0.0),
+  'paper': flags.replace(
+    Config(gcse.Embedding(variant='paper', idf='per_system')),
     pooling='sum',
     scale=False,
     peaks=False,
@@ -131,8 +130,8 @@ PRESETS = {
     steps=0,
     patience=0,
   ),
-  'reference_fixed': Config(
-    embedding=gcse.Embedding(variant='reference', idf='per_system'),
+  'reference_fixed': flags.replace(
+    Config(gcse.Embedding(variant='reference', idf='per_system')),
     bidirectional=True,
     attention='guide',
     peaks=False,
@@ -153,139 +152,109 @@ PRESETS = {
     patience=0,
   ),
 }
-PRESETS['reference'] = dataclasses.replace(
-  PRESETS['reference_fixed'],
-  estimated_labels=True,
-  wrong_rows=True,
-  unmasked_padding=True,
-  random_attention=True,
-)
-# The release's first version. Whether it misread rows is not known.
-PRESETS['reference_v0'] = dataclasses.replace(
-  PRESETS['reference'],
-  wrong_rows=False,
-  random_attention=False,
-  alternate=True,
-  epochs=5,
-)
 
 
 def needs(config: Config) -> frozenset[str]:
-  """Estimated labels need no anomaly of the target."""
-  return NEEDS - ({base.TARGET_ANOMALIES} if config.estimated_labels else set())
+  """All labels within the budgets."""
+  return frozenset({base.SOURCE_LABELS, base.TARGET_NORMALS, base.TARGET_ANOMALIES})
 
 
-def make(config: Config) -> base.Detector:
+def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
-  import jax  # here, so that flags can be read without waiting for jax
+  net = make_network(config.network)
 
-  from metalog_jax.meta import mesh, outer
-  from metalog_jax.nets import losses
+  def start(key, example):
+    return jax.jit(net.init)(key, example)['params']  # whole, to be kept compiled
 
-  if config.random_attention and config.attention == 'mean':
-    raise errors.UserError(
-      '--metalog.random_attention: a mean has nothing that is random'
-    )
-  net, optimizer, meta = _network(config), _optimizer(config), _objective(config)
-  if config.alternate:
-    return alternating.make(net, optimizer, config)
-  devices = mesh.make()
+  def batches(transfer, seed, devices):
+    pools = metalog_batches.pools(config, transfer, seed)
+    return metalog_batches.meta_stream(config, *pools, seed, devices)
+
+  return assemble(config, net, loss_of(net), start, batches)
+
+
+def assemble(
+  config: Config,
+  net: Any,
+  loss: Callable,
+  start: Callable,
+  batches: Callable,
+  keeps_best: bool = True,
+) -> base.Detector:
+  """A detector that lowers MetaLog's objective.
+
+  Args:
+    net: the Linen module that judges.
+    loss: (params, batch, axis) -> scalar, its rows added up over the mesh's axis.
+    start: (key, the smallest batch) -> params.
+    batches: (transfer, seed, devices) -> Stream of tasks for the loss.
+    keeps_best: see `base.Training`.
+  """
+  meta, devices = meta_config(config.meta), mesh.make()
+  optimizer = make_optimizer(config.training)
+
+  def init(key, transfer):
+    params = start(key, supervised.example_of(transfer))
+    return mesh.replicate(outer.init_state(params, optimizer), devices)
+
+  adapt = adaptation.make_adapt(
+    lambda params, batch: loss(params, batch, None),
+    lambda params, batch: supervised.probability(net, params, batch),
+    meta,
+    adaptation.Settings(rounds=0),  # to a system that training never saw (our choice)
+    config.reading,
+  )
+  return base.Detector(
+    init=init,
+    score=lambda state, batch: supervised.probability(net, state.params, batch),
+    explain=lambda state, batch: supervised.attention(net, state.params, batch),
+    reading=config.reading,
+    training=base.Training(
+      batches=lambda transfer, seed: batches(transfer, seed, devices.size),
+      put=lambda task: mesh.put(task, devices),
+      step=outer.make_meta_step(loss, optimizer, meta, devices),
+      patience=config.training.patience,
+      keeps_best=keeps_best,
+      gradient_mode=lambda state, tasks: outer.choose(
+        loss, state.params, tasks, meta, devices
+      ),
+      objective=(loss, meta),
+    ),
+    adapt=adaptation.of_states(adapt, devices),
+  )
+
+
+def make_network(config: Network) -> Any:
+  """The Linen module."""
+  settings = dataclasses.asdict(config)
+  # float32 is the type of the parameters: nothing is cast then, nor is float64.
+  dtype = None if config.dtype == 'float32' else jnp.dtype(config.dtype)
+  return nets.Network(**settings | {'dtype': dtype})
+
+
+def loss_of(net: Any) -> Callable:
+  """(params, batch, axis) -> cross-entropy, its rows added up over the mesh's axis."""
 
   def loss(params, batch, axis=mesh.ROWS):
-    if config.random_attention:
-      params, batch = released.seen(params, batch)
     logits = net.apply({'params': params}, batch)
     return losses.cross_entropy(logits, batch.labels, batch.weights, axis)
 
-  def init(key, transfer):
-    example = supervised.example(supervised.dim(transfer))
-    start = jax.jit(net.init)  # as a whole, to be kept compiled
-    params = start(key, example)['params']
-    if config.random_attention:
-      other = start(jax.random.fold_in(key, 1), example)['params']
-      params = released.with_copy(params, other)
-    state = outer.init_state(params, optimizer)
-    return mesh.replicate(state, devices)
-
-  def probability(params, batch):
-    return jax.nn.softmax(net.apply({'params': params}, batch))[:, 1]
-
-  def score(state, batch):
-    return probability(state.params, batch)
-
-  def explain(state, batch):
-    return net.apply({'params': state.params}, batch, method='attend')[1]
-
-  return base.Detector(
-    init=init,
-    batches=lambda transfer, seed: parts.stream(config, transfer, seed, devices.size),
-    put=lambda task: mesh.put(task, devices),
-    step=outer.make_meta_step(loss, optimizer, meta, devices),
-    score=score,
-    explain=explain,
-    collapse=config.collapse,
-    max_events=config.max_events,
-    patience=config.patience,
-    way=lambda state, tasks: outer.choose(loss, state.params, tasks, meta, devices),
-    objective=(loss, meta),
-    adapt=_adaptation(config, meta, loss, probability, devices),
-    selects=not config.estimated_labels,
-  )
+  return loss
 
 
-def _network(config: Config):
-  import jax.numpy as jnp
-
-  from metalog_jax.nets import metalog as nets
-
-  return nets.Network(
-    hidden=config.hidden,
-    layers=config.layers,
-    bidirectional=config.bidirectional,
-    attention=config.attention,
-    pooling=config.pooling,
-    scale=config.scale,
-    peaks=config.peaks,
-    head=config.head,
-    pads=config.unmasked_padding,
-    dtype=None if config.dtype == 'float32' else jnp.dtype(config.dtype),
-  )
-
-
-def _optimizer(config: Config):
-  import optax
-
+def make_optimizer(config: Training) -> Any:
+  """Adam with the rate stepwise lower."""
   rate = optax.exponential_decay(config.outer_lr, 1000, config.lr_decay, staircase=True)
   return optax.adam(rate, b2=config.adam_b2, eps=config.adam_eps)
 
 
-def _objective(config: Config):
-  from metalog_jax.meta import inner
-
+def meta_config(config: Meta) -> Any:
+  """Eq. 2 and 3 as a `MetaConfig`."""
+  settings = dataclasses.asdict(config)
+  weights = settings.pop('source_weight'), settings.pop('target_weight')
   return inner.MetaConfig(
-    inner_lr=config.inner_lr,
-    inner_steps=config.inner_steps,
-    order=config.order,
-    gradient=config.gradient,
-    support_weight=config.source_weight,
-    query_weight=config.target_weight,
+    support_weight=weights[0],
+    query_weight=weights[1],
     support_per_step=config.inner_steps > 0,
-    truncate=config.truncate,
-    proximal=config.proximal,
+    **settings,
   )
-
-
-def _adaptation(config: Config, meta, loss, probability, devices):
-  """adapt(state, transfer, seed) -> (state, report): see `adaptation.make`."""
-  from metalog_jax.meta import mesh
-  from metalog_jax.training import adaptation
-
-  settings = adaptation.Settings(ADAPT_STEPS, config.collapse, config.max_events)
-  alone = lambda params, batch: loss(params, batch, None)
-  descend = adaptation.make(alone, probability, meta, settings)
-
-  def adapt(state, transfer, seed, **how):
-    params, report = descend(mesh.local(state.params), transfer, seed, **how)
-    return state._replace(params=mesh.replicate(params, devices)), report
-
-  return adapt

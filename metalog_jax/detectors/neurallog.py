@@ -14,15 +14,18 @@ Differs from the released code:
 import dataclasses
 from typing import Literal
 
-from metalog_jax import flags
+from metalog_jax import flags, lazy
+from metalog_jax.batches import sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base, supervised
 
-NEEDS = supervised.needs('target')
+jax = lazy.module('jax')
+optax = lazy.module('optax')
+nets = lazy.module('metalog_jax.nets.transformer')
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(flags.Settings):
   """Settings of NeuralLog."""
 
   embedding: sources.Config = gcse.Embedding()
@@ -34,8 +37,7 @@ class Config:
   hidden: int = flags.field(2048, 'units of the feed-forward layer')
   dense: int = flags.field(32, 'units of the layer before the logits')
   dropout: float = flags.field(0.1, 'share dropped while training')
-  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
-  max_events: int = flags.field(75, 'events of a session that are read')
+  reading: sequences.Reading = flags.group(sequences.Reading(max_events=75))
   batch: int = flags.field(256, 'sessions in a batch')
   anomaly_share: float = flags.field(
     1 / 6, 'share of anomalies in a batch: the release has 5 normals to one anomaly'
@@ -61,23 +63,17 @@ def needs(config: Config) -> frozenset[str]:
   return supervised.needs(config.learn_from)
 
 
-def make(config: Config) -> base.Detector:
+def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
-  import jax
-  import optax
-
-  from metalog_jax.nets import transformer
-
-  net = transformer.Network(
+  net = nets.Network(
     config.heads, config.size, config.hidden, config.dense, config.dropout
   )
   rate = optax.linear_schedule(0.0, config.lr, max(config.warmup, 1))
   matrices = lambda params: jax.tree.map(lambda x: x.ndim > 1, params)
-  optimizer = optax.adamw(rate, weight_decay=config.weight_decay, mask=matrices)
-  return supervised.make(
+  return supervised.make_classifier(
     net,
-    optimizer,
+    optax.adamw(rate, weight_decay=config.weight_decay, mask=matrices),
     config,
-    supervised.batches_of(config),
+    lambda transfer, seed: supervised.stream_of(config, transfer, seed),
     note='read the text of templates: a System folder holds no raw messages',
   )

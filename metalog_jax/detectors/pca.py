@@ -17,29 +17,30 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import flags, types
+from metalog_jax import flags, lazy, types
 from metalog_jax.batches import bags, sequences
 from metalog_jax.detectors import spe
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base
 
-NEEDS: frozenset[str] = frozenset()
+jnp = lazy.module('jax.numpy')
+mesh = lazy.module('metalog_jax.meta.mesh')
+grid = lazy.module('metalog_jax.nets.grid')
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(flags.Settings):
   """Settings of PCA."""
 
   embedding: sources.Config = gcse.Embedding()
-  kept: float = flags.field(0.95, 'share of the spectrum that is called normal')
+  kept: float = flags.field(0.95, 'share of the spectrum that is called normal', most=1)
   c_alpha: float = flags.field(
     3.2905, 'normal deviate of the false alarm rate: 3.2905 is 0.05 %'
   )
   pooling: Literal['sum', 'mean'] = flags.field(
     'sum', 'how event vectors make a session (our choice: as counts do)'
   )
-  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
-  max_events: int = flags.field(96, 'events of a session that are read')
+  reading: sequences.Reading = flags.group(sequences.Reading())
 
 
 PRESETS = {'default': Config(), 'mean': Config(pooling='mean')}
@@ -53,12 +54,13 @@ class State(NamedTuple):
   threshold: np.ndarray  # [] the Q statistic
 
 
-def make(config: Config) -> base.Detector:
-  """Returns the detector; see `base.Detector` for its functions."""
-  import jax.numpy as jnp
+def needs(config: Config) -> frozenset[str]:
+  """No label at all."""
+  return frozenset()
 
-  from metalog_jax.meta import mesh
-  from metalog_jax.nets import grid
+
+def make_detector(config: Config) -> base.Detector:
+  """Returns the detector; see `base.Detector` for its functions."""
 
   def session_vectors(batch):
     where = grid.mask(batch)
@@ -78,16 +80,10 @@ def make(config: Config) -> base.Detector:
 
   return base.Detector(
     init=lambda key, transfer: mesh.replicate(fit(config, transfer), mesh.make()),
-    batches=None,
-    put=None,
-    step=None,
     score=score,
     explain=explain,
-    collapse=config.collapse,
-    max_events=config.max_events,
-    patience=0,
+    reading=config.reading,
     threshold=lambda state, transfer, scores: (float(state.threshold), 'q_statistic'),
-    selects=False,
     note='subspace and threshold are those of the sources, fitted without labels',
   )
 
@@ -112,7 +108,7 @@ def _state(mean, outside, threshold) -> State:
 
 def features(config: Config, data: types.Dataset) -> np.ndarray:
   """[S, D] float64: the vector of every session, as far as it is read."""
-  seqs = sequences.sequences(data.sessions, config.collapse, config.max_events)
+  seqs = config.reading.sequences(data.sessions)
   found = bags.of_sequences(seqs, len(data.vectors))
   x = found.counts @ data.vectors.astype(np.float64)
   if config.pooling == 'mean':

@@ -15,72 +15,71 @@ Differs from the released code:
 import dataclasses
 from typing import Literal
 
-from metalog_jax import flags
+from metalog_jax import flags, lazy
 from metalog_jax.batches import sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base, pseudo_labels, supervised
 
-NEEDS = frozenset({base.TARGET_NORMALS})
+optax = lazy.module('optax')
+nets = lazy.module('metalog_jax.nets.metalog')
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(flags.Settings):
   """Settings of PLELog."""
+
+  REMOVED = {'patience': flags.ANY}  # was not used
 
   embedding: sources.Config = gcse.Embedding()
   learn_from: Literal['target', 'sources', 'both'] = flags.field(
     'target', 'whose sessions are learned from'
   )
   labels: pseudo_labels.Options = pseudo_labels.Options()
-  hidden: int = flags.field(100, 'hidden units of each GRU layer and direction')
-  layers: int = flags.field(2, 'GRU layers')
-  collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
-  max_events: int = flags.field(96, 'events of a session that are read')
-  batch: int = flags.field(100, 'sessions in a batch')
+  hidden: int = flags.field(
+    100, 'hidden units of each GRU layer and direction', least=1
+  )
+  layers: int = flags.field(2, 'GRU layers', least=1)
+  reading: sequences.Reading = flags.group(sequences.Reading())
+  batch: int = flags.field(100, 'sessions in a batch', least=1)
   lr: float = flags.field(2e-3, 'learning rate of Adam')
   adam_b2: float = flags.field(0.9, 'second-moment decay of Adam')
   adam_eps: float = flags.field(1e-12, 'epsilon of Adam')
   lr_decay: float = flags.field(0.75, 'rate times this every 1000 steps')
   clip: float = flags.field(1.0, 'norm that gradients are cut to')
   epochs: int = flags.field(5, 'passes over the sessions')
-  patience: int = flags.field(0, 'not used: nothing is selected')
 
 
 PRESETS = {
   'default': Config(),
   'zero_shot': Config(learn_from='sources'),
   'released': Config(
-    embedding=gcse.Embedding(variant='reference', idf='per_system'),
-    collapse=0,
-    max_events=500,
+    gcse.Embedding(variant='reference', idf='per_system'),
+    reading=sequences.Reading(collapse=0, max_events=500),
   ),
 }
 
 
 def needs(config: Config) -> frozenset[str]:
-  """Normal sessions of the target; of the sources, labels come as one."""
+  """Normal sessions; labels of the sources are seen whole or not at all."""
   return supervised.needs(config.learn_from) - {base.TARGET_ANOMALIES}
 
 
-def make(config: Config) -> base.Detector:
+def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
-  import optax
-
-  from metalog_jax.nets import metalog as nets
-
   rate = optax.exponential_decay(config.lr, 1000, config.lr_decay, staircase=True)
   optimizer = optax.chain(
     optax.clip_by_global_norm(config.clip),
     optax.adam(rate, b2=config.adam_b2, eps=config.adam_eps),
   )
 
-  def batches_of(transfer, seed, devices):
-    systems = []
+  def batches(transfer, seed):
+    pools = []
     for i, data in enumerate(supervised.chosen(transfer, config.learn_from)):
-      seqs = sequences.sequences(data.sessions, config.collapse, config.max_events)
+      seqs = config.reading.sequences(data.sessions)
       pool = pseudo_labels.pool(data, seqs, config.labels, seed)
-      systems.append(pool._replace(number=i))
-    return supervised.stream(systems, config, seed, devices, config.epochs)
+      pools.append(pool._replace(number=i))
+    devices = supervised.num_devices()
+    return supervised.labelled_stream(pools, config, seed, devices, config.epochs)
 
   net = nets.RELEASED.clone(hidden=config.hidden, layers=config.layers)
-  return supervised.make(net, optimizer, config, batches_of, selects=False)
+  return supervised.make_classifier(net, optimizer, config, batches, keeps_best=False)

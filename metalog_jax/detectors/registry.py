@@ -1,13 +1,19 @@
-"""Name -> module. A module offers Config, PRESETS, NEEDS and make.
+"""Name -> detector. A new one is a file in this folder and a line here.
 
-NEEDS are the labels that the default Config may see. Where that depends on the
-settings, the module has `needs(config)` as well. One that would rather have an
-encoder's vectors has PREFERS_ENCODER = True.
+The file is a module with these names; `Method` says what they are.
+
+  Config, PRESETS    its settings, and named ones; 'default' is Config()
+  needs(config)      the labels it may see
+  make_detector      config -> `base.Detector`, which documents the functions of one
+
+Its first docstring line is what the tables say of it. What it computes with (jax, nets)
+is named by `lazy.module`, so that flags are read without waiting for it. Then
+`tests/detectors/test_conformance.py` tests it like all others.
 """
 
 import dataclasses
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from metalog_jax import errors
 from metalog_jax.detectors import (
@@ -23,10 +29,19 @@ from metalog_jax.detectors import (
   tca,
 )
 from metalog_jax.embeddings import sources
+from metalog_jax.training import base
 
-Module = ModuleType | SimpleNamespace
 
-DETECTORS: dict[str, Module] = {
+class Method(Protocol):
+  """What a detector's module offers."""
+
+  Config: type
+  PRESETS: Mapping[str, Any]
+  needs: Callable[[Any], frozenset[str]]
+  make_detector: Callable[[Any], base.Detector]
+
+
+DETECTORS: dict[str, Method] = {
   'metalog': metalog,
   'logmeta': logmeta,
   'plelog': plelog,
@@ -39,16 +54,18 @@ DETECTORS: dict[str, Module] = {
   'logtad': logtad,
   'logtransfer': logtransfer,
 }
+# Where an encoder is installed, their events have its vectors, as in their papers.
+PREFER_ENCODER = frozenset({'logmeta'})
 
 
-def get(name: str) -> Module:
-  """Returns the detector's module.
+def get(name: str) -> Method:
+  """The detector of this name.
 
   Raises:
     UserError: there is no such detector.
   """
   if name not in DETECTORS:
-    raise errors.UserError(f'--detector={name} is not one of {", ".join(DETECTORS)}')
+    raise errors.unknown_choice('--detector', name, DETECTORS)
   return DETECTORS[name]
 
 
@@ -60,7 +77,7 @@ def preset(detector: str, name: str) -> Any:
   """
   presets = get(detector).PRESETS
   if name not in presets:
-    raise errors.UserError(f'--preset={name} is not one of {", ".join(presets)}')
+    raise errors.unknown_choice('--preset', name, presets)
   return presets[name]
 
 
@@ -72,22 +89,12 @@ def choose(detector: str, name: str, vectors: str | None, encoder: str | None) -
   Raises:
     UserError: there is no such detector or preset, or both vectors are asked for.
   """
-  config, prefers = preset(detector, name), prefers_encoder(detector)
+  config, prefers = preset(detector, name), detector in PREFER_ENCODER
   embedding = sources.choose(config.embedding, vectors, encoder, prefers)
   return dataclasses.replace(config, embedding=embedding)
 
 
-def prefers_encoder(detector: str) -> bool:
-  """Whether events are to have an encoder's vectors, where it is installed."""
-  return getattr(get(detector), 'PREFERS_ENCODER', False)
-
-
-def needs(module: Module, config: Any) -> frozenset[str]:
-  """The labels that the detector may see with these settings; see `base.blind`."""
-  return module.needs(config) if hasattr(module, 'needs') else module.NEEDS
-
-
-def table() -> str:
+def markdown_table() -> str:
   """The detectors as Markdown: what README.md holds."""
   lines = [
     '| detector | what it is | labels it may see | presets |',
@@ -95,11 +102,12 @@ def table() -> str:
   ]
   for name, module in DETECTORS.items():
     what = module.__doc__.splitlines()[0].rstrip('.')
-    labels = ', '.join(sorted(label.replace('_', ' ') for label in module.NEEDS))
+    needs = module.needs(module.Config())
+    labels = ', '.join(sorted(label.replace('_', ' ') for label in needs))
     presets = ', '.join(f'`{preset}`' for preset in module.PRESETS)
     lines.append(f'| `{name}` | {what} | {labels or "none"} | {presets} |')
   return '\n'.join(lines)
 
 
 if __name__ == '__main__':
-  print(table())
+  print(markdown_table())

@@ -20,8 +20,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import flags, types
+from metalog_jax import flags, lazy, types
 from metalog_jax.training import base
+
+jnp = lazy.module('jax.numpy')
+linalg = lazy.module('scipy.linalg')
+mesh = lazy.module('metalog_jax.meta.mesh')
 
 _RANK = 1e-7  # directions of less than this share of the largest are left out
 
@@ -45,7 +49,9 @@ def before(module: Any, name: str) -> SimpleNamespace:
     learn_from: Literal['sources'] = flags.field(
       'sources', 'whose labels are learned from'
     )
-    components: int = flags.field(100, 'dimensions of the common space, at most (m)')
+    components: int = flags.field(
+      100, 'dimensions of the common space, at most (m)', least=1
+    )
     weight: float = flags.field(1.0, 'weight of the smallness of the map (mu)')
     frequencies: bool = flags.field(
       False, 'align events as often as they occur, not each once'
@@ -56,16 +62,13 @@ def before(module: Any, name: str) -> SimpleNamespace:
     __doc__=f'{name} behind TCA: on event vectors in a space where systems look alike.',
     Config=Config,
     PRESETS={'default': Config()},
-    NEEDS=frozenset({base.SOURCE_LABELS}),
-    make=lambda config: make(config, module.make(config)),
+    needs=lambda config: frozenset({base.SOURCE_LABELS}),
+    make_detector=lambda config: behind_tca(config, module.make_detector(config)),
   )
 
 
-def make(config: Any, inner: base.Detector) -> base.Detector:
+def behind_tca(config: Any, inner: base.Detector) -> base.Detector:
   """The detector `inner` on mapped event vectors."""
-  import jax.numpy as jnp
-
-  from metalog_jax.meta import mesh
 
   def mapped(transfer: types.Transfer) -> types.Transfer:
     w = align(config, transfer)
@@ -82,13 +85,16 @@ def make(config: Any, inner: base.Detector) -> base.Detector:
     return State(w, inner.init(key, mapped(transfer)))
 
   def step(state, batch):
-    trained, metrics = inner.step(state.inner, batch)
+    trained, metrics = inner.training.step(state.inner, batch)
     return State(state.components, trained), metrics
 
+  training = inner.training._replace(
+    batches=lambda transfer, seed: inner.training.batches(mapped(transfer), seed),
+    step=step,
+  )
   return inner._replace(
     init=init,
-    batches=lambda transfer, seed: inner.batches(mapped(transfer), seed),
-    step=step,
+    training=training,
     score=lambda state, batch: inner.score(state.inner, moved(state, batch)),
     explain=lambda state, batch: inner.explain(state.inner, moved(state, batch)),
   )
@@ -125,8 +131,6 @@ def components(
   Returns:
     W; columns beyond the rank of X H X' are zero.
   """
-  from scipy import linalg
-
   size = tables[0].shape[1]
   out = np.zeros((size, num))
   pairs = [(x, w) for x, w in zip(tables, weights, strict=True) if len(x)]

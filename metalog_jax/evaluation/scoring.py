@@ -28,9 +28,7 @@ class Scorer:
 
   def sequences(self, data: types.Dataset) -> batches.Sequences:
     """The distinct sequences that the detector reads of `data`."""
-    return batches.sequences(
-      data.sessions, self._detector.collapse, self._detector.max_events
-    )
+    return self._detector.reading.sequences(data.sessions)
 
   def scores(
     self, state, data: types.Dataset, seqs: batches.Sequences | None = None
@@ -78,11 +76,11 @@ class Scorer:
       ends = np.cumsum(seqs.lengths[rows])
       for row, part in zip(rows, np.split(weights[order], ends)):
         found[row] = part
-    shares = []
+    shares, reading = [], self._detector.reading
     for i in range(data.sessions.num):
       events = data.sessions.of(i)
       share = np.zeros(len(events))
-      read = batches.kept(events, self._detector.collapse, self._detector.max_events)
+      read = batches.kept(events, reading.collapse, reading.max_events)
       weight = found[seqs.inverse[i]]
       share[read] = weight / max(weight.sum(), 1e-30)
       shares.append(share)

@@ -28,21 +28,12 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from metalog_jax import types
 from metalog_jax.meta import derivatives
 
 Loss = Callable[[Any, Any], jax.Array]
-Order = Literal['second', 'first']
-Gradient = Literal[
-  'auto',
-  'reverse',
-  'mixed',
-  'linearized',
-  'remat',
-  'truncated',
-  'implicit',
-  'reptile',
-  'finite',
-]
+Order = types.Order
+Gradient = Literal[types.Gradient, 'finite']
 EXACT = ('reverse', 'remat', 'mixed', 'linearized')
 PLAIN = ('reverse', 'remat', 'finite')  # no custom rules: derivatives of any order
 KEEP = 2**22  # bytes that several inner steps may keep: about what caches hold

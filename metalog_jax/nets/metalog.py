@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import attention, grid, gru, init, linear, padded
+from metalog_jax.nets import attention, grid, gru, init, linear
 
 Array = types.Array
 Pooling = attention.Pooling
@@ -28,7 +28,6 @@ class Network(nn.Module):
     peaks: adds the largest value that every unit had, see `peaks`.
     head: 'tanh_logit' bounds the logits to (-1, 1) as the paper does; 'linear'
       starts with orthonormal rows and has a bias, as in the released code.
-    pads: whether the GRU runs over padding, see `padded`: a fault of the release.
     dtype: what to compute in; by default the type of the parameters. Logits come
       back as float32 at least.
   """
@@ -41,7 +40,6 @@ class Network(nn.Module):
   scale: bool = False
   peaks: bool = False
   head: Literal['tanh_logit', 'linear'] = 'tanh_logit'
-  pads: bool = False
   dtype: Any = None
 
   def __call__(self, batch: types.Batch) -> Array:
@@ -51,12 +49,16 @@ class Network(nn.Module):
   def attend(self, batch: types.Batch) -> tuple[Array, Array]:
     """Logits [B, 2], and the attention weight of every place [N']."""
     batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
-    if self.pads:
-      wide, batch, places = padded.lay(batch)
-    states = gru.Gru(
+    return self.judge(grid.places(self.read(batch), batch), batch)
+
+  def read(self, batch: types.Batch) -> Array:
+    """The GRU's states, by cells [N, H]."""
+    return gru.Gru(
       self.hidden, self.layers, self.bidirectional, self.dtype, name='gru'
-    )(wide if self.pads else batch)
-    states = grid.places(states, batch)
+    )(batch)
+
+  def judge(self, states: Array, batch: types.Batch) -> tuple[Array, Array]:
+    """Logits and weights from the states by places [N', H]; see `attend`."""
     if self.attention == 'self':
       attend = attention.SelfAttention(
         self.pooling, self.scale, self.dtype, name='attention'
@@ -66,8 +68,6 @@ class Network(nn.Module):
     else:
       attend = attention.mean
     context, weights = attend(states, batch)
-    if self.pads:
-      weights = weights.at[places].get(mode='fill', fill_value=0)
     if self.peaks:
       context = jnp.concatenate([context, peaks(states, batch)], -1)
     if self.head == 'linear':

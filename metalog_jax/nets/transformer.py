@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import grid, init, linear, padded
+from metalog_jax.nets import grid, init, linear
 
 Array = types.Array
 _EPSILON = 1e-6
@@ -122,7 +122,7 @@ class Network(nn.Module):
     vectors = init.cast(jnp.asarray(batch.vectors), self.dtype)
     dim = vectors.shape[-1]
     x = grid.places(vectors[batch.events.ravel()], batch)
-    x += sinusoids(padded.positions(batch), dim, x.dtype)
+    x += sinusoids(positions(batch), dim, x.dtype)
     encoder = Encoder(
       self.heads,
       self.size or dim,
@@ -147,3 +147,12 @@ class Network(nn.Module):
     total = grid.sums(where[:, None] * x, batch)
     mean = total / jnp.maximum(grid.sums(where, batch), 1)[:, None]
     return logits(mean), logits(x) if everywhere else None
+
+
+def positions(batch: types.Batch) -> Array:
+  """[N'] the number of each place in its session, from 0."""
+  steps, rows = batch.sessions.shape
+  step = jnp.repeat(jnp.arange(steps), rows)
+  sessions = batch.sessions.ravel()
+  first = jax.ops.segment_min(step, sessions, len(batch.labels) + 1)
+  return step - first[sessions]

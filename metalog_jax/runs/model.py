@@ -87,7 +87,7 @@ def load(workdir: str | os.PathLike) -> Model:
   config = folder.read_json(workdir / folder.CONFIG)
   module = registry.get(config['detector'])
   method = flags.restore(module.Config(), config['method'])
-  detector = module.make(method)
+  detector = module.make_detector(method)
   vectors, texts = _events(source)
   options = folder.read_json(source / OPTIONS)
   options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}

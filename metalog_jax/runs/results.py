@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from metalog_jax import atomic, types
+from metalog_jax import atomic, flags, types
 from metalog_jax.evaluation import blind_spots, floors, metrics
 
 
@@ -35,7 +35,7 @@ def result(ready, fitted, tested: dict[str, Tested], seconds: float) -> dict[str
   return {
     'detector': job.detector,
     'preset': job.preset,
-    'order': getattr(job.method, 'order', None),
+    'order': flags.get(job.method, 'order'),
     'seed': job.data.seed,
     'source': [data.name for data in labelled.sources],
     'target': labelled.target.name if target else None,

@@ -94,16 +94,16 @@ def explain(job: Job) -> str:
     UserError: the method takes no steps, or the data are unfit.
   """
   ready = _prepare(job, say=lambda _: None)
-  if ready.detector.step is None:
+  if ready.detector.training is None:
     raise errors.UserError(
       f'--explain: {job.detector} is fitted at once, without steps'
     )
   state, batch = _first(ready)
-  lines = [costs.describe(costs.explain(ready.detector.step, state, batch))]
-  if ready.detector.way:
-    lines.insert(
-      0, 'meta-gradient       {} ({})'.format(*ready.detector.way(state, batch))
-    )
+  how = ready.detector.training
+  lines = [costs.describe(costs.explain(how.step, state, batch))]
+  if how.gradient_mode:
+    mode, why = how.gradient_mode(state, batch)
+    lines.insert(0, f'meta-gradient       {mode} ({why})')
   return '\n'.join(lines)
 
 
@@ -119,11 +119,11 @@ def _finished(workdir: pathlib.Path, job: Job, say: Callable) -> dict[str, Any]:
 
 def _prepare(job: Job, say: Callable) -> Ready:
   module = registry.get(job.detector)
-  detector, needs = module.make(job.method), registry.needs(module, job.method)
+  detector, needs = module.make_detector(job.method), module.needs(job.method)
   known, data = (), job.data
   if job.model:
     known = model.known(pathlib.Path(job.model))
-  if job.model or detector.few_shot or not detector.selects:  # all labels are learned
+  if job.model or not detector.keeps_best:  # all labels are learned from
     data = dataclasses.replace(data, validation=0.0)
   problem = problems.make(data, job.method.embedding, needs, known)
   if job.model:
@@ -151,11 +151,11 @@ def _trained(ready: Ready) -> training.Fitted:
 def _gradient(ready: Ready, say: Callable) -> str | None:
   """How the meta-gradient is taken; says so where that was left open."""
   method = ready.job.method
-  if getattr(method, 'order', None) == 'first':
+  if flags.get(method, 'order') == 'first':
     return 'first'
-  gradient = getattr(method, 'gradient', None)
+  gradient = flags.get(method, 'gradient')
   if gradient == 'auto':
-    gradient, why = ready.detector.way(*_first(ready))
+    gradient, why = ready.detector.training.gradient_mode(*_first(ready))
     say(f'meta-gradient: {gradient} ({why})')
   return gradient
 
@@ -164,7 +164,8 @@ def _first(ready: Ready) -> tuple[Any, Any]:
   """The state and the batch that training begins with."""
   seed, train = ready.job.data.seed, ready.problem.train
   state = ready.detector.init(jax.random.key(seed), train)
-  return state, ready.detector.put(ready.detector.batches(train, seed).draw(0))
+  how = ready.detector.training
+  return state, how.put(how.batches(train, seed).draw(0))
 
 
 def _adapt(ready: Ready, fitted: training.Fitted, workdir: pathlib.Path):
@@ -199,7 +200,7 @@ def _finish(
   """Adapts where that is due, tests, and writes what a finished run holds."""
   job, problem, scorer = ready.job, ready.problem, ready.scorer
   adaptation = None
-  if problem.train.target is not None and (job.model or ready.detector.few_shot):
+  if problem.train.target is not None and (job.model or ready.detector.then_adapts):
     state, adaptation = _adapt(ready, fitted, workdir)
     fitted = fitted._replace(state=state)
   begin = time.perf_counter()

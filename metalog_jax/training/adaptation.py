@@ -11,35 +11,42 @@ References:
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 
-from metalog_jax import errors, types
+from metalog_jax import errors, flags, lazy, types
 from metalog_jax.batches import packing, scoring_batches, sequences
-from metalog_jax.meta import inner
+
+jax = lazy.module('jax')
+inner = lazy.module('metalog_jax.meta.inner')
+mesh = lazy.module('metalog_jax.meta.mesh')
+rules = lazy.module('metalog_jax.meta.rules')
 
 FEW = 16  # rows: up to here few programs matter more than a few empty rows
 STEPS = 32  # those of a batch are a multiple of this: few programs
 
 
-class Settings(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Settings(flags.Settings):
   """How a target is adapted to."""
 
-  steps: int  # on the labels
-  collapse: int  # of the detector
-  max_events: int  # of the detector
-  confidence: float = 0.9  # a pseudo-label needs a probability above this
-  rounds: int = 0  # of pseudo-labels at most
-  most: int = 64  # sequences of each class with a pseudo-label that are learned from
+  adapt_steps: int = flags.field(10, 'steps of adaptation to the target; 0: none')
+  adapt_rule: str = flags.field('', "rule of adaptation, if not training's")
+  adapt_lr: float = flags.field(0.0, 'its rate, if not inner_lr')
+  confidence: float = flags.field(0.9, 'a pseudo-label needs more probability', most=1)
+  rounds: int = flags.field(5, 'rounds of pseudo-labels at most; 0: none (our choice)')
+  most_pseudo: int = flags.field(
+    64, 'pseudo-labelled sequences of each class to learn from (our choice)'
+  )
 
 
-def make(
-  loss_fn: inner.Loss,
+def make_adapt(
+  loss_fn: Callable,
   probability: Callable[[Any, types.Batch], Any],
-  config: inner.MetaConfig,
+  config: Any,
   settings: Settings,
+  reading: sequences.Reading,
 ) -> Callable:
   """Makes adapt(params, transfer, seed, steps=None, rounds=None) -> (params, report).
 
@@ -51,11 +58,11 @@ def make(
   Args:
     loss_fn: (params as the loss sees them, batch) -> scalar, on one device.
     probability: likewise -> [B], of an anomaly.
-    config: of training; its rule goes on, for `settings.steps` steps.
+    config: the `MetaConfig` of training; its rule goes on, for `adapt_steps` steps.
   """
   config = dataclasses.replace(
     config,
-    inner_steps=max(settings.steps, 1),
+    inner_steps=max(settings.adapt_steps, 1),
     support_per_step=False,
     order='first',
     gradient='reverse',
@@ -67,27 +74,44 @@ def make(
   predict = jax.jit(probability)
 
   def adapt(params, transfer, seed, steps=None, rounds=None):
-    begun, data = time.perf_counter(), transfer.target
-    steps = settings.steps if steps is None else min(steps, settings.steps)
+    begin, data = time.perf_counter(), transfer.target
+    most = settings.adapt_steps
+    steps = most if steps is None else min(steps, most)
     rounds = (settings.rounds if rounds is None else rounds) if steps else 0
-    start = config.inner_rule.split(params)[0]
-    seqs = sequences.sequences(data.sessions, settings.collapse, settings.max_events)
-    pseudo, passed = _Pseudo(data, seqs, settings, seed), []
+    seqs = reading.sequences(data.sessions)
+    labels, passed = _Labels(data, seqs, settings, seed), []
 
     def descended() -> Any:
-      return descend(params, _batch(data.vectors, seqs, *pseudo.draw()), steps)
+      return descend(params, _batch(data.vectors, seqs, *labels.draw()), steps)
 
-    adapted = descended() if steps else start
+    adapted = descended() if steps else config.inner_rule.split(params)[0]
     for _ in range(rounds):
-      if not pseudo.take(_scores(predict, adapted, data.vectors, seqs)):
+      if not labels.take(_scores(predict, adapted, data.vectors, seqs)):
         break
       adapted = descended()
-      passed.append(pseudo.of_sessions())
+      passed.append(labels.of_sessions())
     adapted = jax.block_until_ready(adapted)
-    report = {'steps': steps, 'seconds': time.perf_counter() - begun, 'pseudo': passed}
+    report = {'steps': steps, 'seconds': time.perf_counter() - begin, 'pseudo': passed}
     return adapted, report | _counts(data.sessions.labels)
 
   return adapt
+
+
+def of_states(adapt: Callable, devices: Any) -> Callable:
+  """`Detector.adapt` from what `make_adapt` gives: (state, ...) -> (state, report).
+
+  Args:
+    devices: the mesh that the state is replicated over.
+  """
+
+  def adapt_state(state, transfer, seed, **how):
+    start = mesh.local(state.params)
+    params, report = adapt(start, transfer, seed, **how)
+    if isinstance(start, rules.Learned):  # its rates stay
+      params = start._replace(params=params)
+    return state._replace(params=mesh.replicate(params, devices)), report
+
+  return adapt_state
 
 
 def _counts(labels: np.ndarray) -> dict[str, int]:
@@ -95,7 +119,7 @@ def _counts(labels: np.ndarray) -> dict[str, int]:
   return {name: int(np.sum(mask)) for name, mask in named.items()}
 
 
-class _Pseudo:
+class _Labels:
   """The labels there are, and those given to sequences without one."""
 
   def __init__(self, data, seqs, settings, seed):
@@ -119,9 +143,10 @@ class _Pseudo:
     return len(sure)
 
   def of_sessions(self) -> np.ndarray:
-    found = np.full(len(self._seqs.inverse), -1, np.int8)
-    found[self._hidden] = self._given[self._seqs.inverse[self._hidden]]
-    return found
+    """[S] the labels given to sessions so far, -1 for none."""
+    given = np.full(len(self._seqs.inverse), -1, np.int8)
+    given[self._hidden] = self._given[self._seqs.inverse[self._hidden]]
+    return given
 
   def draw(self) -> tuple[sequences.Draw, int]:
     """All labels and at most so many pseudo-labels of each class; sessions at most."""
@@ -130,8 +155,8 @@ class _Pseudo:
     for label in (0, 1):
       own = labels == label
       taken = np.flatnonzero(self._given == label)
-      if len(taken) > self._settings.most:
-        taken = self._rng.choice(taken, self._settings.most, replace=False)
+      if len(taken) > self._settings.most_pseudo:
+        taken = self._rng.choice(taken, self._settings.most_pseudo, replace=False)
       most += len(taken)
       mass = [weights[own] / max(weights[own].sum(), 1), np.ones(len(taken))]
       mass[1] /= max(len(taken), 1)

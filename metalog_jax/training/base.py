@@ -6,41 +6,59 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalog_jax import types
+from metalog_jax.batches import sequences
 
 SOURCE_LABELS = 'source_labels'
 TARGET_NORMALS = 'target_normals'
 TARGET_ANOMALIES = 'target_anomalies'
 
 
-class Detector(NamedTuple):
-  """Pure functions; `run` owns the only loop.
+class Training(NamedTuple):
+  """How a detector is trained step by step; `training.loop` owns the only loop."""
 
-  state is any pytree of arrays. `step`, `score` and `explain` are pure and jitted
-  by the caller. A method in closed form does its work in `init` and has
-  `batches = step = None`. The loss of `objective` reads the rows of one device and
-  adds up over the mesh's axis ROWS.
+  batches: Callable  # (transfer, seed) -> types.Stream
+  put: Callable  # what a Stream draws -> the same on the devices
+  step: Callable  # (state, batch) -> (state, {metric: scalar}); pure, not jitted
+  patience: int = 0  # validations without a better one before it stops; 0: never
+  # The state of the best validation is kept. False: the last, and nothing is held out.
+  keeps_best: bool = True
+  # The target is not trained on: `Detector.adapt` follows, and has all its labels.
+  then_adapts: bool = False
+  gradient_mode: Callable | None = None  # (state, batch) -> (mode, why), if meta
+  # (loss_fn, MetaConfig) of `step`, if meta. The loss reads the rows of one device and
+  # adds up over the mesh's axis ROWS.
+  objective: tuple[Callable, Any] | None = None
+
+
+class Detector(NamedTuple):
+  """Pure functions of a state, which is any pytree of arrays.
+
+  `score` and `explain` are jitted by the caller. A method in closed form does its work
+  in `init` and has no training.
   """
 
   init: Callable  # (key, transfer) -> state; host work allowed
-  batches: Callable | None  # (transfer, seed) -> Stream
-  put: Callable | None  # what a Stream draws -> the same on the devices
-  step: Callable | None  # (state, batch) -> (state, {metric: scalar})
   score: Callable  # (state, types.Batch) -> [B] scores
   explain: Callable  # (state, types.Batch) -> [N'] share of each place in the verdict
-  collapse: int  # runs of equal events are cut to this many; 0 keeps them
-  max_events: int  # sessions are cut to this many events
-  patience: int  # validations without a better one before training stops; 0: never
-  way: Callable | None = None  # (state, batch) -> (how the gradient is taken, why)
-  objective: tuple[Callable, Any] | None = None  # (loss_fn, MetaConfig) of `step`
+  reading: sequences.Reading  # what is read of a session
+  training: Training | None = None
   adapt: Callable | None = None  # (state, transfer, seed) -> (state, report)
-  few_shot: bool = False  # training leaves the target to `adapt`, which ends it
   # (state, transfer, dataset -> scores) -> (threshold, where it comes from); None: 0.5
   threshold: Callable | None = None
-  # The state of the best validation is kept. False: the last, and nothing is held out.
-  selects: bool = True
   # (state, [V, D]) -> no score is above it; None: not known. Tells blind detectors.
   highest: Callable | None = None
-  note: str = ''  # what a reader of its results has to know
+  note: str = ''  # shown beside the results
+
+  @property
+  def keeps_best(self) -> bool:
+    """Whether labels are to be held out, to keep the best step by."""
+    training = self.training
+    return bool(training and training.keeps_best and not training.then_adapts)
+
+  @property
+  def then_adapts(self) -> bool:
+    """Whether adaptation to the target is the end of training."""
+    return bool(self.training and self.training.then_adapts)
 
 
 def blind(transfer: types.Transfer, needs: frozenset[str]) -> types.Transfer:

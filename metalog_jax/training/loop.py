@@ -98,7 +98,10 @@ def fit(
   """
   begin = time.perf_counter()
   state = jax.block_until_ready(detector.init(jax.random.key(seed), transfer))
-  stream = detector.batches and detector.batches(transfer, seed)
+  training = detector.training
+  stream = (
+    training.batches(transfer, seed) if training else types.Stream(0, lambda _: ())
+  )
   setup_seconds = time.perf_counter() - begin
   saved = checkpoints.Checkpoints((shared or workdir) / 'checkpoints')
   restored = saved.restore(checkpoints.start(state))
@@ -107,7 +110,7 @@ def fit(
     workdir / 'metrics.jsonl', int(progress.step), mirror
   )
   loop = _Loop(
-    detector,
+    training,
     stream,
     validate,
     options,
@@ -128,13 +131,13 @@ class _Loop:
   """Steps, validations and checkpoints, in that order, until the budget is spent."""
 
   def __init__(
-    self, detector, stream, validate, options, saved, metrics, progress, is_saved
+    self, training, stream, validate, options, saved, metrics, progress, is_saved
   ):
-    self._put, self._step_fn = detector.put, detector.step
-    self._stream, self._validate = stream, validate
+    self._training, self._stream, self._validate = training, stream, validate
     self._options, self._saved, self._metrics = options, saved, metrics
-    self._total = stream.num_steps if stream else 0
-    self._patience = detector.patience * options.validate_every if validate else 0
+    self._total = stream.num_steps
+    patience = training.patience if training and validate else 0
+    self._patience = patience * options.validate_every
     # A step gives its state's memory away, so that the best needs memory of its own.
     self._state, self._best = jax.tree.map(
       jnp.copy, (progress.state, progress.best_state)
@@ -179,7 +182,7 @@ class _Loop:
     return self._step % every == 0 or self._step == self._total
 
   def _advance(self) -> None:
-    batch = self._put(self._stream.draw(self._step))
+    batch = self._training.put(self._stream.draw(self._step))
     self._state, values = self._program(batch)(self._state, batch)
     self._step += 1
     if not self._validate:  # then the newest counts
@@ -193,20 +196,20 @@ class _Loop:
     shapes = jax.tree.map(jnp.shape, batch)
     if shapes not in self._compiled:
       start = time.perf_counter()
-      step = jax.jit(self._step_fn, donate_argnums=0)
+      step = jax.jit(self._training.step, donate_argnums=0)
       self._compiled[shapes] = step.lower(self._state, batch).compile()
       self._compile_seconds += time.perf_counter() - start
     return self._compiled[shapes]
 
   def _look(self) -> None:
     self._flush()
-    found = self._validate(self._state)
+    values = self._validate(self._state)
     if jax.process_count() > 1:  # rounding may differ, decisions must not
-      found = multihost_utils.broadcast_one_to_all(found)
-    self._metrics.write(self._step, found)
-    if found['valid_value'] > self._best_value:
+      values = multihost_utils.broadcast_one_to_all(values)
+    self._metrics.write(self._step, values)
+    if values['valid_value'] > self._best_value:
       self._best = jax.tree.map(jnp.copy, self._state)
-      self._best_value, self._best_step = np.float32(found['valid_value']), self._step
+      self._best_value, self._best_step = np.float32(values['valid_value']), self._step
 
   def _flush(self) -> None:
     for step, values in self._pending:

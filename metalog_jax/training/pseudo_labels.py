@@ -22,15 +22,19 @@ _RANK = 1e-6  # singular values below this share of the largest are rounding
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(flags.Settings):
   """How labels are estimated; the values are PLELog's."""
 
   known_share: float = flags.field(
-    0.5, 'share of the labelled normal sessions that are known; others get estimates'
+    0.5,
+    'share of the labelled normal sessions that are known; others get estimates',
+    most=1,
   )
-  ica: int = flags.field(50, 'independent components that sessions are reduced to')
-  min_cluster: int = flags.field(100, 'sessions in a cluster at least')
-  min_samples: int = flags.field(100, 'neighbours that make a core distance')
+  ica: int = flags.field(
+    50, 'independent components that sessions are reduced to', least=1
+  )
+  min_cluster: int = flags.field(100, 'sessions in a cluster at least', least=2)
+  min_samples: int = flags.field(100, 'neighbours that make a core distance', least=1)
 
 
 class Clusters(NamedTuple):
@@ -62,22 +66,22 @@ def estimate(
   one in a cluster is uncertain by its outlier score c: 1 - c/2 for what it is held to
   be. Outside, it is certain.
   """
-  found = bags.of_sequences(seqs, len(data.vectors))
+  bagged = bags.of_sequences(seqs, len(data.vectors))
   normal = np.flatnonzero(data.sessions.labels == 0)
   rng = np.random.default_rng([seed, 6])
   count = int(np.ceil(len(normal) * options.known_share))
   known = rng.choice(normal, count, replace=False)
-  num = found.counts.shape[0]
-  times = np.bincount(found.inverse, minlength=num)
-  has_known = np.bincount(found.inverse[known], minlength=num) > 0
-  vectors = found.counts @ data.vectors.astype(np.float64)
+  num = bagged.counts.shape[0]
+  times = np.bincount(bagged.inverse, minlength=num)
+  has_known = np.bincount(bagged.inverse[known], minlength=num) > 0
+  vectors = bagged.counts @ data.vectors.astype(np.float64)
   groups = clusters(
     reduced(vectors, times, options.ica, seed),
     times,
     options.min_cluster,
     options.min_samples,
   )
-  targets = probabilities(groups, has_known)[found.inverse]
+  targets = probabilities(groups, has_known)[bagged.inverse]
   targets[known] = 0.0
   return targets
 
@@ -153,8 +157,8 @@ def clusters(
     edges[:, :2] = first[edges[:, :2].astype(int)]
   copies = np.setdiff1d(np.arange(total), first)
   owner = np.repeat(np.arange(len(x)), times)[copies]
-  more = np.stack([first[owner], copies, core[owner]], axis=1)
-  edges = np.concatenate([edges, more]).astype(np.float64)
+  of_copies = np.stack([first[owner], copies, core[owner]], axis=1)
+  edges = np.concatenate([edges, of_copies]).astype(np.float64)
   edges = edges[np.argsort(edges[:, 2], kind='stable')]
   tree = _hdbscan_tree.condense_tree(_hdbscan_linkage.label(edges), min_cluster)
   stability = _hdbscan_tree.compute_stability(tree)

@@ -9,9 +9,15 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import errors, types
-from metalog_jax.batches import sampling, sequences
+from metalog_jax import errors, lazy, types
+from metalog_jax.batches import sampling
 from metalog_jax.training import base
+
+jax = lazy.module('jax')
+inner = lazy.module('metalog_jax.meta.inner')
+mesh = lazy.module('metalog_jax.meta.mesh')
+outer = lazy.module('metalog_jax.meta.outer')
+losses = lazy.module('metalog_jax.nets.losses')
 
 LearnFrom = Literal['target', 'sources', 'both']
 
@@ -26,46 +32,38 @@ class Drawn(NamedTuple):
 def needs(learn_from: LearnFrom) -> frozenset[str]:
   """The labels of the systems that are learned from."""
   target = {base.TARGET_NORMALS, base.TARGET_ANOMALIES}
-  return frozenset(
-    {
-      'target': target,
-      'sources': {base.SOURCE_LABELS},
-      'both': target | {base.SOURCE_LABELS},
-    }[learn_from]
-  )
+  labels = {'target': target, 'sources': set(), 'both': target}[learn_from]
+  return frozenset(labels | (set() if learn_from == 'target' else {base.SOURCE_LABELS}))
 
 
 def chosen(
   transfer: types.Transfer, learn_from: LearnFrom
 ) -> tuple[types.Dataset, ...]:
-  """The systems that are learned from.
+  """The systems that are learned from, the target last.
 
   Raises:
     UserError: there is none of them.
   """
-  target = () if transfer.target is None else (transfer.target,)
-  systems = {
-    'target': target,
-    'sources': transfer.sources,
-    'both': (*transfer.sources, *target),
-  }[learn_from]
+  sources = () if learn_from == 'target' else transfer.sources
+  has_target = transfer.target is not None and learn_from != 'sources'
+  systems = (*sources, transfer.target) if has_target else sources
   if not systems:
-    kind, other = ('--target', 'zero_shot')
-    if learn_from != 'target':
-      kind, other = '--source', 'default'
+    kind, other = ('--source', 'default')
+    if learn_from == 'target':
+      kind, other = '--target', 'zero_shot'
     raise errors.UserError(
       f'there is no {kind} to learn from: give one, or --preset={other}'
     )
   return systems
 
 
-def dim(transfer: types.Transfer) -> int:
-  """D, which all systems have in common."""
-  return (transfer.target or transfer.sources[0]).vectors.shape[1]
+def example_of(transfer: types.Transfer) -> types.Batch:
+  """The smallest batch of vectors [1, D], to start a network with."""
+  return example((transfer.target or transfer.sources[0]).vectors.shape[1])
 
 
 def example(size: int) -> types.Batch:
-  """The smallest batch of vectors [1, size], to start a network with."""
+  """The smallest batch of vectors [1, size]."""
   one, cell = np.ones(1, np.float32), np.zeros((1, 1), np.int32)
   return types.Batch(np.zeros((1, size), np.float32), cell, cell, one, one)
 
@@ -76,19 +74,17 @@ def wholes(
   """The labelled sessions of each system, as far as they are read.
 
   Args:
+    config: has `reading`.
     share: compute once what sessions begin with in common; for networks that read
       forward only. Their dropout is then one as well, as that of equal sessions is.
   """
-  read = lambda data: sequences.sequences(
-    data.sessions, config.collapse, config.max_events, share
-  )
   return [
-    sampling.whole(data, read(data))._replace(number=i)
-    for i, data in enumerate(systems)
+    sampling.whole(data, config.reading.sequences(data.sessions, share), number)
+    for number, data in enumerate(systems)
   ]
 
 
-def stream(
+def labelled_stream(
   systems: list[sampling.Pool], config: Any, seed: int, devices: int, epochs: int
 ) -> types.Stream:
   """Passes over all systems, a batch of one system in every step.
@@ -102,10 +98,8 @@ def stream(
   systems = [pool for pool in systems if pool.size]
   if not systems:
     raise errors.UserError('no session to learn from has a label: raise the budgets')
-  width = max(len(pool.vectors) for pool in systems)
-  systems = [
-    pool._replace(vectors=sampling.pad_rows(pool.vectors, width)) for pool in systems
-  ]
+  tables = sampling.same_height([pool.vectors for pool in systems])
+  systems = [pool._replace(vectors=x) for pool, x in zip(systems, tables)]
   share = getattr(config, 'anomaly_share', 0.0)
   sampler = sampling.Sampler(config.batch, share, seed, devices=devices)
   rooms = sampler.rooms(systems)
@@ -113,20 +107,21 @@ def stream(
 
   def draw(step: int) -> types.Task:
     which, number = turns.at(step)
-    batch = first_of(sampler.batches([systems[which]], number, rooms))
-    return task(batch, seed, step, devices)
+    batch = sampler.batch_of(systems[which], number, rooms)
+    return plain_task(batch, seed, step, devices)
 
   return types.Stream(epochs * turns.per_epoch, draw)
 
 
-def batches_of(config: Any) -> Callable:
-  """(transfer, seed, devices) -> Stream of the labels in `config.learn_from`."""
+def stream_of(config: Any, transfer: types.Transfer, seed: int) -> types.Stream:
+  """Batches of the labels in `config.learn_from`, for all devices."""
+  systems = wholes(chosen(transfer, config.learn_from), config)
+  return labelled_stream(systems, config, seed, num_devices(), config.epochs)
 
-  def made(transfer: types.Transfer, seed: int, devices: int) -> types.Stream:
-    systems = wholes(chosen(transfer, config.learn_from), config)
-    return stream(systems, config, seed, devices, config.epochs)
 
-  return made
+def num_devices() -> int:
+  """How many parts a batch is dealt to."""
+  return mesh.make().size
 
 
 class Turns(NamedTuple):
@@ -149,14 +144,7 @@ class Turns(NamedTuple):
     return which, epoch * self.counts[which] + before
 
 
-def first_of(batch: types.Batch) -> types.Batch:
-  """The batch of the only pool: leaves [D, 1, ...] -> [D, ...]."""
-  import jax
-
-  return jax.tree.map(lambda x: x[:, 0], batch)
-
-
-def task(batch: Any, seed: int, step: int, devices: int) -> types.Task:
+def plain_task(batch: Any, seed: int, step: int, devices: int) -> types.Task:
   """What a step reads: leaves [1 task, devices, ...]."""
   noise = np.random.default_rng([seed, 8, step]).integers(
     0, 1 << 32, (devices, 2), np.uint32
@@ -165,73 +153,91 @@ def task(batch: Any, seed: int, step: int, devices: int) -> types.Task:
 
 
 def make_step(loss: Callable, optimizer: Any, devices: Any) -> Callable:
-  """step(state, task) -> (state, {'loss': scalar}), for tasks as `task` makes them.
+  """step(state, task) -> (state, {'loss': scalar}), for tasks of `plain_task`.
 
   Args:
     loss: (params, batch, key) -> scalar, adding up its rows over `mesh.ROWS`.
   """
-  import jax
-
-  from metalog_jax.meta import inner, outer
 
   def of_drawn(params, drawn):
     return loss(params, drawn.batch, jax.random.wrap_key_data(drawn.noise))
 
   plain = inner.MetaConfig(
-    inner_lr=0.0, inner_steps=0, order='first', support_weight=0.0, query_weight=1.0
+    inner_lr=0.0,
+    inner_steps=0,
+    order='first',
+    support_weight=0.0,
+    query_weight=1.0,
+    support_per_step=True,
   )
-  step = outer.make_meta_step(of_drawn, optimizer, plain, devices)
+  meta_step = outer.make_meta_step(of_drawn, optimizer, plain, devices)
 
-  def named(state, task):
-    state, metrics = step(state, task)
+  def step(state, task):
+    state, metrics = meta_step(state, task)
     return state, {'loss': metrics['loss']}
 
-  return named
+  return step
 
 
-def make(
-  net: Any, optimizer: Any, config: Any, batches_of: Callable, **more: Any
+def cross_entropy_of(net: Any) -> Callable:
+  """The loss (params, batch, key) of a network of two logits, with its dropout."""
+
+  def loss(params, batch, key):
+    logits = net.apply({'params': params}, batch, rngs={'dropout': key})
+    return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
+
+  return loss
+
+
+def make_classifier(
+  net: Any,
+  optimizer: Any,
+  config: Any,
+  batches: Callable,
+  step: Callable | None = None,
+  keeps_best: bool = True,
+  note: str = '',
 ) -> base.Detector:
   """A detector whose score is the softmax of a network's two logits.
 
   Args:
     net: a module of `__call__(batch) -> logits [B, 2]` and `attend(batch) -> logits,
       weights [N']`; one with dropout has the field `train`.
-    config: has `collapse`, `max_events`, `patience`.
-    batches_of: (transfer, seed, number of devices) -> Stream.
-    more: fields of `base.Detector`.
+    optimizer: of optax.
+    config: has `reading`, and `patience` unless the last step counts.
+    batches: (transfer, seed) -> Stream.
+    step: in place of plain steps on the cross-entropy.
+    keeps_best, note: see `base`.
   """
-  import jax
-
-  from metalog_jax.meta import mesh, outer
-  from metalog_jax.nets import losses
-
   devices = mesh.make()
   learner = net.clone(train=True) if hasattr(net, 'train') else net
-
-  def loss(params, batch, key):
-    logits = learner.apply({'params': params}, batch, rngs={'dropout': key})
-    return losses.cross_entropy(logits, batch.labels, batch.weights, mesh.ROWS)
+  step = step or make_step(cross_entropy_of(learner), optimizer, devices)
 
   def init(key, transfer):
-    params = jax.jit(net.init)(key, example(dim(transfer)))['params']
+    params = jax.jit(net.init)(key, example_of(transfer))['params']
     return mesh.replicate(outer.init_state(params, optimizer), devices)
 
-  def score(state, batch):
-    return jax.nn.softmax(net.apply({'params': state.params}, batch))[:, 1]
-
-  def explain(state, batch):
-    return net.apply({'params': state.params}, batch, method='attend')[1]
-
-  detector = base.Detector(
+  return base.Detector(
     init=init,
-    batches=lambda transfer, seed: batches_of(transfer, seed, devices.size),
-    put=lambda task: mesh.put(task, devices),
-    step=make_step(loss, optimizer, devices),
-    score=score,
-    explain=explain,
-    collapse=config.collapse,
-    max_events=config.max_events,
-    patience=config.patience,
+    score=lambda state, batch: probability(net, state.params, batch),
+    explain=lambda state, batch: attention(net, state.params, batch),
+    reading=config.reading,
+    training=base.Training(
+      batches=batches,
+      put=lambda task: mesh.put(task, devices),
+      step=step,
+      patience=config.patience if keeps_best else 0,
+      keeps_best=keeps_best,
+    ),
+    note=note,
   )
-  return detector._replace(**more)
+
+
+def probability(net: Any, params: Any, batch: types.Batch) -> Any:
+  """[B] of an anomaly, by a network of two logits."""
+  return jax.nn.softmax(net.apply({'params': params}, batch))[:, 1]
+
+
+def attention(net: Any, params: Any, batch: types.Batch) -> Any:
+  """[N'] what each place weighs."""
+  return net.apply({'params': params}, batch, method='attend')[1]

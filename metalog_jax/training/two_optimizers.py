@@ -7,28 +7,27 @@ query; so each is a program of its own, and one state holds both optimizers.
 from collections.abc import Callable
 from typing import Any
 
-from metalog_jax import types
+from metalog_jax import lazy, types
 from metalog_jax.training import supervised
+
+optax = lazy.module('optax')
 
 
 def optimizers(first: Any, second: Any) -> tuple[Any, Any]:
   """The same two optax optimizers, over a state that holds that of both."""
-  import optax
-
   both = (first, second)
 
   def init(params):
     return tuple(each.init(params) for each in both)
 
-  def update_of(number):
+  def over_both(number: int):
     def update(grads, states, params=None):
-      updates, own = both[number].update(grads, states[number], params)
-      return updates, (*states[:number], own, *states[number + 1 :])
+      updates, state = both[number].update(grads, states[number], params)
+      return updates, (*states[:number], state, *states[number + 1 :])
 
-    return update
+    return optax.GradientTransformation(init, update)
 
-  made = (optax.GradientTransformation(init, update_of(i)) for i in range(2))
-  return tuple(made)
+  return over_both(0), over_both(1)
 
 
 def make_step(
@@ -48,7 +47,7 @@ def make_step(
   return step
 
 
-def stream(first: types.Stream, second: types.Stream, rounds: int) -> types.Stream:
+def in_turn(first: types.Stream, second: types.Stream, rounds: int) -> types.Stream:
   """In every round a part of the first, then one of the second, all parts equal."""
   counts = first.num_steps // rounds, second.num_steps // rounds
 

@@ -7,7 +7,7 @@ import pytest
 
 from metalog_jax.detectors import logtad
 from metalog_jax.nets import deeplog as deeplog_nets
-from metalog_jax.nets import logrobust, losses, padded, transformer
+from metalog_jax.nets import logrobust, losses, transformer
 from metalog_jax.nets import logtad as logtad_nets
 from metalog_jax.nets import logtransfer as logtransfer_nets
 from tests import grids
@@ -143,6 +143,6 @@ def test_logtad():
 
 def test_positions_restart_with_every_session():
   batch = grids.batch(seed=8)
-  found = padded.positions(batch)
+  found = transformer.positions(batch)
   for part in grids.split(found, batch):
     np.testing.assert_array_equal(part, np.arange(len(part)))

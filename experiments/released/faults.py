@@ -1,7 +1,8 @@
-"""Faults of the released MetaLog that change its results: the `reference` preset's."""
+"""Faults of the released MetaLog: a copy of its attention, rows of another table."""
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from metalog_jax import types
@@ -28,8 +29,6 @@ def seen(params: Any, batch: Any) -> tuple[Any, Any]:
     params: as `with_copy` makes them.
     batch: a types.Batch of a source, or a Copied one of the target.
   """
-  import jax
-
   own = {name: value for name, value in params.items() if name != 'copy'}
   if not isinstance(batch, Copied):
     return own, batch

@@ -7,10 +7,24 @@ skips it. Nothing but that fault wants this: grids are packed everywhere else.
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from metalog_jax import types
+from metalog_jax.nets import grid, init, metalog, transformer
 
 Array = types.Array
+
+
+class Network(metalog.Network):
+  """MetaLog's network, whose GRU runs over padding."""
+
+  @nn.compact
+  def attend(self, batch: types.Batch) -> tuple[Array, Array]:
+    """Logits [B, 2], and the attention weight of every place [N']."""
+    batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
+    wide, padded, places = lay(batch)
+    logits, weights = self.judge(grid.places(self.read(wide), padded), padded)
+    return logits, weights.at[places].get(mode='fill', fill_value=0)
 
 
 def lay(batch: types.Batch) -> tuple[types.Batch, types.Batch, Array]:
@@ -25,7 +39,7 @@ def lay(batch: types.Batch) -> tuple[types.Batch, types.Batch, Array]:
     each place of `batch` is [N'], N' = L' B for places without a session.
   """
   num, steps = len(batch.labels), batch.sessions.shape[0]
-  sessions, position = batch.sessions.ravel(), positions(batch)
+  sessions, position = batch.sessions.ravel(), transformer.positions(batch)
   places = jnp.where(sessions < num, position * num + sessions, steps * num)
   padding = len(batch.vectors)
   events = jnp.full(steps * num, padding, batch.events.dtype)
@@ -42,12 +56,3 @@ def lay(batch: types.Batch) -> tuple[types.Batch, types.Batch, Array]:
   )
   wide = batch._replace(vectors=vectors, events=events, sessions=within(longest))
   return wide, wide._replace(sessions=within(lengths)), places
-
-
-def positions(batch: types.Batch) -> Array:
-  """[N'] the number of each place in its session, from 0."""
-  steps, rows = batch.sessions.shape
-  step = jnp.repeat(jnp.arange(steps), rows)
-  sessions = batch.sessions.ravel()
-  first = jax.ops.segment_min(step, sessions, len(batch.labels) + 1)
-  return step - first[sessions]

@@ -1,0 +1,1 @@
+"""The MetaLog that its authors released, with the faults that change its results."""
