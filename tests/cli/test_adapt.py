@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from metalog_jax import flags
 from metalog_jax.detectors import logmeta
 from metalog_jax.embeddings import gcse
 from metalog_jax.runs import detect, model, problem, run
@@ -18,7 +19,7 @@ fixture_root = test_run.fixture_root
 
 
 def make_job(root: pathlib.Path, target: str) -> run.Job:
-  method = dataclasses.replace(
+  method = flags.replace(
     logmeta.Config(),
     embedding=gcse.Embedding(vectors=str(root / 'vectors.txt')),
     hidden=4,

@@ -23,13 +23,13 @@ def scores(name: str) -> list[float]:
   """Of some sessions, after a few steps."""
   module = registry.get(name)
   config = systems.small(module.Config(), dropout=0.0, target_dropout=0.0)
-  detector = module.make(config)
-  transfer = base.blind(systems.transfer(), registry.needs(module, config))
+  detector = module.make_detector(config)
+  transfer = base.blind(systems.transfer(), module.needs(config))
   state = detector.init(jax.random.key(0), transfer)
-  if detector.batches:
-    stream, step = detector.batches(transfer, 0), jax.jit(detector.step)
+  if training := detector.training:
+    stream, step = training.batches(transfer, 0), jax.jit(training.step)
     for i in range(STEPS):
-      state, _ = step(state, detector.put(stream.draw(i)))
+      state, _ = step(state, training.put(stream.draw(i)))
   found = scoring.Scorer(detector).scores(state, systems.system(9, 20, 2))
   return np.asarray(found).tolist()
 

@@ -43,16 +43,16 @@ SMALL = {  # settings that make a detector quick, where it has them
 }
 
 
-def small(config: Any, **more: Any) -> Any:
-  """`config` with the settings of SMALL that it has, and some more."""
-  own = {f.name for f in dataclasses.fields(config)}
-  nested = {
-    name: small(getattr(config, name), **more)
-    for name in own
-    if name != 'embedding' and dataclasses.is_dataclass(getattr(config, name))
-  }
-  values = SMALL | nested | more
-  return dataclasses.replace(config, **{k: v for k, v in values.items() if k in own})
+def small(config: Any, **changes: Any) -> Any:
+  """`config` with the settings of SMALL that it has, and some changes."""
+  settings = {**SMALL, **changes}
+  for f in dataclasses.fields(config):
+    value = getattr(config, f.name)
+    if f.name != 'embedding' and dataclasses.is_dataclass(value):
+      config = dataclasses.replace(config, **{f.name: small(value, **changes)})
+    elif f.name in settings:
+      config = dataclasses.replace(config, **{f.name: settings[f.name]})
+  return config
 
 
 def system(seed: int, num: int = 100, shift: int = 0) -> types.Dataset:

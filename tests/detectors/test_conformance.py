@@ -43,10 +43,10 @@ class Fitted(NamedTuple):
 def fit(detector, step, transfer, steps=1 << 30, key=0):
   """The state after training, and the shapes of the batches."""
   state, shapes = detector.init(jax.random.key(key), transfer), set()
-  if detector.batches:
-    stream = detector.batches(transfer, key)
+  if training := detector.training:
+    stream = training.batches(transfer, key)
     for i in range(min(stream.num_steps, steps)):
-      batch = detector.put(stream.draw(i))
+      batch = training.put(stream.draw(i))
       shapes.add(str(jax.tree.map(jnp.shape, batch)))
       state, _ = step(state, batch)
   return state, shapes
@@ -56,9 +56,9 @@ def fit(detector, step, transfer, steps=1 << 30, key=0):
 def fixture_fitted(request) -> Fitted:
   module = registry.get(request.param)
   config = systems.small(module.Config(), **MORE.get(request.param, {}))
-  detector, needs = module.make(config), registry.needs(module, config)
+  detector, needs = module.make_detector(config), module.needs(config)
   transfer = systems.transfer()
-  step = jax.jit(detector.step) if detector.step else None
+  step = jax.jit(detector.training.step) if detector.training else None
   state, shapes = fit(detector, step, base.blind(transfer, needs))
   return Fitted(detector, needs, transfer, step, state, shapes)
 
@@ -198,8 +198,8 @@ def test_zero_shot(fitted):
   transfer = base.blind(systems.transfer(zero_shot=True), fitted.needs)
   try:  # without a step, which would be compiled anew
     state, _ = fit(fitted.detector, fitted.step, transfer, 0)
-    if fitted.detector.batches:
-      fitted.detector.put(fitted.detector.batches(transfer, 0).draw(0))
+    if training := fitted.detector.training:
+      training.put(training.batches(transfer, 0).draw(0))
   except ValueError as error:
     assert fitted.needs & {base.TARGET_NORMALS, base.TARGET_ANOMALIES}
     assert '--target' in str(error)
@@ -212,9 +212,8 @@ def test_zero_shot(fitted):
 def test_a_module_offers_what_the_registry_promises(name):
   module = registry.get(name)
   assert module.PRESETS['default'] == module.Config()
-  assert module.NEEDS == registry.needs(module, module.Config())
   for preset in module.PRESETS.values():
-    assert hash(preset) == hash(preset) and registry.needs(module, preset) <= {
+    assert hash(preset) == hash(preset) and module.needs(preset) <= {
       base.SOURCE_LABELS,
       base.TARGET_NORMALS,
       base.TARGET_ANOMALIES,

@@ -48,13 +48,16 @@ def test_windows_by_hand():
 @pytest.fixture(name='fitted', scope='module')
 def fixture_fitted():
   config = dataclasses.replace(CONFIG, epochs=60)
-  detector = deeplog.make(config)
+  detector = deeplog.make_detector(config)
   target = dataset([[1, 2, 3, 4]] * 20, [0] * 20)
   transfer = types.Transfer((), target)
-  state, step = detector.init(jax.random.key(0), transfer), jax.jit(detector.step)
-  stream = detector.batches(transfer, 0)
+  state, step = (
+    detector.init(jax.random.key(0), transfer),
+    jax.jit(detector.training.step),
+  )
+  stream = detector.training.batches(transfer, 0)
   for i in range(stream.num_steps):
-    state, _ = step(state, detector.put(stream.draw(i)))
+    state, _ = step(state, detector.training.put(stream.draw(i)))
   return detector, state
 
 
@@ -75,4 +78,4 @@ def test_other_systems_are_refused(fitted):
   with pytest.raises(ValueError, match='--test=rest'):
     scoring.Scorer(detector).scores(state, other)
   with pytest.raises(ValueError, match='--target'):
-    detector.batches(types.Transfer((dataset([[1]]),), None), 0)
+    detector.training.batches(types.Transfer((dataset([[1]]),), None), 0)

@@ -1,19 +1,17 @@
 """LogMeta as a detector: it adapts, sees only what it may, and tells what it did."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 
-from metalog_jax import types
+from metalog_jax import flags, types
 from metalog_jax.batches import episodes
 from metalog_jax.detectors import logmeta
 from metalog_jax.evaluation import metrics, scoring
 from metalog_jax.training import loop
 from tests.detectors import test_metalog
 
-SMALL = dataclasses.replace(
+SMALL = flags.replace(
   logmeta.Config(),
   hidden=6,
   shots=3,
@@ -25,6 +23,12 @@ SMALL = dataclasses.replace(
   steps=60,
 )
 ORDER = np.array([0, 4, 3, 2, 1])
+
+
+def stream(transfer: types.Transfer) -> types.Stream:
+  return episodes.episode_stream(
+    SMALL.tasks, SMALL.reading, SMALL.steps, transfer, seed=0
+  )
 
 
 def hide(data: types.Dataset, normal: int, anomalous: int) -> types.Dataset:
@@ -43,7 +47,7 @@ def fixture_transfer() -> types.Transfer:
 
 @pytest.fixture(name='fitted', scope='module')
 def fixture_fitted(transfer, tmp_path_factory):
-  detector = logmeta.make(SMALL)
+  detector = logmeta.make_detector(SMALL)
   folder = tmp_path_factory.mktemp('run')
   return detector, loop.fit(detector, transfer, None, 0, folder, loop.Options())
 
@@ -71,7 +75,7 @@ def test_no_steps_leave_what_training_left(fitted, transfer):
 
 def test_training_never_sees_the_target(transfer):
   without = transfer._replace(target=None)
-  a, b = (episodes.stream(SMALL, t, 0).draw(3) for t in (transfer, without))
+  a, b = (stream(t).draw(3) for t in (transfer, without))
   assert all(jax.tree.leaves(jax.tree.map(np.array_equal, a, b)))
 
 
@@ -80,7 +84,7 @@ def test_pseudo_labels_are_given_to_the_unlabelled_alone(fitted, transfer):
   _, report = detector.adapt(result.state, transfer, 0)
   labels = transfer.target.sessions.labels
   truth = test_metalog.make_system(2, ORDER).sessions.labels
-  assert 1 <= len(report['pseudo']) <= SMALL.rounds
+  assert 1 <= len(report['pseudo']) <= SMALL.adapt.rounds
   taken = [x >= 0 for x in report['pseudo']]
   assert all(np.all(labels[t] < 0) for t in taken)
   assert all(np.all(b[a]) for a, b in zip(taken, taken[1:]))  # they stay
@@ -112,18 +116,19 @@ SLOW = [
 @pytest.mark.parametrize('preset', ['scratch', *SLOW])
 def test_every_kin_takes_a_step_and_adapts(preset, transfer):
   change = {'hidden': 2, 'tasks': 2, 'shots': 2, 'queries': 2, 'adapt_steps': 2}
-  config = dataclasses.replace(logmeta.PRESETS[preset], **change)
-  detector = logmeta.make(config)
+  config = flags.replace(logmeta.PRESETS[preset], **change)
+  detector = logmeta.make_detector(config)
   state = detector.init(jax.random.key(0), transfer)
   start = jax.device_get(state)
-  stream = detector.batches(transfer, 0)
+  training = detector.training
+  stream = training.batches(transfer, 0)
   if stream.num_steps:
-    state, found = detector.step(state, detector.put(stream.draw(0)))
+    state, found = training.step(state, training.put(stream.draw(0)))
     assert np.isfinite(found['loss'])
   before = jax.device_get(state.params)
   adapted, _ = detector.adapt(state, transfer, 0, rounds=0)
   same = jax.tree.map(np.array_equal, before, jax.device_get(adapted.params))
-  same = same.params if config.rates != 'fixed' else same
+  same = same.params if config.meta.rates != 'fixed' else same
   assert not any(same['head'].values())
   assert all(jax.tree.leaves(same['lstm'])) == (preset == 'anil')
   assert jax.tree.structure(start) == jax.tree.structure(adapted)
@@ -135,7 +140,7 @@ def test_labels_and_sources_are_needed(fitted, transfer):
   with pytest.raises(ValueError, match='--target_normals'):
     detector.adapt(result.state, bare, 0)
   with pytest.raises(ValueError, match='--source'):
-    episodes.stream(SMALL, transfer._replace(sources=()), 0)
+    stream(transfer._replace(sources=()))
 
 
 def test_presets_are_hashable_and_frozen():

@@ -25,13 +25,16 @@ def quick_compilation():
 @pytest.fixture(name='states', scope='module')
 def fixture_states():
   """(whether the step set the centre, state after it), for all steps."""
-  detector = logtad.make(CONFIG)
+  detector = logtad.make_detector(CONFIG)
   transfer = systems.transfer()
-  state, step = detector.init(jax.random.key(0), transfer), jax.jit(detector.step)
-  stream, states = detector.batches(transfer, 0), []
+  state, step = (
+    detector.init(jax.random.key(0), transfer),
+    jax.jit(detector.training.step),
+  )
+  stream, states = detector.training.batches(transfer, 0), []
   for i in range(stream.num_steps):
     task = stream.draw(i)
-    state, _ = step(state, detector.put(task))
+    state, _ = step(state, detector.training.put(task))
     states.append((task.query == (), state, task))
   return detector, states
 
@@ -79,7 +82,7 @@ def test_radius_by_hand():
   oracle = dataclasses.replace(CONFIG, radius='oracle')
   cut, where = logtad.radius(oracle, transfer, scores)
   assert where == 'oracle' and distances[labels == 0].max() <= cut < 5
-  no_anomalies = base.blind(transfer, logtad.NEEDS)
+  no_anomalies = base.blind(transfer, logtad.needs(CONFIG))
   with pytest.raises(ValueError, match='oracle'):
     logtad.radius(oracle, no_anomalies, scores)
 

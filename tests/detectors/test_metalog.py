@@ -7,14 +7,16 @@ import jax
 import numpy as np
 import pytest
 
-from metalog_jax import types
+from metalog_jax import flags, types
+from metalog_jax.batches import metalog_batches
 from metalog_jax.detectors import metalog
 from metalog_jax.evaluation import metrics, scoring
 from metalog_jax.meta import gradients
-from metalog_jax.training import base, loop, metalog_batches
+from metalog_jax.nets import attention as nets_attention
+from metalog_jax.training import base, loop
 from tests import builders
 
-SMALL = dataclasses.replace(
+SMALL = flags.replace(
   metalog.Config(),
   hidden=8,
   layers=1,
@@ -25,6 +27,11 @@ SMALL = dataclasses.replace(
   outer_lr=2e-2,
   patience=0,
 )
+
+
+def stream(config, transfer: types.Transfer, seed: int) -> types.Stream:
+  pools = metalog_batches.pools(config, transfer, seed)
+  return metalog_batches.meta_stream(config, *pools, seed)
 
 
 def make_system(seed: int, order: np.ndarray, num: int = 120) -> types.Dataset:
@@ -46,10 +53,12 @@ def make_system(seed: int, order: np.ndarray, num: int = 120) -> types.Dataset:
   return types.Dataset(f's{seed}', builders.sessions(rows, labels), vectors)
 
 
-def test_it_offers_every_way_but_the_oracle():
-  hints = typing.get_type_hints(metalog.Config)
-  ways = set(typing.get_args(gradients.Gradient)) - {'finite'}
-  assert set(typing.get_args(hints['gradient'])) == ways
+def test_it_offers_every_gradient_but_the_oracle():
+  choices = {s.field: set(s.choices) for s in flags.describe('m', metalog.Config())}
+  assert choices['gradient'] == set(typing.get_args(gradients.Gradient)) - {'finite'}
+  assert choices['order'] == set(typing.get_args(gradients.Order))
+  hints = typing.get_type_hints(metalog.Network)
+  assert hints['pooling'] == nets_attention.Pooling
 
 
 @pytest.fixture(name='transfer', scope='module')
@@ -64,17 +73,15 @@ def fixture_transfer() -> types.Transfer:
 
 @pytest.fixture(name='fitted', scope='module')
 def fixture_fitted(transfer, tmp_path_factory):
-  detector = metalog.make(SMALL)
+  detector = metalog.make_detector(SMALL)
   folder = tmp_path_factory.mktemp('run')
   return detector, loop.fit(detector, transfer, None, 0, folder, loop.Options())
 
 
 def test_the_mean_of_the_states_has_no_attention_to_learn(transfer):
-  detector = metalog.make(dataclasses.replace(SMALL, attention='mean'))
+  detector = metalog.make_detector(flags.replace(SMALL, attention='mean'))
   state = detector.init(jax.random.key(0), transfer)
   assert set(state.params) == {'gru', 'head'}
-  with pytest.raises(ValueError, match='random_attention'):
-    metalog.make(dataclasses.replace(SMALL, attention='mean', random_attention=True))
 
 
 def test_it_learns_from_the_source(fitted):
@@ -83,7 +90,7 @@ def test_it_learns_from_the_source(fitted):
 
 @pytest.mark.slow
 def test_it_learns_in_bfloat16(transfer, tmp_path):
-  detector = metalog.make(dataclasses.replace(SMALL, dtype='bfloat16'))
+  detector = metalog.make_detector(flags.replace(SMALL, dtype='bfloat16'))
   result = loop.fit(detector, transfer, None, 0, tmp_path, loop.Options())
   assert {x.dtype for x in jax.tree.leaves(result.state.params)} == {
     np.dtype('float32')
@@ -117,11 +124,11 @@ def test_weights_share_out_every_session(fitted):
 
 
 def test_a_draw_is_a_function_of_seed_and_step(transfer):
-  first, again = (metalog_batches.stream(SMALL, transfer, 3) for _ in range(2))
+  first, again = (stream(SMALL, transfer, 3) for _ in range(2))
   again.draw(0)
   same = jax.tree.map(np.array_equal, first.draw(5), again.draw(5))
   assert all(jax.tree.leaves(same))
-  other = metalog_batches.stream(SMALL, transfer, 4).draw(5)
+  other = stream(SMALL, transfer, 4).draw(5)
   assert not np.array_equal(first.draw(5).support.events, other.support.events)
 
 
@@ -129,13 +136,11 @@ def test_erased_labels_change_nothing(transfer):
   """Sessions without a label might as well be anything."""
   target = transfer.target
   hidden = np.flatnonzero(target.sessions.labels < 0)
-  seen = base.blind(transfer, metalog.NEEDS).target.sessions.labels
+  seen = base.blind(transfer, metalog.needs(SMALL)).target.sessions.labels
   assert np.all(seen[hidden] == -1)
   kept = target.sessions.take(np.flatnonzero(target.sessions.labels >= 0))
   without = transfer._replace(target=target._replace(sessions=kept))
-  a, b = (
-    metalog_batches.stream(SMALL, t, 0).draw(2).query for t in (transfer, without)
-  )
+  a, b = (stream(SMALL, t, 0).draw(2).query for t in (transfer, without))
   np.testing.assert_array_equal(
     np.sum(a.weights * a.labels), np.sum(b.weights * b.labels)
   )
@@ -143,10 +148,10 @@ def test_erased_labels_change_nothing(transfer):
 
 def test_zero_shot_learns_from_several_sources(transfer):
   sources = (*transfer.sources, make_system(5, np.arange(5)))
-  task = metalog_batches.stream(SMALL, types.Transfer(sources, None), 0).draw(0)
-  assert task.support.labels.shape[:3] == (1, 1, SMALL.inner_steps)
-  one = metalog_batches.stream(SMALL, types.Transfer(sources[:1], None), 0).draw(0)
-  assert one.query.weights.sum() == SMALL.batch
+  task = stream(SMALL, types.Transfer(sources, None), 0).draw(0)
+  assert task.support.labels.shape[:3] == (1, 1, SMALL.meta.inner_steps)
+  one = stream(SMALL, types.Transfer(sources[:1], None), 0).draw(0)
+  assert one.query.weights.sum() == SMALL.sampling.batch
 
 
 def test_presets_are_hashable_and_frozen():
@@ -157,9 +162,6 @@ def test_presets_are_hashable_and_frozen():
 
 def test_a_source_is_needed(transfer):
   with pytest.raises(ValueError, match='--source'):
-    metalog_batches.stream(SMALL, transfer._replace(sources=()), 0)
-  alone = dataclasses.replace(SMALL, inner_steps=0, source_weight=0.0)
-  assert (
-    metalog_batches.stream(alone, transfer._replace(sources=()), 0).draw(0).support
-    == ()
-  )
+    stream(SMALL, transfer._replace(sources=()), 0)
+  alone = flags.replace(SMALL, inner_steps=0, source_weight=0.0)
+  assert stream(alone, transfer._replace(sources=()), 0).draw(0).support == ()

@@ -1,13 +1,11 @@
 """PCA against scikit-learn, the Q statistic against the textbook."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 from sklearn import decomposition
 
-from metalog_jax import types
+from metalog_jax import flags, types
 from metalog_jax.detectors import pca, spe
 from metalog_jax.evaluation import scoring
 from tests.detectors import systems
@@ -23,9 +21,9 @@ def session_vectors(data, config):
 
 @pytest.mark.parametrize('pooling', ['sum', 'mean'])
 def test_it_is_sklearns(pooling):
-  config = dataclasses.replace(pca.Config(), pooling=pooling, kept=0.8, collapse=0)
+  config = flags.replace(pca.Config(), pooling=pooling, kept=0.8, collapse=0)
   source, test = systems.system(0, 150), systems.system(1, 50, 3)
-  detector = pca.make(config)
+  detector = pca.make_detector(config)
   state = detector.init(jax.random.key(0), types.Transfer((source,), None))
   found = scoring.Scorer(detector).scores(state, test)
 

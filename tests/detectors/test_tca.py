@@ -102,9 +102,9 @@ def test_training_and_scoring_see_mapped_vectors():
   module = tca.before(logrobust, 'LogRobust')
   config = systems.small(module.Config(), components=3)
   transfer = systems.transfer()
-  detector = module.make(config)
+  detector = module.make_detector(config)
   state = detector.init(jax.random.key(0), transfer)
-  batch = detector.batches(transfer, 0).draw(0).query.batch
+  batch = detector.training.batches(transfer, 0).draw(0).query.batch
   w = np.asarray(state.components)
   source = transfer.sources[0]
   np.testing.assert_allclose(

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from metalog_jax import types
+from metalog_jax import flags, types
 from metalog_jax.detectors import logmeta
 from metalog_jax.evaluation import scoring
 from tests import builders
@@ -22,7 +22,9 @@ def fixture_data() -> types.Dataset:
 
 @pytest.fixture(name='made', scope='module')
 def fixture_made(data):
-  detector = logmeta.make(logmeta.Config(hidden=2, collapse=0))
+  detector = logmeta.make_detector(
+    flags.replace(logmeta.Config(), hidden=2, collapse=0)
+  )
   state = detector.init(jax.random.key(0), types.Transfer((), data))
   return scoring.Scorer(detector), state
 

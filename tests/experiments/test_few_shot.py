@@ -1,6 +1,5 @@
 """Every system is left out in turn; what is done is not done again."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 from experiments import few_shot as program
 from experiments.studies import few_shot, few_shot_report
-from metalog_jax import errors
+from metalog_jax import errors, flags
 from metalog_jax.cli import main as programs
 from metalog_jax.runs import run
 from tests.cli import test_adapt
@@ -20,7 +19,7 @@ fixture_root = test_run.fixture_root
 def make_plan(root, **changes) -> few_shot.Plan:
   method = test_adapt.make_job(root, '').method
   more = dict(steps=3, adapt_steps=2, rates='step', confidence=0.5)
-  method = dataclasses.replace(method, **more)
+  method = flags.replace(method, **more)
   systems = (str(root / 'system_a'), str(root / 'system_b'))
   plan = few_shot.Plan(
     systems, systems[1:], {}, ('2',), method, 'default', '10', 0, 1, True

@@ -68,7 +68,7 @@ def test_the_model_on_disk_gives_the_scores_of_the_run(made):
   problem = transfer.make(
     chosen.data,
     chosen.method.embedding,
-    registry.needs(registry.get(chosen.detector), chosen.method),
+    registry.get(chosen.detector).needs(chosen.method),
   )
   again = scoring.Scorer(loaded.detector).scores(loaded.state, problem.tests['rest'])
   np.testing.assert_allclose(again, run_folder.read(workdir).scores['rest'].scores)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from metalog_jax import flags
 from metalog_jax.detectors import metalog
 from metalog_jax.embeddings import gcse, texts, vector_cache
 from metalog_jax.logs import systems
@@ -56,7 +57,7 @@ def fixture_root(tmp_path_factory) -> pathlib.Path:
 
 
 def make_job(root: pathlib.Path, **changes) -> run.Job:
-  method = dataclasses.replace(
+  method = flags.replace(
     metalog.Config(),
     embedding=gcse.Embedding(vectors=str(root / 'vectors.txt')),
     hidden=4,
@@ -109,7 +110,7 @@ def test_the_result_has_what_the_interface_promises(workdir):
 @pytest.mark.slow
 def test_the_way_that_auto_picked_is_said_and_kept(root, tmp_path):
   chosen = make_job(root)
-  method = dataclasses.replace(chosen.method, gradient='auto', steps=1)
+  method = flags.replace(chosen.method, gradient='auto', steps=1)
   said = []
   result = run.start(
     dataclasses.replace(chosen, method=method), tmp_path, say=said.append
@@ -120,7 +121,7 @@ def test_the_way_that_auto_picked_is_said_and_kept(root, tmp_path):
 
 @pytest.mark.slow
 def test_a_job_explained_trains_nothing(root):
-  method = dataclasses.replace(make_job(root).method, gradient='remat')
+  method = flags.replace(make_job(root).method, gradient='remat')
   text = run.explain(dataclasses.replace(make_job(root), method=method))
   assert text.startswith('meta-gradient       remat (as asked for)')
   for word in ('parameters', 'GFLOP', 'MiB', 'compilation', 'ms'):
@@ -181,7 +182,7 @@ def test_an_encoder_knows_what_new_lines_mean(root, tmp_path, monkeypatch):
   folder = encoder_cases.write(tmp_path / 'encoder', encoder_cases.FORMS['bert'])
   chosen = make_job(root)
   embedding = texts.Encoder(str(folder), pooling='first')
-  method = dataclasses.replace(chosen.method, embedding=embedding, steps=2)
+  method = flags.replace(chosen.method, embedding=embedding, steps=2)
   said = []
   run.start(
     dataclasses.replace(chosen, method=method), tmp_path / 'run', say=said.append

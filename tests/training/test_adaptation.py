@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from metalog_jax import types
+from metalog_jax.batches import sequences
 from metalog_jax.meta import inner
 from metalog_jax.nets import grid
 from metalog_jax.training import adaptation
 from tests import builders
 
 RATE, STEPS = 0.5, 4
+READING = sequences.Reading(collapse=0)
 CONFIG = inner.MetaConfig(RATE, 2, support_per_step=False)
 VECTORS = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
 
@@ -43,8 +45,10 @@ def fixture_loss() -> Counted:
 
 @pytest.fixture(name='adapt')
 def fixture_adapt(loss):
-  settings = adaptation.Settings(STEPS, collapse=0, max_events=96)
-  return adaptation.make(loss, lambda params, batch: None, CONFIG, settings)
+  settings = adaptation.Settings(STEPS, rounds=0)
+  return adaptation.make_adapt(
+    loss, lambda params, batch: None, CONFIG, settings, READING
+  )
 
 
 def by_hand(data: types.Dataset, params: np.ndarray, steps: int) -> np.ndarray:
@@ -85,9 +89,9 @@ def test_longer_sessions_are_not_cut(adapt):
 
 def test_pseudo_labels_join_in_rooms_that_hold_them(loss):
   """Sessions without labels get them, weigh as much as the labelled ones, and fit."""
-  settings = adaptation.Settings(STEPS, 0, 96, confidence=0.5, rounds=2, most=4)
+  settings = adaptation.Settings(STEPS, confidence=0.5, rounds=2, most_pseudo=4)
   sure = lambda params, batch: 1.0 * (batch.events.sum() % 2 + 0 * batch.labels)
-  adapt = adaptation.make(loss, sure, CONFIG, settings)
+  adapt = adaptation.make_adapt(loss, sure, CONFIG, settings, READING)
   data = target(2)
   labels = data.sessions.labels.copy()
   labels[[0, 1, 2, 3, 4, 5, 10, 11, 12, 13]] = -1

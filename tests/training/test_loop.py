@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from metalog_jax import types
+from metalog_jax.batches import sequences
 from metalog_jax.training import base, loop
 
 
@@ -28,14 +29,15 @@ def make_detector(total: int, patience: int = 0, on_step=None) -> base.Detector:
 
   return base.Detector(
     init=lambda key, _: {'x': jax.random.normal(key, (3,)), 'velocity': jnp.zeros(3)},
-    batches=lambda transfer, seed: types.Stream(total, draw),
-    put=jax.device_put,
-    step=step,
     score=None,
     explain=None,
-    collapse=0,
-    max_events=1,
-    patience=patience,
+    reading=sequences.Reading(),
+    training=base.Training(
+      batches=lambda transfer, seed: types.Stream(total, draw),
+      put=jax.device_put,
+      step=step,
+      patience=patience,
+    ),
   )
 
 

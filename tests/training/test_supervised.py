@@ -38,7 +38,7 @@ def test_an_epoch_reads_every_session_once():
   data = systems.system(0, 60)
   config = systems.small(logrobust.Config(), batch=20, anomaly_share=0.0)
   pools = supervised.wholes((data,), config)
-  stream = supervised.stream(pools, config, 0, 1, 2)
+  stream = supervised.labelled_stream(pools, config, 0, 1, 2)
   assert stream.num_steps == 6
   drawn = [stream.draw(i).query.batch for i in range(3)]
   total = sum(float(b.weights.sum()) for b in drawn)
@@ -51,7 +51,7 @@ def test_systems_of_different_size_share_one_shape():
   more = np.concatenate([large.vectors, np.ones((3, 5), np.float32)])
   config = systems.small(logrobust.Config())
   pools = supervised.wholes((small, large._replace(vectors=more)), config)
-  stream = supervised.stream(pools, config, 0, 1, 2)
+  stream = supervised.labelled_stream(pools, config, 0, 1, 2)
   drawn = [stream.draw(i).query.batch for i in range(stream.num_steps)]
   assert {b.vectors.shape for b in drawn} == {(1, 1, 10, 5)}
   assert len({b.vectors.tobytes() for b in drawn}) == 2, 'a batch is of one system'
@@ -63,7 +63,9 @@ def test_readers_that_look_forward_share_beginnings(module):
   sessions = builders.sessions(rows, [i % 2 for i in range(21)])
   data = systems.system(0)._replace(sessions=sessions)
   transfer = systems.transfer()._replace(sources=(data,), target=data)
-  stream = module.make(systems.small(module.Config())).batches(transfer, 0)
+  stream = module.make_detector(systems.small(module.Config())).training.batches(
+    transfer, 0
+  )
   drawn = [x.batch for x in stream.draw(1) if x]
   sides = jax.tree.leaves(drawn, is_leaf=lambda x: isinstance(x, types.Batch))
   assert sides and all(side.parents is not None for side in sides)
@@ -72,11 +74,11 @@ def test_readers_that_look_forward_share_beginnings(module):
 def test_draws_are_a_function_of_seed_and_step():
   config = systems.small(logrobust.Config())
   pools = supervised.wholes((systems.system(0),), config)
-  first, again = (supervised.stream(pools, config, 3, 1, 4) for _ in range(2))
+  first, again = (supervised.labelled_stream(pools, config, 3, 1, 4) for _ in range(2))
   again.draw(0)
   same = jax.tree.map(np.array_equal, first.draw(5), again.draw(5))
   assert all(jax.tree.leaves(same))
-  other = supervised.stream(pools, config, 4, 1, 4).draw(5)
+  other = supervised.labelled_stream(pools, config, 4, 1, 4).draw(5)
   assert not np.array_equal(first.draw(5).query.noise, other.query.noise)
 
 
@@ -94,16 +96,18 @@ def test_who_is_learned_from_and_what_is_seen():
   unlabelled = base.blind(transfer, frozenset())
   config = systems.small(logrobust.Config())
   with pytest.raises(ValueError, match='raise the budgets'):
-    supervised.stream(supervised.wholes((unlabelled.target,), config), config, 0, 1, 1)
+    supervised.labelled_stream(
+      supervised.wholes((unlabelled.target,), config), config, 0, 1, 1
+    )
 
 
 def test_a_step_is_the_optimizers():
   """Against the same update written down."""
   config = systems.small(logrobust.Config(), dropout=0.0)
-  detector = logrobust.make(config)
+  detector = logrobust.make_detector(config)
   transfer = systems.transfer()
   state = detector.init(jax.random.key(0), transfer)
-  task = detector.batches(transfer, 0).draw(0)
+  task = detector.training.batches(transfer, 0).draw(0)
   batch = jax.tree.map(lambda x: x[0, 0], task.query.batch)
 
   def loss(params):
@@ -115,7 +119,7 @@ def test_a_step_is_the_optimizers():
   adam = optax.adam(config.lr)
   updates, _ = adam.update(grads, adam.init(state.params))
   expected = optax.apply_updates(state.params, updates)
-  found, metrics = jax.jit(detector.step)(state, detector.put(task))
+  found, metrics = jax.jit(detector.training.step)(state, detector.training.put(task))
   assert float(metrics['loss']) == pytest.approx(float(value), rel=1e-5)
   for a, b in zip(jax.tree.leaves(found.params), jax.tree.leaves(expected)):
     np.testing.assert_allclose(a, b, atol=2e-3 * config.lr + 1e-6)
@@ -123,16 +127,18 @@ def test_a_step_is_the_optimizers():
 
 def test_logtransfer_keeps_its_dense_layers_on_the_target():
   config = systems.small(logtransfer.Config(), epochs=1, target_epochs=1)
-  detector = logtransfer.make(config)
+  detector = logtransfer.make_detector(config)
   transfer = systems.transfer()
-  stream = detector.batches(transfer, 0)
+  stream = detector.training.batches(transfer, 0)
   draws = [stream.draw(i) for i in range(stream.num_steps)]
   phases = [task.query == () for task in draws]
   switch = phases.index(False)
   assert all(phases[:switch]) and not any(phases[switch:])
   assert (switch, len(draws) - switch) == (7, 4)  # 100 and 60 sessions by 16
-  step = jax.jit(detector.step)
-  run = lambda state, part: [state := step(state, detector.put(t))[0] for t in part][-1]
+  step = jax.jit(detector.training.step)
+  run = lambda state, part: [
+    state := step(state, detector.training.put(t))[0] for t in part
+  ][-1]
   start = detector.init(jax.random.key(0), transfer)
   middle = run(start, draws[:switch])
   end = run(middle, draws[switch:])

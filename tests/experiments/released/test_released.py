@@ -1,4 +1,4 @@
-"""The `reference` preset has the faults of the release, and each can be mended."""
+"""MetaLog as released has the faults of the release, and each can be mended."""
 
 import dataclasses
 
@@ -8,15 +8,16 @@ import numpy as np
 import optax
 import pytest
 
-from metalog_jax import types
-from metalog_jax.batches import released
-from metalog_jax.detectors import metalog
+from experiments.released import detector as released
+from experiments.released import faults
+from metalog_jax import flags, types
+from metalog_jax.detectors import metalog, registry
 from metalog_jax.meta import outer
 from metalog_jax.training import base
 from tests import builders
 from tests.detectors import systems
 
-REFERENCE = systems.small(metalog.PRESETS['reference'], parts=1, inner_steps=1)
+REFERENCE = systems.small(released.PRESETS['reference'], parts=1, inner_steps=1)
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -40,34 +41,34 @@ def table(num: int, sign: int) -> types.Dataset:
 )
 def test_source_events_read_the_rows_of_the_release(source, target, expected):
   given = types.Transfer((table(source + 1, 1),), table(target + 1, -1))
-  found = released.wrong_rows(given).sources[0].vectors
+  found = faults.wrong_rows(given).sources[0].vectors
   assert found.shape == given.sources[0].vectors.shape
   assert {k: int(found[k, 0]) for k in expected} == expected
-  assert released.wrong_rows(given._replace(target=None)).sources == given.sources
+  assert faults.wrong_rows(given._replace(target=None)).sources == given.sources
 
 
 @pytest.mark.slow
 def test_a_step_is_the_release_s():
   """g = grad L_S(θ) + grad L_T(θ', attention of the copy), the copy's never trained."""
   config = dataclasses.replace(REFERENCE, unmasked_padding=False)
-  detector = metalog.make(config)
-  transfer = base.blind(systems.transfer(), metalog.needs(config))
+  detector = released.make_detector(config)
+  transfer = base.blind(systems.transfer(), released.needs(config))
   state = detector.init(jax.random.key(0), transfer)
-  task = detector.batches(transfer, 0).draw(0)
-  plain = metalog.make(dataclasses.replace(config, random_attention=False))
-  loss, meta = plain.objective
+  task = detector.training.batches(transfer, 0).draw(0)
+  plain = released.make_detector(flags.replace(config, random_attention=False))
+  loss, meta = plain.training.objective
   support = jax.tree.map(lambda x: x[0, 0, 0], task.support)
   query = jax.tree.map(lambda x: x[0, 0], task.query.batch)
   net = {k: v for k, v in state.params.items() if k != 'copy'}
   own = lambda f: jax.jit(in_mesh(f))
   g_s = own(lambda p: jax.grad(loss)(p, support))(net)
-  moved = jax.tree.map(lambda p, g: p - config.inner_lr * g, net, g_s)
+  moved = jax.tree.map(lambda p, g: p - config.meta.inner_lr * g, net, g_s)
   g_t = own(lambda p: jax.grad(loss)(p, query))(
     moved | {'attention': state.params['copy']}
   )
-  expected = jax.tree.map(lambda a, b: a + config.target_weight * b, g_s, g_t)
+  expected = jax.tree.map(lambda a, b: a + config.meta.target_weight * b, g_s, g_t)
   expected['attention'] = g_s['attention']
-  full, _ = detector.objective
+  full, _ = detector.training.objective
   one = types.Task(
     jax.tree.map(lambda x: x[0, 0], task.support),
     jax.tree.map(lambda x: x[0, 0], task.query),
@@ -90,14 +91,18 @@ def in_mesh(function):
 
 
 def test_the_preset_trains_and_its_copy_stays():
-  detector = metalog.make(REFERENCE)
-  assert not detector.selects
-  assert metalog.needs(REFERENCE) == {base.SOURCE_LABELS, base.TARGET_NORMALS}
-  transfer = base.blind(systems.transfer(), metalog.needs(REFERENCE))
+  detector = released.make_detector(REFERENCE)
+  assert not detector.keeps_best
+  assert released.needs(REFERENCE) == {base.SOURCE_LABELS, base.TARGET_NORMALS}
+  transfer = base.blind(systems.transfer(), released.needs(REFERENCE))
   start = detector.init(jax.random.key(0), transfer)
-  stream, step, state = detector.batches(transfer, 0), jax.jit(detector.step), start
+  stream, step, state = (
+    detector.training.batches(transfer, 0),
+    jax.jit(detector.training.step),
+    start,
+  )
   for i in range(3):
-    state, metrics = step(state, detector.put(stream.draw(i)))
+    state, metrics = step(state, detector.training.put(stream.draw(i)))
   assert np.isfinite(float(metrics['loss']))
   kept = jax.tree.map(np.array_equal, start.params['copy'], state.params['copy'])
   moved = jax.tree.map(np.array_equal, start.params['gru'], state.params['gru'])
@@ -108,33 +113,51 @@ def test_the_preset_trains_and_its_copy_stays():
 
 def test_mended_it_is_reference_fixed():
   mended = dataclasses.replace(
-    metalog.PRESETS['reference'],
+    released.PRESETS['reference'],
     estimated_labels=False,
     wrong_rows=False,
     unmasked_padding=False,
     random_attention=False,
   )
-  assert mended == metalog.PRESETS['reference_fixed']
+  fixed = metalog.PRESETS['reference_fixed']
+  assert all(
+    getattr(mended, f.name) == getattr(fixed, f.name) for f in dataclasses.fields(fixed)
+  )
+
+
+def test_programs_of_experiments_know_it():
+  assert registry.get('metalog_released') is released
+  with pytest.raises(ValueError, match='a mean has nothing that is random'):
+    flags.replace(REFERENCE, attention='mean')
+
+
+def test_released_runs_of_0_1_0_say_how_to_make_them_again():
+  with pytest.raises(ValueError, match='wrong_rows=True.*make the run again'):
+    flags.restore(metalog.Config(), {'wrong_rows': True})
 
 
 @pytest.mark.slow
 def test_the_first_version_takes_turns():
   """Against the two Adams written down."""
-  config = dataclasses.replace(
-    systems.small(metalog.PRESETS['reference_v0']), epochs=2, target_weight=3.0
+  config = flags.replace(
+    systems.small(released.PRESETS['reference_v0']), epochs=2, target_weight=3.0
   )
-  assert (config.alternate, config.parts) == (True, 4)
-  config = dataclasses.replace(config, parts=1, unmasked_padding=False)
-  detector = metalog.make(config)
-  transfer = base.blind(systems.transfer(), metalog.needs(config))
-  stream = detector.batches(transfer, 0)
+  assert (config.alternate, config.sampling.parts) == (True, 4)
+  config = flags.replace(config, parts=1, unmasked_padding=False)
+  detector = released.make_detector(config)
+  transfer = base.blind(systems.transfer(), released.needs(config))
+  stream = detector.training.batches(transfer, 0)
   kinds = [stream.draw(i).query == () for i in range(stream.num_steps)]
   epoch = [True] * 7 + [False] * 7  # 100 sessions of each system by 16
   assert kinds == epoch * 2
-  state, step = detector.init(jax.random.key(0), transfer), jax.jit(detector.step)
+  state, step = (
+    detector.init(jax.random.key(0), transfer),
+    jax.jit(detector.training.step),
+  )
   params, moments = state.params, []
   for _ in range(2):
-    adam = optax.adam(config.outer_lr, b2=config.adam_b2, eps=config.adam_eps)
+    how = config.training
+    adam = optax.adam(how.outer_lr, b2=how.adam_b2, eps=how.adam_eps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), adam)
     moments.append((optimizer, optimizer.init(params)))
 
@@ -153,6 +176,6 @@ def test_the_first_version_takes_turns():
     updates, moment = optimizer.update(grad(params, batch, weight), moment)
     moments[side] = optimizer, moment
     params = jax.tree.map(lambda p, u, w=weight: p + w * u, params, updates)
-    state, _ = step(state, detector.put(task))
+    state, _ = step(state, detector.training.put(task))
   for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True):
-    np.testing.assert_allclose(a, b, atol=1e-3 * config.outer_lr + 1e-5)
+    np.testing.assert_allclose(a, b, atol=1e-3 * config.training.outer_lr + 1e-5)
