@@ -24,9 +24,9 @@ def make_line(num: int = 200, timed: bool = True, every: int = 4) -> episodes.Ti
   return episodes.timeline(data, seqs)
 
 
-def sampler(**changes) -> episodes.Sampler:
-  base = episodes.Sampler(3, 4, 2, natural=False, tasks=2, seed=0)
-  return base._replace(**changes)
+def sampler(seed: int = 0, **changes) -> episodes.Sampler:
+  settings = {'shots': 3, 'queries': 4, 'classes': 'balanced', 'spread': 2, 'tasks': 2}
+  return episodes.Sampler(episodes.Tasks(**settings | changes), seed)
 
 
 @pytest.mark.parametrize('timed', [True, False])
@@ -50,7 +50,7 @@ def test_a_task_is_of_one_segment_and_its_parts_share_nothing(timed):
 def test_natural_queries_come_as_they_are():
   line = make_line(num=2000, every=10)
   shares = [
-    sampler(natural=True, queries=20).draw([line], step, 0)[2].labels.mean()
+    sampler(classes='natural', queries=20).draw([line], step, 0)[2].labels.mean()
     for step in range(40)
   ]
   assert 0.03 < np.mean(shares) < 0.2 and np.std(shares) > 0
