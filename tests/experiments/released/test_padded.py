@@ -7,7 +7,9 @@ import pytest
 from experiments.released import padded
 from metalog_jax.nets import metalog
 from tests import grids
+from tests.nets import conftest
 
+float64 = conftest.float64  # proved in it, as the library's networks are
 NET = metalog.RELEASED.clone(hidden=4, layers=2)
 PADDED = padded.Network(4, bidirectional=True, attention='guide', head='linear')
 
