@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metalog_jax import atomic, errors, types
+from metalog_jax import atomic, errors, flags, types
 from metalog_jax.detectors import registry
 from metalog_jax.embeddings import tables
 from metalog_jax.evaluation import metrics, scoring, thresholds
