@@ -221,3 +221,17 @@ def test_a_budget_beyond_what_there_is(root, tmp_path):
     wrong = make_job(root)
     data = dataclasses.replace(wrong.data, target_anomalies='99')
     run.start(dataclasses.replace(wrong, data=data), tmp_path, say=lambda _: None)
+
+
+def test_a_run_says_at_its_start_that_vectors_show_nothing(root):
+  """Without a labelled session no word has a weight, and all vectors are zero."""
+  job = make_job(root)
+  data = dataclasses.replace(
+    job.data, source=(), target_normals='0', target_anomalies='0'
+  )
+  said = []
+  run._prepare(dataclasses.replace(job, data=data), said.append)
+  assert any('event vectors are zero' in line and '--fit=all' in line for line in said)
+  said.clear()
+  run._prepare(job, said.append)
+  assert not any('zero' in line for line in said)
