@@ -1,1 +1,14 @@
+"""Raw logs to System folders: host code, which never imports jax.
 
+Read it in the order in which a line goes its way:
+  files      bytes, decompressed, as chunks of whole lines
+  formats    what a line looks like: one entry a system
+  readers    chunks to columns: message, owner, time, label; accounts: what did not fit
+  masking    messages without their variable parts (masksets: the rules)
+  parse      templates mined from masked lines, with Drain; templates: frozen ones
+  events     lines to event ids
+  spill      events on disk, by what they belong to
+  sessions   events to sessions, whole or in windows; labels: of files
+  store      the System folder; manifests: its checksums
+`systems.prepare` (options, raw, jsonl, parallel) runs it; splits: who sees what.
+"""

@@ -60,11 +60,11 @@ def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
   Raises:
     UserError: a path that does not exist, or a folder without a log.
   """
-  found = []
+  expanded = []
   for path in paths:
     here = pathlib.Path(path)
     if path == '-' or here.is_file() or here.is_fifo() or here.is_char_device():
-      found.append(path)
+      expanded.append(path)
       continue
     if here.is_dir():
       inside = [p for p in here.rglob('*') if p.is_file() and _is_log(p.name)]
@@ -75,8 +75,8 @@ def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
     if not inside:
       what = 'holds no *.log file' if here.is_dir() else 'does not exist'
       raise errors.UserError(f'{path} {what}: check --logs')
-    found += sorted(map(str, inside))
-  return found
+    expanded += sorted(map(str, inside))
+  return expanded
 
 
 def _is_log(name: str) -> bool:

@@ -64,13 +64,13 @@ def mine(counts: Mapping[str, int], maskset: masksets.MaskSet) -> templates.Temp
   """
   lines = _normalize(counts, maskset)
   order = sorted(lines, key=lambda line: (len(line.split()), -lines[line], line))
-  own: dict[str, str] = {}
+  template_of: dict[str, str] = {}
   sizes: dict[str, int] = {}
   for length, group in itertools.groupby(order, key=lambda line: len(line.split())):
     for line, text in _mine_length(list(group), length, maskset).items():
-      own[line] = text
+      template_of[line] = text
       sizes[text] = sizes.get(text, 0) + lines[line]
-  return templates.freeze(maskset, sizes, own)
+  return templates.freeze(maskset, sizes, template_of)
 
 
 def _normalize(counts: Mapping[str, int], maskset: masksets.MaskSet) -> dict[str, int]:
@@ -112,8 +112,8 @@ class Arrival:
     self._maskset = maskset
     self._core = templates.make_core(maskset, evict=True)
     self._seen: set[str] = set()
-    self._true: dict[str, Any] = {}  # line -> cluster
-    self._by_length: dict[int, list[str]] = {}  # the lines of `_true`
+    self._answers: dict[str, Any] = {}  # line -> cluster, while it holds
+    self._by_length: dict[int, list[str]] = {}  # the lines of `_answers`
 
   @property
   def clusters(self) -> list[Any]:
@@ -122,9 +122,9 @@ class Arrival:
 
   def add(self, masked: Iterable[str]) -> np.ndarray:
     """Feeds some lines and returns the cluster id of each, [n] int64, from 1."""
-    true, core, ids = self._true, self._core, []
+    answers, core, ids = self._answers, self._core, []
     for line in masked:
-      cluster = true.get(line)
+      cluster = answers.get(line)
       if cluster is None:
         cluster = self._ask(line)
       else:
@@ -141,14 +141,15 @@ class Arrival:
     cluster, change = core.add_log_message(line)
     length = len(cluster.log_template_tokens)
     if change == 'none':
-      self._true[line] = cluster
+      self._answers[line] = cluster
       self._by_length.setdefault(length, []).append(line)
     elif change == 'cluster_created' and full:
-      self._true.clear()
+      # Some cluster was evicted, of any length: drain3 does not say which.
+      self._answers.clear()
       self._by_length.clear()
     else:
       for stale in self._by_length.pop(length, ()):
-        del self._true[stale]
+        del self._answers[stale]
     return cluster
 
   def freeze(self) -> templates.Templates:
@@ -156,15 +157,15 @@ class Arrival:
 
     A line whose template was evicted is assigned like a line never seen.
     """
-    own, sizes = {}, {}
+    template_of, sizes = {}, {}
     for cluster in self.clusters:
       text = cluster.get_template()
       sizes[text] = sizes.get(text, 0) + cluster.size
     for line in _normalize(dict.fromkeys(self._seen, 1), self._maskset):
       cluster = self._core.match(line, full_search_strategy='fallback')
       if cluster is not None:
-        own[line] = cluster.get_template()
-    return templates.freeze(self._maskset, sizes, own)
+        template_of[line] = cluster.get_template()
+    return templates.freeze(self._maskset, sizes, template_of)
 
 
 def mine_arrival(

@@ -107,20 +107,13 @@ def split(data: bytes) -> tuple[pl.Series, int]:
   try:
     data.decode('utf-8')
   except UnicodeDecodeError:
-    escaped = sum(map(_is_undecodable, data.split(b'\n')))
+    lines = data.split(b'\n')
+    escaped = sum(line.decode('utf-8', 'ignore').encode() != line for line in lines)
     data = data.decode('utf-8', 'backslashreplace').encode()
   ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord('\n')) + 1
   offsets = pa.py_buffer(np.concatenate([[0], ends]).astype(np.int64))
   lines = pa.LargeStringArray.from_buffers(len(ends), offsets, pa.py_buffer(data))
   return pl.Series('line', lines).str.strip_chars_end('\r\n'), escaped
-
-
-def _is_undecodable(line: bytes) -> bool:
-  try:
-    line.decode('utf-8')
-  except UnicodeDecodeError:
-    return True
-  return False
 
 
 def _columns(text: pl.Series, format: formats.Format) -> pl.DataFrame:
@@ -197,8 +190,8 @@ def _owners(
     if key.many:
       return _all_matches(columns[key.column], key.pattern)
     if key.column == 'path':
-      found = re.search(key.pattern, path)
-      value = key.prefix + found[found.re.groups] if found else None
+      match = re.search(key.pattern, path)
+      value = key.prefix + match[match.re.groups] if match else None
       names.append(pl.lit(value, dtype=pl.String))
     elif key.column in columns.columns:
       value = pl.col(key.column)
@@ -216,14 +209,14 @@ def _owners(
 
 
 def _all_matches(values: pl.Series, pattern: str) -> tuple[np.ndarray, pl.Series]:
-  found = values.str.extract_all(pattern)
-  several = found.list.len() > 1
+  names = values.str.extract_all(pattern)
+  several = names.list.len() > 1
   if several.any():
-    unique = found.list.unique(maintain_order=True)
-    found = pl.select(pl.when(several).then(unique).otherwise(found)).to_series()
-  number = found.list.len().to_numpy()
+    unique = names.list.unique(maintain_order=True)
+    names = pl.select(pl.when(several).then(unique).otherwise(names)).to_series()
+  number = names.list.len().to_numpy()
   owner = np.repeat(np.arange(len(values)), number)
-  return owner, found.explode().drop_nulls()
+  return owner, names.explode().drop_nulls()
 
 
 def _times(

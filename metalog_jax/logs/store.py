@@ -29,6 +29,7 @@ MANIFEST = manifests.NAME
 SESSIONS = 'sessions.parquet'
 TEMPLATES = 'templates.parquet'
 COLUMNS = ('session_id', 'time', 'events', 'label', 'first_line', 'last_line')
+_TEMPLATE_COLUMNS = ('event_id', 'template', 'count')
 ROW_GROUP = 1 << 20  # events a row group holds, so that a stream stays small
 
 
@@ -55,7 +56,8 @@ def load(folder: str | os.PathLike) -> types.System:
   """
   manifest = manifests.read(folder)
   manifests.check(folder, manifest)
-  names, rows = (_read(folder, name, pq.read_table) for name in (TEMPLATES, SESSIONS))
+  names = _read(folder, TEMPLATES, lambda p: pq.read_table(p).select(_TEMPLATE_COLUMNS))
+  rows = _read(folder, SESSIONS, lambda p: pq.read_table(p).select(COLUMNS))
   texts = tuple(names['template'].to_pylist())
   if 'files' not in manifest:
     _check_without_checksums(pathlib.Path(folder), manifest, texts, rows)
@@ -76,7 +78,7 @@ def _check_without_checksums(
   if ((events < 0) | (events >= len(texts))).any():
     wrong.append('events')
   path = folder / templates.FILE
-  if path.exists():
+  if path.is_file():
     frozen = templates.Templates.load(path)
     same = frozen.texts == texts and frozen.hash == manifest['template_hash']
   else:
@@ -121,7 +123,7 @@ def _read(folder, name, function):
     raise errors.UserError(
       f'{folder} is not a System folder: it has no {name}'
     ) from None
-  except pa.ArrowInvalid as error:
+  except (pa.ArrowException, OSError, KeyError) as error:
     reason = str(error).splitlines()[0]
     raise errors.UserError(
       f'{path} is damaged: {reason}; prepare the folder again'

@@ -100,11 +100,11 @@ class Templates:
     pairs = zip(cluster.log_template_tokens, tokens, strict=True)
     return all(want in (wildcard, token) for want, token in pairs)
 
-  def extended(self, more: 'Templates') -> 'Templates':
+  def extended(self, newer: 'Templates') -> 'Templates':
     """These templates, and after them those of lines that these do not know."""
     above = len(self.texts) - 1  # the unknown event is there already
-    new = {line: event + above for line, event in more.exceptions.items()}
-    texts = (*self.texts, *more.texts[1:])
+    new = {line: event + above for line, event in newer.exceptions.items()}
+    texts = (*self.texts, *newer.texts[1:])
     return dataclasses.replace(self, texts=texts, exceptions={**new, **self.exceptions})
 
   def save(self, path: str | os.PathLike) -> None:
@@ -143,21 +143,21 @@ class Templates:
 
 
 def freeze(
-  maskset: masksets.MaskSet, sizes: Mapping[str, int], own: Mapping[str, str]
+  maskset: masksets.MaskSet, sizes: Mapping[str, int], template_of: Mapping[str, str]
 ) -> Templates:
   """Makes templates from what mining found; the most frequent is event 1.
 
   Args:
     maskset: the settings they were mined with.
     sizes: text of a template -> number of its lines.
-    own: masked line, one space between tokens -> text of its template.
+    template_of: masked line, one space between tokens -> text of its template.
   """
   texts = sorted(sizes, key=lambda text: (-sizes[text], text))
   event_of = {text: event for event, text in enumerate(texts, start=1)}
   templates = Templates(maskset, (types.UNKNOWN_TEMPLATE, *texts), {})
   exceptions = {
     line: event_of[text]
-    for line, text in own.items()
+    for line, text in template_of.items()
     if templates.search(line.split())[0] != event_of[text]
   }
   return dataclasses.replace(templates, exceptions=exceptions)
