@@ -1,6 +1,30 @@
-"""`metalog report` as an absl binary: the same code."""
+r"""`metalog report`, and of sweep folders the paper's tables with ours in them.
 
-from experiments import main
+  python -m experiments.report runs/demo
+  python -m experiments.report sweeps/table1 sweeps/table2 --out=sweeps
+  python -m experiments.report sweeps/table1 --print=brief
+
+report.html (one file, figures inside), report.md, results.csv and figures/*.png.
+"""
+
+from experiments import main as program
+from metalog_jax.cli import report as runs_report
+
+FLAGS = tuple(
+  flag._replace(choices=(*flag.choices, 'brief')) if flag.name == 'print' else flag
+  for flag in runs_report.FLAGS
+)
+TAKES_ARGUMENTS = True
+
+
+def main(values, rest: list[str]) -> None:
+  """Writes the report, or prints the table that was asked for."""
+  from experiments.sweeps import report, sweep_folder  # slow: not for --help
+
+  is_sweep = any(map(sweep_folder.is_sweep, values.runs + rest))
+  is_sweep = is_sweep or values.print == 'brief'
+  runs_report.main(values, rest, report if is_sweep else None)
+
 
 if __name__ == '__main__':
-  main.program('report')
+  program.run()

@@ -73,9 +73,9 @@ def _list(out: pathlib.Path, every: list[trials.Trial]) -> None:
 
 def _report(folders: list[pathlib.Path], out: pathlib.Path) -> None:
   """Of all that is finished; two sweeps that end at once write it in turn."""
-  from metalog_jax.report import report, sweeps  # slow: not for --help
+  from experiments.sweeps import report, sweep_folder  # slow: not for --help
 
-  if not any(sweeps.has_results(folder) for folder in folders):
+  if not any(sweep_folder.has_results(folder) for folder in folders):
     return
   out = folders[0] if len(folders) == 1 else out
   with trials.claim(out / '.lock', wait=True):

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 LEVELS = [
-  ['types', 'errors'],
+  ['types', 'errors', 'clean'],
   ['atomic', 'flags', 'lazy', 'memory'],
   ['machine'],
   ['simulation'],

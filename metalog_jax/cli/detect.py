@@ -8,7 +8,7 @@ Lines are read as the target system's were when the model was trained.
 
 import sys
 
-from metalog_jax.cli import main as programs
+from metalog_jax import clean
 from metalog_jax.cli import progress
 from metalog_jax.cli.options import Flag
 
@@ -42,4 +42,4 @@ def main(values, rest: list[str]) -> None:
       write(verdict)
   summary = verdicts.summary
   for line in (*(f'warning: {text}' for text in summary.warnings), summary):
-    print(programs.printable(str(line)), file=sys.stderr)
+    print(clean.printable(line), file=sys.stderr)

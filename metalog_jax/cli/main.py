@@ -10,13 +10,12 @@ import os
 import select
 import sys
 import traceback
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from absl import flags, logging
 
-from metalog_jax import errors
+from metalog_jax import clean, errors
 from metalog_jax.cli import options
 
 PROGRAMS = {
@@ -86,21 +85,11 @@ def finish(name: str, work: Callable[[], Any], debug: bool = False) -> int:
 
 def say(text: Any) -> None:
   """Prints text that may hold pieces of logs, without what would drive a terminal."""
-  print(printable(str(text)), flush=True)
-
-
-def printable(text: str) -> str:
-  """The text with control, direction and surrogate characters shown as escapes."""
-  return ''.join(
-    char
-    if char in '\n\t' or unicodedata.category(char)[0] != 'C'
-    else char.encode('unicode_escape').decode()
-    for char in text
-  )
+  print(clean.printable(str(text)), flush=True)
 
 
 def _fail(name: str, message: str, code: int) -> int:
-  print(f'{name}: {printable(message)}', file=sys.stderr)
+  print(f'{name}: {clean.printable(message)}', file=sys.stderr)
   return code
 
 

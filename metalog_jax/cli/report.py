@@ -3,11 +3,9 @@
   metalog report runs/demo/train
   metalog report --runs=runs/a,runs/b --out=reports/a_and_b
   metalog report --runs=runs/a,runs/b --print=markdown
-  metalog report sweeps/table1 sweeps/table2 --out=sweeps
 
 report.html (one file, figures inside), report.md, results.csv and figures/*.png.
 Runs that differ in their seed alone become one row: mean and standard deviation.
-Folders of `sweep` become the paper's tables and figures, with ours beside them.
 """
 
 from metalog_jax import atomic, errors
@@ -16,18 +14,24 @@ from metalog_jax.cli.options import Flag
 
 KINDS = ('all', 'distinct', 'unseen')
 FLAGS = (
-  Flag('runs', [], 'run or sweep folders; may also be given without --runs'),
+  Flag('runs', [], 'run folders; may also be given without --runs'),
   Flag('out', None, 'folder to write into; one run: its own folder'),
-  Flag('print', None, 'print this table and write no file; brief is of sweeps',
-       ('markdown', 'brief', 'csv', 'console')),
+  Flag('print', None, 'print this table and write no file',
+       ('markdown', 'csv', 'console')),
   Flag('kinds', list(KINDS), 'rows of --print=markdown', KINDS),
 )  # fmt: skip
 TAKES_ARGUMENTS = True
 
 
-def main(values, rest: list[str]) -> None:
-  """Writes the report, or prints the table that was asked for."""
+def main(values, rest: list[str], writer=None) -> None:
+  """Writes the report, or prints the table that was asked for.
+
+  Args:
+    writer: module with `write` and `text`; None: `report.report`.
+  """
   from metalog_jax.report import report  # polars and figures: not for --help
+
+  report = writer or report
 
   runs = values.runs + rest
   if values.print:

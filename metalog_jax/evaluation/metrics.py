@@ -13,6 +13,8 @@ from scipy import stats
 
 from metalog_jax import errors, types
 
+KINDS = ('all', 'distinct', 'unseen')  # of sessions: see `by_kind`
+
 Measures = dict[str, float | int | None]
 
 

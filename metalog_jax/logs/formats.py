@@ -9,12 +9,10 @@ import dataclasses
 import datetime
 import functools
 import re
-from collections.abc import Mapping
 
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import masksets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +42,6 @@ class Format:
   alert: bool = False  # of that group, '-' is normal and anything else an alert
   window: str = '0'  # default --window
   continues: bool = False  # a line that does not fit continues the record above it
-  masks: Mapping[str, masksets.MaskSet] = dataclasses.field(
-    default_factory=lambda: masksets.GENERAL
-  )  # by parser
 
   @functools.cached_property
   def columns_read(self) -> frozenset[str]:
@@ -77,7 +72,6 @@ HDFS = Format(
   entities=(('block', (Key('content', r'blk_-?\d+', many=True),)),),
   time=('date', 'time'),
   time_format='%y%m%d %H%M%S',
-  masks=masksets.HDFS,
 )
 
 BGL = Format(
@@ -91,7 +85,6 @@ BGL = Format(
   label='label',
   alert=True,
   window='120',
-  masks=masksets.BGL,
 )
 
 THUNDERBIRD = Format(
@@ -106,7 +99,6 @@ THUNDERBIRD = Format(
   label='label',
   alert=True,
   window='120',
-  masks=masksets.SYSLOG,
 )
 
 OPENSTACK = Format(
@@ -120,7 +112,6 @@ OPENSTACK = Format(
   ),
   time=('date', 'time'),
   continues=True,
-  masks=masksets.OPENSTACK,
 )
 
 _APPLICATION = r'(?:application|appattempt|attempt|container|job|task)_(\d+_\d+)'

@@ -6,7 +6,7 @@ import typing
 from typing import Any, Literal
 
 from metalog_jax import errors
-from metalog_jax.logs import budgets, formats, masksets
+from metalog_jax.logs import budgets, formats, masking
 from metalog_jax.logs import sessions as sessions_lib
 
 Mining = Literal['canonical', 'arrival']
@@ -39,14 +39,14 @@ class Options:
     errors.check_choices(self, '--')
     if self.system not in formats.SYSTEMS:
       raise errors.unknown_choice('--system', self.system, formats.SYSTEMS)
-    files, custom = self.system == 'jsonl', self.system == 'custom'
-    _need(self, files, 'sessions', 'PATH')
-    _need(self, not files, 'logs', 'PATH')
-    _need(self, custom, 'format', 'REGEX')
+    made, own = self.system == 'jsonl', self.system == 'custom'
+    _need(self, made, 'sessions', 'PATH')
+    _need(self, not made, 'logs', 'PATH')
+    _need(self, own, 'format', 'REGEX')
     for name, fits in (
-      *((name, files) for name in ('sessions', 'templates')),
-      *((name, not files) for name in ('logs', 'labels', 'group', 'window')),
-      *((name, custom) for name in ('format', 'time_format')),
+      *((name, made) for name in ('sessions', 'templates')),
+      *((name, not made) for name in ('logs', 'labels', 'group', 'window')),
+      *((name, own) for name in ('format', 'time_format')),
     ):
       if getattr(self, name) and not fits:
         raise errors.UserError(f'--{name} means nothing to --system={self.system}')
@@ -81,9 +81,9 @@ class Options:
       )
     return cut
 
-  def maskset(self) -> masksets.MaskSet:
+  def maskset(self) -> masking.MaskSet:
     """What is masked in a line, and how Drain then groups it."""
-    return self.line_format().masks[self.parser]
+    return masking.presets[self.system][self.parser]
 
   def as_json(self) -> dict[str, Any]:
     """As a manifest keeps them."""

@@ -52,7 +52,7 @@ def prepare(
     progress: called with numbers of stored bytes that were read.
   """
   form, cut = settings.line_format(), settings.cut()
-  audit = labels.Audit(settings.labels)
+  audit = labels.Audit(labels.read(settings.labels) if settings.labels else None)
   account = accounts.Account(settings.max_bad_lines, form)
   spilled = spill.Spill(writer.folder / 'spill', not form.keys(settings.group))
   mining, fit = ('frozen', 'all') if frozen else (settings.mining, settings.fit)
@@ -129,7 +129,9 @@ def _write(
   for block in sessions.merge(parts):
     if max_events:
       truncated += int((block['length'] > max_events).sum())
-    label = audit.of(block['entity'], block['label'])
+    label = block['label']
+    if audit.labels:
+      label = audit.of(block['entity'], label)
     known = pl.when(pl.col('label') >= 0).then(pl.col('label'))
     block = block.with_columns(label=label).with_columns(label=known)
     writer.write(sessions.to_arrow(block.select(store.columns(block.columns))))

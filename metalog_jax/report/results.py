@@ -1,7 +1,7 @@
 """Questions asked of result.json: of one run, or of runs that differ in seed.
 
-Everything takes a list of results, so that a table of one run and a table of
-means over seeds are the same table.
+Everything takes a list of results, so that a table of one run and a table of means over
+seeds are the same table.
 """
 
 import itertools
@@ -11,14 +11,17 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-KINDS = ('all', 'distinct', 'unseen')
+from metalog_jax.evaluation import metrics
+
+KINDS = metrics.KINDS
 MEASURES = {'f1': 'F1', 'auroc': 'AUROC', 'auprc': 'AUPRC'}
+MARK = '▲'  # behind a figure of a floor that is above the detector's
 
 Result = dict[str, Any]
 
 
 class Value(NamedTuple):
-  """A mean over runs; std is the sample standard deviation, nan for one run."""
+  """A mean over runs; std is the sample standard deviation, NaN for one run."""
 
   mean: float
   std: float = math.nan
@@ -31,23 +34,30 @@ class Value(NamedTuple):
 
 
 def measures(result: Result, test: str, kind: str, floor: str = '') -> dict[str, Any]:
-  """M of interface.md, of the detector or of a floor; empty where there is none."""
-  of_test = result['test'].get(test) or {}
+  """The figures of the detector, or of a floor; empty where there are none."""
+  scored = result['test'].get(test) or {}
   if floor:
-    of_test = (of_test.get('floors') or {}).get(floor) or {}
-  return of_test.get(kind) or {}
+    scored = (scored.get('floors') or {}).get(floor) or {}
+  return scored.get(kind) or {}
+
+
+def each(
+  runs: Sequence[Result], test: str, kind: str, measure: str = 'f1', floor: str = ''
+) -> list[float]:
+  """One figure of each run that has it."""
+  figures = (measures(result, test, kind, floor).get(measure) for result in runs)
+  return [float(f) for f in figures if f is not None and not math.isnan(f)]
 
 
 def value(
-  results: Sequence[Result], test: str, kind: str, key: str, floor: str = ''
+  runs: Sequence[Result], test: str, kind: str, measure: str = 'f1', floor: str = ''
 ) -> Value:
-  """Mean and sample standard deviation over the runs that measured it."""
-  found = [measures(result, test, kind, floor).get(key) for result in results]
-  return spread(found)
+  """Mean and sample standard deviation over the runs that have a figure."""
+  return spread(each(runs, test, kind, measure, floor))
 
 
 def spread(values: Iterable[float | None]) -> Value:
-  """Mean and sample standard deviation of what is known; NaN where there is none."""
+  """Mean and sample standard deviation of what is known; NaN where nothing is."""
   known = [float(v) for v in values if v is not None and not math.isnan(v)]
   if not known:
     return Value(math.nan)
@@ -55,47 +65,54 @@ def spread(values: Iterable[float | None]) -> Value:
   return Value(statistics.fmean(known), std)
 
 
-def tests(results: Sequence[Result]) -> list[str]:
+def tests(runs: Sequence[Result]) -> list[str]:
   """Names of the test sets, in the order of the first run that has them."""
-  return list(dict.fromkeys(itertools.chain(*(result['test'] for result in results))))
+  return list(dict.fromkeys(itertools.chain(*(result['test'] for result in runs))))
 
 
-def floors(results: Sequence[Result], test: str) -> list[str]:
-  """Names of the floors of a test set, the best F1 over all sessions first."""
-  of_runs = [(result['test'].get(test) or {}).get('floors') or {} for result in results]
-  names = dict.fromkeys(itertools.chain(*of_runs))
-  return sorted(names, key=lambda name: -_known(results, test, 'all', 'f1', name))
+def floors(
+  runs: Sequence[Result], test: str, kind: str = 'all', measure: str = 'f1'
+) -> list[str]:
+  """Names of the floors of a test set, the best one first."""
+  scored = [(result['test'].get(test) or {}).get('floors') or {} for result in runs]
+  mean = lambda name: value(runs, test, kind, measure, name).mean
+  rank = lambda name: math.inf if math.isnan(mean(name)) else -mean(name)
+  return sorted(dict.fromkeys(itertools.chain(*scored)), key=rank)
 
 
 def best_floor(
-  results: Sequence[Result], test: str, kind: str, key: str
-) -> tuple[str, Value] | None:
-  """The floor with the highest mean, picked after the fact."""
-  names = floors(results, test)
-  if not names:
-    return None
-  best = max(names, key=lambda name: _known(results, test, kind, key, name))
-  found = value(results, test, kind, key, best)
-  return None if math.isnan(found.mean) else (best, found)
+  runs: Sequence[Result], test: str, kind: str, measure: str = 'f1'
+) -> tuple[str, Value]:
+  """The floor with the highest mean, picked after the fact; ('', NaN): none has one."""
+  for name in floors(runs, test, kind, measure)[:1]:
+    best = value(runs, test, kind, measure, name)
+    if not math.isnan(best.mean):
+      return name, best
+  return '', Value(math.nan)
 
 
-def _known(*args) -> float:
-  mean = value(*args).mean
-  return -math.inf if math.isnan(mean) else mean
+def floor_cell(
+  runs: Sequence[Result], test: str, kind: str, measure: str = 'f1'
+) -> str:
+  """The best floor in a table of detectors: its figure, its name and its mark."""
+  name, best = best_floor(runs, test, kind, measure)
+  mark = mark_above(best, value(runs, test, kind, measure))
+  return f'{Value(best.mean).percent(1)} {name}{mark}'.strip()
 
 
-def beats(floor: Value, detector: Value) -> bool:
-  """Whether the floor is above the detector, before any rounding to print."""
-  return floor.mean > detector.mean + 1e-9  # nan beats nothing
+def mark_above(floor: Value, detector: Value) -> str:
+  """The mark, where the floor is above the detector before any rounding to print."""
+  return f' {MARK}' if floor.mean > detector.mean + 1e-9 else ''  # NaN is above nothing
 
 
-def is_simulated(result: Result) -> bool:
-  """Whether any system of the run is simulated."""
-  return bool(result.get('simulated'))
+def simulated(runs: Iterable[Result]) -> list[str]:
+  """Names of the systems of the runs that are simulated."""
+  names = itertools.chain(*(result.get('simulated') or [] for result in runs))
+  return list(dict.fromkeys(names))
 
 
 def systems(result: Result) -> str:
-  """`source -> target`, or what there is of it."""
+  """`source → target`, or what there is of it."""
   names = [short(name) for name in result.get('source') or []]
   target = short(result.get('target') or '') or 'no target (zero-shot)'
   return f'{" + ".join(names)} → {target}' if names else target
@@ -104,27 +121,8 @@ def systems(result: Result) -> str:
 def method(result: Result) -> str:
   """The detector with its preset and order."""
   preset, order = result.get('preset'), result.get('order')
-  more = [preset or '', f'{order} order' if order else '']
-  more = ', '.join(text for text in more if text)
-  return f'{result.get("detector")} ({more})' if more else str(result.get('detector'))
-
-
-def labels(result: Result) -> str:
-  """How many labels were seen of each side."""
-  seen = result.get('labels_seen') or {}
-  sides = [
-    f'{side} {number(of.get("normal"))} normal'
-    f' + {number(of.get("anomalous"))} anomalous'
-    for side in ('source', 'target')
-    if (of := seen.get(side))
-  ]
-  return '; '.join(sides) or 'none'
-
-
-def target_labels(result: Result) -> str:
-  """Labels seen of the target, short enough for a cell."""
-  seen = (result.get('labels_seen') or {}).get('target') or {}
-  return f'{number(seen.get("normal", 0))} + {number(seen.get("anomalous", 0))}'
+  details = ', '.join(filter(None, [preset, f'{order} order' if order else '']))
+  return f'{result["detector"]} ({details})' if details else str(result['detector'])
 
 
 def short(name: str) -> str:
@@ -134,11 +132,9 @@ def short(name: str) -> str:
 
 def number(value: Any) -> str:
   """A count with thousands separated, anything else in few figures."""
-  if value is None:
+  if value is None or (isinstance(value, float) and math.isnan(value)):
     return '–'
   if isinstance(value, float):
-    form = ',.0f' if abs(value) >= 1e4 else '.4g'
-    return '–' if math.isnan(value) else format(value, form)
-  if isinstance(value, int) and not isinstance(value, bool):
-    return f'{value:,}'
-  return str(value)
+    return format(value, ',.0f' if abs(value) >= 1e4 else '.4g')
+  is_count = isinstance(value, int) and not isinstance(value, bool)
+  return f'{value:,}' if is_count else str(value)

@@ -1,174 +1,120 @@
-"""Tables of results: detector beside floors, rows for results.csv, the console."""
+"""Tables of results: detector beside floors, runs beside runs, results.csv."""
 
-import csv
-import io
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from metalog_jax.report import results
-from metalog_jax.report.document import elements
+import polars as pl
+
+from metalog_jax import clean
+from metalog_jax.report import pages, repeats, results
+from metalog_jax.runs import record
 
 _AT_THRESHOLD = ('precision', 'recall', 'specificity')
 
 
-def quality(
-  found: Sequence[results.Result], test: str, decimals: int = 2
-) -> elements.Table:
-  """The detector and every floor, over all, distinct and unseen sessions.
-
-  Args:
-    found: results of one run, or of runs that differ only in seed.
-    test: name of the test set.
-    decimals: of the percentages.
-  """
-  columns = [(kind, key) for kind in results.KINDS for key in results.MEASURES]
-  own = [results.value(found, test, *column) for column in columns]
-  rows = [[found[0]['detector'], *(value.percent(decimals) for value in own)]]
-  for name in results.floors(found, test):
-    floor = [results.value(found, test, *column, name) for column in columns]
-    cells = [_marked(f, d, decimals) for f, d in zip(floor, own, strict=True)]
-    rows.append([name, *cells])
-  return elements.Table(
-    head=['%', *results.MEASURES.values(), *list(results.MEASURES.values()) * 2],
-    groups=[('', 1), *((kind, len(results.MEASURES)) for kind in results.KINDS)],
-    rows=rows,
-    caption=_caption(rows),
-    strong_first=True,
-  )
+def quality(runs: Sequence[results.Result], test: str, decimals: int) -> pages.Table:
+  """The detector and every floor, over all, distinct and unseen sessions, per cent."""
+  rows = []
+  for name in ('', *results.floors(runs, test)):
+    row = {'%': name or runs[0]['detector']}
+    for kind, measure in itertools.product(results.KINDS, results.MEASURES):
+      value = results.value(runs, test, kind, measure, name)
+      mark = results.mark_above(value, results.value(runs, test, kind, measure))
+      row[f'{kind} {results.MEASURES[measure]}'] = value.percent(decimals) + mark
+    rows.append(row)
+  return pages.table(rows, groups=results.KINDS, first_is_strong=True)
 
 
-def _marked(floor: results.Value, detector: results.Value, decimals: int) -> str:
-  mark = f' {elements.MARK}' if results.beats(floor, detector) else ''
-  return floor.percent(decimals) + mark
-
-
-def _caption(rows: Sequence[Sequence[str]]) -> str:
-  names = [row[0] for row in rows if any(cell.endswith(elements.MARK) for cell in row)]
-  text = (
-    'First row: the detector; below it simple rules ("floors") fitted on the same'
-    ' labels. Distinct counts each different event sequence once; unseen keeps those'
-    ' that no training session has. '
-  )
-  if not names:
-    return text + 'No floor is above the detector.'
-  return text + f'{elements.MARK} marks a floor above the detector: {", ".join(names)}.'
-
-
-def at_threshold(
-  found: Sequence[results.Result], test: str, decimals: int = 2
-) -> elements.Table:
-  """What the detector's own threshold gives: counts, precision, recall."""
+def at_threshold(result: results.Result, test: str) -> pages.Table:
+  """What the detector's threshold gives: counts, precision, recall."""
   rows = []
   for kind in results.KINDS:
-    of_runs = [results.measures(result, test, kind) for result in found]
-    counts = [_mean(of_runs, key) for key in ('sessions', 'anomalies', 'threshold')]
-    shares = [results.value(found, test, kind, key) for key in _AT_THRESHOLD]
-    rows.append([kind, *counts, *(share.percent(decimals) for share in shares)])
-  return elements.Table(
-    head=[
-      '',
-      'sessions',
-      'anomalous',
-      'threshold',
-      *(f'{key} %' for key in _AT_THRESHOLD),
-    ],
-    rows=rows,
-    caption='The detector at its threshold; scores above it are called anomalous.',
-  )
+    measures = results.measures(result, test, kind)
+    count = lambda key, of=measures: results.number(of.get(key))
+    row = {'': kind, 'sessions': count('sessions'), 'anomalous': count('anomalies')}
+    row['threshold'] = count('threshold')
+    for key in _AT_THRESHOLD:
+      row[f'{key} %'] = results.value([result], test, kind, key).percent()
+    rows.append(row)
+  return pages.table(rows)
 
 
-def _mean(of_runs: Sequence[dict[str, Any]], key: str) -> str:
-  mean = results.spread(measures.get(key) for measures in of_runs).mean
-  return results.number(int(mean) if mean == mean // 1 and key != 'threshold' else mean)
+def comparison(
+  groups: Sequence[repeats.Group], kinds: Sequence[str] = results.KINDS
+) -> tuple[pages.Table, dict[str, str]]:
+  """One row a (group, test set, kind): mean ± sample std, best floors beside it.
 
-
-def console(result: results.Result) -> str:
-  """The summary of one result.json for a terminal: plain ASCII, 82 columns."""
-  lines = [
-    _ascii(f'{results.method(result)}: {results.systems(result)}'),
-    _ascii(f'labels seen: {results.labels(result)}'),
-  ]
-  if results.is_simulated(result):
-    lines.insert(0, f'SIMULATED systems: {_ascii(", ".join(result["simulated"]))}')
-  for test in results.tests([result]):
-    lines += ['', *_console_test(result, test)]
-  return '\n'.join(lines)
-
-
-def _console_test(result: results.Result, test: str) -> list[str]:
-  table = quality([result], test, decimals=1)
-  counts = results.measures(result, test, 'all')
-  lines = [
-    f'test {_ascii(test)}: {results.number(counts.get("sessions"))} sessions,'
-    f' {results.number(counts.get("anomalies"))} anomalous; per cent',
-    ' ' * 21 + ''.join(f'  {kind:^19}' for kind in results.KINDS),
-    ' ' * 21
-    + ('  ' + ''.join(f'{m:>5} ' for m in results.MEASURES.values()) + ' ') * 3,
-  ]
-  for name, *cells in table.rows:
-    cells = [_console_cell(cell) for cell in cells]
-    groups = [''.join(cells[i : i + 3]) for i in (0, 3, 6)]
-    lines.append(f'{_ascii(name):<21}' + ''.join(f'  {group} ' for group in groups))
-  if any(elements.MARK in cell for row in table.rows for cell in row):
-    lines.append(f'* a floor above {_ascii(result["detector"])}')
-  return [line.rstrip() for line in lines]
-
-
-def _console_cell(cell: str) -> str:
-  mark = '*' if cell.endswith(elements.MARK) else ' '
-  return f'{_ascii(cell.removesuffix(elements.MARK).strip()):>5}{mark}'
-
-
-def _ascii(text: str) -> str:
-  text = text.replace('→', '->').replace('–', '-').replace('±', '+-')
-  return text.encode('ascii', 'backslashreplace').decode()
-
-
-def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-  """Rows as CSV; the columns are all keys, in order of first appearance."""
-  columns = list(dict.fromkeys(key for row in rows for key in row))
-  out = io.StringIO()
-  writer = csv.DictWriter(out, columns, restval='', lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(rows)
-  return out.getvalue()
-
-
-def csv_rows(name: str, result: results.Result) -> list[dict[str, Any]]:
-  """One row a (test set, kind) of a run, with every floor's figures behind."""
-  shared = {'run': name, **_identity(result)}
+  Returns:
+    The table, and what is the same in all rows: name -> value.
+  """
+  named = []
+  for group in groups:
+    method, systems, labels = repeats.look(group.results[0])
+    systems += ' (simulated)' if results.simulated(group.results) else ''
+    name = {'method': group.name, 'systems': systems, 'target labels': labels}
+    for test in results.tests(group.results):
+      named.append((group.results, name | {'test': test, 'seeds': group.seeds}))
+  first = named[0][1]
+  is_same = lambda key: key != 'method' and len({name[key] for _, name in named}) == 1
+  same = {key: text for key, text in first.items() if is_same(key)}
   rows = []
-  for test in results.tests([result]):
+  for (runs, name), kind in itertools.product(named, kinds):
+    is_first = kind == kinds[0]
+    row = {key: name[key] if is_first else '' for key in name if key not in same}
+    row['sessions'] = kind
+    for measure, head in results.MEASURES.items():
+      row[head] = results.value(runs, name['test'], kind, measure).percent(1)
+    for measure in ('f1', 'auprc'):
+      cell = results.floor_cell(runs, name['test'], kind, measure)
+      row[f'best floor, {results.MEASURES[measure]}'] = cell
+    rows.append(row)
+  return pages.table(rows, words=len(first) - len(same) + 1), same
+
+
+def every_run(runs: Sequence[record.Run]) -> pages.Table:
+  """F1 of every single run."""
+  rows = []
+  for run, test in ((r, t) for r in runs for t in r.result['test']):
+    row = {'run': run.name, 'method': results.method(run.result)}
+    row |= {'seed': str(run.result.get('seed')), 'test': test}
     for kind in results.KINDS:
-      row = {**shared, 'test': test, 'kind': kind}
-      row |= results.measures(result, test, kind)
-      best = results.best_floor([result], test, kind, 'f1')
-      row |= {'best_floor': best[0] if best else '', **_floors(result, test, kind)}
-      rows.append(row)
-  return rows
+      row[f'F1 {kind} %'] = results.value([run.result], test, kind).percent()
+    rows.append(row)
+  return pages.table(rows, words=4)
 
 
-def _identity(result: results.Result) -> dict[str, Any]:
+def as_csv(runs: Sequence[record.Run]) -> str:
+  """CSV with a row a (run, test set, kind), every floor's figures behind.
+
+  A figure that is not known, or not finite, is an empty cell.
+  """
+  rows = [
+    {clean.cell(key): clean.cell(value) for key, value in row.items()}
+    for run in runs
+    for row in _csv_rows(run.name, run.result)
+  ]
+  return pl.from_dicts(rows, infer_schema_length=None, strict=False).write_csv()
+
+
+def _csv_rows(name: str, result: results.Result) -> list[dict[str, Any]]:
+  shared = {'run': name}
+  shared |= {key: result.get(key) for key in ('detector', 'preset', 'order', 'seed')}
+  shared['source'] = '+'.join(map(results.short, result.get('source') or []))
+  shared['target'] = results.short(result.get('target') or '')
   seen = result.get('labels_seen') or {}
-  seconds = result.get('seconds') or {}
-  return {
-    **{key: result.get(key) for key in ('detector', 'preset', 'order', 'seed')},
-    'source': '+'.join(results.short(name) for name in result.get('source') or []),
-    'target': results.short(result.get('target') or ''),
-    **{
-      f'{side}_{label}': (seen.get(side) or {}).get(label)
-      for side in ('source', 'target')
-      for label in ('normal', 'anomalous')
-    },
-    'simulated': '+'.join(result.get('simulated') or []),
-    'train_seconds': seconds.get('train'),
-    'test_ms_per_session': result.get('test_ms_per_session'),
-  }
-
-
-def _floors(result: results.Result, test: str, kind: str) -> dict[str, Any]:
-  return {
-    f'{name}_{key}': results.measures(result, test, kind, name).get(key)
-    for name in sorted(results.floors([result], test))
-    for key in results.MEASURES
-  }
+  for side, label in itertools.product(('source', 'target'), ('normal', 'anomalous')):
+    shared[f'{side}_{label}'] = (seen.get(side) or {}).get(label)
+  shared['simulated'] = '+'.join(results.simulated([result]))
+  shared['train_seconds'] = (result.get('seconds') or {}).get('train')
+  shared['test_ms_per_session'] = result.get('test_ms_per_session')
+  rows = []
+  for test, kind in itertools.product(results.tests([result]), results.KINDS):
+    row = {**shared, 'test': test, 'kind': kind}
+    row |= results.measures(result, test, kind)
+    row['best_floor'] = results.best_floor([result], test, kind)[0]
+    for floor in sorted(results.floors([result], test)):
+      measures = results.measures(result, test, kind, floor)
+      row |= {f'{floor}_{key}': measures.get(key) for key in results.MEASURES}
+    rows.append(row)
+  return rows

@@ -139,7 +139,7 @@ def clusters(
     from hdbscan import _hdbscan_linkage, _hdbscan_tree, dist_metrics
   except ImportError as error:
     raise errors.UserError(
-      'estimated labels need the package hdbscan: pip install "metalog_jax[baselines]"'
+      'estimated labels need the package hdbscan: pip install "metalog-logs[baselines]"'
     ) from error
 
   total = int(times.sum())

@@ -11,9 +11,8 @@ import time
 
 import pytest
 
-from experiments.sweeps import schedule, table_files, trials
+from experiments.sweeps import report, schedule, sweep_folder, table_files, trials
 from metalog_jax import errors
-from metalog_jax.report import report, sweeps
 from tests.runs import test_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -257,6 +256,6 @@ def test_kills_leave_the_tables_of_real_trials_as_they_were(root, tmp_path):
   for name in ('whole', 'cut'):
     text = report.text([tmp_path / name / 'real'], 'markdown')
     quality.append(text.split('set-up s')[0])  # times differ
-    found = sweeps.read(tmp_path / name / 'real')
+    found = sweep_folder.read(tmp_path / name / 'real')
     assert [len(row.runs) for row in found.rows] == [2, 2]
   assert quality[0] == quality[1] and '| PCA |' in quality[0]

@@ -7,6 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from metalog_jax.evaluation import metrics
+from metalog_jax.runs import folder
+
 FLOORS = {
   'always': 0.131,
   'new_event': 0.884,
@@ -187,8 +190,46 @@ def explained(rng):
   return top + worst
 
 
-@pytest.fixture
-def make_run(tmp_path):
+def change(path, **changes):
+  """Edits result.json as if the run had written it so."""
+  of = json.loads((path / 'result.json').read_text())
+  folder.seal(path, {**of, **changes})
+
+
+def edit(path, name, content):
+  """Rewrites a file of a run as if the run had written it so."""
+  (path / name).write_text(content)
+  change(path)
+
+
+@pytest.fixture(name='old_run')
+def fixture_old_run(make_run):
+  """old_run(name, seed=..) writes a run as 0.1.0 did: no checksums, all of a piece."""
+
+  def make(name='old', seed=0, **changes):
+    path = make_run(name, seed=seed, **changes)
+    (path / folder.CHECKSUMS).unlink()
+    of = json.loads((path / 'result.json').read_text())
+    del of['sealed']
+    table = pq.read_table(path / 'scores.parquet')
+    labels = np.array([-1 if x is None else x for x in table['label'].to_pylist()])
+    values = table['score'].to_numpy()
+    of['test']['rest']['all'] = metrics.measure(labels, values, 0.5)
+    config = json.loads((path / 'config.json').read_text())
+    config['data']['split'] = of['split']
+    (path / 'config.json').write_text(json.dumps(config))
+    sessions = json.loads((path / 'explained.json').read_text())['rest']
+    for i, session in enumerate(sessions):
+      session |= {'session_id': f'rest-{i}', 'label': 1, 'score': float(values[i])}
+    (path / 'explained.json').write_text(json.dumps({'rest': sessions}))
+    (path / 'result.json').write_text(json.dumps(of))
+    return path
+
+  return make
+
+
+@pytest.fixture(name='make_run')
+def fixture_make_run(tmp_path):
   """make_run(name, seed=.., f1=.., ...) writes a run folder and returns its path."""
 
   def make(name='run', *, seed=0, f1=0.954, tests=('rest',), config=None, **changes):
@@ -207,7 +248,6 @@ def make_run(tmp_path):
     files = {
       'config.json': settings,
       'environment.json': environment,
-      'result.json': result(seed, sets, **changes),
       'explained.json': {test: explained(rng) for test in tests},
     }
     for file, content in files.items():
@@ -215,6 +255,7 @@ def make_run(tmp_path):
     lines = (json.dumps(row) + '\n' for row in history(rng))
     (path / 'metrics.jsonl').write_text(''.join(lines))
     pq.write_table(scores(rng, sets), path / 'scores.parquet')
+    folder.seal(path, result(seed, sets, **changes))
     return path
 
   return make

@@ -3,6 +3,7 @@ import html.parser
 import io
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from metalog_jax.report import key_values, repeats, report, results, run_folder, tables
-from metalog_jax.report.document import canvas, clean, elements
+from metalog_jax import clean, errors
+from metalog_jax.report import canvas, key_values, repeats, report, results, tables
+from metalog_jax.runs import record
+from tests.report.conftest import change, edit
 
 VOID = {'meta', 'source', 'img', 'br', 'wbr'}
 
@@ -42,12 +45,6 @@ class Checker(html.parser.HTMLParser):
 def no_figures(monkeypatch):
   """As where matplotlib is missing, which also makes tests of text fast."""
   monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
-
-
-def change(path, **changes):
-  """Edit result.json."""
-  of = json.loads((path / 'result.json').read_text())
-  (path / 'result.json').write_text(json.dumps({**of, **changes}))
 
 
 def test_one_run_gives_a_self_contained_page_and_its_twin_in_markdown(make_run):
@@ -110,7 +107,7 @@ def test_markup_in_logs_stays_text(make_run, no_figures):
   for session in sessions['rest']:
     session['session_id'] = EVIL + '\ud800'
     session['events'][0]['template'] = EVIL
-  (path / 'explained.json').write_text(json.dumps(sessions))
+  edit(path, 'explained.json', json.dumps(sessions))
   tests = json.loads((path / 'result.json').read_text())['test']
   tests[EVIL] = {**tests['rest'], 'floors': {EVIL: tests['rest']['floors']['always']}}
   change(path, source=[EVIL], simulated=[EVIL], test=tests, audit={EVIL: {EVIL: EVIL}})
@@ -137,30 +134,34 @@ def test_text_is_made_visible_and_cut():
 
 
 def test_floors_are_marked_where_and_only_where_they_are_above(make_run):
-  result = run_folder.read(make_run(f1=0.95)).result
-  table = tables.quality([result], 'rest')
-  cells = {row[0]: row[1:] for row in table.rows}
-  assert table.rows[0][0] == 'metalog' and table.rows[1][0] == 'tree_counts'
+  path = make_run(f1=0.95)
+  result = record.read(path).result
+  table = tables.quality([result], 'rest', 2)
+  rows = table.frame.rows()
+  cells = {row[0]: row[1:] for row in rows}
+  assert rows[0][0] == 'metalog' and rows[1][0] == 'tree_counts'
   assert set(cells) == {'metalog', *result['test']['rest']['floors']}
-  assert cells['tree_counts'][0] == f'95.80 {elements.MARK}'
+  assert cells['tree_counts'][0] == f'95.80 {results.MARK}'
   assert cells['lr_vectors'][0] == '94.90'
-  marked = [n for n, row in cells.items() if any(elements.MARK in c for c in row)]
-  assert marked == ['tree_counts']
-  assert table.caption.endswith('above the detector: tree_counts.')
-  better = run_folder.read(make_run('better', f1=0.99)).result
-  assert 'No floor is above' in tables.quality([better], 'rest').caption
+  assert table.marked == ['tree_counts']
+  assert table.spans == [('', 1), ('all', 3), ('distinct', 3), ('unseen', 3)]
+  text = report.write([path], path).with_suffix('.md').read_text()
+  assert 'above the detector: tree\\_counts.' in text
+  better = make_run('better', f1=0.99)
+  text = report.write([better], better).with_suffix('.md').read_text()
+  assert 'No floor is above the detector.' in text
 
 
 def test_equal_is_not_above_and_undefined_beats_nothing():
   value = results.Value
-  assert results.beats(value(0.9002), value(0.9001))
-  assert not results.beats(value(0.9), value(0.9))
-  assert not results.beats(value(float('nan')), value(0.9))
-  assert not results.beats(value(0.9), value(float('nan')))
+  assert results.mark_above(value(0.9002), value(0.9001))
+  assert not results.mark_above(value(0.9), value(0.9))
+  assert not results.mark_above(value(float('nan')), value(0.9))
+  assert not results.mark_above(value(0.9), value(float('nan')))
 
 
 def test_the_console_table_is_short_plain_and_marked(make_run):
-  result = run_folder.read(make_run()).result
+  result = record.read(make_run()).result
   text = report.table(result)
   lines = text.splitlines()
   assert text.isascii() and len(lines) <= 20 and max(map(len, lines)) <= 88
@@ -181,7 +182,7 @@ def test_a_wide_name_and_full_marks_do_not_run_together(make_run):
   }
   tests['rest']['floors'] = {'known_anomalous_event': perfect}
   change(path, test=tests)
-  lines = report.table(run_folder.read(path).result).splitlines()
+  lines = report.table(record.read(path).result).splitlines()
   (floor,) = [line for line in lines if line.startswith('known_anomalous_event ')]
   assert floor.count('100.0*') == 9
 
@@ -208,7 +209,7 @@ def test_runs_that_differ_in_seed_alone_become_a_mean(make_run):
   paths = [make_run(f's{seed}', seed=seed, f1=f1) for seed, f1 in enumerate(f1s)]
   paths.append(make_run('wide', config={'method': {'hidden': 200}}))
   paths.append(make_run('first', order='first'))
-  found = repeats.find([run_folder.read(path) for path in paths])
+  found = repeats.group([record.read(path) for path in paths])
   assert [group.seeds for group in found] == ['0,1,2', '0', '0']
   assert 'hidden=200' in found[1].name and 'hidden=100' in found[0].name
   assert found[2].differences == ''  # its order tells it already
@@ -254,21 +255,22 @@ def test_without_matplotlib_all_but_the_figures_is_written(make_run, no_figures)
   assert not (path / 'figures').exists()
 
 
-def test_a_run_with_only_its_result_is_reported(make_run, tmp_path):
-  path = tmp_path / 'bare'
-  path.mkdir()
-  (path / 'result.json').write_text(
-    json.dumps({'detector': 'pca', 'test': {'rest': {'all': {'f1': 0.5}}}})
-  )
-  report.write(path, path)
-  assert '50.0 %' in (path / 'report.html').read_text()
-  assert report.table(json.loads((path / 'result.json').read_text()))
+def test_a_run_of_0_1_0_with_less_is_reported_and_what_is_missing_is_said(old_run):
+  path = old_run()
+  for name in ('metrics.jsonl', 'scores.parquet', 'environment.json'):
+    (path / name).unlink()
+  (path / 'explained.json').write_text('{}')
+  report.write([path], path)
+  text = (path / 'report.html').read_text()
+  assert 'Missing in the run folder: environment.json, metrics.jsonl' in text
+  result = {'detector': 'pca', 'test': {'rest': {'all': {'f1': 0.5}}}}
+  assert '50.0' in report.table(result)
 
 
 def test_long_counts_take_one_row_but_settings_are_never_cut():
   value = {'words': {f'w{i}': i for i in range(40)}, 'a_b': [1.5, {'c': None}], 'd': {}}
   (table,) = key_values.readable(value)
-  rows = dict(table.rows)
+  rows = dict(table.frame.rows())
   assert rows['words'].startswith('w0 0, w1 1,') and rows['words'].endswith('40 in all')
   assert rows['a b[0]'] == '1.5' and rows['a b[1], c'] == '–' and rows['d'] == 'none'
   assert dict(key_values.flat(value))['words.w39'] == '39'
@@ -277,9 +279,9 @@ def test_long_counts_take_one_row_but_settings_are_never_cut():
 def test_parts_with_the_same_keys_stand_side_by_side():
   parts = {'train': {'a_b': 1, 'c': {}}, 'test': {'a_b': 2000, 'c': {'x': 3}}, 'k': 'z'}
   rest, table = key_values.readable(parts)
-  assert rest.rows == [('k', 'z')]
-  assert table.head == ['', 'train', 'test']
-  assert table.rows == [['a b', '1', '2,000'], ['c', '', 'x 3']]
+  assert rest.frame.rows() == [('k', 'z')]
+  assert table.frame.columns == ['', 'train', 'test']
+  assert table.frame.rows() == [('a b', '1', '2,000'), ('c', '', 'x 3')]
 
 
 def test_zero_shot_and_unlabelled_tests_are_reported(make_run):
@@ -288,6 +290,7 @@ def test_zero_shot_and_unlabelled_tests_are_reported(make_run):
   labels = pa.array([-1] * len(table), pa.int8())
   pq.write_table(table.set_column(2, 'label', labels), path / 'scores.parquet')
   (path / 'metrics.jsonl').unlink()
+  change(path)
   report.write([path], path)
   text = (path / 'report.html').read_text()
   assert 'zero-shot' in text and not (path / 'figures/rest_roc.png').exists()
@@ -297,40 +300,108 @@ def test_metrics_of_a_killed_and_resumed_run(make_run):
   path = make_run()
   lines = ['{"step": 1, "loss": 3}', '{"step": 2, "loss": 9}', '{"step": 2, "loss": 2}']
   lines += ['{"step": 3, "loss": NaN, "note": "x"}', '{"step": 4, "lo']
-  (path / 'metrics.jsonl').write_text('\n'.join(lines))
-  steps, values = run_folder.read(path).history['loss']
+  edit(path, 'metrics.jsonl', '\n'.join(lines))
+  steps, values = record.read(path).history['loss']
   assert (steps.tolist(), values.tolist()) == ([1, 2], [3, 2])
 
 
 @pytest.mark.parametrize(
   ('name', 'content', 'message'),
   [
-    ('result.json', '{"test":', 'result.json is not JSON'),
-    ('result.json', '[]', 'holds a list, not an object'),
-    ('result.json', '{"detector": "x"}', 'has no "test"'),
-    ('config.json', 'nope', 'config.json is not JSON'),
-    ('metrics.jsonl', '{"step": 1}\nbroken\n{"step": 2}', r'metrics.jsonl:2 is not'),
-    ('scores.parquet', 'PAR', 'scores.parquet is not a Parquet file'),
+    ('result.json', '{"test":', 'result.json is damaged'),
+    ('result.json', '[]', 'result.json is damaged'),
+    ('result.json', '{"detector": "x"}', 'result.json is damaged .not all of test'),
+    ('result.json', '{"detector": "x", "test": {"rest": {"all": {"f1": "x"}}}}',
+     'result.json is damaged .it has no figures of rest, all'),
+    ('config.json', 'nope', 'config.json is damaged'),
+    ('metrics.jsonl', '{"step": 1}\nbroken\n{"step": 2}', r'metrics.jsonl is .*line 2'),
+    ('metrics.jsonl', '{"step": 1}\n[3]\n{"step": 2}', r'metrics.jsonl is .*line 2'),
+    ('scores.parquet', 'PAR', 'scores.parquet is damaged'),
+    ('explained.json', '{"rest": [{}]}', 'explained.json is damaged'),
+    ('explained.json', '{"rest": 3}', 'explained.json is damaged'),
   ],
-)
-def test_damaged_folders_are_named(make_run, name, content, message):
-  path = make_run()
+)  # fmt: skip
+@pytest.mark.parametrize('sealed', [True, False])
+def test_damaged_files_are_named(old_run, make_run, name, content, message, sealed):
+  path = make_run() if sealed else old_run()
   (path / name).write_text(content)
-  with pytest.raises(ValueError, match=message):
+  message = rf'{name} is damaged' if sealed else message
+  with pytest.raises(errors.UserError, match=message):
     report.write([path], path)
 
 
-def test_scores_without_a_column_and_folders_without_a_result(make_run, tmp_path):
+FILES = ('config.json', 'metrics.jsonl', 'scores.parquet', 'explained.json')
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_missing_files_are_said_to_be_missing(make_run, name):
   path = make_run()
+  (path / name).unlink()
+  with pytest.raises(errors.UserError, match=rf'{name}( is missing|\)|:)'):
+    report.write([path], path)
+
+
+@pytest.mark.parametrize('name', [*FILES, 'result.json'])
+@pytest.mark.parametrize('sealed', [True, False])
+def test_files_of_another_run_are_refused(make_run, old_run, name, sealed):
+  make = make_run if sealed else old_run
+  mine, other = make('mine'), make('other', seed=1)
+  assert record.read(mine).result['seed'] == 0
+  if name == 'metrics.jsonl':  # that of a longer run
+    (other / name).write_text('{"step": 9000, "loss": 1}')
+  shutil.copy(other / name, mine / name)
+  with pytest.raises(errors.UserError) as raised:
+    report.write([mine], mine)
+  said = str(raised.value)
+  assert name in said or (name == 'result.json' and 'is not of this run' in said)
+
+
+def test_scores_without_a_column_and_folders_without_a_result(old_run, tmp_path):
+  path = old_run()
   pq.write_table(
     pa.table({'system': ['rest'], 'score': [0.1]}), path / 'scores.parquet'
   )
-  with pytest.raises(ValueError, match='no column session_id, label'):
+  with pytest.raises(errors.UserError, match='scores.parquet is damaged .*session_id'):
     report.write([path], path)
-  with pytest.raises(ValueError, match='holds no result.json'):
+  with pytest.raises(errors.UserError, match='no finished run'):
     report.write([tmp_path], tmp_path)
-  with pytest.raises(ValueError, match='--runs'):
+  with pytest.raises(errors.UserError, match='--runs'):
     report.write([], tmp_path)
+
+
+def test_names_from_data_drive_no_terminal_and_no_spreadsheet(make_run, no_figures):
+  evil = '=cmd\x1b[2J\u202e'
+  path = make_run(target=evil, simulated=[evil], detector='+x\x07')
+  tests = json.loads((path / 'result.json').read_text())['test']
+  tests[evil] = tests['rest']
+  change(path, test=tests)
+  with pytest.raises(errors.UserError) as raised:
+    record.read(path / evil)
+  assert '\x1b' not in clean.printable(raised.value)
+  result = json.loads((path / 'result.json').read_text())
+  (path / 'scores.parquet').unlink()
+  (path / 'explained.json').unlink()
+  (path / 'checksums.json').unlink()
+  change(path)
+  printed = [report.text([path], form) for form in ('markdown', 'csv', 'console')]
+  printed.append(report.table(result))
+  for text in printed:
+    assert not re.search('[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]', text)
+    assert '\\x1b' in text
+  rows = list(csv.DictReader(io.StringIO(printed[1])))
+  assert rows[0]['detector'] == "'+x\\x07" and rows[-1]['test'].startswith("'=cmd")
+
+
+def test_what_is_not_finite_is_an_empty_cell(make_run, no_figures):
+  path = make_run()
+  tests = json.loads((path / 'result.json').read_text())['test']
+  tests['rest']['all'] |= {'f1': float('nan'), 'threshold': float('inf')}
+  (path / 'checksums.json').unlink()
+  result = json.loads((path / 'result.json').read_text()) | {'test': tests}
+  text = tables.as_csv([record.Run(path, result, {}, {}, {}, {}, {}, ())])
+  row = next(csv.DictReader(io.StringIO(text)))
+  assert row['f1'] == '' and row['threshold'] == '' and float(row['auroc']) > 0.5
+  assert 'nan' not in text.lower() and 'inf' not in text.lower()
 
 
 def program(*arguments):

@@ -9,8 +9,7 @@ import pytest
 from metalog_jax.detectors import registry
 from metalog_jax.embeddings import gcse
 from metalog_jax.evaluation import scoring
-from metalog_jax.report import run_folder
-from metalog_jax.runs import model, run
+from metalog_jax.runs import model, record, run
 from metalog_jax.runs import problem as transfer
 from metalog_jax.training import loop
 from tests.detectors import systems
@@ -71,7 +70,7 @@ def test_the_model_on_disk_gives_the_scores_of_the_run(made):
     registry.get(chosen.detector).needs(chosen.method),
   )
   again = scoring.Scorer(loaded.detector).scores(loaded.state, problem.tests['rest'])
-  np.testing.assert_allclose(again, run_folder.read(workdir).scores['rest'].scores)
+  np.testing.assert_allclose(again, record.read(workdir).scores['rest'].scores)
 
 
 def test_a_closed_form_that_was_interrupted_goes_on(root, made):

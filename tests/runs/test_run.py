@@ -13,8 +13,7 @@ from metalog_jax.detectors import metalog
 from metalog_jax.embeddings import gcse, texts, vector_cache
 from metalog_jax.logs import systems
 from metalog_jax.report import report
-from metalog_jax.report import run_folder as folder
-from metalog_jax.runs import detect, model, problem, run
+from metalog_jax.runs import detect, model, problem, record, run
 from metalog_jax.training import loop
 from tests.embeddings import encoder_cases
 
@@ -104,7 +103,7 @@ def test_the_result_has_what_the_interface_promises(workdir):
     assert floor['all']['sessions'] == 37
   assert set(result['seconds']) == {'prepare', 'setup', 'compile', 'train', 'test'}
   assert report.table(result).startswith('metalog')
-  assert folder.read(workdir).scores['rest'].labels.sum() == 7
+  assert record.read(workdir).scores['rest'].labels.sum() == 7
 
 
 @pytest.mark.slow

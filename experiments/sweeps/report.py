@@ -1,0 +1,59 @@
+"""The report of sweeps: the paper's tables and figures, with ours in them."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from experiments.sweeps import report_plots, report_tables, sweep_folder
+from metalog_jax import atomic, errors
+from metalog_jax.report import pages, tables
+
+_TEMPLATES = pathlib.Path(__file__).parent / 'templates'
+
+
+def write(folders: Sequence[str | os.PathLike], out: pathlib.Path) -> pathlib.Path:
+  """Writes the report of sweep folders; returns the path of report.html.
+
+  Raises:
+    UserError: a folder is none of a sweep's, or a run in it is damaged.
+  """
+  sweeps, runs = _read(folders)
+  figures = {
+    f'{sweep.name}-{setting}': report_plots.figures(sweep, setting)
+    for sweep in sweeps
+    for setting in sweep.settings
+  }
+  atomic.write_text(pathlib.Path(out) / 'results.csv', tables.as_csv(runs))
+  return pages.save(out, 'sweeps.j2', figures, _TEMPLATES, **_context(sweeps, runs))
+
+
+def text(folders: Sequence[str | os.PathLike], form: str, kinds: object = None) -> str:
+  """All tables as `markdown`, what decides as `brief`, or every run as `csv`.
+
+  `kinds` of sessions is of run folders: the tables of sweeps have all.
+
+  Raises:
+    UserError: as `write`, or a form that sweeps do not have.
+  """
+  sweeps, runs = _read(folders)
+  if form == 'csv':
+    return tables.as_csv(runs)
+  if form not in ('markdown', 'brief'):
+    raise errors.UserError(f'--print={form} is of run folders, and these are sweeps')
+  template = 'sweeps.j2' if form == 'markdown' else 'brief.j2'
+  return pages.render(template, 'md', _TEMPLATES, **_context(sweeps, runs))
+
+
+def _read(folders):
+  """The sweeps and all their runs."""
+  if strange := [path for path in folders if not sweep_folder.is_sweep(path)]:
+    raise errors.UserError(
+      f'{strange[0]} is no sweep folder, and others do not go into a report with one'
+    )
+  sweeps = [sweep_folder.read(path) for path in folders]
+  return sweeps, [run for sweep in sweeps for row in sweep.rows for run in row.runs]
+
+
+def _context(sweeps, runs):
+  every = [run.result for run in runs]
+  return {'sweeps': sweeps, 'every': every, 'tables': report_tables}

@@ -1,1 +1,0 @@
-"""A document as blocks, and the same blocks as HTML and as Markdown."""
