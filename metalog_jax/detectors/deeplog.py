@@ -42,14 +42,16 @@ class Config(flags.Settings):
     10, 'events that the next one is predicted from (h)', least=1
   )
   top: int = flags.field(
-    9, 'how many of the likeliest events are normal (g); more events want more'
+    9, 'how many of the likeliest events are normal (g); more events want more', least=1
   )
   hidden: int = flags.field(64, 'hidden units of each LSTM layer (alpha)', least=1)
   layers: int = flags.field(2, 'LSTM layers (L)', least=1)
   reading: sequences.Reading = flags.group(sequences.Reading())
   batch: int = flags.field(2048, 'windows in a batch', least=1)
   lr: float = flags.field(1e-3, 'learning rate of Adam')
-  epochs: int = flags.field(300, 'passes over the windows of the normal sessions')
+  epochs: int = flags.field(
+    300, 'passes over the windows of the normal sessions', least=1
+  )
 
 
 PRESETS = {'default': Config(), 'top_150': Config(top=150)}

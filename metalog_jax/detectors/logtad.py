@@ -40,7 +40,9 @@ class Config(flags.Settings):
   embedding: sources.Config = gcse.Embedding()
   hidden: int = flags.field(128, 'hidden units of each LSTM layer', least=1)
   layers: int = flags.field(2, 'LSTM layers', least=1)
-  dropout: float = flags.field(0.3, 'share of states dropped between the layers')
+  dropout: float = flags.field(
+    0.3, 'share of states dropped between the layers', most=1
+  )
   alpha: float = flags.field(0.1, 'strength of the reversed gradient')
   centre_weight: float = flags.field(
     1e5, 'weight of the squared distances to the centre, summed over a batch'
@@ -50,14 +52,16 @@ class Config(flags.Settings):
   radius: Literal['normals', 'oracle'] = flags.field(
     'normals', 'normals: a quantile of their distances; oracle: by labelled anomalies'
   )
-  quantile: float = flags.field(0.99, 'share of target normals inside (our choice)')
+  quantile: float = flags.field(
+    0.99, 'share of target normals inside (our choice)', most=1
+  )
   reading: sequences.Reading = flags.group(sequences.Reading())
   batch: int = flags.field(
     1024, 'sessions in a batch, half of them of the target', least=2
   )
   lr: float = flags.field(1e-3, 'learning rate of Adam')
   weight_decay: float = flags.field(1e-6, 'weight of the squared weights (L2)')
-  epochs: int = flags.field(100, 'passes over the larger side')
+  epochs: int = flags.field(100, 'passes over the larger side', least=1)
 
 
 PRESETS = {'default': Config(), 'oracle': Config(radius='oracle')}

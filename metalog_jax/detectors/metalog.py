@@ -86,7 +86,7 @@ class Training(flags.Settings):
   adam_eps: float = flags.field(1e-8, 'epsilon of Adam')
   lr_decay: float = flags.field(1.0, 'outer rate times this every 1000 meta-steps')
   steps: int = flags.field(200, 'meta-steps; 0: as many as --metalog.epochs make')
-  epochs: int = flags.field(5, 'passes over the parts, where steps is 0')
+  epochs: int = flags.field(5, 'passes over the parts, where steps is 0', least=1)
   patience: int = flags.field(
     5, 'stop after so many validations without a better one; 0: never'
   )

@@ -32,20 +32,22 @@ class Config(flags.Settings):
   learn_from: Literal['target', 'sources', 'both'] = flags.field(
     'target', 'whose labels are learned from'
   )
-  heads: int = flags.field(12, 'attention heads')
+  heads: int = flags.field(12, 'attention heads', least=1)
   size: int = flags.field(0, 'units of each head; 0: as many as a vector has')
-  hidden: int = flags.field(2048, 'units of the feed-forward layer')
-  dense: int = flags.field(32, 'units of the layer before the logits')
-  dropout: float = flags.field(0.1, 'share dropped while training')
+  hidden: int = flags.field(2048, 'units of the feed-forward layer', least=1)
+  dense: int = flags.field(32, 'units of the layer before the logits', least=1)
+  dropout: float = flags.field(0.1, 'share dropped while training', most=1)
   reading: sequences.Reading = flags.group(sequences.Reading(max_events=75))
-  batch: int = flags.field(256, 'sessions in a batch')
+  batch: int = flags.field(256, 'sessions in a batch', least=1)
   anomaly_share: float = flags.field(
-    1 / 6, 'share of anomalies in a batch: the release has 5 normals to one anomaly'
+    1 / 6,
+    'share of anomalies in a batch: the release has 5 normals to one anomaly',
+    most=1,
   )
   lr: float = flags.field(3e-4, 'learning rate of AdamW')
   warmup: int = flags.field(100, 'steps in which the rate grows (our choice)')
   weight_decay: float = flags.field(0.01, 'decay of the weight matrices')
-  epochs: int = flags.field(10, 'passes over the labelled sessions')
+  epochs: int = flags.field(10, 'passes over the labelled sessions', least=1)
   patience: int = flags.field(
     0, 'stop after so many validations without a better one; 0: never'
   )
