@@ -6,7 +6,7 @@ data is asked for at all: where it is not, nothing is computed for it.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,28 +17,20 @@ from metalog_jax import errors
 Function = Callable[[Any, Any], Any]
 
 
-class Reals(NamedTuple):
-  """The leaves of a pytree that have derivatives, apart from the others."""
+def split(tree: Any) -> tuple[Any, Callable[[Any], Any]]:
+  """The part of a pytree that has derivatives, and what puts it back.
 
-  leaves: list[jax.Array]
-  restore: Callable[[list], Any]  # such leaves -> a pytree like the one they are from
-  cotangent: Callable[[list], Any]  # likewise, with None in place of the others
+  Returns:
+    The tree with None in place of integers, keys and the like; and merge(real) ->
+    the whole tree, for others of that form.
+  """
+  real = jax.tree.map(lambda x: x if _is_real(x) else None, tree)
 
+  def merge(real: Any) -> Any:
+    pick = lambda r, x: x if r is None else r
+    return jax.tree.map(pick, real, tree, is_leaf=lambda r: r is None)
 
-def reals(tree: Any) -> Reals:
-  """Splits a pytree; integers, keys and the like stay inside `restore`."""
-  leaves, structure = jax.tree.flatten(tree)
-  at = [i for i, leaf in enumerate(leaves) if _is_real(leaf)]
-
-  def filled(others: list) -> Callable[[list], Any]:
-    def fill(values):
-      new = dict(enumerate(others)) | dict(zip(at, values, strict=True))
-      return structure.unflatten(new[i] for i in range(len(new)))
-
-    return fill
-
-  none = [None] * len(leaves)
-  return Reals([leaves[i] for i in at], filled(leaves), filled(none))
+  return real, merge
 
 
 def explicit(function: Function, params: Any, data: Any) -> tuple[Function, Any]:

@@ -31,7 +31,8 @@ import jax.numpy as jnp
 from metalog_jax import types
 from metalog_jax.meta import derivatives
 
-Loss = Callable[[Any, Any], jax.Array]
+Loss = Callable[[Any, Any], jax.Array]  # (params, batch) -> scalar
+Derivative = Callable[[Any, Any], Any]  # (params, batch) -> shaped like params
 Order = types.Order
 Gradient = Literal[types.Gradient, 'finite']
 EXACT = ('reverse', 'remat', 'mixed', 'linearized')
@@ -39,7 +40,7 @@ PLAIN = ('reverse', 'remat', 'finite')  # no custom rules: derivatives of any or
 KEEP = 2**22  # bytes that several inner steps may keep: about what caches hold
 
 
-def mixed(loss_fn: Loss) -> Loss:
+def mixed(loss_fn: Loss) -> Derivative:
   """Forward over reverse: exact too, and keeps only the parameters of each step.
 
   A Hessian is symmetric, so the backward pass vᵀ∇²L equals ∇²L v, one forward-mode
@@ -60,7 +61,7 @@ def mixed(loss_fn: Loss) -> Loss:
   return _with_rule(loss_fn, forward)
 
 
-def linearized(loss_fn: Loss) -> Loss:
+def linearized(loss_fn: Loss) -> Derivative:
   """As `mixed`, but keeps the linearization from the forward pass: no recomputation."""
 
   def forward(loss_fn, params, data, in_data):
@@ -70,7 +71,7 @@ def linearized(loss_fn: Loss) -> Loss:
   return _with_rule(loss_fn, forward)
 
 
-def constant(loss_fn: Loss, refusal: str = '') -> Loss:
+def constant(loss_fn: Loss, refusal: str = '') -> Derivative:
   """The gradient as a constant; with a refusal, of those who ask for it in the data."""
 
   def grad(params, batch):
@@ -82,13 +83,13 @@ def constant(loss_fn: Loss, refusal: str = '') -> Loss:
   return grad
 
 
-def inner_gradient(loss_fn: Loss, gradient: Gradient) -> Callable[[Any, Any], Any]:
+def inner_gradient(loss_fn: Loss, gradient: Gradient) -> Derivative:
   """The gradient of an inner step: (params, batch) -> grads, shaped like params."""
   modes = {'mixed': mixed, 'truncated': mixed, 'linearized': linearized}
   return modes.get(gradient, jax.grad)(loss_fn)
 
 
-def _with_rule(loss_fn: Loss, forward: Callable) -> Loss:
+def _with_rule(loss_fn: Loss, forward: Callable) -> Derivative:
   """The gradient of the loss, whose derivative is `forward`'s; see `derivatives`."""
 
   def grad(params, batch):
@@ -103,14 +104,9 @@ def joint(loss_fn: Loss, data: Any, in_data: bool) -> Callable[[Any], tuple]:
   """θ -> (∇_θ L, ∇_data L), the latter None unless `in_data`."""
   if not in_data:
     return lambda params: (jax.grad(loss_fn)(params, data), None)
-  real = derivatives.reals(data)
-
-  def both(params):
-    loss = lambda params, leaves: loss_fn(params, real.restore(leaves))
-    grads, in_leaves = jax.grad(loss, argnums=(0, 1))(params, real.leaves)
-    return grads, real.cotangent(in_leaves)
-
-  return both
+  real, merge = derivatives.split(data)
+  loss = lambda params, real: loss_fn(params, merge(real))
+  return lambda params: jax.grad(loss, argnums=(0, 1))(params, real)
 
 
 def choose(
@@ -170,7 +166,8 @@ def mean_loss(loss_fn: Loss, gradient: Gradient) -> Loss:
 
     def forward(params, data, in_data):
       if in_data:
-        return _with_data(mean, params, data)
+        real, merge = derivatives.split(data)
+        return jax.vjp(lambda params, real: mean(params, merge(real)), params, real)
       grad = _in_turn(loss) if are_in_turn() else jax.value_and_grad(mean)
       value, grads = grad(params, data)
       scaled = lambda grads, v: (jax.tree.map(lambda g: g * v, grads), None)
@@ -183,19 +180,6 @@ def mean_loss(loss_fn: Loss, gradient: Gradient) -> Loss:
 
 def _mean(loss_fn: Loss, in_axes: Any, params: Any, batches: Any) -> jax.Array:
   return jax.vmap(loss_fn, in_axes=in_axes)(params, batches).mean()
-
-
-def _with_data(loss_fn: Loss, params: Any, data: Any) -> tuple[jax.Array, Callable]:
-  """The value, and the plain pullback into the parameters and the data."""
-  real = derivatives.reals(data)
-  split = lambda params, leaves: loss_fn(params, real.restore(leaves))
-  value, back = jax.vjp(split, params, real.leaves)
-
-  def pullback(back, v):
-    in_params, in_leaves = back(v)
-    return in_params, real.cotangent(in_leaves)
-
-  return value, jax.tree_util.Partial(pullback, back)
 
 
 def _in_turn(loss_fn: Loss) -> Callable[[Any, Any], tuple[jax.Array, Any]]:
