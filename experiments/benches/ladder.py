@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from experiments import no_library_maml
 from experiments.benches import reference_gru, workloads
 from metalog_jax import types
-from metalog_jax.nets import attention, grid, gru_recurrence, losses
+from metalog_jax.nets import attention, grid, losses
 
 RUNGS = ('no library', 'table', 'column sums', 'packed')
 
@@ -56,7 +56,7 @@ def _run(gru: dict, layer: int) -> Callable:
   w, b = gru[f'weight_hh_l{layer}'], gru[f'bias_hh_l{layer}']
 
   def body(h, x):
-    h = gru_recurrence.cell(x, h, w, b)[0]
+    h = gru.cell(x, h, w, b)[0]
     return h, h
 
   return body

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import grid, init, metalog, transformer
+from metalog_jax.nets import grid, layers, metalog, transformer
 
 Array = types.Array
 
@@ -21,7 +21,7 @@ class Network(metalog.Network):
   @nn.compact
   def attend(self, batch: types.Batch) -> tuple[Array, Array]:
     """Logits [B, 2], and the attention weight of every place [N']."""
-    batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
+    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
     wide, padded, places = lay(batch)
     logits, weights = self.judge(grid.places(self.read(wide), padded), padded)
     return logits, weights.at[places].get(mode='fill', fill_value=0)

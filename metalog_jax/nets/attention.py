@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import grid, init
+from metalog_jax.nets import grid, layers
 
 Array = types.Array
 Pooling = Literal['sum', 'mean', 'log_sum']
@@ -118,6 +118,25 @@ def score_attention(
   return _in_proportion(parts, states, batch)
 
 
+def tanh_attention(
+  weight: Array, bias: Array, states: Array, batch: types.Batch
+) -> tuple[Array, Array]:
+  """LogRobust's attention: s_t = tanh(w·h_t + b), weights = softmax(s).
+
+  Args:
+    weight: [H].
+    bias: [].
+    states: [N', H].
+    batch: the batch that the states are of.
+
+  Returns:
+    The context [B, H], and the weight of every place [N'].
+  """
+  # |s| <= 1, so none needs to be taken off before exp.
+  parts = jnp.exp(jnp.tanh(states @ weight + bias)) * grid.mask(batch)
+  return _in_proportion(parts, states, batch)
+
+
 def mean(states: Array, batch: types.Batch) -> tuple[Array, Array]:
   """No attention: the mean over a session's states, as in MetaLog's ablation.
 
@@ -150,9 +169,9 @@ class SelfAttention(nn.Module):
   @nn.compact
   def __call__(self, states: Array, batch: types.Batch):
     size = states.shape[-1]
-    w_q = self.param('w_q', init.uniform(size), (size, size))
-    w_k = self.param('w_k', init.uniform(size), (size, size))
-    w_q, w_k = init.cast((w_q, w_k), self.dtype)
+    w_q = self.param('w_q', layers.uniform(size), (size, size))
+    w_k = self.param('w_k', layers.uniform(size), (size, size))
+    w_q, w_k = layers.cast((w_q, w_k), self.dtype)
     return self_attention(w_q, w_k, states, batch, self.pooling, self.scale)
 
 
@@ -166,9 +185,11 @@ class GuideAttention(nn.Module):
     size = states.shape[-1]
     guide = self.param('guide', nn.initializers.normal(1.0), (size,))
     # Xavier's bound for a [1, 2H] matrix.
-    weight = self.param('weight', init.uniform(2 * size + 1, math.sqrt(6)), (2 * size,))
+    weight = self.param(
+      'weight', layers.uniform(2 * size + 1, math.sqrt(6)), (2 * size,)
+    )
     bias = self.param('bias', nn.initializers.zeros, ())
-    params = init.cast((guide, weight, bias), self.dtype)
+    params = layers.cast((guide, weight, bias), self.dtype)
     return guide_attention(*params, states, batch)
 
 
@@ -180,6 +201,6 @@ class ScoreAttention(nn.Module):
   @nn.compact
   def __call__(self, states: Array, batch: types.Batch):
     size = states.shape[-1]
-    weight = self.param('weight', init.uniform(size), (size,))
-    bias = self.param('bias', init.uniform(size), ())
-    return score_attention(*init.cast((weight, bias), self.dtype), states, batch)
+    weight = self.param('weight', layers.uniform(size), (size,))
+    bias = self.param('bias', layers.uniform(size), ())
+    return score_attention(*layers.cast((weight, bias), self.dtype), states, batch)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import grid, init, last, linear, lstm
+from metalog_jax.nets import grid, layers, lstm
 
 Array = types.Array
 
@@ -31,12 +31,12 @@ class Network(nn.Module):
   @nn.compact
   def __call__(self, batch: types.Batch) -> Array:
     """Reads windows of events, one-hot: the event table is the identity [V, V]."""
-    batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
+    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
     reader = lstm.Lstm(self.hidden, self.layers, dtype=self.dtype, name='lstm')
-    final = last.last(grid.places(reader(batch), batch), batch)
-    start = init.uniform(self.hidden)
+    final = grid.last(grid.places(reader(batch), batch), batch)
+    start = layers.uniform(self.hidden)
     num = batch.vectors.shape[0]
-    return linear.Linear(num, dtype=self.dtype, bias_init=start, name='head')(final)
+    return layers.Linear(num, dtype=self.dtype, bias_init=start, name='head')(final)
 
 
 def next_event_loss(

@@ -1,15 +1,21 @@
 """The geometry of a batch (`types.Batch`): a grid of L steps times R rows.
 
-Inside the networks everything that is done to each event alone is done on flat
-arrays [N, ...], N = L R, one step of all rows after another. What looks along
-time is here:
+Four sessions a, b, c, d of 4, 2, 3 and 2 events, packed into L = 4 steps of R = 3 rows;
+`.` is an empty cell. A recurrence takes one step of all rows at once, and a cell reads
+the state of the cell above it unless another session begins there (link 0):
 
-* the recurrence of a chain goes on from the cell one step before in the same row,
-  unless a session begins there (ends there, for one that runs backwards);
-* the recurrence of a tree goes on from any cell of an earlier step: sessions that
-  begin alike share the cells of what they have in common;
-* what looks at whole sessions runs over their places, which are the cells
-  themselves unless cells are shared.
+    step  row 0  row 1  row 2        link (forward)
+     0     a0     b0     c0           0  0  0
+     1     a1     b1     c1           1  1  1
+     2     a2     d0     c2           1  0  1
+     3     a3     d1     .            1  1  0
+
+Arrays inside the networks are flat, [N, ...] with N = L R, the cell of step t and row r
+at t R + r, so that whatever concerns each event alone is one product over all cells.
+
+Sessions that begin alike share cells: in a tree a cell reads the state of its parent,
+any cell of an earlier step. Whatever looks at whole sessions (attention, sums) runs
+over their places, [N', ...], which are the cells themselves unless cells are shared.
 """
 
 from collections.abc import Callable
@@ -123,8 +129,8 @@ def _zeros(xs, size):
 def whole(body: Callable) -> Callable:
   """Keeps the body of a tangent's loop in one piece where it is linearized.
 
-  Else what depends on the kept states alone is computed ahead, and kept as well:
-  several times their size.
+  Otherwise jax computes ahead, and keeps, whatever depends on the saved states alone
+  (σ', tanh' and their products): several times the size of the states.
   """
   return jax.checkpoint(body, prevent_cse=False)
 
@@ -171,3 +177,24 @@ def maxima(x: Array, batch: types.Batch, floor: float) -> Array:
   """The maximum over the places of each session, `floor` at least: [B, ...]."""
   found = _largest(x, batch.sessions.ravel(), batch.labels)
   return jnp.maximum(found, floor)
+
+
+def means(x: Array, batch: types.Batch) -> Array:
+  """The mean over the places of each session, zero without any: [N', H] -> [B, H]."""
+  where = mask(batch).astype(x.dtype)
+  total = sums(where[:, None] * x, batch)
+  return total / jnp.maximum(sums(where, batch), 1)[:, None]
+
+
+def last(states: Array, batch: types.Batch) -> Array:
+  """What stands at the last place of every session: [N', H] -> [B, H].
+
+  Zero for sessions without events. Further steps have higher flat numbers, so the
+  last place of a session is its highest.
+  """
+  num = len(batch.labels)
+  places = jnp.arange(batch.sessions.size)
+  found = jax.ops.segment_max(places, batch.sessions.ravel(), num + 1)[:num]
+  return states.at[jnp.where(found < 0, len(states), found)].get(
+    mode='fill', fill_value=0
+  )

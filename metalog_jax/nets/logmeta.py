@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import attention, grid, init, linear, lstm
+from metalog_jax.nets import attention, grid, layers, lstm
 
 Array = types.Array
 
@@ -42,7 +42,7 @@ class Network(nn.Module):
   @nn.compact
   def attend(self, batch: types.Batch) -> tuple[Array, Array]:
     """Logits [B, 2], and the attention weight of every place [N']."""
-    batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
+    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
     if self.recurrent:
       reader = lstm.Lstm(self.hidden, bidirectional=True, dtype=self.dtype, name='lstm')
       states = grid.places(reader(batch), batch)
@@ -54,10 +54,10 @@ class Network(nn.Module):
       context, weights = attend(states, batch)
     else:
       context, weights = ends(states, batch)
-    start = init.uniform(context.shape[-1])
-    head = linear.Linear(2, dtype=self.dtype, bias_init=start, name='head')
+    start = layers.uniform(context.shape[-1])
+    head = layers.Linear(2, dtype=self.dtype, bias_init=start, name='head')
     logits = head(context)
-    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), weights
+    return layers.logits(logits), weights
 
 
 def ends(states: Array, batch: types.Batch) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import grid, init, linear, lstm
+from metalog_jax.nets import grid, layers, lstm
 
 Array = types.Array
 
@@ -41,17 +41,17 @@ class Network(nn.Module):
 
   @nn.compact
   def __call__(self, batch: types.Batch) -> tuple[Array, Array]:
-    z = mean(self.states(batch), batch)
+    z = grid.means(self.states(batch), batch)
     y = reversed_gradient(z, self.alpha)
     for name, size in (('domain_1', self.hidden // 2), ('domain_2', 2)):
-      start = init.uniform(y.shape[-1])
-      y = linear.Linear(size, None, self.dtype, True, start, name=name)(y)
+      start = layers.uniform(y.shape[-1])
+      y = layers.Linear(size, None, self.dtype, True, start, name=name)(y)
     return z, y
 
   @nn.compact
   def states(self, batch: types.Batch) -> Array:
     """The last layer's state at every place [N', H]."""
-    batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
+    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
     cells = jnp.arange(batch.events.size, dtype=jnp.int32).reshape(batch.events.shape)
     for layer in range(self.layers):
       states = lstm.Lstm(self.hidden, dtype=self.dtype, name=f'lstm_{layer}')(batch)
@@ -59,10 +59,3 @@ class Network(nn.Module):
         states = nn.Dropout(self.dropout, deterministic=not self.train)(states)
         batch = batch._replace(vectors=states, events=cells)
     return grid.places(states, batch)
-
-
-def mean(states: Array, batch: types.Batch) -> Array:
-  """The mean over a session's places: [N', H] -> [B, H]; zero without events."""
-  where = grid.mask(batch).astype(states.dtype)
-  total = grid.sums(where[:, None] * states, batch)
-  return total / jnp.maximum(grid.sums(where, batch), 1)[:, None]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import grid, init, last, linear, lstm
+from metalog_jax.nets import grid, layers, lstm
 
 Array = types.Array
 SHARED = ('dense', 'head')  # what is trained on the source alone
@@ -50,22 +50,22 @@ class Network(nn.Module):
 
   @nn.compact
   def _run(self, batch: types.Batch, everywhere: bool = False):
-    batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
+    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
     drop = nn.Dropout(self.dropout, deterministic=not self.train)
     cells = jnp.arange(batch.events.size, dtype=jnp.int32).reshape(batch.events.shape)
     for name in ('lstm_1', 'lstm_2'):
       states = lstm.Lstm(self.hidden, dtype=self.dtype, name=name)(batch)
       states = drop(states)
       batch = batch._replace(vectors=states, events=cells)  # what the next layer reads
-    start = init.uniform(self.hidden)
-    dense = linear.Linear(self.dense, None, self.dtype, True, start, name='dense')
-    start = init.uniform(self.dense)
-    head = linear.Linear(2, None, self.dtype, True, start, name='head')
+    start = layers.uniform(self.hidden)
+    dense = layers.Linear(self.dense, None, self.dtype, True, start, name='dense')
+    start = layers.uniform(self.dense)
+    head = layers.Linear(2, None, self.dtype, True, start, name='head')
 
     def logits(x):
       y = head(jax.nn.relu(dense(x)))
-      return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+      return layers.logits(y)
 
     states = grid.places(states, batch)
-    out = logits(last.last(states, batch))
+    out = logits(grid.last(states, batch))
     return out, logits(states) if everywhere else None

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import attention, grid, gru, init, linear
+from metalog_jax.nets import attention, grid, gru, layers
 
 Array = types.Array
 Pooling = attention.Pooling
@@ -48,7 +48,7 @@ class Network(nn.Module):
   @nn.compact
   def attend(self, batch: types.Batch) -> tuple[Array, Array]:
     """Logits [B, 2], and the attention weight of every place [N']."""
-    batch = batch._replace(vectors=init.cast(batch.vectors, self.dtype))
+    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
     return self.judge(grid.places(self.read(batch), batch), batch)
 
   def read(self, batch: types.Batch) -> Array:
@@ -71,11 +71,12 @@ class Network(nn.Module):
     if self.peaks:
       context = jnp.concatenate([context, peaks(states, batch)], -1)
     if self.head == 'linear':
-      logits = linear.Linear(2, init.orthonormal_rows, self.dtype, name='head')(context)
+      start = layers.orthonormal_rows
+      logits = layers.Linear(2, start, self.dtype, name='head')(context)
     else:
-      logits = linear.Linear(2, bias=False, dtype=self.dtype, name='head')(context)
+      logits = layers.Linear(2, bias=False, dtype=self.dtype, name='head')(context)
       logits = jnp.tanh(logits)
-    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), weights
+    return layers.logits(logits), weights
 
 
 RELEASED = Network(bidirectional=True, attention='guide', head='linear')

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import errors, types
-from metalog_jax.nets import grid, init, products
+from metalog_jax.nets import grid, layers, products
 
 Array = types.Array
 
@@ -105,10 +105,10 @@ class Recurrent(nn.Module):
   def declare(self, gates: int, inputs: int) -> dict[str, Array]:
     """The parameters of a unit of so many gates over vectors [inputs], cast."""
     params = {
-      name: self.param(name, init.uniform(self.hidden), shape)
+      name: self.param(name, layers.uniform(self.hidden), shape)
       for name, shape in self._shapes(gates * self.hidden, inputs)
     }
-    return init.cast(params, self.dtype)
+    return layers.cast(params, self.dtype)
 
   def _shapes(self, size: int, inputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     for layer in range(self.layers):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from metalog_jax import types
-from metalog_jax.nets import grid, init, linear
+from metalog_jax.nets import grid, layers
 
 Array = types.Array
 _EPSILON = 1e-6
@@ -48,7 +48,7 @@ class Norm(nn.Module):
   def __call__(self, x: Array) -> Array:
     weight = self.param('weight', nn.initializers.ones, x.shape[-1:])
     bias = self.param('bias', nn.initializers.zeros, x.shape[-1:])
-    weight, bias = init.cast((weight, bias), self.dtype)
+    weight, bias = layers.cast((weight, bias), self.dtype)
     centred = x - x.mean(-1, keepdims=True)
     scale = jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + _EPSILON)
     return centred * scale * weight + bias
@@ -73,8 +73,8 @@ class Encoder(nn.Module):
   @nn.compact
   def __call__(self, x: Array, batch: types.Batch) -> Array:
     def dense(size, name, x):
-      start = init.uniform(x.shape[-1])
-      return linear.Linear(size, None, self.dtype, True, start, name=name)(x)
+      start = layers.uniform(x.shape[-1])
+      return layers.Linear(size, None, self.dtype, True, start, name=name)(x)
 
     drop = nn.Dropout(self.dropout, deterministic=not self.train)
     split = lambda y: y.reshape(len(y), self.heads, self.size)
@@ -119,7 +119,7 @@ class Network(nn.Module):
 
   @nn.compact
   def _run(self, batch: types.Batch, everywhere: bool = False):
-    vectors = init.cast(jnp.asarray(batch.vectors), self.dtype)
+    vectors = layers.cast(jnp.asarray(batch.vectors), self.dtype)
     dim = vectors.shape[-1]
     x = grid.places(vectors[batch.events.ravel()], batch)
     x += sinusoids(positions(batch), dim, x.dtype)
@@ -134,14 +134,14 @@ class Network(nn.Module):
     )
     x = encoder(x, batch)
     drop = nn.Dropout(self.dropout, deterministic=not self.train)
-    layers = [
-      linear.Linear(n, None, self.dtype, True, init.uniform(m), name=name)
+    dense, head = (
+      layers.Linear(n, None, self.dtype, True, layers.uniform(m), name=name)
       for n, m, name in ((self.dense, dim, 'dense'), (2, self.dense, 'head'))
-    ]
+    )
 
     def logits(y):
-      y = layers[1](drop(jax.nn.relu(layers[0](drop(y)))))
-      return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+      y = head(drop(jax.nn.relu(dense(drop(y)))))
+      return layers.logits(y)
 
     where = grid.mask(batch).astype(x.dtype)
     total = grid.sums(where[:, None] * x, batch)

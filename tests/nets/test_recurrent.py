@@ -9,14 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax.nets import (
-  grid,
-  gru,
-  gru_recurrence,
-  lstm,
-  lstm_recurrence,
-  recurrent,
-)
+from metalog_jax.nets import grid, gru, lstm, recurrent
 from tests import grids
 
 FORMS = [(1, False, False), (1, True, False), (2, False, True)]
@@ -31,12 +24,12 @@ class Unit(NamedTuple):
 
 
 def lstm_step(carry, x, w, b):
-  carry, *_ = lstm_recurrence.cell(x + b, carry, w)
+  carry, *_ = lstm.cell(x + b, carry, w)
   return carry, carry[w.shape[1] :]
 
 
 def gru_step(h, x, w, b):
-  return (gru_recurrence.cell(x, h, w, b)[0],) * 2
+  return (gru.cell(x, h, w, b)[0],) * 2
 
 
 UNITS = {
