@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn import linear_model, pipeline, preprocessing, tree
 
 from metalog_jax import types
 from metalog_jax.batches import bags
@@ -34,12 +35,17 @@ class Labelled(NamedTuple):
   def anomalous(self):
     return self.counts[self.anomalies > 0]
 
+  @property
+  def has_both(self) -> bool:
+    return bool(self.normals.any() and self.anomalies.any())
 
-class Floor(NamedTuple):
-  """A simple method that every detector is held against."""
-
-  fit_score: Callable  # (labelled, test counts) -> scores [U], threshold
-  needs_anomalies: bool
+  def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of `counts`, their labels, and how many sessions each stands for."""
+    kinds = (self.normals, self.anomalies)
+    which = [np.flatnonzero(times) for times in kinds]
+    labels = np.repeat([0, 1], [len(rows) for rows in which])
+    times = np.concatenate([times[rows] for times, rows in zip(kinds, which)])
+    return np.concatenate(which), labels, times
 
 
 def scores(
@@ -47,7 +53,7 @@ def scores(
   test: types.Dataset,
   sources: Sequence[types.Dataset] = (),
 ) -> dict[str, Scores]:
-  """Fit every floor that can be fitted and score the test sessions.
+  """Fits every floor that can be fitted and scores the test sessions.
 
   Args:
     train: the target's sessions; labels -1 are not used. None: zero-shot.
@@ -60,21 +66,24 @@ def scores(
     name -> (scores [S], threshold), a session being anomalous above the threshold;
     a floor whose kinds of labels are missing is absent. `always` is never absent.
   """
-  test = test._replace(vectors=np.asarray(test.vectors))
-  asked = bags.bags(test.sessions, len(test.vectors))
-  results: dict[str, Scores] = {'always': (np.ones(asked.counts.shape[0]), 0.5)}
-  own = _labelled(train) if train is not None else None
-  if own is not None and np.array_equal(train.vectors, test.vectors):
-    for name, floor in FLOORS.items():
-      if own.normals.any() and (own.anomalies.any() or not floor.needs_anomalies):
-        results[name] = floor.fit_score(own, asked.counts)
+  tested = bags.bags(test.sessions, len(test.vectors))
+  results: dict[str, Scores] = {'always': (np.ones(tested.counts.shape[0]), 0.5)}
+  target = _labelled(train) if train is not None else None
+  if target is not None and np.array_equal(train.vectors, test.vectors):
+    fits = FLOORS if target.normals.any() else {}
+    fits = fits | FLOORS_OF_BOTH if target.has_both else fits
+    results |= {name: fit(target, tested.counts) for name, fit in fits.items()}
   others = [labelled for source in sources if (labelled := _labelled(source))]
-  features = bags.mean_and_max(asked.counts, test.vectors)
-  for name, parts in _logistic_fits(own, others).items():
-    if all(any(kind.any() for kind in kinds) for kinds in _kinds(parts)):
+  systems = {'lr_vectors': others if target is None else [target]}
+  if target is not None and others:
+    systems['lr_vectors_pooled'] = [target, *others]
+  features = bags.mean_and_max(tested.counts, test.vectors)
+  for name, parts in systems.items():
+    kinds = [part.normals for part in parts], [part.anomalies for part in parts]
+    if all(any(times.any() for times in kind) for kind in kinds):
       results[name] = _logistic(parts, features)
   return {
-    name: (np.asarray(value, np.float64)[asked.inverse], float(threshold))
+    name: (np.asarray(value, np.float64)[tested.inverse], float(threshold))
     for name, (value, threshold) in results.items()
   }
 
@@ -84,45 +93,34 @@ def _labelled(data: types.Dataset) -> Labelled | None:
   labels = data.sessions.labels
   if not (labels >= 0).any():
     return None
-  found = bags.bags(data.sessions, len(data.vectors))
-  num = found.counts.shape[0]
-  normals = np.bincount(found.inverse[labels == 0], minlength=num)
-  anomalies = np.bincount(found.inverse[labels == 1], minlength=num)
-  return Labelled(found.counts, normals, anomalies, np.asarray(data.vectors))
+  different = bags.bags(data.sessions, len(data.vectors))
+  num = different.counts.shape[0]
+  normals, anomalies = (
+    np.bincount(different.inverse[labels == label], minlength=num) for label in (0, 1)
+  )
+  return Labelled(different.counts, normals, anomalies, np.asarray(data.vectors))
 
 
-def _logistic_fits(own, others):
-  """name -> the labelled systems that a logistic regression is fitted on."""
-  if own is None:
-    return {'lr_vectors': others}
-  pooled = {'lr_vectors_pooled': [own, *others]} if others else {}
-  return {'lr_vectors': [own], **pooled}
-
-
-def _kinds(parts):
-  return [part.normals for part in parts], [part.anomalies for part in parts]
-
-
-def _new_event(labelled, test):
+def _new_event(labelled: Labelled, test) -> Scores:
   """How many different events no labelled normal session has."""
   known = np.asarray(labelled.normal.sum(axis=0)).ravel() > 0
   return test.sign() @ ~known, 0.5
 
 
-def _new_counts(labelled, test):
+def _new_counts(labelled: Labelled, test) -> Scores:
   """Whether no labelled normal session has the same bag."""
   known = set(bags.row_keys(labelled.normal))
   return np.array([key not in known for key in bags.row_keys(test)], float), 0.5
 
 
-def _known_anomalous_event(labelled, test):
+def _known_anomalous_event(labelled: Labelled, test) -> Scores:
   """How many different events labelled anomalies have and normals have not."""
   alert = np.asarray(labelled.anomalous.sum(axis=0)).ravel() > 0
   alert &= np.asarray(labelled.normal.sum(axis=0)).ravel() == 0
   return test.sign() @ alert, 0.5
 
 
-def _knn_counts(labelled, test):
+def _knn_counts(labelled: Labelled, test) -> Scores:
   """Distance to the nearest normal as a share of it and that to an anomaly."""
   normal = bags.distances(test, labelled.normal)
   anomaly = bags.distances(test, labelled.anomalous)
@@ -130,59 +128,46 @@ def _knn_counts(labelled, test):
   return np.divide(normal, both, out=np.full(len(both), 0.5), where=both > 0), 0.5
 
 
-def _one_class_knn_counts(labelled, test):
+def _one_class_knn_counts(labelled: Labelled, test) -> Scores:
   """Distance to the nearest normal; threshold from the normals themselves.
 
   Each labelled normal is judged by the others (a bag that two of them have is at
   distance 0); 99 % of them lie at or below the threshold.
   """
-  own = bags.distances(labelled.normal, labelled.normal, leave_out=True)
+  apart = bags.distances(labelled.normal, labelled.normal, leave_out=True)
   times = labelled.normals[labelled.normals > 0]
-  own = np.where(times > 1, 0.0, own)
-  threshold = np.quantile(own, _NORMALS_QUIET, weights=times, method='inverted_cdf')
+  apart = np.where(times > 1, 0.0, apart)
+  threshold = np.quantile(apart, _NORMALS_QUIET, weights=times, method='inverted_cdf')
   return bags.distances(test, labelled.normal), threshold
 
 
-def _tree_counts(labelled, test):
+def _tree_counts(labelled: Labelled, test) -> Scores:
   """A decision tree on counts, both classes weighing the same."""
-  from sklearn import tree
-
-  which, labels, times = _rows(labelled)
+  which, labels, times = labelled.rows()
   model = tree.DecisionTreeClassifier(random_state=0)
   weights = _balanced(labels, times)
   model.fit(labelled.counts[which], labels, sample_weight=weights)
   return model.predict_proba(test)[:, 1], 0.5
 
 
-def _rows(labelled):
-  """Rows of `counts`, their labels, how many sessions each stands for."""
-  normals, anomalies = labelled.normals > 0, labelled.anomalies > 0
-  which = np.concatenate([np.flatnonzero(normals), np.flatnonzero(anomalies)])
-  labels = np.repeat([0, 1], [normals.sum(), anomalies.sum()])
-  times = np.concatenate([labelled.normals[normals], labelled.anomalies[anomalies]])
-  return which, labels, times
-
-
-def _balanced(labels, times):
+def _balanced(labels: np.ndarray, times: np.ndarray) -> np.ndarray:
   """Weights summing to 1 under which both classes weigh the same."""
   total = np.bincount(labels, times, 2)[labels]
   return times / total / len(np.unique(labels))
 
 
-def _pca_counts(labelled, test):
+def _pca_counts(labelled: Labelled, test) -> Scores:
   """Squared prediction error outside the normal sessions' principal subspace."""
   times = labelled.normals[labelled.normals > 0]
   return spe.fit_score(labelled.normal, times, test)
 
 
-def _logistic(parts, features):
+def _logistic(parts: Sequence[Labelled], features: np.ndarray) -> Scores:
   """Logistic regression on standardized mean and max event vectors.
 
   Every system weighs the same, and so do both classes within a system.
   """
-  from sklearn import linear_model, pipeline, preprocessing
-
-  rows = [_rows(part) for part in parts]
+  rows = [part.rows() for part in parts]
   labels = np.concatenate([label for _, label, _ in rows])
   times = np.concatenate([time for _, _, time in rows])
   balanced = np.concatenate([_balanced(label, time) for _, label, time in rows])
@@ -202,12 +187,14 @@ def _logistic(parts, features):
   return model.predict_proba(features)[:, 1], 0.5
 
 
-FLOORS = {
-  'new_event': Floor(_new_event, needs_anomalies=False),
-  'new_counts': Floor(_new_counts, needs_anomalies=False),
-  'known_anomalous_event': Floor(_known_anomalous_event, needs_anomalies=True),
-  'knn_counts': Floor(_knn_counts, needs_anomalies=True),
-  'one_class_knn_counts': Floor(_one_class_knn_counts, needs_anomalies=False),
-  'tree_counts': Floor(_tree_counts, needs_anomalies=True),
-  'pca_counts': Floor(_pca_counts, needs_anomalies=False),
+FLOORS: dict[str, Callable] = {  # (labelled, test counts) -> scores [U], threshold
+  'new_event': _new_event,
+  'new_counts': _new_counts,
+  'one_class_knn_counts': _one_class_knn_counts,
+  'pca_counts': _pca_counts,
+}
+FLOORS_OF_BOTH: dict[str, Callable] = {  # those that need labelled anomalies as well
+  'known_anomalous_event': _known_anomalous_event,
+  'knn_counts': _knn_counts,
+  'tree_counts': _tree_counts,
 }
