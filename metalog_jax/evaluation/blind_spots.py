@@ -1,10 +1,9 @@
 """Detectors that cannot see: signs, in scores alone, that verdicts mean nothing.
 
-Entered: what was scored, summed up. Left: sentences that say what is wrong and what to
-change. Silence is no proof that a detector sees.
+Enters: scored sessions, summed up. Leaves: sentences that say what is wrong and what
+to change. Silence is no proof that a detector sees.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,9 @@ class Seen(NamedTuple):
   has_vectors: bool  # an event of a session has a vector that is not zero
 
   @classmethod
-  def of(cls, data: types.Dataset, scores, threshold: float, distinct: int) -> 'Seen':
+  def of(
+    cls, data: types.Dataset, scores: np.ndarray, threshold: float, distinct: int
+  ) -> 'Seen':
     """Sums up a data set with its scores [S]."""
     scores, sessions = np.asarray(scores), data.sessions
     return cls(
@@ -56,7 +57,7 @@ class Seen(NamedTuple):
 NOTHING = Seen(0, 0, 0, 0, np.inf, -np.inf, np.nan, False)
 
 
-def warnings(seen: Seen, bound: float | None = None) -> Sequence[str]:
+def warnings(seen: Seen, bound: float | None = None) -> list[str]:
   """What is wrong with verdicts, most fundamental first; empty if nothing is seen.
 
   Args:
@@ -64,31 +65,31 @@ def warnings(seen: Seen, bound: float | None = None) -> Sequence[str]:
   """
   if not seen.sessions:
     return []
-  found = []
+  texts = []
   if not seen.has_vectors:
-    found.append(
+    texts.append(
       'every event vector is zero, so that all events look alike: choose --vectors '
       'that know the words of the templates, or --fit=all where no session is labelled'
     )
   if seen.distinct > 1 and seen.lowest == seen.highest:
-    found.append(
+    texts.append(
       f'all {seen.sessions} sessions have the same score, {seen.highest:.6g}, though '
       f'they differ ({seen.distinct} sequences): the detector cannot tell them apart'
     )
   if bound is not None and seen.threshold >= bound:
-    found.append(
+    texts.append(
       f'the threshold, {seen.threshold:.6g}, can never be exceeded, for the highest '
       f'possible score is {bound:.6g}: every session is called normal; lower it'
     )
   elif seen.anomalies and not seen.alerts:
-    found.append(
+    texts.append(
       f'none of {seen.sessions} sessions is called anomalous, though {seen.anomalies} '
       f'are: the highest score, {seen.highest:.6g}, is not above the threshold, '
       f'{seen.threshold:.6g}'
     )
   if seen.sessions > 1 and seen.alerts == seen.sessions:
-    found.append(
+    texts.append(
       f'all {seen.sessions} sessions are called anomalous: the lowest score, '
       f'{seen.lowest:.6g}, is above the threshold, {seen.threshold:.6g}'
     )
-  return found
+  return texts

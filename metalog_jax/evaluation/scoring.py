@@ -31,14 +31,14 @@ class Scorer:
     return self._detector.reading.sequences(data.sessions)
 
   def scores(
-    self, state, data: types.Dataset, seqs: batches.Sequences | None = None
+    self, state: Any, data: types.Dataset, seqs: batches.Sequences | None = None
   ) -> np.ndarray:
     """Scores [S] float64, each distinct sequence computed once."""
     seqs = seqs or self.sequences(data)
-    found = np.zeros(len(seqs.lengths))
+    distinct = np.zeros(len(seqs.lengths))
     for rows, _, scores in self._run(self._score, state, data.vectors, seqs):
-      found[rows] = np.asarray(scores)[: len(rows)]
-    return found[seqs.inverse]
+      distinct[rows] = np.asarray(scores)[: len(rows)]
+    return distinct[seqs.inverse]
 
   def _run(
     self, function: Callable, state: Any, vectors: np.ndarray, seqs: batches.Sequences
@@ -62,26 +62,26 @@ class Scorer:
         yield waiting.popleft()
     yield from waiting
 
-  def weights(self, state, data: types.Dataset) -> list[np.ndarray]:
+  def weights(self, state: Any, data: types.Dataset) -> list[np.ndarray]:
     """Per session the share of every event that was read in the verdict.
 
     Returns:
       S arrays [L] over all events; those cut away weigh 0, the others sum to 1.
     """
     seqs = self.sequences(data)
-    found = [np.zeros(0)] * len(seqs.lengths)
+    distinct = [np.zeros(0)] * len(seqs.lengths)
     for rows, batch, weights in self._run(self._explain, state, data.vectors, seqs):
       weights = np.asarray(weights).reshape(batch.sessions.shape).T.ravel()
       order = np.argsort(batch.sessions.T.ravel(), kind='stable')  # along time
       ends = np.cumsum(seqs.lengths[rows])
       for row, part in zip(rows, np.split(weights[order], ends)):
-        found[row] = part
+        distinct[row] = part
     shares, reading = [], self._detector.reading
     for i in range(data.sessions.num):
       events = data.sessions.of(i)
       share = np.zeros(len(events))
       read = batches.kept(events, reading.collapse, reading.max_events)
-      weight = found[seqs.inverse[i]]
+      weight = distinct[seqs.inverse[i]]
       share[read] = weight / max(weight.sum(), 1e-30)
       shares.append(share)
     return shares
@@ -104,7 +104,9 @@ class _Placed:
     return self._copies
 
 
-def validator(scorer: Scorer, valid: tuple[types.Dataset, ...]):
+def validator(
+  scorer: Scorer, valid: tuple[types.Dataset, ...]
+) -> Callable[[Any], dict[str, float]] | None:
   """state -> validation metrics; `valid_value` is what training picks its best by.
 
   It is minus the class-balanced cross-entropy of the held-out labels, averaged over

@@ -58,13 +58,13 @@ def compare(pairs: Sequence[tuple[Judged, Judged]], seed: int = 0) -> Difference
   """
   if not pairs:
     raise errors.UserError('no seed that both methods were run with')
-  found = [_pair(*pair) for pair in pairs]
-  each = [float(_difference(p, np.zeros((1, 2)))[0]) for p in found]
+  seeds = [_pair(*pair) for pair in pairs]
+  each = [float(_difference(p, np.zeros((1, 2)))[0]) for p in seeds]
   rng, extreme = np.random.default_rng(seed), 0
   least = abs(np.mean(each)) - 1e-12
   for start in range(0, ROUNDS, _CHUNK):
     num = min(_CHUNK, ROUNDS - start)
-    drawn = [_difference(p, _exchange(rng, p, num)) for p in found]
+    drawn = [_difference(p, _exchange(rng, p, num)) for p in seeds]
     extreme += int((np.abs(np.mean(drawn, 0)) >= least).sum())
   return Difference(each, (1 + extreme) / (1 + ROUNDS))
 
@@ -95,7 +95,7 @@ def _exchange(rng: np.random.Generator, pair: _Pair, num: int) -> np.ndarray:
 
 def _difference(pair: _Pair, moved: np.ndarray) -> np.ndarray:
   """[num] F1 of the first less F1 of the second, after `moved` [num, 2]."""
-  f1 = lambda of: 2 * of[:, 0] / (of.sum(1) + pair.anomalies)
+  f1 = lambda counts: 2 * counts[:, 0] / (counts.sum(1) + pair.anomalies)
   return f1(pair.totals[0] + moved) - f1(pair.totals[1] - moved)
 
 

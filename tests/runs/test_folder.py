@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -173,3 +174,25 @@ def test_long_templates_cost_what_they_hold(tmp_path, root):
   assert (tmp_path / 'model' / model.EVENTS).stat().st_size < 500_000
   vectors, read = model._events(tmp_path / 'model')
   assert read == texts and vectors.shape == (2001, 3)
+
+
+CLEAR = """
+import sys, jax
+from metalog_jax.runs import folder
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
+folder.clear(sys.argv[3])
+assert not any(folder.place(sys.argv[3]).iterdir())
+"""
+
+
+@pytest.mark.slow
+def test_the_first_of_two_processes_clears_and_the_other_waits(finished, tmp_path):
+  workdir = shutil.copytree(finished, tmp_path / 'run')
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    address = f'localhost:{free.getsockname()[1]}'
+  env = {**os.environ, 'JAX_PLATFORMS': 'cpu'}
+  command = lambda i: [sys.executable, '-c', CLEAR, address, str(i), str(workdir)]
+  both = [subprocess.Popen(command(i), cwd=ROOT, env=env) for i in range(2)]
+  assert [process.wait(120) for process in both] == [0, 0]
+  assert not any(workdir.iterdir())
