@@ -34,7 +34,7 @@ LINES = 2_000_000  # simulated
 SAMPLES = 5
 WORKLOADS = ('hdfs', 'simulated')
 _CHUNK = 1 << 18  # lines that canonical mining holds at a time
-_MASKSET = masking.presets['hdfs']['default']
+_MASKSET = formats.FORMATS['hdfs'].masks['default']
 
 
 def drain3(lines: Sequence[str]) -> tuple[np.ndarray, int]:

@@ -9,10 +9,12 @@ import dataclasses
 import datetime
 import functools
 import re
+from collections.abc import Mapping
 
 import polars as pl
 
 from metalog_jax import errors
+from metalog_jax.logs import masksets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,9 @@ class Format:
   alert: bool = False  # of that group, '-' is normal and anything else an alert
   window: str = '0'  # default --window
   continues: bool = False  # a line that does not fit continues the record above it
+  masks: Mapping[str, masksets.MaskSet] = dataclasses.field(
+    default_factory=lambda: masksets.GENERAL
+  )  # by parser
 
   @functools.cached_property
   def columns_read(self) -> frozenset[str]:
@@ -72,6 +77,7 @@ HDFS = Format(
   entities=(('block', (Key('content', r'blk_-?\d+', many=True),)),),
   time=('date', 'time'),
   time_format='%y%m%d %H%M%S',
+  masks=masksets.HDFS,
 )
 
 BGL = Format(
@@ -85,6 +91,7 @@ BGL = Format(
   label='label',
   alert=True,
   window='120',
+  masks=masksets.BGL,
 )
 
 THUNDERBIRD = Format(
@@ -99,6 +106,7 @@ THUNDERBIRD = Format(
   label='label',
   alert=True,
   window='120',
+  masks=masksets.SYSLOG,
 )
 
 OPENSTACK = Format(
@@ -112,6 +120,7 @@ OPENSTACK = Format(
   ),
   time=('date', 'time'),
   continues=True,
+  masks=masksets.OPENSTACK,
 )
 
 _APPLICATION = r'(?:application|appattempt|attempt|container|job|task)_(\d+_\d+)'

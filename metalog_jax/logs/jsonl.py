@@ -81,6 +81,9 @@ class Events:
 
   def ids(self, names: list[Any]) -> list[int] | None:
     """None where a name has no template."""
+    ids = [self._ids.get(name, -1) if type(name) is str else -1 for name in names]
+    if -1 not in ids:
+      return ids
     names = [_text(name) for name in names]
     if not self.fixed:
       for name in names:

@@ -14,18 +14,8 @@ import polars as pl
 from metalog_jax import errors
 from metalog_jax.logs import files
 
-NORMAL = ('normal', '0', 'false', 'no', 'success', 'ok', '-', '0.0', 'benign')
-ANOMALOUS = (
-  'anomaly',
-  'anomalous',
-  'abnormal',
-  '1',
-  'true',
-  'yes',
-  'fail',
-  'failure',
-  '1.0',
-)
+NORMAL = 'normal 0 false no success ok - 0.0 benign'.split()
+ANOMALOUS = 'anomaly anomalous abnormal 1 true yes fail failure 1.0'.split()
 _SEPARATED = (r'^(.+?)\s*[,;\t]\s*([^,;\t]*)$', r'^(\S+)\s+(\S+)$')  # id, label
 _WORDS = dict.fromkeys(NORMAL, 0) | dict.fromkeys(ANOMALOUS, 1)
 
@@ -56,7 +46,7 @@ def read(path: str) -> Labels:
   text, source = files.read_text(path, '--labels')
   lines = pl.Series(text.split('\n'), dtype=pl.String).str.strip_chars()
   read_rows = _headings if lines.str.starts_with('### ').any() else _columns
-  rows = read_rows(path, lines.to_frame('text').with_row_index('line', offset=1))
+  rows = read_rows(lines.to_frame('text').with_row_index('line', offset=1), path)
   clash = rows.filter(pl.col('label') != pl.col('label').first().over('id'))
   if len(clash):
     line, name, _ = clash.row(0)
@@ -70,7 +60,7 @@ def read(path: str) -> Labels:
   return Labels(table, len(rows) - len(table), source)
 
 
-def _columns(path: str, lines: pl.DataFrame) -> pl.DataFrame:
+def _columns(lines: pl.DataFrame, path: str) -> pl.DataFrame:
   """The (line, id, label) of lines `id,label`."""
   text = pl.col('text').str.replace_all('["\']', '')
   lines = lines.filter(text != '').with_columns(
@@ -91,35 +81,38 @@ def _columns(path: str, lines: pl.DataFrame) -> pl.DataFrame:
   return lines.select('line', 'id', 'label')
 
 
-def _headings(path: str, lines: pl.DataFrame) -> pl.DataFrame:
+def _headings(lines: pl.DataFrame, path: str) -> pl.DataFrame:
   """The (line, id, label) of loghub's Hadoop list."""
   del path
-  found, label = [], None
+  rows, label = [], None
   for number, line in lines.iter_rows():
     item = re.match(r'[+*-]\s*(\S+)', line)
     if item and label is not None:
-      found.append((number, item[1], label))
+      rows.append((number, item[1], label))
     elif line and not line.startswith('#'):
       label = int(line.rstrip(': ').lower() != 'normal')
   schema = {'line': pl.UInt32, 'id': pl.String, 'label': pl.Int8}
-  return pl.DataFrame(found, schema=schema, orient='row')
+  return pl.DataFrame(rows, schema=schema, orient='row')
 
 
 class Audit:
   """Joins labels to sessions as they go by, and keeps account."""
 
-  def __init__(self, labels: Labels | None):
-    self.labels = labels
-    self.inputs = [labels.input] if labels else []
-    self._used = np.zeros(len(labels.table) if labels else 0, bool)
+  def __init__(self, path: str):
+    """Reads the labels of a file; '': there are none."""
+    self.labels = read(path) if path else None
+    self.inputs = [self.labels.input] if self.labels else []
+    self._used = np.zeros(len(self.labels.table) if self.labels else 0, bool)
     self.missing = 0
 
   def of(self, ids: pl.Series, otherwise: pl.Series) -> np.ndarray:
     """The label of every id, [n] int8; where it is not listed, `otherwise`."""
+    if not self.labels:
+      return otherwise.to_numpy()
     table = self.labels.table.with_row_index('row')
-    found = ids.to_frame('id').join(table, on='id', how='left', maintain_order='left')
-    self._used[found['row'].drop_nulls().to_numpy()] = True
-    label = pl.select(pl.coalesce(found['label'], otherwise)).to_series()
+    rows = ids.to_frame('id').join(table, on='id', how='left', maintain_order='left')
+    self._used[rows['row'].drop_nulls().to_numpy()] = True
+    label = pl.select(pl.coalesce(rows['label'], otherwise)).to_series()
     self.missing += int((label < 0).sum())
     return label.to_numpy()
 

@@ -16,7 +16,6 @@ import polars as pl
 from metalog_jax.logs import masksets
 
 MaskSet = masksets.MaskSet
-presets = masksets.PRESETS
 
 # Rust knows the half of a word boundary, but counts '_' as a letter where our
 # boundaries do not: it is swapped for a character that no vectorized line holds.

@@ -1,6 +1,6 @@
 """What is masked in a system's lines, and how Drain then groups them.
 
-`PRESETS[system][parser]` is a `MaskSet`; parser is `default` (groups best) or
+Every system has a `MaskSet` by parser, which is `default` (groups best) or
 `paper` (the configuration of MetaLog's release, which has the wildcard `[*]`;
 drain3 0.9.9, which it used, groups exactly as 0.9.11 does).
 
@@ -186,19 +186,13 @@ def _paper(rules: tuple[tuple[str, str], ...], sim_th: float, depth: int) -> Mas
   return MaskSet(rules, '[', ']', sim_th=sim_th, depth=depth, max_clusters=1024)
 
 
-_GENERAL_SET = MaskSet(_GENERAL)
-_SYSLOG_SET = MaskSet(_SYSLOG)
 _PAPER_BGL = _paper(_PAPER, 0.1, 3)  # also for the systems that it does not know
 
-PRESETS: dict[str, dict[str, MaskSet]] = {
-  'hdfs': {'default': MaskSet(_HDFS), 'paper': _paper(_PAPER, 0.5, 4)},
-  'bgl': {'default': MaskSet(_BGL), 'paper': _PAPER_BGL},
-  'thunderbird': {'default': _SYSLOG_SET, 'paper': _PAPER_BGL},
-  'spirit': {'default': _SYSLOG_SET, 'paper': _PAPER_BGL},
-  'openstack': {
-    'default': MaskSet(_OPENSTACK, sim_th=0.95),
-    'paper': _paper(_PAPER_OPENSTACK, 0.5, 5),
-  },
-  'hadoop': {'default': _GENERAL_SET, 'paper': _paper(_PAPER, 0.5, 4)},
-  'custom': {'default': _GENERAL_SET, 'paper': _paper(_PAPER, 0.5, 4)},
+HDFS = {'default': MaskSet(_HDFS), 'paper': _paper(_PAPER, 0.5, 4)}
+BGL = {'default': MaskSet(_BGL), 'paper': _PAPER_BGL}
+SYSLOG = {'default': MaskSet(_SYSLOG), 'paper': _PAPER_BGL}
+OPENSTACK = {
+  'default': MaskSet(_OPENSTACK, sim_th=0.95),
+  'paper': _paper(_PAPER_OPENSTACK, 0.5, 5),
 }
+GENERAL = {'default': MaskSet(_GENERAL), 'paper': _paper(_PAPER, 0.5, 4)}

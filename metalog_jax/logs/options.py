@@ -6,7 +6,7 @@ import typing
 from typing import Any, Literal
 
 from metalog_jax import errors
-from metalog_jax.logs import budgets, formats, masking
+from metalog_jax.logs import budgets, formats, masksets
 from metalog_jax.logs import sessions as sessions_lib
 
 Mining = Literal['canonical', 'arrival']
@@ -39,14 +39,18 @@ class Options:
     errors.check_choices(self, '--')
     if self.system not in formats.SYSTEMS:
       raise errors.unknown_choice('--system', self.system, formats.SYSTEMS)
-    made, own = self.system == 'jsonl', self.system == 'custom'
-    _need(self, made, 'sessions', 'PATH')
-    _need(self, not made, 'logs', 'PATH')
-    _need(self, own, 'format', 'REGEX')
+    files, custom = self.system == 'jsonl', self.system == 'custom'
+    for needed, name, what in (
+      (files, 'sessions', 'PATH'),
+      (not files, 'logs', 'PATH'),
+      (custom, 'format', 'REGEX'),
+    ):
+      if needed and not getattr(self, name):
+        raise errors.UserError(f'--system={self.system} needs --{name}={what}')
     for name, fits in (
-      *((name, made) for name in ('sessions', 'templates')),
-      *((name, not made) for name in ('logs', 'labels', 'group', 'window')),
-      *((name, own) for name in ('format', 'time_format')),
+      *((name, files) for name in ('sessions', 'templates')),
+      *((name, not files) for name in ('logs', 'labels', 'group', 'window')),
+      *((name, custom) for name in ('format', 'time_format')),
     ):
       if getattr(self, name) and not fits:
         raise errors.UserError(f'--{name} means nothing to --system={self.system}')
@@ -81,15 +85,10 @@ class Options:
       )
     return cut
 
-  def maskset(self) -> masking.MaskSet:
+  def maskset(self) -> masksets.MaskSet:
     """What is masked in a line, and how Drain then groups it."""
-    return masking.presets[self.system][self.parser]
+    return self.line_format().masks[self.parser]
 
   def as_json(self) -> dict[str, Any]:
     """As a manifest keeps them."""
     return json.loads(json.dumps(dataclasses.asdict(self)))
-
-
-def _need(options: Options, needed: bool, name: str, what: str) -> None:
-  if needed and not getattr(options, name):
-    raise errors.UserError(f'--system={options.system} needs --{name}={what}')

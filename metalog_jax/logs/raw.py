@@ -52,7 +52,7 @@ def prepare(
     progress: called with numbers of stored bytes that were read.
   """
   form, cut = settings.line_format(), settings.cut()
-  audit = labels.Audit(labels.read(settings.labels) if settings.labels else None)
+  audit = labels.Audit(settings.labels)
   account = accounts.Account(settings.max_bad_lines, form)
   spilled = spill.Spill(writer.folder / 'spill', not form.keys(settings.group))
   mining, fit = ('frozen', 'all') if frozen else (settings.mining, settings.fit)
@@ -129,10 +129,8 @@ def _write(
   for block in sessions.merge(parts):
     if max_events:
       truncated += int((block['length'] > max_events).sum())
-    label = block['label']
-    if audit.labels:
-      label = audit.of(block['entity'], label)
+    label = audit.of(block['entity'], block['label'])
     known = pl.when(pl.col('label') >= 0).then(pl.col('label'))
     block = block.with_columns(label=label).with_columns(label=known)
-    writer.write(sessions.to_arrow(block.select(store.columns(block.columns))))
+    writer.write(sessions.to_arrow(block))
   return truncated

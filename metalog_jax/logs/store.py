@@ -33,11 +33,6 @@ _TEMPLATE_COLUMNS = ('event_id', 'template', 'count')
 ROW_GROUP = 1 << 20  # events a row group holds, so that a stream stays small
 
 
-def columns(present: Sequence[str]) -> list[str]:
-  """The columns to store, of those that are present."""
-  return [name for name in (*COLUMNS, 'lines') if name in present]
-
-
 def save(system: types.System, folder: str | os.PathLike) -> pathlib.Path:
   """Writes a whole system; counts missing from its manifest are filled in."""
   with writer(folder) as out:
@@ -205,7 +200,9 @@ class Writer:
     self.totals = collections.Counter()
 
   def write(self, table: pa.Table) -> None:
-    """Appends sessions (the columns of `to_arrow`), in order."""
+    """Appends sessions (the columns of `to_arrow`, maybe others), in order."""
+    names = [name for name in (*COLUMNS, 'lines') if name in table.column_names]
+    table = table.select(names)
     totals, hashes = _count(table)
     self.totals.update(totals)
     self._hashes.append(hashes)

@@ -56,14 +56,15 @@ def test_wrong(tmp_path, text, message):
 
 
 def test_audit(tmp_path):
-  audit = labels.Audit(read(tmp_path, 'a,0\nb,1\nc,1\nc,1\n')[1])
+  read(tmp_path, 'a,0\nb,1\nc,1\nc,1\n')
+  audit = labels.Audit(str(tmp_path / 'labels.csv'))
   got = audit.of(pl.Series(['b', 'x', 'a', 'y']), pl.Series([-1, -1, 1, 1]))
   assert got.tolist() == [1, -1, 0, 1]
   report = audit.report()
   assert report['unknown_ids'] == 1 and report['first_unknown_ids'] == ['c']
   assert report['sessions_without_label'] == 1
   assert report['duplicates'] == 1 and report['labels'] == 3
-  strangers = labels.Audit(audit.labels)
+  strangers = labels.Audit(str(tmp_path / 'labels.csv'))
   strangers.of(pl.Series(['z']), pl.Series([-1]))
   with pytest.raises(ValueError, match=r'none of its 3 ids \(a, \.\.\.\) is a session'):
     strangers.report()

@@ -5,13 +5,16 @@ import polars as pl
 import pytest
 from hypothesis import strategies as st
 
-from metalog_jax.logs import masking, masksets
+from metalog_jax.logs import formats, masking, masksets
 from tests import samples
 
 PRESETS = {
   f'{system}-{parser}': maskset
-  for system, parsers in masking.presets.items()
-  for parser, maskset in parsers.items()
+  for system, masks in {
+    **{name: form.masks for name, form in formats.FORMATS.items()},
+    'custom': masksets.GENERAL,
+  }.items()
+  for parser, maskset in masks.items()
 }
 DISTINCT = sorted({maskset.rules: name for name, maskset in PRESETS.items()}.values())
 every_preset = pytest.mark.parametrize(
@@ -82,7 +85,7 @@ def test_no_line_of_the_raw_logs_differs(data, system, parser):
 
 @pytest.mark.parametrize('system', ['hdfs', 'bgl', 'thunderbird', 'custom'])
 def test_presets_run_vectorized(system):
-  assert masking.compile_rules(masking.presets[system]['default']) is not None
+  assert masking.compile_rules(PRESETS[f'{system}-default']) is not None
 
 
 @pytest.mark.filterwarnings('ignore::FutureWarning')
@@ -165,13 +168,13 @@ def test_no_line_costs_its_square(words, start):
                          ('openstack', 'paper')):  # fmt: skip
     begin = time.monotonic()
     masking.mask(
-      [start + words * (40_000 // len(words))], masking.presets[system][parser]
+      [start + words * (40_000 // len(words))], formats.FORMATS[system].masks[parser]
     )
     assert time.monotonic() - begin < 5
 
 
 def test_what_is_too_long_is_left_out():
-  maskset = masking.presets['hdfs']['default']
+  maskset = formats.FORMATS['hdfs'].masks['default']
   word, line = 'x' * masking.MAX_WORD, 'ab ' * masking.MAX_MESSAGE
   found = masking.mask([f'to {word}yy now', line, word], maskset).to_list()
   assert found == [f'to {word} now', line[: masking.MAX_MESSAGE], word]

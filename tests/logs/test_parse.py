@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import strategies as st
 
-from metalog_jax.logs import masking, masksets, parse, templates
+from metalog_jax.logs import formats, masking, masksets, parse, templates
 from tests import samples
 
 
@@ -81,7 +81,7 @@ def test_no_lines_give_no_templates():
 
 @pytest.fixture(scope='module')
 def hdfs(data):
-  maskset = masking.presets['hdfs']['default']
+  maskset = formats.FORMATS['hdfs'].masks['default']
   return masking.mask(samples.raw(data, 'hdfs'), maskset).to_list(), maskset
 
 
@@ -102,7 +102,7 @@ def test_shuffled_hdfs_gives_the_same_templates(hdfs):
   [('hdfs', 0.998), ('bgl', 0.99), ('thunderbird', 0.97), ('openstack', 0.99)],
 )
 def test_grouping_accuracy_of_default(data, system, least):
-  assert accuracy(data, system, masking.presets[system]['default']) >= least
+  assert accuracy(data, system, formats.FORMATS[system].masks['default']) >= least
 
 
 def test_custom_groups_better_than_common_masks(data):
@@ -119,7 +119,7 @@ def test_custom_groups_better_than_common_masks(data):
     depth=4,
   )
   mean = lambda maskset: np.mean([accuracy(data, s, maskset) for s in samples.LOGHUB])
-  assert mean(masking.presets['custom']['default']) >= mean(common) + 0.05
+  assert mean(masksets.GENERAL['default']) >= mean(common) + 0.05
 
 
 def accuracy(data, system: str, maskset: masking.MaskSet) -> float:

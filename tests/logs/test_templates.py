@@ -138,7 +138,7 @@ def test_damaged_files_are_refused(tmp_path, damage):
 
 
 def test_extended_templates_keep_every_event():
-  maskset = masksets.PRESETS['hdfs']['default']
+  maskset = masksets.HDFS['default']
   own = templates.Templates(maskset, (types.UNKNOWN_TEMPLATE, 'a b', 'c'), {'x y': 1})
   more = templates.Templates(maskset, (types.UNKNOWN_TEMPLATE, 'd e f'), {'g': 1})
   both = own.extended(more)

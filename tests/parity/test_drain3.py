@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from metalog_jax.logs import masking, parse
+from metalog_jax.logs import formats, masking, parse
 from tests import samples
 
 
@@ -44,16 +44,18 @@ def test_a_line_moves_to_a_template_that_came_later_and_is_nearer():
 @pytest.mark.parametrize('parser', ['default', 'paper'])
 @pytest.mark.parametrize('system', samples.LOGHUB)
 def test_loghub_samples(data, system, parser):
-  assert_same(samples.loghub(data, system)[0], masking.presets[system][parser])
+  assert_same(samples.loghub(data, system)[0], formats.FORMATS[system].masks[parser])
 
 
 @pytest.mark.parametrize('system', samples.LOGHUB)
 def test_loghub_samples_where_clusters_are_evicted(data, system):
-  maskset = dataclasses.replace(masking.presets[system]['paper'], max_clusters=10)
+  maskset = dataclasses.replace(formats.FORMATS[system].masks['paper'], max_clusters=10)
   assert_same(samples.loghub(data, system)[0], maskset)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('parser', ['default', 'paper'])
 def test_hdfs_file(data, parser):
-  assert_same(samples.raw(data, 'hdfs').to_list(), masking.presets['hdfs'][parser])
+  assert_same(
+    samples.raw(data, 'hdfs').to_list(), formats.FORMATS['hdfs'].masks[parser]
+  )
