@@ -39,7 +39,7 @@ command = trials.command
 trials.command = lambda *args: [
   sys.executable, 'tests/experiments/fake_train.py', *command(*args)[3:]]
 sys.argv[0] = 'sweep'
-runpy.run_module('experiments.sweep', run_name='__main__')
+runpy.run_module('experiments.sweep', run_name='__main__', alter_sys=True)
 """
 
 
