@@ -35,7 +35,6 @@ FLAGS = (
   Flag('encoder', None, 'event vectors from this BERT or RoBERTa instead'),
   Flag('most_sources', 0, 'train on so many systems at most; 0: all', low=0),
   Flag('seeds', 5, 'how many, from 0', low=1),
-  Flag('curves', True, 'F1 after every step of adaptation'),
   Flag('out', None, 'folder to write into', required=True),
 )  # fmt: skip
 
@@ -79,7 +78,6 @@ def main(values: Any, rest: list[str]) -> None:
     values.unlabelled,
     values.most_sources,
     values.seeds,
-    values.curves,
   )
   out = pathlib.Path(values.out)
   atomic.check_output(out / few_shot_report.FILE)

@@ -6,6 +6,7 @@ Writes a JSON line when it is ready and one for every sample; each line on its
 standard input is the number of a sample to take.
 """
 
+import functools
 import importlib
 import json
 import os
@@ -95,7 +96,7 @@ def main(spec: dict[str, Any]) -> None:
     text = str(failure).strip().splitlines() or ['']
     return answer(status=f'failed: {type(failure).__name__}: {text[0][:200]}')
   for line in sys.stdin:
-    sample = timed(lambda i=int(line): runner.run(i), facts['times'])
+    sample = timed(functools.partial(runner.run, int(line)), facts['times'])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     answer(**sample, peak_mib=round(peak), extra=runner.extra())
 

@@ -40,7 +40,9 @@ FLOOR, LINEAR = 'best floor', 'linear on vectors'
 METHODS = (*ARMS, LINEAR, FLOOR)
 KINDS = ('all', 'distinct', 'unseen')
 MEASURES = ('f1', 'precision', 'recall', 'auroc', 'auprc')
-PLAIN = dict(inner_steps=0, rates='fixed', anneal=0, adapted='all', gradient='mixed')
+PLAIN: dict[str, Any] = dict(
+  inner_steps=0, rates='fixed', anneal=0, adapted='all', gradient='mixed'
+)
 
 Record = dict[str, Any]
 
@@ -57,7 +59,6 @@ class Plan(NamedTuple):
   unlabelled: str
   most_sources: int  # 0: all
   seeds: int
-  curves: bool
 
 
 class Scored(NamedTuple):
@@ -194,8 +195,6 @@ def _cell(plan: Plan, detectors, trained, options: problems.Options) -> list[Rec
       records[-1]['pseudo'] = [_count_right(x, problem.truth) for x in report['pseudo']]
     if arm == next(iter(ARMS)):
       records[-1]['seconds'] = report['seconds']
-      if plan.curves:
-        records[-1]['curve'] = _curve(plan, scored, states[start, key], problem)
   return records + _floors(problem)
 
 
@@ -228,16 +227,6 @@ def _count_right(labels, truth) -> dict[str, int]:
   """How many pseudo-labels a round gave, and how many of them are true."""
   known = (labels >= 0) & (truth >= 0)
   return {'given': int(known.sum()), 'right': int((known & (labels == truth)).sum())}
-
-
-def _curve(plan: Plan, scored: Scored, state, problem) -> list[float | None]:
-  """F1 over all sessions after 0, 1, .. steps of adaptation, without pseudo-labels."""
-  curve, test = [], problem.tests['rest']
-  for steps in range(plan.method.adapt.adapt_steps + 1):
-    adapted, _ = scored.detector.adapt(state, problem.train, 0, steps=steps, rounds=0)
-    scores = scored.scorer.scores(adapted, test)
-    curve.append(metrics.measure(test.sessions.labels, scores, 0.5)['f1'])
-  return curve
 
 
 def _floors(problem) -> list[Record]:

@@ -19,7 +19,7 @@ from experiments.benches import machine as bench_machine
 from experiments.studies import gradient_distances as distances
 from experiments.studies import probe as probes
 from metalog_jax import atomic, errors, machine
-from metalog_jax.meta import costs
+from metalog_jax.meta import costs, inner
 from metalog_jax.runs import run as runs
 
 FILE = 'meta_gradients.json'
@@ -57,12 +57,18 @@ def run(job: runs.Job, plan: Plan, out: pathlib.Path) -> dict[str, Any]:
   plan = dataclasses.replace(
     plan, modes=plan.modes or tuple(distances.modes(probe.config))
   )
-  results = {'settings': _settings(probe, plan), 'machine': bench_machine.describe()}
-  results |= {'along': [], 'grid': [], 'costs': []}
+  results: dict[str, Any] = {
+    'settings': _settings(probe, plan),
+    'machine': bench_machine.describe(),
+    **{'along': [], 'grid': [], 'costs': []},
+  }
   points = []
-  for point, records in _along(probe, plan):
-    points.append(point)
-    results['along'] += records
+  total = plan.tasks * len(plan.modes) * _count_points(plan)
+  with _bar('gradients', total) as tick:
+    measure = _measurer(probe, plan.tasks, tick)
+    for point in _points(probe, plan):
+      points.append(point)
+      results['along'] += measure(point, probe.config, plan.modes)
   atomic.write_json(out / FILE, results)
   if plan.inner_lrs:
     results['grid'] = _over_grid(probe, plan, [points[0], *points[1:][-1:]])
@@ -121,20 +127,26 @@ def _points(probe: probes.Probe, plan: Plan) -> Iterator[probes.Point]:
     yield from probes.saved(probe, plan.model)
 
 
-def _along(
-  probe: probes.Probe, plan: Plan
-) -> Iterator[tuple[probes.Point, list[Record]]]:
-  """All modes at every point, on the same tasks: {'at', 'step', ..} of `_records`."""
-  measure = distances.make_measure(probes.loss(probe))
-  tasks = probes.tasks(probe, plan.tasks)
-  num = len(plan.train_steps) + (2 if plan.model else 0)
-  with _bar('gradients', plan.tasks * num * len(plan.modes)) as tick:
-    for point in _points(probe, plan):
-      of_tasks = [
-        measure(point.params, task, probe.config, plan.modes, tick) for task in tasks
-      ]
-      place = {'at': point.name, 'step': point.step}
-      yield point, [place | record for record in _records(of_tasks)]
+def _count_points(plan: Plan) -> int:
+  return len(plan.train_steps) + (2 if plan.model else 0)
+
+
+def _measurer(
+  probe: probes.Probe, num_tasks: int, tick: Callable[[], Any]
+) -> Callable[..., list[Record]]:
+  """Makes measure(point, config, names) -> records, always on the same tasks."""
+  compiled = distances.make_measure(probes.loss(probe))
+  tasks = probes.tasks(probe, num_tasks)
+
+  def measure(
+    point: probes.Point, config: inner.MetaConfig, names: Sequence[str]
+  ) -> list[Record]:
+    of_tasks = [compiled(point.params, task, config, names, tick) for task in tasks]
+    place = {'at': point.name, 'step': point.step}
+    place |= {'inner_steps': config.inner_steps, 'inner_lr': config.inner_lr}
+    return [place | record for record in _records(of_tasks)]
+
+  return measure
 
 
 def _over_grid(
@@ -149,14 +161,11 @@ def _over_grid(
   with _bar('grid', cells * len(plan.grid_modes) * plan.grid_tasks) as tick:
     for steps in plan.inner_steps:
       shown = probes.with_settings(probe, inner_steps=steps)
-      measure = distances.make_measure(probes.loss(shown))
-      tasks = probes.tasks(shown, plan.grid_tasks)
+      measure = _measurer(shown, plan.grid_tasks, tick)
       for rate, point in itertools.product(plan.inner_lrs, points):
         config = probes.with_settings(shown, inner_lr=rate).config
         names = [name for name in plan.grid_modes if name in distances.modes(config)]
-        of_tasks = [measure(point.params, task, config, names, tick) for task in tasks]
-        place = {'at': point.name, 'inner_steps': steps, 'inner_lr': rate}
-        records += [place | record for record in _records(of_tasks)]
+        records += measure(point, config, names)
   return [record for record in records if record['part'] == distances.ALL]
 
 
@@ -175,19 +184,16 @@ def _records(of_tasks: list[dict[str, dict[str, distances.Distance]]]) -> list[R
 
 def _costs(probe: probes.Probe, plan: Plan) -> list[Record]:
   """What the meta-step of each mode costs, compiled afresh; see `costs.Cost`."""
-  seed, records = probe.job.data.seed, []
-  configs = distances.modes(probe.config)
+  records, configs = [], distances.modes(probe.config)
   with _bar('costs', len(plan.modes)) as tick:
     for mode in plan.modes:
       changes = {
         field: getattr(configs[mode], field)
         for field in ('order', 'gradient', 'truncate', 'proximal')
       }
-      detector = probes.with_settings(probe, **changes).detector
-      training = detector.training
-      batch = training.put(training.batches(probe.problem.train, seed).draw(0))
+      changed = probes.with_settings(probe, **changes)
       with machine.without_compilation_cache():
-        cost = costs.explain(training.step, probes.initial(probe), batch)
+        cost = costs.explain(*probes.first_step(changed))
       load = round(os.getloadavg()[0], 1)  # others' work slows this one
       records.append({'mode': mode, **cost._asdict(), 'load': load})
       tick()

@@ -93,6 +93,13 @@ def initial(probe: Probe) -> Any:
   return probe.detector.init(jax.random.key(probe.job.data.seed), probe.problem.train)
 
 
+def first_step(probe: Probe) -> tuple[Callable, Any, Any]:
+  """(step, state, batch) that training begins with: step(state, batch) is the first."""
+  training = probe.detector.training
+  stream = training.batches(probe.problem.train, probe.job.data.seed)
+  return training.step, initial(probe), training.put(stream.draw(0))
+
+
 def trained(
   probe: Probe, steps: Sequence[int], tick: Callable[[], Any] = lambda: None
 ) -> Iterator[Point]:

@@ -211,8 +211,8 @@ def _rows(
       for quoted in point.quoted:
         if quoted not in QUOTED:
           raise errors.unknown_choice(f'{path}: {point.key} quotes', quoted, QUOTED)
-      flags = (flag.replace('{systems}', systems) for flag in point.flags)
-      yield point._replace(flags=(*flags, *last_flags))
+      filled = [flag.replace('{systems}', systems) for flag in point.flags]
+      yield point._replace(flags=(*filled, *last_flags))
 
 
 def _over_grid(

@@ -97,7 +97,7 @@ def lock_file(out: pathlib.Path, trial: Trial) -> pathlib.Path:
 @contextlib.contextmanager
 def claim(lock: pathlib.Path, wait: bool = False) -> Iterator[int | None]:
   """The descriptor of the locked file; None where another process has it."""
-  descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+  descriptor: int | None = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
   try:
     fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
   except BlockingIOError:
@@ -157,7 +157,7 @@ def seconds_left(out: pathlib.Path, left: Sequence[Trial]) -> float | None:
 
   A trial takes as long as those of its row took, or else as the average trial.
   """
-  seconds: dict[str, float] = collections.Counter()  # of each finished trial
+  seconds: dict[str, float] = collections.defaultdict(float)  # of each finished trial
   for attempt in attempts(out):
     if (out / 'trials' / attempt.trial / 'result.json').exists():
       seconds[attempt.trial] += attempt.seconds

@@ -21,9 +21,7 @@ def make_plan(root, **changes) -> few_shot.Plan:
   more = dict(steps=3, adapt_steps=2, rates='step', confidence=0.5)
   method = flags.replace(method, **more)
   systems = (str(root / 'system_a'), str(root / 'system_b'))
-  plan = few_shot.Plan(
-    systems, systems[1:], {}, ('2',), method, 'default', '10', 0, 1, True
-  )
+  plan = few_shot.Plan(systems, systems[1:], {}, ('2',), method, 'default', '10', 0, 1)
   return plan._replace(**changes)
 
 
@@ -42,10 +40,9 @@ def fixture_done(root, adapted):
             for key, scored in detectors(method).items()}  # fmt: skip
 
   def spy(detector):
-    def adapt(state, transfer, seed, steps=None, rounds=None):
-      if steps is None:  # else of a curve
-        adapted.append(rounds)
-      return detector.adapt(state, transfer, seed, steps=steps, rounds=rounds)
+    def adapt(state, transfer, seed, rounds=None):
+      adapted.append(rounds)
+      return detector.adapt(state, transfer, seed, rounds=rounds)
 
     return detector._replace(adapt=adapt)
 
@@ -66,16 +63,6 @@ def test_every_arm_and_the_floors_are_judged_on_every_kind(done):
   assert {(r['target'], r['labels'], r['seed']) for r in records} == {
     ('system_b', '2', 0)
   }
-
-
-@pytest.mark.slow
-def test_a_curve_starts_unadapted_and_ends_adapted(done):
-  _, records = done
-  by = {r['method']: r for r in records if r['kind'] == 'all'}
-  curve = next(r['curve'] for r in records if 'curve' in r)
-  assert len(curve) == 3
-  assert curve[0] == pytest.approx(by['meta-learned, not adapted']['f1'])
-  assert curve[-1] == pytest.approx(by['meta-learned, adapted']['f1'])
 
 
 @pytest.mark.slow
