@@ -1,8 +1,8 @@
 """Data and closures as explicit arguments of custom derivative rules.
 
-jax shows a custom rule the derivatives of its arguments alone. So what a loss closes
-over is turned into an argument first, and a rule is told whether a derivative in the
-data is asked for at all: where it is not, nothing is computed for it.
+A custom rule of jax covers explicit arguments alone. So whatever a loss closes over is
+turned into an argument first. And a rule learns whether a derivative in the data is
+asked for (symbolic zeros): where it is not, nothing is computed for it.
 """
 
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def explicit(function: Function, params: Any, data: Any) -> tuple[Function, Any]
 
 
 def with_rule(function: Function, forward: Callable[..., tuple[Any, Any]]) -> Function:
-  """The function with a rule of its own for the reverse derivative.
+  """The function with a custom rule for the reverse derivative.
 
   Args:
     function: (params, data) -> value.

@@ -1,6 +1,6 @@
 """Modes of the meta-gradient: how an inner gradient is differentiated again.
 
-| mode         | meta-gradient                        | kept of every inner step       |
+| mode         | meta-gradient                        | memory for every inner step    |
 |--------------|--------------------------------------|--------------------------------|
 | `reverse`    | exact                                | its whole backward pass        |
 | `remat`      | exact, recomputes                    | its parameters                 |
@@ -8,11 +8,11 @@
 | `linearized` | exact                                | its linearized backward pass   |
 | `truncated`  | exact through the last steps         | their parameters               |
 | `implicit`   | exact at the inner problem's optimum | nothing                        |
-| `reptile`    | a direction of its own               | nothing                        |
+| `reptile`    | Reptile's direction, no gradient     | nothing                        |
 | `finite`     | the oracle, 4 P values of the loss   | nothing                        |
 | `auto`       | exact: what `choose` says            |                                |
 
-First order (`order='first'`) takes the inner gradients for constants.
+First order (`order='first'`) takes the inner gradients as constants.
 
 The support's data, and whatever the loss closes over, have derivatives too: exact in
 the exact modes; through the last inner steps with 'truncated' (Shaban et al, Truncated

@@ -327,10 +327,10 @@ def _exact_steps(config: MetaConfig) -> int:
 
 
 def _refusal(config: MetaConfig) -> str:
-  """What whoever asks for a derivative in data of inexact steps is told; or ''.
+  """The error for derivatives in the data of inexact steps; '' if they are defined.
 
-  'implicit' has a derivative of its own, and 'truncated' one through the last steps
-  that read the same data.
+  They are with 'implicit', and with 'truncated' through the last steps, if these read
+  the same data.
   """
   last_steps = config.mode == 'truncated' and _exact_steps(config)
   if config.mode == 'implicit' or (last_steps and not config.support_per_step):

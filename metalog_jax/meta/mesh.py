@@ -70,15 +70,15 @@ def shard(
 
 
 def vary(x: jax.Array, axes: tuple[str, ...] = (TASKS,)) -> jax.Array:
-  """Tells jax that `x`, and what is derived in it, is each task's own.
+  """Marks `x` as differing from device to device along `axes`.
 
-  Until it is averaged; along other `axes`, each run's own as well.
+  jax then leaves derivatives in it unreduced until they are averaged.
   """
   return jax.lax.pcast(x, axes, to='varying') if axes else x
 
 
 def put(tasks: Any, mesh: jax.sharding.Mesh, runs: bool = False) -> Any:
-  """Places host arrays over the mesh; each process its own part of them.
+  """Places host arrays over the mesh; every process places its part of them.
 
   Args:
     tasks: leaves [T, D, ...], or of stacked runs [S, T, D, ...].
@@ -104,5 +104,5 @@ def stack(states: list[Any], mesh: jax.sharding.Mesh) -> Any:
 
 
 def local(tree: Any) -> Any:
-  """This process's copy of what is replicated, on one device."""
+  """One device's copy of replicated arrays, in this process."""
   return jax.tree.map(lambda x: x.addressable_data(0), tree)

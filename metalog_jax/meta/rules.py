@@ -93,34 +93,43 @@ def named(name: str, rate: float) -> Rule:
   """
   import optax
 
-  factory = getattr(optax, name, None)
-  settings = inspect.signature(factory).parameters if callable(factory) else {}
+  settings = _settings(optax, name)
   if 'learning_rate' not in settings:
-    raise errors.UserError(
-      f'{name!r} is no optimizer of optax: take sgd, adam, rmsprop, ...'
-    )
+    names = [n for n in dir(optax) if 'learning_rate' in _settings(optax, n)]
+    raise errors.unknown_choice('inner rule', name, names)
   safe = {'eps_root': EPS_ROOT} if 'eps_root' in settings else {}
-  return from_optax(factory(learning_rate=rate, **safe))
+  return from_optax(getattr(optax, name)(learning_rate=rate, **safe))
 
 
-def only(rule: Rule, parts: Collection[str]) -> Rule:
+def _settings(module: Any, name: str) -> Collection[str]:
+  """The parameters of a function by its name; of anything else none."""
+  function = getattr(module, name, None)
+  return inspect.signature(function).parameters if inspect.isfunction(function) else ()
+
+
+def only(rule: Rule | Transformation, parts: Collection[str]) -> Rule:
   """`rule` for some parts of the parameters; the others stay as they are (ANIL).
 
-  They are still learned by the meta-step. No gradient of theirs is computed inside.
+  The meta-step still learns the others; no inner gradient is computed for them.
 
   Args:
+    rule: a rule, or a transformation of optax.
     parts: keys at the top of what the loss sees, a dict.
+
+  Raises:
+    UserError: when used, if the parameters have no such parts.
 
   References:
     Raghu et al, Rapid Learning or Feature Reuse?, ICLR 2020, section 4.
   """
 
+  rule = as_rule(rule)
+
   def update(grads, state, params, rates):
     moved, state = rule.update(grads, state, params, rates)
     if missing := set(parts) - set(params):
       raise errors.UserError(f'the parameters have no {sorted(missing)} to adapt')
-    kept = {k: moved[k] if k in parts else params[k] for k in params}
-    return kept, state
+    return {k: moved[k] if k in parts else params[k] for k in params}, state
 
   return rule._replace(update=update)
 

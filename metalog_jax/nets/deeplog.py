@@ -49,10 +49,10 @@ def next_event_loss(
     axis: name of the mesh axis that the batch's rows are dealt along.
   """
   log_p = jax.nn.log_softmax(logits)
-  found = jnp.take_along_axis(log_p, events.astype(jnp.int32)[:, None], 1)[:, 0]
+  chosen = jnp.take_along_axis(log_p, events.astype(jnp.int32)[:, None], 1)[:, 0]
   add = (lambda x: jax.lax.psum(x, axis)) if axis else lambda x: x
   total = add(weights.sum())
-  return -add(weights @ found) / jnp.where(total > 0, total, 1)
+  return -add(weights @ chosen) / jnp.where(total > 0, total, 1)
 
 
 def windows(batch: types.Batch, length: int) -> types.Batch:
@@ -89,6 +89,6 @@ def ranks(logits: Array, events: Array, seen: Array) -> Array:
     logits: [N, V]; events: [N].
     seen: [V] bool; events that training never had come after all others.
   """
-  own = jnp.take_along_axis(logits, events[:, None], 1)
-  rank = 1 + jnp.sum((logits > own) & seen, 1)
+  logit = jnp.take_along_axis(logits, events[:, None], 1)
+  rank = 1 + jnp.sum((logits > logit) & seen, 1)
   return jnp.where(seen[events], rank, len(seen) + 1)

@@ -175,8 +175,7 @@ def _largest_jvp(primals, tangents):
 
 def maxima(x: Array, batch: types.Batch, floor: float) -> Array:
   """The maximum over the places of each session, `floor` at least: [B, ...]."""
-  found = _largest(x, batch.sessions.ravel(), batch.labels)
-  return jnp.maximum(found, floor)
+  return jnp.maximum(_largest(x, batch.sessions.ravel(), batch.labels), floor)
 
 
 def means(x: Array, batch: types.Batch) -> Array:
@@ -187,14 +186,14 @@ def means(x: Array, batch: types.Batch) -> Array:
 
 
 def last(states: Array, batch: types.Batch) -> Array:
-  """What stands at the last place of every session: [N', H] -> [B, H].
+  """The state at the last place of every session: [N', H] -> [B, H].
 
-  Zero for sessions without events. Further steps have higher flat numbers, so the
-  last place of a session is its highest.
+  Zero for sessions without events. Later steps have higher flat numbers, so the last
+  place of a session is its highest.
   """
   num = len(batch.labels)
   places = jnp.arange(batch.sessions.size)
-  found = jax.ops.segment_max(places, batch.sessions.ravel(), num + 1)[:num]
-  return states.at[jnp.where(found < 0, len(states), found)].get(
+  highest = jax.ops.segment_max(places, batch.sessions.ravel(), num + 1)[:num]
+  return states.at[jnp.where(highest < 0, len(states), highest)].get(
     mode='fill', fill_value=0
   )

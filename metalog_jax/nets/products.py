@@ -36,6 +36,6 @@ def outer(y: Array, x: Array) -> Array:
 
 
 def vary_as(x: Array, *arrays: Array) -> list[Array]:
-  """The arrays, varying over a mesh as `x` does: own rules must give back what does."""
+  """The arrays, varying over a mesh as `x` does: what custom rules return has to."""
   zero = jnp.zeros_like(x.ravel()[0])
   return [array + zero for array in arrays]

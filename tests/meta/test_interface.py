@@ -53,6 +53,12 @@ def test_an_optax_transformation_is_a_rule():
   ours = meta.meta_grad(PROBLEM.loss_fn, PROBLEM.params, TASK, config)
   expected = meta.meta_grad(PROBLEM.loss_fn, PROBLEM.params, TASK, CONFIG)
   assert grids.difference(ours, expected) < 1e-14
+  arguments = PROBLEM.loss_fn, PROBLEM.params, TASK.support
+  parts = [rules.only(rule, ('v',)) for rule in (SGD, rules.sgd(0.1))]
+  moved = [
+    meta.adapt(*arguments, dataclasses.replace(CONFIG, rule=rule)) for rule in parts
+  ]
+  assert grids.difference(*moved) < 1e-14
 
 
 def test_a_rate_may_be_differentiated():
@@ -90,6 +96,11 @@ def test_a_rate_may_be_differentiated():
 def test_settings_are_checked_when_they_are_made(change, says):
   with pytest.raises(errors.UserError, match=says):
     meta.MetaConfig(**change)
+
+
+def test_a_rule_that_optax_does_not_have():
+  with pytest.raises(errors.UserError, match="did you mean 'adam'"):
+    rules.named('adm', 0.1)
 
 
 @pytest.mark.parametrize(
