@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import polars as pl
@@ -54,6 +54,15 @@ class Run(os.PathLike):
 
   def __fspath__(self) -> str:
     return str(self.folder)
+
+  def __str__(self) -> str:
+    """The table of its results, or what there is to go on with."""
+    return report.table(self.result) if self.is_finished else f'{self.folder}: stopped'
+
+  @property
+  def is_finished(self) -> bool:
+    """Whether it has a result; else a signal stopped it, and the same call goes on."""
+    return (self.folder / folder.RESULT).exists()
 
   @property
   def result(self) -> dict[str, Any]:
@@ -120,129 +129,133 @@ def prepare(
   Raises:
     UserError: an input or an option is wrong; the message says what to change.
   """
-  chosen = _record(systems.Options, {'system': system, 'logs': logs, **options})
+  options |= {'system': system, 'logs': logs}
+  chosen = _take(systems.Options, options)
+  if options:
+    known = [field.name for field in dataclasses.fields(chosen)]
+    raise errors.unknown_choice('option', next(iter(options)), known)
   manifest = systems.up_to_date(chosen, out)
   manifest = manifest or systems.prepare(chosen, out, None, workers)
   return System(pathlib.Path(out), manifest)
 
 
-def train(*, workdir: Path, devices: int = 0, **settings: Any) -> Run:
+def train(
+  *,
+  workdir: Path,
+  devices: int = 0,
+  overwrite: bool = False,
+  say: Callable[[str], Any] = bool,
+  mirror: Callable[[int, dict], Any] | None = None,
+  **settings: Any,
+) -> Run:
   """Trains a detector, or goes on with the run that `workdir` holds.
 
   Args:
     workdir: the run folder.
     devices: CPU cores to share each batch out to; 0: all, up to 4.
+    overwrite: delete the run that `workdir` holds first.
+    say: takes what a user is to know on the way.
+    mirror: takes (step, metrics) of every line of metrics.jsonl.
     **settings: see `make_job`.
 
   Raises:
     UserError: a setting is wrong, or the data are unfit; the message says which.
-    KeyboardInterrupt: a signal stopped it; the same call goes on.
   """
   machine.use(devices)
-  return _start(make_job(**settings), workdir)
+  job = make_job(**settings)
+  if overwrite:
+    inputs = (settings.get('vectors'), settings.get('encoder'))
+    folder.clear(workdir, [*job.folders, *filter(None, inputs)])
+  runs.start(job, workdir, mirror, say)
+  return Run(pathlib.Path(workdir))
 
 
-def adapt(trained: Path, *, target: Path, workdir: Path, **settings: Any) -> Run:
+def explain(*, devices: int = 0, **settings: Any) -> str:
+  """What a step of a training costs in work, memory and time, and how it is taken.
+
+  Args:
+    devices, settings: as in `train`.
+  """
+  machine.use(devices)
+  return runs.explain(make_job(**settings))
+
+
+def adapt(
+  trained: Path,
+  *,
+  target: Path,
+  workdir: Path,
+  say: Callable[[str], Any] = bool,
+  **settings: Any,
+) -> Run:
   """Adapts a trained model to another system by a few labels, without its sources.
 
   Args:
     trained: a finished run.
     target: System folder to adapt to.
     workdir: the run folder to write.
-    **settings: further flags of `metalog adapt` and of the detector.
+    say: takes what a user is to know on the way.
+    **settings: further flags of `metalog adapt`, and of the detector; those that are
+      not given are the trained model's.
 
   Raises:
     UserError: a setting is wrong, or the data are unfit; the message says which.
   """
   machine.use()
-  return _start(adaptation_job(trained, target=target, **settings), workdir)
+  base = runs.restore(trained)
+  few = {'target_normals': 10, 'target_anomalies': 10, 'split': 'random'}
+  settings = {**few, 'fit': base.data.fit, **settings}
+  settings |= {'target': target, 'validation': 0.0}
+  job = dataclasses.replace(
+    base,
+    data=_take(problem.Options, settings),
+    method=flags.with_settings(base.detector, base.method, settings),
+    loop=loop.Options(),
+    model=os.fspath(trained),
+  )
+  runs.start(job, workdir, None, say)
+  return Run(pathlib.Path(workdir))
 
 
 def make_job(
   *,
-  source: Paths = (),
-  target: Path = '',
-  target_normals: int | str = '30%',
-  target_anomalies: int | str = '1%',
   detector: str = 'metalog',
   preset: str = 'default',
   vectors: str | None = None,
   encoder: str | None = None,
   alert_rate: float = 0.0,
-  validate_every: int = 10,
-  checkpoint_every: int = 50,
   **settings: Any,
 ) -> runs.Job:
-  """All settings of a run, checked.
+  """All settings of a run, checked; for what each means, see `metalog train --help`.
 
   Args:
-    source: System folders whose labels are all known.
-    target: System folder to detect anomalies in; '': zero-shot, and `test` is needed.
-    target_normals, target_anomalies: labels to use of either: a count or a share.
-    detector, preset: which method, and its settings to start from.
-    vectors, encoder, alert_rate, validate_every, checkpoint_every: as in its flags.
-    **settings: further flags of `metalog train` (test, split, seed, ...) and of the
-      detector (hidden=50, order='first', ...).
+    **settings: source, target, target_normals, target_anomalies, test, split, seed, ...
+      and settings of the detector, over its preset: hidden=50, order='first', ...
 
   Raises:
     UserError: a name, a choice or a number is wrong.
   """
   base = registry.choose(detector, preset, vectors, encoder)
-  settings |= {'source': source, 'target': target}
-  settings |= {'target_normals': target_normals, 'target_anomalies': target_anomalies}
-  data, method = _shared_out(settings)
-  return runs.Job(
-    detector,
-    preset,
-    flags.with_settings(detector, base, method),
-    _record(problem.Options, data),
-    loop.Options(validate_every, checkpoint_every),
-    alert_rate,
-  )
+  data, looping = _take(problem.Options, settings), _take(loop.Options, settings)
+  method = flags.with_settings(detector, base, settings)
+  return runs.Job(detector, preset, method, data, looping, alert_rate)
 
 
-def adaptation_job(trained: Path, **settings: Any) -> runs.Job:
-  """All settings of an adaptation; those that are not given are the trained model's.
+def _take(kind: Any, settings: dict[str, Any]) -> Any:
+  """A `kind` of those settings that are its fields; they are taken out.
 
-  Raises:
-    UserError: `trained` is no run folder, or a setting is wrong.
+  Paths and numbers become text where the field has text, and one path a tuple of one.
   """
-  base = runs.restore(trained)
-  few = {'target_normals': 10, 'target_anomalies': 10, 'split': 'random'}
-  data, method = _shared_out({**few, 'fit': base.data.fit, **settings})
-  return dataclasses.replace(
-    base,
-    method=flags.with_settings(base.detector, base.method, method),
-    data=_record(problem.Options, {**data, 'validation': 0.0}),
-    loop=loop.Options(),
-    model=os.fspath(trained),
-  )
-
-
-def _start(job: runs.Job, workdir: Path) -> Run:
-  if runs.start(job, workdir, say=bool) is None:
-    raise KeyboardInterrupt
-  return Run(pathlib.Path(workdir))
-
-
-def _shared_out(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-  """(what is of the data, what is of the method)."""
-  names = {field.name for field in dataclasses.fields(problem.Options)}
-  data = {name: value for name, value in settings.items() if name in names}
-  return data, {name: value for name, value in settings.items() if name not in names}
-
-
-def _record(kind: Any, given: dict[str, Any]) -> Any:
-  """A dataclass of settings: paths become text, and one path a tuple of one."""
-  defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-  for name, value in given.items():
-    if name not in defaults:
-      raise errors.unknown_choice('setting', name, defaults)
-    if isinstance(defaults[name], tuple):
-      given[name] = _paths(value)
-    elif isinstance(defaults[name], str):
-      given[name] = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
-  return kind(**given)
+  taken = {}
+  for field in dataclasses.fields(kind):
+    if field.name in settings:
+      value = taken[field.name] = settings.pop(field.name)
+      if isinstance(field.default, tuple):
+        taken[field.name] = _paths(value)
+      elif isinstance(field.default, str):
+        is_path = isinstance(value, os.PathLike)
+        taken[field.name] = os.fspath(value) if is_path else str(value)
+  return kind(**taken)
 
 
 def _paths(given: Paths) -> tuple[str, ...]:

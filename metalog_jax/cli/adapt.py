@@ -11,6 +11,7 @@ method that matter to adaptation may be changed by its dotted flags
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import options
@@ -42,19 +43,16 @@ def detector(arguments: Sequence[str]) -> str | None:
     return None  # `main` says what is wrong with it
 
 
-def main(values, rest: list[str]) -> None:
+def main(values: Any, rest: list[str]) -> None:
   """Adapts, judges the rest of the target, prints the table."""
-  from metalog_jax import api, machine  # jax: not for --help
-  from metalog_jax.report import report
-  from metalog_jax.runs import run
+  from metalog_jax import api  # jax: not for --help
 
-  machine.use()
-  method = detector([f'--model={values.model}'])
+  method = options.settings(values, detector([f'--model={values.model}']))
   given = {flag.name: values[flag.name].value for flag in DATA}
-  given |= options.settings(values, method)
-  job = api.adaptation_job(values.model, **given)
-  result = run.start(job, values.workdir, None, programs.say)
-  programs.say(report.table(result))
-  if adaptation := result['adaptation']:
+  run = api.adapt(
+    values.model, workdir=values.workdir, say=programs.say, **given, **method
+  )
+  programs.say(run)
+  if adaptation := run.result['adaptation']:
     steps, seconds = adaptation['steps'], adaptation['seconds']
     programs.say(f'{steps} steps in {seconds:.2f} s; {adaptation["pseudo_labels"]}')

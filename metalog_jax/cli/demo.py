@@ -5,6 +5,7 @@ anomalies in a supercomputer's, with 1 % of its anomaly labels. Takes a minute o
 import pathlib
 import shlex
 import shutil
+from typing import Any
 
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import options, prepare, simulate, train
@@ -13,7 +14,7 @@ from metalog_jax.cli.options import Flag
 FLAGS = (Flag('out', 'runs/demo', 'folder to write into', required=True),)
 
 
-def main(values, rest: list[str]) -> None:
+def main(values: Any, rest: list[str]) -> None:
   """Simulates, prepares, trains and reports, as one would by hand."""
   out = pathlib.Path(values.out)
   logs, systems, run = out / 'logs', out / 'systems', out / 'train'

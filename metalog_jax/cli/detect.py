@@ -7,6 +7,7 @@ Lines are read as the target system's were when the model was trained.
 """
 
 import sys
+from typing import Any
 
 from metalog_jax import clean
 from metalog_jax.cli import progress
@@ -24,20 +25,17 @@ FLAGS = (
 )  # fmt: skip
 
 
-def main(values, rest: list[str]) -> None:
-  """Loads the model, judges the logs, says how many were anomalous."""
-  from metalog_jax import machine  # jax: not for --help
-  from metalog_jax.runs import detect, model
+def main(values: Any, rest: list[str]) -> None:
+  """Judges the logs with the model, says how many were anomalous."""
+  from metalog_jax import api  # jax: not for --help
+  from metalog_jax.runs import detect
 
   changes = {name: values[name].value for name in ('format', 'max_bad_lines')}
   changes = {name: value for name, value in changes.items() if value is not None}
-  machine.use()
   with detect.writer(values.out, values.logs, values.model) as write:
-    loaded = model.load(values.model)
+    run = api.load(values.model)
     progress.say_what_is_waited_for(values.logs)
-    verdicts = detect.detect(
-      loaded, values.logs, values.threshold, changes, values.workers
-    )
+    verdicts = run.detect(values.logs, values.threshold, values.workers, **changes)
     for verdict in verdicts:
       write(verdict)
   summary = verdicts.summary

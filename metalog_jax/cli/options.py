@@ -10,11 +10,13 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from absl import flags
 
 from metalog_jax import errors
+from metalog_jax import flags as config_flags
 
 MOST_SEED = 2**32 - 1  # what jax and NumPy both take whole
 MOST_COUNT = 2**31 - 1
@@ -122,6 +124,13 @@ def help_text(program: Any, name: str, arguments: Sequence[str]) -> str:
   return '\n'.join([*lines, '', f'--flagfile=FILE or {"|".join(presets)} reads flags'])
 
 
+def detectors() -> ModuleType:
+  """The registry of detectors."""
+  from metalog_jax.detectors import registry  # NumPy: not for programs without methods
+
+  return registry
+
+
 def _define_all(
   program: Any, arguments: Sequence[str]
 ) -> tuple[flags.FlagValues, str | None]:
@@ -133,10 +142,7 @@ def _define_all(
     _define(flag, values)
   method = program.detector(arguments) if hasattr(program, 'detector') else None
   if method:
-    from metalog_jax import flags as config_flags  # not for programs without a method
-    from metalog_jax.detectors import registry
-
-    config_flags.define(method, registry.get(method).Config(), values)
+    config_flags.define(method, detectors().get(method).Config(), values)
   return values, method
 
 
@@ -164,11 +170,9 @@ def _check(flag: Flag, value: Any) -> None:
 
 
 def _of_another_detector(name: str, method: str | None) -> errors.UserError | None:
-  from metalog_jax.detectors import registry  # only after an error
-
   for full in (name, name.removeprefix('no')):
     prefix = full.partition('.')[0]
-    if prefix in registry.DETECTORS and prefix != method:
+    if prefix in detectors().DETECTORS and prefix != method:
       chosen = f'the detector is {method}' if method else 'no detector was chosen'
       return errors.UserError(f'--{full} is a setting of {prefix}, and {chosen}')
   return None

@@ -12,6 +12,7 @@ Again with the same inputs and flags, it does nothing (--force does it again).
 """
 
 import os
+from typing import Any
 
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import options, progress
@@ -56,7 +57,7 @@ FLAGS = (
 )
 
 
-def main(values, rest: list[str]) -> None:
+def main(values: Any, rest: list[str]) -> None:
   """Prepares, unless the folder is up to date, and says what came out."""
   from metalog_jax.logs import systems  # polars: not for --help
 

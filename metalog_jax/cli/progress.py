@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Iterable
 
+import tqdm
+
 
 def say_what_is_waited_for(paths: Iterable[str]) -> None:
   """Names the pipes among the inputs: opening one waits for somebody to write it."""
@@ -26,8 +28,6 @@ class Bytes:
 
   def __enter__(self) -> 'Bytes':
     if sys.stderr and sys.stderr.isatty():
-      import tqdm  # only where there is a terminal
-
       total = self._total or None
       self._bar = tqdm.tqdm(
         total=total, unit='B', unit_scale=True, desc='read', leave=False

@@ -8,6 +8,8 @@ report.html (one file, figures inside), report.md, results.csv and figures/*.png
 Runs that differ in their seed alone become one row: mean and standard deviation.
 """
 
+from typing import Any
+
 from metalog_jax import atomic, errors
 from metalog_jax.cli import main as programs
 from metalog_jax.cli.options import Flag
@@ -23,7 +25,7 @@ FLAGS = (
 TAKES_ARGUMENTS = True
 
 
-def main(values, rest: list[str], writer=None) -> None:
+def main(values: Any, rest: list[str], writer: Any = None) -> None:
   """Writes the report, or prints the table that was asked for.
 
   Args:

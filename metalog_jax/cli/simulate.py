@@ -6,6 +6,7 @@ openstack and thunderbird. The same flags give the same bytes.
 """
 
 import time
+from typing import Any
 
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import options
@@ -21,7 +22,7 @@ FLAGS = (
 )
 
 
-def main(values, rest: list[str]) -> None:
+def main(values: Any, rest: list[str]) -> None:
   """Writes the logs and says where they are."""
   from metalog_jax import simulation  # NumPy: not for --help
 

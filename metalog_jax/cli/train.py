@@ -6,8 +6,10 @@
 The same command goes on where a killed run stopped.
 """
 
-import pathlib
-from collections.abc import Sequence
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from metalog_jax import errors
 from metalog_jax.cli import main as programs
@@ -55,46 +57,46 @@ FLAGS = (
 
 
 def detector(arguments: Sequence[str]) -> str:
+  """The one that is chosen among arguments that are not parsed yet."""
   return options.given(arguments, 'detector', 'metalog')
 
 
-def check(values) -> None:
-  """What can be seen to be wrong with the flags before jax is imported."""
-  from metalog_jax.detectors import registry  # not for programs without a method
-
+def check(values: Any) -> None:
+  """Refuses what can be seen to be wrong before jax is imported."""
   if not values.workdir and not values.explain:
     raise errors.UserError('--workdir is needed: the run folder to write')
-  registry.preset(values.detector, values.preset)
+  options.detectors().preset(values.detector, values.preset)
 
 
-def main(values, rest: list[str]) -> None:
-  """Reads the flags, runs the job, prints the table."""
+def main(values: Any, rest: list[str]) -> None:
+  """Reads the flags, trains, prints the table."""
   from metalog_jax import api, machine  # jax: not for --help
-  from metalog_jax.report import report
-  from metalog_jax.runs import folder, run
 
-  machine.use(values.devices)
   if values.distributed:
+    machine.use(values.devices)
     machine.join(values.coordinator, values.processes, values.process)
   given = {flag.name: values[flag.name].value for flag in JOB}
-  job = api.make_job(**given, **options.settings(values, values.detector))
+  given |= options.settings(values, values.detector)
   if values.explain:
-    programs.say(run.explain(job))
+    programs.say(api.explain(devices=values.devices, **given))
     return
-  workdir, is_first = folder.place(values.workdir), machine.is_first()
-  if values.overwrite:
-    folder.clear(workdir, [*job.folders, values.vectors, values.encoder])
-  mirror = _mirror(workdir) if values.tensorboard and is_first else None
-  result = run.start(job, workdir, mirror, programs.say if is_first else bool)
-  if result is None or not is_first:
-    return
-  programs.say(report.table(result))
-  if values.report:
-    programs.say(f'report: {report.write([workdir], workdir)}')
+  is_first = not values.distributed or machine.is_first()
+  run = api.train(
+    workdir=values.workdir,
+    devices=values.devices,
+    overwrite=values.overwrite,
+    say=programs.say if is_first else bool,
+    mirror=_mirror(values.workdir) if values.tensorboard and is_first else None,
+    **given,
+  )
+  if run.is_finished and is_first:
+    programs.say(run)
+    if values.report:
+      programs.say(f'report: {run.report()}')
 
 
-def _mirror(workdir: pathlib.Path):
-  """A function that writes records of metrics.jsonl for TensorBoard too."""
+def _mirror(workdir: str) -> Callable[[int, dict[str, float]], None]:
+  """A function that writes lines of metrics.jsonl for TensorBoard too."""
   try:
     import tensorboardX  # an extra
   except ImportError:
@@ -102,11 +104,12 @@ def _mirror(workdir: pathlib.Path):
       "--tensorboard needs: pip install 'metalog-logs[tensorboard]'"
     ) from None
 
-  writer = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'))
+  folder = os.path.join(workdir, 'tensorboard')
+  writer = functools.cache(lambda: tensorboardX.SummaryWriter(folder))
 
-  def write(step: int, record: dict) -> None:
+  def write(step: int, record: dict[str, float]) -> None:
     for name, value in record.items():
-      writer.add_scalar(name, value, step)
-    writer.flush()
+      writer().add_scalar(name, value, step)
+    writer().flush()
 
   return write

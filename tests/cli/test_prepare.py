@@ -1,7 +1,6 @@
 """The program: exit codes, messages, and what a full disk or a Ctrl-C leaves behind."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -17,10 +16,22 @@ HEAD = '081109 203518 143 INFO dfs.X: '
 LOG = ''.join(f'{HEAD}Received block blk_{i % 50}\n' for i in range(400))
 
 
-def prepare(*flags, **kwargs):
-  """In a process of its own, for what has to do with processes."""
-  command = [sys.executable, '-m', 'metalog_jax', 'prepare', *map(str, flags)]
-  return subprocess.run(command, capture_output=True, text=True, **kwargs)
+def command(*flags, before: str = '') -> list[str]:
+  """What runs the program in a process of its own, after some Python."""
+  code = f"""
+import resource, signal, sys
+from metalog_jax.cli import main
+if __name__ == '__main__':
+  {before or 'pass'}
+  sys.exit(main.main(['prepare', *sys.argv[1:]]))
+"""
+  return [sys.executable, '-c', code, *map(str, flags)]
+
+
+def prepare(*flags, before: str = '', **kwargs):
+  return subprocess.run(
+    command(*flags, before=before), capture_output=True, text=True, **kwargs
+  )
 
 
 @pytest.fixture
@@ -94,8 +105,8 @@ def test_full_disk(tmp_path, flags, most):
   """The kernel refuses to let files grow; the old folder stays whole."""
   prepare(*flags)
   before = {p.name: p.read_bytes() for p in (tmp_path / 'out').iterdir()}
-  limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-  failed = prepare(*flags, '--force', '--workers=1', preexec_fn=limit)
+  limit = f'resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))'
+  failed = prepare(*flags, '--force', '--workers=1', before=limit)
   assert failed.returncode == 1, failed.stderr
   assert (
     failed.stderr.startswith('metalog prepare: ') and failed.stderr.count('\n') == 1
@@ -107,10 +118,9 @@ def test_full_disk(tmp_path, flags, most):
 def test_interrupted(tmp_path, flags):
   """Ctrl-C while lines still come in."""
   flags[1] = '--logs=-'
-  command = [sys.executable, '-m', 'metalog_jax', 'prepare', *flags]
   pipes = dict(stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-  listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-  with subprocess.Popen(command, **pipes, preexec_fn=listen) as process:
+  listen = 'signal.signal(signal.SIGINT, signal.default_int_handler)'
+  with subprocess.Popen(command(*flags, before=listen), **pipes) as process:
     process.stdin.write(LOG)
     process.stdin.flush()
     deadline = time.monotonic() + 60
@@ -128,8 +138,8 @@ def test_a_pipe_without_a_writer_is_named(tmp_path, flags):
   """The program waits for somebody to write it, and says so."""
   os.mkfifo(tmp_path / 'pipe')
   flags[1] = f'--logs={tmp_path}/pipe'
-  command = [sys.executable, '-m', 'metalog_jax', 'prepare', *flags]
-  with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+  pipes = dict(stderr=subprocess.PIPE, text=True)
+  with subprocess.Popen(command(*flags), **pipes) as process:
     said = process.stderr.readline()
     assert f'{tmp_path}/pipe is a named pipe: waiting' in said
     (tmp_path / 'pipe').write_text(LOG)
