@@ -8,7 +8,11 @@ report.html (one file, figures inside), report.md, results.csv and figures/*.png
 """
 
 from experiments import main as program
+from metalog_jax import lazy
 from metalog_jax.cli import report as runs_report
+
+sweep_folder = lazy.module('experiments.sweeps.sweep_folder')
+sweep_report = lazy.module('experiments.sweeps.report')
 
 FLAGS = tuple(
   flag._replace(choices=(*flag.choices, 'brief')) if flag.name == 'print' else flag
@@ -19,11 +23,9 @@ TAKES_ARGUMENTS = True
 
 def main(values, rest: list[str]) -> None:
   """Writes the report, or prints the table that was asked for."""
-  from experiments.sweeps import report, sweep_folder  # slow: not for --help
-
   is_sweep = any(map(sweep_folder.is_sweep, values.runs + rest))
   is_sweep = is_sweep or values.print == 'brief'
-  runs_report.main(values, rest, report if is_sweep else None)
+  runs_report.main(values, rest, *([sweep_report] if is_sweep else []))
 
 
 if __name__ == '__main__':

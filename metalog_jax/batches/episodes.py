@@ -10,9 +10,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import errors, flags, types
+from metalog_jax import errors, flags, lazy, types
 from metalog_jax.batches import packing, sampling, sequences
-from metalog_jax.logs import splits
+
+splits = lazy.module('metalog_jax.logs.splits')  # polars: not for --help
 
 PROFILE = 16  # steps that the static layout of batches is fitted to
 

@@ -13,9 +13,12 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from metalog_jax import lazy
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import options
 from metalog_jax.cli.options import Flag
+
+api = lazy.module('metalog_jax.api')
 
 DATA = (
   Flag('target', None, 'System folder to adapt to', required=True),
@@ -45,8 +48,6 @@ def detector(arguments: Sequence[str]) -> str | None:
 
 def main(values: Any, rest: list[str]) -> None:
   """Adapts, judges the rest of the target, prints the table."""
-  from metalog_jax import api  # jax: not for --help
-
   method = options.settings(values, detector([f'--model={values.model}']))
   given = {flag.name: values[flag.name].value for flag in DATA}
   run = api.adapt(

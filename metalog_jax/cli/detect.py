@@ -9,9 +9,12 @@ Lines are read as the target system's were when the model was trained.
 import sys
 from typing import Any
 
-from metalog_jax import clean
+from metalog_jax import clean, lazy
 from metalog_jax.cli import progress
 from metalog_jax.cli.options import Flag
+
+api = lazy.module('metalog_jax.api')
+detect = lazy.module('metalog_jax.runs.detect')
 
 FLAGS = (
   Flag('model', None, 'a finished run folder of `metalog train`', required=True),
@@ -27,9 +30,6 @@ FLAGS = (
 
 def main(values: Any, rest: list[str]) -> None:
   """Judges the logs with the model, says how many were anomalous."""
-  from metalog_jax import api  # jax: not for --help
-  from metalog_jax.runs import detect
-
   changes = {name: values[name].value for name in ('format', 'max_bad_lines')}
   changes = {name: value for name, value in changes.items() if value is not None}
   with detect.writer(values.out, values.logs, values.model) as write:

@@ -7,16 +7,16 @@ absl reads them. A program lists its own as `Flag`s; those of the chosen detecto
 import importlib.resources
 import os
 import shutil
-import sys
 import textwrap
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from absl import flags
 
-from metalog_jax import errors
+from metalog_jax import errors, lazy
 from metalog_jax import flags as config_flags
+
+registry = lazy.module('metalog_jax.detectors.registry')
 
 MOST_SEED = 2**32 - 1  # what jax and NumPy both take whole
 MOST_COUNT = 2**31 - 1
@@ -111,7 +111,6 @@ def help_text(program: Any, name: str, arguments: Sequence[str]) -> str:
   """What the program does, its flags, and those of the chosen detector."""
   values, method = _define_all(program, arguments)
   names = [flag.name for flag in program.FLAGS]
-  names += [flag.name for flag in values.get_key_flags_for_module(sys.argv[0])]
   lines = [program.__doc__.strip(), '', f'Flags of {name}:']
   for flag_name in (*names, 'debug'):
     lines += _entry(values[flag_name])
@@ -124,25 +123,17 @@ def help_text(program: Any, name: str, arguments: Sequence[str]) -> str:
   return '\n'.join([*lines, '', f'--flagfile=FILE or {"|".join(presets)} reads flags'])
 
 
-def detectors() -> ModuleType:
-  """The registry of detectors."""
-  from metalog_jax.detectors import registry  # NumPy: not for programs without methods
-
-  return registry
-
-
 def _define_all(
   program: Any, arguments: Sequence[str]
 ) -> tuple[flags.FlagValues, str | None]:
   """The program's flags, not parsed yet, and the detector that has some of them."""
-  values = getattr(program, 'VALUES', None)
-  values = flags.FlagValues() if values is None else values
+  values = flags.FlagValues()
   values.set_gnu_getopt(True)
   for flag in (*program.FLAGS, DEBUG):
     _define(flag, values)
   method = program.detector(arguments) if hasattr(program, 'detector') else None
   if method:
-    config_flags.define(method, detectors().get(method).Config(), values)
+    config_flags.define(method, registry.get(method).Config(), values)
   return values, method
 
 
@@ -172,7 +163,7 @@ def _check(flag: Flag, value: Any) -> None:
 def _of_another_detector(name: str, method: str | None) -> errors.UserError | None:
   for full in (name, name.removeprefix('no')):
     prefix = full.partition('.')[0]
-    if prefix in detectors().DETECTORS and prefix != method:
+    if prefix in registry.DETECTORS and prefix != method:
       chosen = f'the detector is {method}' if method else 'no detector was chosen'
       return errors.UserError(f'--{full} is a setting of {prefix}, and {chosen}')
   return None

@@ -14,9 +14,12 @@ Again with the same inputs and flags, it does nothing (--force does it again).
 import os
 from typing import Any
 
+from metalog_jax import lazy
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import options, progress
 from metalog_jax.cli.options import Flag
+
+systems = lazy.module('metalog_jax.logs.systems')
 
 SYSTEMS = (  # those of `logs.formats`, whose import takes longer than --help may
   'hdfs', 'bgl', 'thunderbird', 'spirit', 'openstack', 'hadoop', 'custom', 'jsonl',
@@ -59,8 +62,6 @@ FLAGS = (
 
 def main(values: Any, rest: list[str]) -> None:
   """Prepares, unless the folder is up to date, and says what came out."""
-  from metalog_jax.logs import systems  # polars: not for --help
-
   given = {flag.name: values[flag.name].value for flag in CONTENT}
   given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
   chosen = systems.Options(**given)

@@ -10,9 +10,11 @@ Runs that differ in their seed alone become one row: mean and standard deviation
 
 from typing import Any
 
-from metalog_jax import atomic, errors
+from metalog_jax import atomic, errors, lazy
 from metalog_jax.cli import main as programs
 from metalog_jax.cli.options import Flag
+
+run_report = lazy.module('metalog_jax.report.report')
 
 KINDS = ('all', 'distinct', 'unseen')
 FLAGS = (
@@ -25,16 +27,12 @@ FLAGS = (
 TAKES_ARGUMENTS = True
 
 
-def main(values: Any, rest: list[str], writer: Any = None) -> None:
+def main(values: Any, rest: list[str], report: Any = run_report) -> None:
   """Writes the report, or prints the table that was asked for.
 
   Args:
-    writer: module with `write` and `text`; None: `report.report`.
+    report: module with `write` and `text`.
   """
-  from metalog_jax.report import report  # polars and figures: not for --help
-
-  report = writer or report
-
   runs = values.runs + rest
   if values.print:
     programs.say(report.text(runs, values.print, values.kinds).rstrip('\n'))

@@ -8,9 +8,12 @@ openstack and thunderbird. The same flags give the same bytes.
 import time
 from typing import Any
 
+from metalog_jax import lazy
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import options
 from metalog_jax.cli.options import Flag
+
+simulation = lazy.module('metalog_jax.simulation')
 
 SYSTEMS = ('blockstore', 'supercomputer', 'cloud', 'cluster')
 FLAGS = (
@@ -24,8 +27,6 @@ FLAGS = (
 
 def main(values: Any, rest: list[str]) -> None:
   """Writes the logs and says where they are."""
-  from metalog_jax import simulation  # NumPy: not for --help
-
   begin = time.perf_counter()
   written = simulation.simulate(
     values.system, values.out, values.sessions, values.seed, values.anomalies

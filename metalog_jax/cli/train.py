@@ -11,10 +11,13 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from metalog_jax import errors
+from metalog_jax import errors, lazy
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import options
 from metalog_jax.cli.options import Flag
+
+api = lazy.module('metalog_jax.api')
+machine = lazy.module('metalog_jax.machine')
 
 SPLITS = ('chronological', 'tail', 'random')
 JOB = (  # what determines the run
@@ -65,13 +68,11 @@ def check(values: Any) -> None:
   """Refuses what can be seen to be wrong before jax is imported."""
   if not values.workdir and not values.explain:
     raise errors.UserError('--workdir is needed: the run folder to write')
-  options.detectors().preset(values.detector, values.preset)
+  options.registry.preset(values.detector, values.preset)
 
 
 def main(values: Any, rest: list[str]) -> None:
   """Reads the flags, trains, prints the table."""
-  from metalog_jax import api, machine  # jax: not for --help
-
   if values.distributed:
     machine.use(values.devices)
     machine.join(values.coordinator, values.processes, values.process)
