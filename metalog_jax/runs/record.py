@@ -175,7 +175,7 @@ def _agreements(run: Run) -> Iterator[tuple[str, bool, str]]:
   settings['target'] = pathlib.PurePath(data.get('target') or '').name or None
   for key, value in settings.items():
     what = f'whose {key} is {result.get(key)!r} and not {value!r}'
-    yield folder.CONFIG, result.get(key) == value, what
+    yield folder.CONFIG, (result.get(key) or None) == (value or None), what
   last = max((steps[-1] for steps, _ in run.history.values() if len(steps)), default=0)
   steps = result.get('steps') or last
   yield folder.METRICS, last <= steps, f'which had {steps} steps and not {last:.0f}'

@@ -36,6 +36,8 @@ def main() -> None:
   if args.alert_rate == 0:
     sys.exit('train: this row always fails')
   args.workdir.mkdir(parents=True, exist_ok=True)
+  config = {'detector': 'x', 'data': {'seed': args.seed}}
+  (args.workdir / 'config.json').write_text(json.dumps(config))
   busy = (args.workdir / 'busy').open('w')
   try:
     fcntl.flock(busy, fcntl.LOCK_EX | fcntl.LOCK_NB)
