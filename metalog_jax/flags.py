@@ -183,7 +183,7 @@ def restore(base: Any, saved: Mapping[str, Any]) -> Any:
   for name, value in saved.items():
     if name in hints and isinstance(value, dict):
       changes[name] = restore(_like(_members(base, name), value), value)
-    elif name in {f.name for f in dataclasses.fields(base)}:
+    elif name not in groups and name in {f.name for f in dataclasses.fields(base)}:
       changes[name] = value
     elif holder := [g for g in groups if name in _names(getattr(base, g))]:
       groups[holder[0]][name] = value

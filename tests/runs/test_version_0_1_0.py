@@ -25,6 +25,14 @@ def extends(new, old) -> bool:
   return new == old
 
 
+def leaves(settings: dict) -> dict:
+  """Settings by their own names, whatever groups they stand in."""
+  flat = {}
+  for name, value in settings.items():
+    flat |= leaves(value) if isinstance(value, dict) else {name: value}
+  return flat
+
+
 @pytest.fixture(name='here')
 def fixture_here(tmp_path, monkeypatch) -> pathlib.Path:
   """A copy, as the current folder: the run names its systems from there."""
@@ -70,13 +78,17 @@ def test_an_interrupted_run_goes_on(here):
   folder.verify('runs/pca')
 
 
-@pytest.mark.parametrize('name', ['pca', 'metalog', 'deeplog'])
+@pytest.mark.parametrize('name', ['pca', 'metalog', 'deeplog', 'logmeta'])
 def test_settings_are_read(here, name):
   """Flat settings, and some that are no more."""
   pathlib.Path('run').mkdir()
   shutil.copy(f'settings/{name}.json', 'run/config.json')
   found = run.restore('run')
   assert found.detector == name and found.data.target == 'systems/b'
+  before = leaves(json.loads(pathlib.Path('run/config.json').read_text())['method'])
+  now = leaves(dataclasses.asdict(found.method))
+  same = now.keys() & before.keys()
+  assert len(same) > 5 and {k: now[k] for k in same} == {k: before[k] for k in same}
   job.check_settings(pathlib.Path('run'), found)
 
 
