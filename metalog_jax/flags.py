@@ -156,8 +156,8 @@ def replace(config: Any, **changes: Any) -> Any:
   changed: dict[str, Any] = {}
   for f in _groups(config):
     inner = getattr(config, f.name)
-    own = {name: changes.pop(name) for name in _names(inner) & set(changes)}
-    changed |= {f.name: replace(inner, **own)} if own else {}
+    part = {name: changes.pop(name) for name in _names(inner) & set(changes)}
+    changed |= {f.name: replace(inner, **part)} if part else {}
   return dataclasses.replace(config, **changed, **changes)
 
 

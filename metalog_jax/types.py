@@ -49,14 +49,20 @@ class Sessions(NamedTuple):
   @classmethod
   def none(cls) -> 'Sessions':
     """No sessions."""
+    return cls.bare(np.zeros(0, np.int32), np.zeros(1, np.int64))
+
+  @classmethod
+  def bare(cls, events: np.ndarray, offsets: np.ndarray) -> 'Sessions':
+    """Sessions of which nothing is known but their events."""
+    num = len(offsets) - 1
     return cls(
-      ids=np.zeros(0, object),
-      times=np.zeros(0),
-      events=np.zeros(0, np.int32),
-      offsets=np.zeros(1, np.int64),
-      labels=np.zeros(0, np.int8),
-      first_lines=np.zeros(0, np.int64),
-      last_lines=np.zeros(0, np.int64),
+      ids=np.zeros(num, object),
+      times=np.full(num, np.nan),
+      events=events,
+      offsets=offsets,
+      labels=np.full(num, -1, np.int8),
+      first_lines=np.zeros(num, np.int64),
+      last_lines=np.zeros(num, np.int64),
     )
 
   @property

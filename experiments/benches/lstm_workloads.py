@@ -129,4 +129,4 @@ def windows(workload: NewSystem, data: types.Dataset) -> list[types.Dataset]:
 def read(sessions: types.Sessions) -> list[np.ndarray]:
   """The events [L] that are read of each session."""
   rows = np.split(sessions.events, sessions.offsets[1:-1])
-  return [row[sequences.kept(row, COLLAPSE, MAX_EVENTS)] for row in rows]
+  return [row[sequences.positions_read(row, COLLAPSE, MAX_EVENTS)] for row in rows]

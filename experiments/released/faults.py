@@ -29,10 +29,10 @@ def seen(params: Any, batch: Any) -> tuple[Any, Any]:
     params: as `with_copy` makes them.
     batch: a types.Batch of a source, or a Copied one of the target.
   """
-  own = {name: value for name, value in params.items() if name != 'copy'}
+  rest = {name: value for name, value in params.items() if name != 'copy'}
   if not isinstance(batch, Copied):
-    return own, batch
-  return own | {'attention': jax.lax.stop_gradient(params['copy'])}, batch.batch
+    return rest, batch
+  return rest | {'attention': jax.lax.stop_gradient(params['copy'])}, batch.batch
 
 
 def wrong_rows(transfer: types.Transfer) -> types.Transfer:

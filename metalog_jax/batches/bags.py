@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalog_jax import types
+from metalog_jax import lazy, types
 from metalog_jax.batches import sequences
+
+sparse = lazy.module('scipy.sparse')
+neighbors = lazy.module('sklearn.neighbors')
 
 _CHUNK = 4096  # rows of dense [rows, D] work at a time
 _DENSE = 1 << 26  # numbers of matrices that may be dense: 512 MiB
@@ -24,8 +27,6 @@ class Bags(NamedTuple):
 
 def bags(sessions: types.Sessions, num_events: int) -> Bags:
   """Count the events of each session and find the different bags."""
-  from scipy import sparse
-
   every = sparse.csr_matrix(
     (np.ones(len(sessions.events)), sessions.events, sessions.offsets),
     shape=(sessions.num, num_events),
@@ -42,13 +43,8 @@ def bags(sessions: types.Sessions, num_events: int) -> Bags:
 
 def of_sequences(seqs: sequences.Sequences, num_events: int) -> Bags:
   """The different bags among sessions, as far as a detector reads them."""
-  num = len(seqs.lengths)
-  nobody = np.zeros(num)
-  read = types.Sessions(
-    nobody, nobody, seqs.events, seqs.offsets, nobody, nobody, nobody
-  )
-  found = bags(read, num_events)
-  return Bags(found.counts, found.inverse[seqs.inverse])
+  different = bags(types.Sessions.bare(seqs.events, seqs.offsets), num_events)
+  return different._replace(inverse=different.inverse[seqs.inverse])
 
 
 def row_keys(counts):
@@ -81,8 +77,6 @@ def distances(rows, others, leave_out=False):
   With `leave_out`, the others are the rows, and none is its own neighbour; 0 where
   there is no other.
   """
-  from sklearn import neighbors
-
   rows, others = rows.log1p(), others.log1p()
   if leave_out and others.shape[0] < 2:
     return np.zeros(rows.shape[0])
@@ -95,5 +89,5 @@ def distances(rows, others, leave_out=False):
     is_self = nearest[:, 0] == np.arange(len(nearest))
     nearest = np.where(is_self, nearest[:, 1], nearest[:, 0])
   # Again and exactly: the search rounds, and equal bags must be at distance 0.
-  apart = rows - others[nearest.ravel()]
-  return np.sqrt(np.asarray(apart.multiply(apart).sum(axis=1)).ravel())
+  difference = rows - others[nearest.ravel()]
+  return np.sqrt(np.asarray(difference.multiply(difference).sum(axis=1)).ravel())

@@ -40,10 +40,12 @@ def timeline(data: types.Dataset, seqs: sequences.Sequences) -> Timeline:
   rank[order] = np.arange(len(order)) / max(len(order), 1)
   members, places = [], []
   for label in (0, 1):
-    own = order[sessions.labels[order] == label]
-    members.append(own)
+    of_class = order[sessions.labels[order] == label]
+    members.append(of_class)
     known = not np.isnan(np.asarray(sessions.times, np.float64)).any()
-    places.append(rank[own] if known else np.arange(len(own)) / max(len(own), 1))
+    places.append(
+      rank[of_class] if known else np.arange(len(of_class)) / max(len(of_class), 1)
+    )
   return Timeline(data.name, data.vectors, seqs, tuple(members), tuple(places))
 
 

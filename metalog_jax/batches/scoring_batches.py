@@ -55,8 +55,10 @@ def _parts(
 
 def _widths(lengths: np.ndarray) -> np.ndarray:
   """The steps of the grid that each sequence goes on; short ones go on one."""
-  found, which = np.unique(lengths, return_inverse=True)
-  widths = np.array([packing.rounded(n, 2) for n in found.tolist()], np.int64)[which]
+  different, which = np.unique(lengths, return_inverse=True)
+  widths = np.array([packing.rounded(n, 2) for n in different.tolist()], np.int64)[
+    which
+  ]
   short = widths <= 64
   few = lengths[short].sum() <= FEW
   widths[short] = max(widths[short].max(initial=0), 8) if few else 64

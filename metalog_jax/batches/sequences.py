@@ -43,7 +43,7 @@ class Reading(flags.Settings):
     return sequences(sessions, self.collapse, self.max_events, share)
 
 
-def kept(events: np.ndarray, collapse: int, max_events: int) -> np.ndarray:
+def positions_read(events: np.ndarray, collapse: int, max_events: int) -> np.ndarray:
   """Positions [n] that a detector reads of one session of `events` [L].
 
   Runs of more than `collapse` equal events are cut to that many (0: not at
@@ -63,14 +63,14 @@ def sequences(
   """Collapses, cuts and de-duplicates sessions, in order of first appearance.
 
   Args:
-    collapse, max_events: see `kept`.
+    collapse, max_events: see `positions_read`.
     with_trie: also find what sequences begin with in common.
   """
   number: dict[bytes, int] = {}
   inverse = np.empty(sessions.num, np.int64)
   for i in range(sessions.num):
     events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
-    events = events[kept(events, collapse, max_events)].astype(np.int32)
+    events = events[positions_read(events, collapse, max_events)].astype(np.int32)
     inverse[i] = number.setdefault(events.tobytes(), len(number))
   rows = [np.frombuffer(row, np.int32) for row in number]
   offsets = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)

@@ -165,14 +165,9 @@ def windows(config: Config, data: types.Dataset) -> sampling.Pool:
     for i, event in enumerate(events):
       counts[tuple(events[max(0, i - config.window) : i]), event] += int(times)
   rows = [window for window, _ in counts]
-  sessions = types.Sessions(
-    ids=np.zeros(len(rows), object),
-    times=np.zeros(len(rows)),
-    events=np.array([event for row in rows for event in row], np.int32),
-    offsets=np.cumsum([0, *map(len, rows)]).astype(np.int64),
-    labels=np.zeros(len(rows), np.int8),
-    first_lines=np.zeros(len(rows), np.int64),
-    last_lines=np.zeros(len(rows), np.int64),
+  sessions = types.Sessions.bare(
+    np.array([event for row in rows for event in row], np.int32),
+    np.cumsum([0, *map(len, rows)]).astype(np.int64),
   )
   return sampling.Pool(
     np.eye(len(data.vectors), dtype=np.float32),

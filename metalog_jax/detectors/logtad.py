@@ -118,13 +118,13 @@ def make_detector(config: Config) -> base.Detector:
     return mesh.replicate(outer.init_state(params, optimizer), devices)
 
   def score(state, batch):
-    apart = represent(state.params, batch) - state.params.centre
-    return jnp.linalg.norm(apart, axis=-1)
+    offset = represent(state.params, batch) - state.params.centre
+    return jnp.linalg.norm(offset, axis=-1)
 
   def explain(state, batch):
     states = net.apply({'params': state.params.net}, batch, method='states')
-    apart = jnp.linalg.norm(states - state.params.centre, axis=-1)
-    return (apart + 1e-9) * grid.mask(batch)
+    distance = jnp.linalg.norm(states - state.params.centre, axis=-1)
+    return (distance + 1e-9) * grid.mask(batch)
 
   return base.Detector(
     init=init,
@@ -156,10 +156,10 @@ def objective(learner, params: Params, sides, key, weight: float, axis=None):
     rngs = {'dropout': jax.random.fold_in(key, number)}
     z, logits = learner.apply({'params': params.net}, side, rngs=rngs)
     total += add(side.weights @ ((z - centre) ** 2).mean(-1))
-    own = add(side.weights.sum())
+    sessions = add(side.weights.sum())
     labels = 0 * side.labels + number
-    domain += own * losses.cross_entropy(logits, labels, side.weights, axis)
-    count += own
+    domain += sessions * losses.cross_entropy(logits, labels, side.weights, axis)
+    count += sessions
   return weight * total + domain / count
 
 

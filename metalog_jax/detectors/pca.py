@@ -109,8 +109,8 @@ def _state(mean, outside, threshold) -> State:
 def features(config: Config, data: types.Dataset) -> np.ndarray:
   """[S, D] float64: the vector of every session, as far as it is read."""
   seqs = config.reading.sequences(data.sessions)
-  found = bags.of_sequences(seqs, len(data.vectors))
-  x = found.counts @ data.vectors.astype(np.float64)
+  bagged = bags.of_sequences(seqs, len(data.vectors))
+  x = bagged.counts @ data.vectors.astype(np.float64)
   if config.pooling == 'mean':
-    x /= np.maximum(np.asarray(found.counts.sum(1)), 1)
-  return x[found.inverse]
+    x /= np.maximum(np.asarray(bagged.counts.sum(1)), 1)
+  return x[bagged.inverse]

@@ -107,9 +107,9 @@ def align(config: Any, transfer: types.Transfer) -> np.ndarray:
   for data in systems:
     counts = np.bincount(data.sessions.events, minlength=len(data.vectors))
     counts[types.UNKNOWN] = 0
-    kept = counts > 0
-    tables.append(data.vectors[kept].astype(np.float64))
-    weights.append(counts[kept] if config.frequencies else np.ones(kept.sum()))
+    occurs = counts > 0
+    tables.append(data.vectors[occurs].astype(np.float64))
+    weights.append(counts[occurs] if config.frequencies else np.ones(occurs.sum()))
   size = systems[0].vectors.shape[1]
   num = min(config.components, size)
   return components(tables, weights, num, config.weight).astype(np.float32)
@@ -137,14 +137,14 @@ def components(
   if not pairs:
     return out
   means = [w @ x / w.sum() for x, w in pairs]
-  apart = [a - b for i, a in enumerate(means) for b in means[:i]]
-  discrepancy = sum((np.outer(d, d) for d in apart), np.zeros((size, size)))
+  gaps = [a - b for i, a in enumerate(means) for b in means[:i]]
+  discrepancy = sum((np.outer(d, d) for d in gaps), np.zeros((size, size)))
   x = np.concatenate([x for x, _ in pairs])
   w = np.concatenate([w / w.mean() for _, w in pairs])
   centred = x - w @ x / w.sum()
   scatter = centred.T @ (centred * w[:, None])
   values, vectors = linalg.eigh(scatter, discrepancy + mu * np.eye(size))
   values, vectors = values[::-1][:num], vectors[:, ::-1][:, :num]
-  kept = values > _RANK * max(values[0], 1e-300)
-  out[:, : kept.sum()] = vectors[:, kept] / np.sqrt(values[kept])
+  large = values > _RANK * max(values[0], 1e-300)
+  out[:, : large.sum()] = vectors[:, large] / np.sqrt(values[large])
   return out

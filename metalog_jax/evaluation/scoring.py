@@ -80,7 +80,7 @@ class Scorer:
     for i in range(data.sessions.num):
       events = data.sessions.of(i)
       share = np.zeros(len(events))
-      read = batches.kept(events, reading.collapse, reading.max_events)
+      read = batches.positions_read(events, reading.collapse, reading.max_events)
       weight = distinct[seqs.inverse[i]]
       share[read] = weight / max(weight.sum(), 1e-30)
       shares.append(share)

@@ -153,16 +153,16 @@ class _Labels:
     rows, labels, weights = self._labelled
     parts, most = [], int(weights.sum())
     for label in (0, 1):
-      own = labels == label
+      shown = labels == label
       taken = np.flatnonzero(self._given == label)
       if len(taken) > self._settings.most_pseudo:
         taken = self._rng.choice(taken, self._settings.most_pseudo, replace=False)
       most += len(taken)
-      mass = [weights[own] / max(weights[own].sum(), 1), np.ones(len(taken))]
+      mass = [weights[shown] / max(weights[shown].sum(), 1), np.ones(len(taken))]
       mass[1] /= max(len(taken), 1)
       mass = np.concatenate(mass)
       if len(mass):
-        index = np.concatenate([rows[own], taken])
+        index = np.concatenate([rows[shown], taken])
         parts.append((index, np.full(len(index), float(label)), mass / mass.sum()))
     return sequences.Draw(*(np.concatenate(x) for x in zip(*parts))), most
 
@@ -178,7 +178,7 @@ def _batch(vectors, seqs: sequences.Sequences, draw: sequences.Draw, most: int):
 
 
 def _scores(predict, params, vectors, seqs: sequences.Sequences) -> np.ndarray:
-  found = np.zeros(len(seqs.lengths))
+  scores = np.zeros(len(seqs.lengths))
   for rows, batch in scoring_batches.every(vectors, seqs):
-    found[rows] = np.asarray(predict(params, batch))[: len(rows)]
-  return found
+    scores[rows] = np.asarray(predict(params, batch))[: len(rows)]
+  return scores

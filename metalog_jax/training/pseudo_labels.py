@@ -10,12 +10,17 @@ References:
 """
 
 import dataclasses
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 
-from metalog_jax import errors, flags, types
+from metalog_jax import errors, flags, lazy, types
 from metalog_jax.batches import bags, sampling, sequences
+
+decomposition = lazy.module('sklearn.decomposition')
+exceptions = lazy.module('sklearn.exceptions')
+neighbors = lazy.module('sklearn.neighbors')
 
 NOISE = -1
 _RANK = 1e-6  # singular values below this share of the largest are rounding
@@ -105,10 +110,6 @@ def reduced(x: np.ndarray, times: np.ndarray, num: int, seed: int) -> np.ndarray
   The fit takes no weights, so that it sees every copy. There are no more components
   than directions: the rest would be rounding, blown up to unit variance.
   """
-  import warnings
-
-  from sklearn import decomposition, exceptions
-
   if len(x) < 2:
     return np.zeros((len(x), 1))
   centred = x - np.average(x, axis=0, weights=times)
@@ -136,6 +137,7 @@ def clusters(
     UserError: the package `hdbscan` is not installed.
   """
   try:
+    # An extra, and slow to import.
     from hdbscan import _hdbscan_linkage, _hdbscan_tree, dist_metrics
   except ImportError as error:
     raise errors.UserError(
@@ -169,8 +171,6 @@ def clusters(
 
 def core_distances(x: np.ndarray, times: np.ndarray, min_samples: int) -> np.ndarray:
   """[U] distance to the `min_samples`-th neighbour, copies of a point included."""
-  from sklearn import neighbors
-
   num = min(len(x), min_samples + 1)
   near = neighbors.NearestNeighbors(n_neighbors=num).fit(x)
   distances, index = near.kneighbors(x)

@@ -14,9 +14,11 @@ SESSIONS = st.lists(st.lists(st.integers(1, 3), max_size=12), min_size=1, max_si
 
 def test_runs_are_cut_and_positions_kept():
   events = np.array([1, 1, 1, 2, 1, 1, 1, 1])
-  np.testing.assert_array_equal(sequences.kept(events, 2, 99), [0, 1, 3, 4, 5])
-  np.testing.assert_array_equal(sequences.kept(events, 0, 3), [0, 1, 2])
-  np.testing.assert_array_equal(sequences.kept(events, 1, 99), [0, 3, 4])
+  np.testing.assert_array_equal(
+    sequences.positions_read(events, 2, 99), [0, 1, 3, 4, 5]
+  )
+  np.testing.assert_array_equal(sequences.positions_read(events, 0, 3), [0, 1, 2])
+  np.testing.assert_array_equal(sequences.positions_read(events, 1, 99), [0, 3, 4])
 
 
 @hypothesis.given(SESSIONS)
