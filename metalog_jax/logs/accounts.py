@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from metalog_jax import errors
 from metalog_jax.logs import budgets, formats
 
@@ -15,11 +17,13 @@ ENOUGH = 1000  # lines without one that fits: the format is wrong
 class Bad(NamedTuple):
   """Lines of a chunk that are bad for one reason."""
 
-  count: int
+  number: int
   first: list[tuple[int, str]]  # line in its file, and its text; SHOWN at most
 
   @classmethod
-  def at(cls, line: int, indices: Sequence[int], texts: Sequence[str]) -> 'Bad':
+  def at(
+    cls, line: int, indices: Sequence[int] | pl.Series, texts: Sequence[str] | pl.Series
+  ) -> 'Bad':
     """From indices in a chunk that begins at `line`."""
     shown = zip(indices[:SHOWN], texts[:SHOWN])
     return cls(len(indices), [(int(i) + line, text[:TEXT]) for i, text in shown])
@@ -73,7 +77,7 @@ class Account:
     if continues and tally.path in self._begun and NO_FIT in bad:
       # Whether a record began before this chunk is known here alone.
       count = skipped.get('continuation', 0)
-      skipped['continuation'] = count + bad.pop(NO_FIT).count
+      skipped['continuation'] = count + bad.pop(NO_FIT).number
     if tally.good:
       self._begun.add(tally.path)
     self.num_lines += tally.lines
@@ -111,10 +115,11 @@ class Account:
         f'{self.num_bad:,} of {rest:,} lines are bad, more than --max_bad_lines='
         f'{self.limit} (most of them: {worst}){hint}:\n' + '\n'.join(shown)
       )
-    custom = self.format is not None and self.format.name == 'custom'
-    if custom and self.num_bad_times and not self.num_times:
+    form = self.format
+    none_read = self.num_bad_times and not self.num_times
+    if none_read and form is not None and form.name == 'custom':
       raise errors.UserError(
-        f'--time_format={self.format.time_format!r} reads none of the '
+        f'--time_format={form.time_format!r} reads none of the '
         f'{self.num_bad_times:,} times, such as {self._bad_time!r}'
       )
 

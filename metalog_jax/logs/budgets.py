@@ -14,6 +14,7 @@ def parse(text: str | int) -> int | fractions.Fraction:
     UserError: neither of them.
   """
   text = str(text).strip()
+  amount: int | fractions.Fraction = 0
   try:
     if text.endswith('%'):
       amount = fractions.Fraction(decimal.Decimal(text[:-1])) / 100

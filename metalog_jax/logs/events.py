@@ -24,7 +24,7 @@ class Part(NamedTuple):
   """What a worker makes of a chunk."""
 
   first: int  # number of the chunk's first line
-  lines: readers.Lines  # but for the contents
+  lines: readers.Lines  # without their contents
   texts: list[str]  # distinct masked lines
   counts: np.ndarray  # [len(texts)] int64
   codes: np.ndarray  # [n] index into texts
@@ -37,7 +37,9 @@ def read(
   lines = readers.parse(chunk, format, group)
   texts, codes = templates.encode(masking.mask(lines.content, maskset))
   counts = np.bincount(codes, minlength=len(texts))
-  return Part(chunk.number, lines._replace(content=None), texts, counts, codes)
+  return Part(
+    chunk.number, lines._replace(content=lines.content.clear()), texts, counts, codes
+  )
 
 
 class Result(NamedTuple):

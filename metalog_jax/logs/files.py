@@ -105,7 +105,7 @@ def read_blocks(
   else:
     raw = open(path, 'rb')
   with raw:
-    engine = make() if make else None
+    engine: Any = make() if make else None
     while block := raw.read(size):
       seen(block)
       if not engine:

@@ -54,8 +54,8 @@ def mask(contents: pl.Series | Sequence[str], maskset: MaskSet) -> pl.Series:
   Returns:
     The N masked texts, in the same order.
   """
-  contents = pl.Series('content', contents, dtype=pl.String).fill_null('')
-  slices = [contents.slice(i, _SLICE) for i in range(0, len(contents), _SLICE)]
+  column = pl.Series('content', contents, dtype=pl.String).fill_null('')
+  slices = [column.slice(i, _SLICE) for i in range(0, len(column), _SLICE)]
   one = functools.partial(_mask_slice, maskset=maskset)
   workers = min(pl.thread_pool_size(), len(slices))
   if workers <= 1:
@@ -63,7 +63,7 @@ def mask(contents: pl.Series | Sequence[str], maskset: MaskSet) -> pl.Series:
   else:
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
       parts = list(pool.map(one, slices))
-  return pl.concat(parts) if parts else contents
+  return pl.concat(parts) if parts else column
 
 
 def shorten(content: str) -> str:

@@ -23,7 +23,7 @@ class Pool:
 
   def __init__(self, workers: int):
     self.workers = workers
-    self._executor = None
+    self._executor: futures.Executor | None = None
 
   def map(
     self, function: Callable[..., Any], inputs: Iterable, few: int = 0
@@ -37,7 +37,7 @@ class Pool:
     if self._executor is None:
       here = None if self.workers <= 1 else few or FEW
       yield from map(function, itertools.islice(inputs, here))
-    waiting = collections.deque()
+    waiting: collections.deque[futures.Future] = collections.deque()
     try:
       for item in inputs:
         if self._executor is None:
@@ -78,8 +78,10 @@ def _begin() -> None:
 
 
 def _end_with_parent() -> None:
-  multiprocessing.parent_process().join()
-  os._exit(1)
+  parent = multiprocessing.parent_process()
+  if parent is not None:
+    parent.join()
+    os._exit(1)
 
 
 @contextlib.contextmanager

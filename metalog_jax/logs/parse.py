@@ -157,7 +157,8 @@ class Arrival:
 
     A line whose template was evicted is assigned like a line never seen.
     """
-    template_of, sizes = {}, {}
+    template_of: dict[str, str] = {}
+    sizes: dict[str, int] = {}
     for cluster in self.clusters:
       text = cluster.get_template()
       sizes[text] = sizes.get(text, 0) + cluster.size

@@ -28,7 +28,7 @@ class Lines(NamedTuple):
   """The n lines of a chunk that fit."""
 
   number: np.ndarray  # [n] int64, from 1 over all inputs in order
-  content: pl.Series | None  # [n] str: the message
+  content: pl.Series  # [n] str: the message
   owner: np.ndarray  # [m] int64 index of a line; a line may belong to several
   entity: pl.Series  # [m] str: what that line belongs to
   time: np.ndarray  # [n] float64 seconds since the epoch; nan if unknown
@@ -162,7 +162,7 @@ def _structured(
     table = pl.read_csv(io.BytesIO(body), infer_schema=False)
     whole = len(table) == len(text) and not table[numbers[-1]].has_nulls()
   except pl.exceptions.PolarsError:
-    whole = False
+    table, whole = pl.DataFrame(), False
   if whole:
     table = table.select(chosen).fill_null('')
     return table.with_columns(pl.lit(True).alias(_FITS))
@@ -191,8 +191,8 @@ def _owners(
       return _all_matches(columns[key.column], key.pattern)
     if key.column == 'path':
       match = re.search(key.pattern, path)
-      value = key.prefix + match[match.re.groups] if match else None
-      names.append(pl.lit(value, dtype=pl.String))
+      constant = key.prefix + match[match.re.groups] if match else None
+      names.append(pl.lit(constant, dtype=pl.String))
     elif key.column in columns.columns:
       value = pl.col(key.column)
       if key.pattern:

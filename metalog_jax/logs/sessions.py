@@ -68,7 +68,9 @@ def group_whole(
   rest, base, start = None, 0, None
   for i, path in enumerate(paths):
     events = _load(path) if rest is None else pl.concat([rest, _load(path)])
-    start = events['time'].drop_nulls().first() if start is None else start
+    times = events['time'].drop_nulls()
+    if start is None and len(times):
+      start = times[0]
     sessions = group(events, table, cut, base, start)
     rest = None
     if i + 1 < len(paths):
@@ -81,7 +83,7 @@ def group_whole(
 
 def _load(path: pathlib.Path) -> pl.DataFrame:
   with pa.OSFile(str(path)) as source:
-    events = pl.from_arrow(pa.ipc.open_stream(source).read_all())
+    events = pl.DataFrame(pa.ipc.open_stream(source).read_all())
   path.unlink()
   return events
 
@@ -167,8 +169,9 @@ def merge(paths: Sequence[pathlib.Path]) -> Iterator[pl.DataFrame]:
     until = [int(np.searchsorted(start, end, 'right')) for start in starts]
     rows = [part[a:b] for part, a, b in zip(parts, begin, until)]
     begin = until
-    block = pl.from_arrow(pa.concat_tables(rows))
-    yield block.sort('first_line', 'nth', maintain_order=True)
+    yield pl.DataFrame(pa.concat_tables(rows)).sort(
+      'first_line', 'nth', maintain_order=True
+    )
 
 
 def hashes(events: np.ndarray, offsets: np.ndarray) -> np.ndarray:

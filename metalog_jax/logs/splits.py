@@ -167,7 +167,7 @@ def audit(system: types.System, parts: Split) -> dict[str, Any]:
 def _part(sessions, hashes, index) -> dict[str, Any]:
   labels, times = sessions.labels[index], sessions.times[index]
   times = times[~np.isnan(times)]
-  part = {
+  part: dict[str, Any] = {
     'sessions': len(index),
     'normal': int((labels == 0).sum()),
     'anomalous': int((labels == 1).sum()),

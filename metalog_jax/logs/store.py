@@ -125,7 +125,9 @@ def _read(folder, name, function):
     ) from None
 
 
-def _ragged(column: pa.ChunkedArray, dtype=np.int32) -> tuple[np.ndarray, np.ndarray]:
+def _ragged(
+  column: pa.ChunkedArray, dtype: Any = np.int32
+) -> tuple[np.ndarray, np.ndarray]:
   """The values of a list column one after the other, and [S + 1] offsets."""
   chunks = [chunk.flatten().to_numpy() for chunk in column.chunks]
   values = np.concatenate([np.zeros(0, dtype), *chunks]).astype(dtype, copy=False)
@@ -193,11 +195,11 @@ class Writer:
 
   def __init__(self, folder: pathlib.Path):
     self.folder = folder
-    self._file = None
+    self._file: pq.ParquetWriter | None = None
     self._pending: list[pa.Table] = []
     self._num_pending = 0
     self._hashes = [np.zeros(0, np.uint64)]
-    self.totals = collections.Counter()
+    self.totals: collections.Counter[str] = collections.Counter()
 
   def write(self, table: pa.Table) -> None:
     """Appends sessions (the columns of `to_arrow`, maybe others), in order."""
@@ -211,12 +213,13 @@ class Writer:
     if self._num_pending >= ROW_GROUP:
       self._flush()
 
-  def _flush(self):
+  def _flush(self) -> None:
     table = pa.concat_tables(self._pending).combine_chunks()
-    if self._file is None:
+    file = self._file
+    if file is None:
       path = self.folder / SESSIONS
-      self._file = pq.ParquetWriter(path, table.schema, compression='zstd')
-    self._file.write_table(table, row_group_size=max(1, len(table)))
+      file = self._file = pq.ParquetWriter(path, table.schema, compression='zstd')
+    file.write_table(table, row_group_size=max(1, len(table)))
     self._pending, self._num_pending = [], 0
 
   def finish(self, name: str, contents: Contents) -> dict[str, Any]:
@@ -226,7 +229,7 @@ class Writer:
       raise errors.UserError(f'system {name} has no session to write')
     if self._pending:
       self._flush()
-    self._file.close()
+    self.close()
     table = pa.table(
       {
         'event_id': pa.array(np.arange(len(texts)), pa.int32()),
@@ -241,7 +244,7 @@ class Writer:
     manifest = {'template_hash': text_hash(texts), **manifest, **counted}
     return manifests.write(self.folder, manifest)
 
-  def close(self):
+  def close(self) -> None:
     if self._file is not None:
       self._file.close()
 
