@@ -24,7 +24,13 @@ def result(seed: int, rate: float) -> dict:
   test = {kind: measures(rate - 0.01 * seed) for kind in ('all', 'distinct', 'unseen')}
   test['floors'] = {'always': {kind: measures(0.5) for kind in test}}
   seconds = {'setup': 1.0, 'train': 2.0}
-  return {'detector': 'x', 'seed': seed, 'test': {'rest': test}, 'seconds': seconds}
+  return {
+    'detector': 'x',
+    'source': [],
+    'seed': seed,
+    'test': {'rest': test},
+    'seconds': seconds,
+  }
 
 
 def main() -> None:
@@ -52,6 +58,8 @@ def main() -> None:
     time.sleep(SECONDS)
     with steps.open('a') as file:
       file.write('.')
+  config = {'detector': 'x', 'data': {'seed': args.seed}}
+  (args.workdir / 'config.json').write_text(json.dumps(config))
   temporary = args.workdir / 'result.json.tmp'
   temporary.write_text(json.dumps(result(args.seed, args.alert_rate)))
   os.replace(temporary, args.workdir / 'result.json')
