@@ -28,6 +28,7 @@ docs: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --select ANN201,D103 metalog_jax  # return types, docstrings
 	$(BIN)/mypy
 
 format: $(VENV)/.test

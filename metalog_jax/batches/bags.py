@@ -4,7 +4,8 @@ Sessions repeat heavily, and more so as bags, so what is computed on bags is
 computed once for each different one.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ _DENSE = 1 << 26  # numbers of matrices that may be dense: 512 MiB
 class Bags(NamedTuple):
   """The different bags among sessions."""
 
-  counts: 'scipy.sparse.csr_matrix'  # [U, V] float64  # noqa: F821
+  counts: Any  # [U, V] float64 scipy.sparse.csr_matrix
   inverse: np.ndarray  # [S] which of the U bags a session has
 
 
@@ -47,7 +48,7 @@ def of_sequences(seqs: sequences.Sequences, num_events: int) -> Bags:
   return different._replace(inverse=different.inverse[seqs.inverse])
 
 
-def row_keys(counts):
+def row_keys(counts: Any) -> Iterator[bytes]:
   """Per row, bytes that are equal only for equal rows (indices must be sorted)."""
   edges = counts.indptr.tolist()
   events = counts.indices.astype(np.int64)  # scipy takes int32 where that is enough
@@ -71,7 +72,7 @@ def mean_and_max(counts, vectors: np.ndarray) -> np.ndarray:
   return np.concatenate([means, maxima], axis=1)
 
 
-def distances(rows, others, leave_out=False):
+def distances(rows: Any, others: Any, leave_out: bool = False) -> np.ndarray:
   """[U] Euclidean distance in log(1 + count) to the nearest of the others.
 
   With `leave_out`, the others are the rows, and none is its own neighbour; 0 where

@@ -142,7 +142,7 @@ def make_detector(config: Config) -> base.Detector:
   )
 
 
-def objective(learner, params: Params, sides, key, weight: float, axis=None):
+def objective(learner, params: Params, sides, key, weight: float, axis=None) -> Any:
   """weight Σ mean_j (z_j - c_j)² + CE(domain), over sessions of both sides.
 
   Args:

@@ -28,11 +28,11 @@ class Labelled(NamedTuple):
   vectors: np.ndarray  # [V, D]
 
   @property
-  def normal(self):
+  def normal(self) -> Any:
     return self.counts[self.normals > 0]
 
   @property
-  def anomalous(self):
+  def anomalous(self) -> Any:
     return self.counts[self.anomalies > 0]
 
   @property

@@ -22,7 +22,7 @@ def uniform(fan: int, gain: float = 1.0) -> nn.initializers.Initializer:
   return draw
 
 
-def orthonormal_rows(key, shape, dtype=jnp.float32):
+def orthonormal_rows(key: Any, shape: tuple[int, int], dtype: Any = jnp.float32) -> Any:
   """A random [n, m] matrix, n <= m, of orthonormal rows."""
   return jnp.linalg.qr(jax.random.normal(key, shape[::-1], dtype))[0].T
 
