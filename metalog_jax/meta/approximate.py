@@ -111,4 +111,5 @@ def reptile(params: Any, adapted: Any, rate: float) -> jax.Array:
   """
   hold = jax.lax.stop_gradient
   term = lambda p, a: jnp.sum((p - hold(p)) * hold(p - a) / rate)
-  return sum(jax.tree.leaves(jax.tree.map(term, params, adapted)))
+  total: Any = sum(jax.tree.leaves(jax.tree.map(term, params, adapted)))
+  return total

@@ -125,7 +125,8 @@ def _of_arithmetic(name: str, eqn: core.JaxprEqn) -> int:
   size = lambda var: math.prod(var.aval.shape)
   if name == 'dot_general':
     (contracted, _), _ = eqn.params['dimension_numbers']
-    shape = eqn.invars[0].aval.shape
+    aval: Any = eqn.invars[0].aval
+    shape = aval.shape
     return 2 * size(eqn.outvars[0]) * math.prod(shape[i] for i in contracted)
   if name in FREE:
     return 0

@@ -84,7 +84,7 @@ class MetaConfig:
   @property
   def inner_rule(self) -> rules.Rule:
     """The rule, or gradient descent."""
-    return self.rule or rules.sgd(self.inner_lr)
+    return rules.as_rule(self.rule) if self.rule else rules.sgd(self.inner_lr)
 
 
 def _check_number(name: str, value: Any, whole: bool) -> None:
@@ -219,7 +219,9 @@ def is_positive(number: Any) -> bool:
   return isinstance(number, jax.core.Tracer) or number > 0
 
 
-def support_loss(loss_fn: Loss, config: MetaConfig, gradient: str) -> Loss:
+def support_loss(
+  loss_fn: Loss, config: MetaConfig, gradient: gradients.Gradient
+) -> Loss:
   """L(θ; S), the mean over the batches of the inner steps if each has its own."""
   if config.support_per_step:
     return gradients.mean_loss(loss_fn, gradient)
@@ -228,7 +230,7 @@ def support_loss(loss_fn: Loss, config: MetaConfig, gradient: str) -> Loss:
 
 def choose(
   loss_fn: Loss, params: Any, support: Any, config: MetaConfig, tasks: int = 1
-) -> tuple[str, str]:
+) -> tuple[Any, str]:
   """The mode that 'auto' stands for, and why: see `gradients.choose`.
 
   Args:
@@ -258,7 +260,7 @@ def _checked(
     mode, _ = choose(loss_fn, start, support, config)
     config = dataclasses.replace(config, gradient=mode)
   if config.rule and _exact_steps(config):
-    rules.check(config.rule, jax.tree.map(jnp.asarray, start))
+    rules.check(config.inner_rule, jax.tree.map(jnp.asarray, start))
   if config.mode in ('implicit', 'reptile') and rates is not None:
     raise errors.UserError(
       f'gradient={config.mode!r} gives learned inner rates no gradient'

@@ -224,16 +224,20 @@ def choose(
   """
   if mesh:  # traced as the step is, where the loss can sum over its axis
     choices = []
-    look = lambda p, t: choices.append(choose(loss_fn, p, t, config)) or p
+
+    def look(params, tasks):
+      choices.append(choose(loss_fn, params, tasks, config))
+      return params
+
     jax.eval_shape(meshes.shard(look, mesh), params, tasks)
     return choices[0]
   split = lambda p, t: (
     config.inner_rule.split(p)[0],
     jax.tree.map(lambda x: x[0], t.support),
   )
-  shapes = jax.eval_shape(split, params, tasks)
+  seen, support = jax.eval_shape(split, params, tasks)
   at_once = 1 if _are_in_turn(config) else _num(tasks)
-  return inner.choose(loss_fn, *shapes, config, at_once)
+  return inner.choose(loss_fn, seen, support, config, at_once)
 
 
 def _are_in_turn(config: inner.MetaConfig) -> bool:

@@ -189,8 +189,8 @@ class GuideAttention(nn.Module):
       'weight', layers.uniform(2 * size + 1, math.sqrt(6)), (2 * size,)
     )
     bias = self.param('bias', nn.initializers.zeros, ())
-    params = layers.cast((guide, weight, bias), self.dtype)
-    return guide_attention(*params, states, batch)
+    guide, weight, bias = layers.cast((guide, weight, bias), self.dtype)
+    return guide_attention(guide, weight, bias, states, batch)
 
 
 class ScoreAttention(nn.Module):
@@ -203,4 +203,5 @@ class ScoreAttention(nn.Module):
     size = states.shape[-1]
     weight = self.param('weight', layers.uniform(size), (size,))
     bias = self.param('bias', layers.uniform(size), ())
-    return score_attention(*layers.cast((weight, bias), self.dtype), states, batch)
+    weight, bias = layers.cast((weight, bias), self.dtype)
+    return score_attention(weight, bias, states, batch)

@@ -173,7 +173,7 @@ def _largest_jvp(primals, tangents):
   return largest, total(attained * tangents[0])[: len(like)]
 
 
-def maxima(x: Array, batch: types.Batch, floor: float) -> Array:
+def maxima(x: Array, batch: types.Batch, floor: Any) -> Array:
   """The maximum over the places of each session, `floor` at least: [B, ...]."""
   return jnp.maximum(_largest(x, batch.sessions.ravel(), batch.labels), floor)
 

@@ -59,14 +59,13 @@ class Network(nn.Module):
 
   def judge(self, states: Array, batch: types.Batch) -> tuple[Array, Array]:
     """Logits and weights from the states by places [N', H]; see `attend`."""
+    attend: Any = attention.mean
     if self.attention == 'self':
       attend = attention.SelfAttention(
         self.pooling, self.scale, self.dtype, name='attention'
       )
     elif self.attention == 'guide':
       attend = attention.GuideAttention(self.dtype, name='attention')
-    else:
-      attend = attention.mean
     context, weights = attend(states, batch)
     if self.peaks:
       context = jnp.concatenate([context, peaks(states, batch)], -1)

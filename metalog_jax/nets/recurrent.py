@@ -50,7 +50,7 @@ def run(
   shared = batch.parents is not None
   if shared and bidirectional:
     raise errors.UserError('sessions that share cells can be read forward only')
-  orders = ('tree' if shared else 'forward', 'backward')
+  orders: tuple[grid.Order, grid.Order] = ('tree' if shared else 'forward', 'backward')
   states = None
   for layer in range(layers):
     directions = []
