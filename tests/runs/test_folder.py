@@ -140,17 +140,25 @@ def test_no_git_and_no_package_are_null(monkeypatch):
 
 @pytest.mark.skipif(not shutil.which('git'), reason='git is not installed')
 def test_only_a_repository_of_its_own_is_recorded(tmp_path, monkeypatch):
-  git = lambda *args: subprocess.run(['git', '-C', tmp_path, *args], check=True)
-  (tmp_path / 'package').mkdir()
-  file = tmp_path / 'package' / 'environment.py'
-  file.touch()
-  git('init', '-q')
-  monkeypatch.setenv('GIT_DIR', str(ROOT / '.git'))  # as in a hook of another one
+  def repository(folder, *tracked):
+    git = lambda *args: subprocess.run(['git', '-C', folder, *args], check=True)
+    git('init', '-q')
+    git('add', *tracked)
+    git('-c', 'user.name=x', '-c', 'user.email=x', 'commit', '-qm', 'x')
+
+  file = tmp_path / 'project' / 'venv' / 'environment.py'
+  other = tmp_path / 'other' / 'environment.py'
+  readme = tmp_path / 'project' / 'README'
+  for path in (file, other, readme):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+  repository(other.parent, 'environment.py')
+  repository(readme.parent, 'README')
+  assert environment.commit(file) is None
+  monkeypatch.setenv('GIT_DIR', str(other.parent / '.git'))  # as in a hook of that one
   assert environment.commit(file) is None
   monkeypatch.delenv('GIT_DIR')
-  git('add', '.')
-  git('-c', 'user.name=x', '-c', 'user.email=x', 'commit', '-qm', 'x')
-  assert len(environment.commit(file)) == 40
+  assert len(environment.commit(other)) == 40
 
 
 def test_detect_does_not_import_the_training_loop():
