@@ -13,7 +13,6 @@ import importlib
 import os
 import pathlib
 import re
-import stat
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,15 @@ BLOCK = re.compile(
   r'^(?P<only><!-- flags only -->\n+)?```(?P<language>sh|python)\n(?P<text>.*?)^```$',
   re.MULTILINE | re.DOTALL,
 )
-ELSEWHERE = ('pip ', 'git ', 'make ', 'gcloud ', 'sbatch ', 'experiments/launch/', '.ci/')
-STUB = '#!/bin/sh\nexec "{python}" "{file}" --parse {kind} "$@"\n'
+ELSEWHERE = (
+  'pip ',
+  'git ',
+  'make ',
+  'gcloud ',
+  'sbatch ',
+  'experiments/launch/',
+  '.ci/',
+)
 LOGS = """
 import pathlib, shutil
 import metalog_jax as ml
@@ -57,10 +63,16 @@ def _check_page(path: pathlib.Path, blocks, scratch: pathlib.Path) -> int:
   failed = 0
   if not all(block['only'] for block in blocks):
     subprocess.run([sys.executable, '-c', LOGS], cwd=scratch, env=_env(), check=True)
-  _write_stubs(scratch / 'stubs')
+  stubs = '#!/bin/sh\nexec "{python}" "{file}" --parse {name} "$@"\n'
+  _write_programs(scratch / 'stubs', stubs, ('metalog', 'python'))
+  _write_programs(
+    scratch / 'bin', '#!/bin/sh\nexec "{python}" -m metalog_jax "$@"\n', ('metalog',)
+  )
+  script = ''
   for block in blocks:
     line = path.read_text()[: block.start('text')].count('\n') + 1
-    result = _run(block, scratch)
+    script = script + block['text'] if block['language'] == 'python' else ''
+    result = _run(block, script, scratch)
     state = 'ok' if result.returncode == 0 else 'FAILED'
     print(f'{path.relative_to(ROOT)}:{line}: {state}', flush=True)
     if result.returncode:
@@ -69,10 +81,12 @@ def _check_page(path: pathlib.Path, blocks, scratch: pathlib.Path) -> int:
   return failed
 
 
-def _run(block: re.Match, scratch: pathlib.Path) -> subprocess.CompletedProcess:
+def _run(
+  block: re.Match, script: str, scratch: pathlib.Path
+) -> subprocess.CompletedProcess:
   text = block['text']
   if block['language'] == 'python':
-    command = [sys.executable, '-c', text]
+    command = [sys.executable, '-c', script]  # with the blocks right before it
   else:
     lines = text.replace('\\\n', ' ').splitlines()
     elsewhere = [line for line in lines if line.startswith(ELSEWHERE)]
@@ -80,7 +94,7 @@ def _run(block: re.Match, scratch: pathlib.Path) -> subprocess.CompletedProcess:
       print(f'  left to make: {line}')
     text = '\n'.join(line for line in lines if line not in elsewhere)
     command = ['bash', '-euo', 'pipefail', '-c', text]
-  env = _env(scratch / 'stubs' if block['only'] else None)
+  env = _env(scratch / ('stubs' if block['only'] else 'bin'))
   return subprocess.run(command, cwd=scratch, env=env, capture_output=True, text=True)
 
 
@@ -90,13 +104,13 @@ def _env(first: pathlib.Path | None = None) -> dict[str, str]:
   return os.environ | {'PATH': path, 'PYTHONPATH': str(ROOT)}
 
 
-def _write_stubs(folder: pathlib.Path) -> None:
-  """Programs of these names that parse their flags alone."""
+def _write_programs(folder: pathlib.Path, text: str, names: tuple[str, ...]) -> None:
+  """Scripts of these names, to come first on the PATH."""
   folder.mkdir()
-  for kind in ('metalog', 'python'):
-    stub = folder / kind
-    stub.write_text(STUB.format(python=sys.executable, file=__file__, kind=kind))
-    stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
+  for name in names:
+    program = folder / name
+    program.write_text(text.format(python=sys.executable, file=__file__, name=name))
+    program.chmod(0o755)
 
 
 def _parse(kind: str, arguments: list[str]) -> None:
@@ -110,11 +124,9 @@ def _parse(kind: str, arguments: list[str]) -> None:
       return
   else:
     module, arguments = f'metalog_jax.cli.{arguments[0]}', arguments[1:]
-  name = module.rsplit('.', 1)[1]
-  twin = ROOT / 'metalog_jax' / 'cli' / f'{name}.py'
-  program = importlib.import_module(
-    f'metalog_jax.cli.{name}' if twin.exists() else module
-  )
+  program, name = importlib.import_module(module), module.rsplit('.', 1)[1]
+  if not hasattr(program, 'FLAGS'):  # the thin name of a program of the library
+    program = importlib.import_module(f'metalog_jax.cli.{name}')
   options.parse(program, name, options.expand(arguments))
 
 
