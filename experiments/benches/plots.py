@@ -15,7 +15,7 @@ def draw(report: dict[str, Any], path: pathlib.Path) -> None:
   try:
     import matplotlib  # an extra
   except ImportError as error:
-    raise errors.UserError(f'--plot needs the extra `plots`: {error}') from error
+    raise errors.UserError(f'--plot needs matplotlib: {error}') from error
   matplotlib.use('Agg')
   from matplotlib import pyplot as plt  # after the choice of a backend
 

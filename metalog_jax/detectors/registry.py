@@ -95,7 +95,7 @@ def choose(detector: str, name: str, vectors: str | None, encoder: str | None) -
 
 
 def markdown_table() -> str:
-  """The detectors as Markdown: what README.md holds."""
+  """The detectors as Markdown: what docs/detectors.md holds."""
   lines = [
     '| detector | what it is | labels it may see | presets |',
     '|---|---|---|---|',

@@ -92,13 +92,8 @@ def _read_package(wanted: frozenset[str]) -> tuple[list[str], np.ndarray]:
 
 def _download(name: str) -> pathlib.Path:
   """The file of a gensim-data model."""
-  try:
-    from gensim import downloader  # an extra, for these names alone
-  except ImportError:
-    raise errors.UserError(
-      f'{name}: no such file; to take it as the name of a gensim-data model, pip '
-      f'install gensim, or give --vectors a file or {DEFAULT}'
-    ) from None
+  from gensim import downloader  # slow to import, and for these names alone
+
   log = logging.getLogger('gensim.downloader')
   level = log.level
   log.setLevel(logging.CRITICAL)  # it logs a traceback before it raises

@@ -1,6 +1,6 @@
 """Figures drawn in a light and a dark theme, as PNG bytes.
 
-matplotlib is the extra `plots`, imported only when a figure is drawn. No pyplot: no
+matplotlib is imported only when a figure is drawn. No pyplot: no
 window, no global state.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
-MISSING = 'figures need matplotlib: pip install metalog-logs[plots]'
+MISSING = 'figures need matplotlib: pip install matplotlib'
 _STYLES = pathlib.Path(__file__).parent / 'templates'
 
 
@@ -40,7 +40,7 @@ def png(figure: Figure, *, dark: bool = False, dpi: int = 160) -> bytes:
   Raises:
     ImportError: matplotlib is not installed.
   """
-  import matplotlib.figure  # the extra `plots`
+  import matplotlib.figure  # slow to import
   from matplotlib.backends import backend_agg
 
   style = _STYLES / ('dark.mplstyle' if dark else 'light.mplstyle')

