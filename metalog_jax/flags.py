@@ -74,10 +74,11 @@ class Setting(NamedTuple):
     if self.choices:
       known = value in self.choices
       return '' if known else f'not one of {errors.listed(value, self.choices)}'
-    kind = {int: numbers.Integral, float: numbers.Real}.get(self.kind, self.kind)
+    kinds: dict[type, type] = {int: numbers.Integral, float: numbers.Real}
+    kind = kinds.get(self.kind, self.kind)
     if not isinstance(value, kind) or (isinstance(value, bool) != (kind is bool)):
       return f'a value of type {self.kind.__name__} is needed'
-    if kind in (bool, str):
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
       return ''
     if not math.isfinite(value):
       return 'a finite number is needed'
@@ -88,7 +89,7 @@ class Setting(NamedTuple):
 
 def describe(prefix: str, config: Any) -> list[Setting]:
   """The flags of a config in order, each with its help, default and choices."""
-  settings, leaves = [], _leaves(type(config))
+  settings, leaves = [], _leaves(config.__class__)
   for f in dataclasses.fields(config):
     if f.name in leaves:
       default, flag = getattr(config, f.name), f'{prefix}.{f.name}'
@@ -108,8 +109,8 @@ def define(prefix: str, config: Any, flag_values=flags.FLAGS) -> None:
     else:
       text = '|'.join(setting.choices)
       text = f'<{text}>: {setting.help}' if text else setting.help
-      parser, writer = _Parser(setting), flags.ArgumentSerializer()
-      flags.DEFINE(parser, name, default, text, flag_values, writer)
+      writer: Any = flags.ArgumentSerializer()
+      flags.DEFINE(_Parser(setting), name, default, text, flag_values, writer)
 
 
 def read(prefix: str, base: Any, flag_values=flags.FLAGS) -> Any:
@@ -208,7 +209,7 @@ class _Parser(flags.ArgumentParser):
 
   def __init__(self, setting: Setting):
     self._setting = setting
-    kinds = {int: flags.IntegerParser, float: flags.FloatParser}
+    kinds: Any = {int: flags.IntegerParser, float: flags.FloatParser}
     self._text = kinds.get(setting.kind, flags.ArgumentParser)()
 
   def parse(self, argument):

@@ -46,10 +46,7 @@ def make_detector(
     return two_optimizers.in_turn(stream(support), stream([query]), epochs)
 
   step = two_optimizers.make_step((weighted(1.0), weighted(weight)), both, mesh.make())
-  detector = supervised.make_classifier(
-    net, both[0], config, batches, step, keeps_best=False
+  patience = config.training.patience
+  return supervised.make_classifier(
+    net, both[0], config, batches, step, patience, keeps_best
   )
-  training = detector.training._replace(
-    patience=config.training.patience, keeps_best=keeps_best
-  )
-  return detector._replace(training=training)

@@ -46,7 +46,9 @@ def timeline(data: types.Dataset, seqs: sequences.Sequences) -> Timeline:
     places.append(
       rank[of_class] if known else np.arange(len(of_class)) / max(len(of_class), 1)
     )
-  return Timeline(data.name, data.vectors, seqs, tuple(members), tuple(places))
+  return Timeline(
+    data.name, data.vectors, seqs, (members[0], members[1]), (places[0], places[1])
+  )
 
 
 @dataclasses.dataclass(frozen=True)

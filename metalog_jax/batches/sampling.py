@@ -15,6 +15,10 @@ from metalog_jax.batches import packing, sequences
 PROFILE = 64  # draws that the static layout of batches is fitted to
 
 
+# What is laid out as one batch: event vectors, all sequences, which of them.
+Laid = tuple[np.ndarray, sequences.Sequences, sequences.Draw]
+
+
 class Pool(NamedTuple):
   """The labelled sessions of one system, or of one part of it."""
 
@@ -110,12 +114,12 @@ class Sampler(NamedTuple):
 
 
 def fitting(
-  rows: Sequence[Sequence[tuple]], rooms: Sequence[packing.Room]
+  rows: Sequence[Sequence[Laid]], rooms: Sequence[packing.Room]
 ) -> types.Batch:
   """Batches in the first room that all of them fit, stacked: leaves [n, m, ...].
 
   Args:
-    rows: n rows of m tuples (vectors, sequences, draw).
+    rows: n rows of m that are to be laid out.
     rooms: the last one fits any.
   """
   for room in rooms:

@@ -125,7 +125,7 @@ def fit_room(
     used, _ = packing.first_fit(seqs.lengths[draw.rows], steps)
     rows = max(rows, used.max(initial=0) + 1)
     if seqs.trie:
-      paths = _paths(seqs, draw)
+      paths = _paths(seqs.trie, seqs, draw)
       cells = max(cells, packing.fewest_rows(paths, seqs.trie.parents, steps))
   # Round numbers, so that runs on like data share compiled programs.
   enlarged = lambda x, unit: min(-(-int(np.ceil(x * 1.05)) // unit) * unit, batch)
@@ -196,9 +196,9 @@ def assemble(
     pad(draw.labels),
     pad(draw.weights),
   )
-  if not room.cells:
+  if seqs.trie is None or not room.cells:
     return batch
-  shared = _share(seqs.trie, _paths(seqs, draw), room)
+  shared = _share(seqs.trie, _paths(seqs.trie, seqs, draw), room)
   if shared is None:
     return None
   events, parents, cell_of = shared
@@ -206,9 +206,9 @@ def assemble(
   return batch._replace(events=events, parents=parents, places=places)
 
 
-def _paths(seqs: Sequences, draw: Draw) -> list[np.ndarray]:
+def _paths(trie: packing.Trie, seqs: Sequences, draw: Draw) -> list[np.ndarray]:
   """The nodes of each session."""
-  return [seqs.trie.nodes[seqs.offsets[i] : seqs.offsets[i + 1]] for i in draw.rows]
+  return [trie.nodes[seqs.offsets[i] : seqs.offsets[i + 1]] for i in draw.rows]
 
 
 def _share(trie, paths, room):

@@ -67,4 +67,5 @@ def make_detector(config: Config) -> base.Detector:
     optax.adam(config.lr),
     config,
     lambda transfer, seed: supervised.stream_of(config, transfer, seed),
+    patience=config.patience,
   )

@@ -212,6 +212,7 @@ def stream(
 
 def radius(config: Config, transfer: types.Transfer, scores) -> tuple[float, str]:
   """The distance beyond which a session is anomalous, and where it comes from."""
+  assert transfer.target  # there was no training without one
   labels = transfer.target.sessions.labels
   distances = scores(transfer.target)
   normal, anomalous = distances[labels == 0], distances[labels == 1]

@@ -60,16 +60,17 @@ def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
   net = nets.Network(config.hidden, config.dense)
   optimizers = _optimizers(config.lr, nets.SHARED)
-  both = (
-    supervised.cross_entropy_of(net.clone(train=True, dropout=dropout))
-    for dropout in (config.dropout, config.target_dropout)
-  )
+
+  def loss(dropout: float):
+    return supervised.cross_entropy_of(net.clone(train=True, dropout=dropout))
+
+  both = loss(config.dropout), loss(config.target_dropout)
   return supervised.make_classifier(
     net,
     optimizers[0],
     config,
     lambda transfer, seed: stream(config, transfer, seed, supervised.num_devices()),
-    step=two_optimizers.make_step(tuple(both), optimizers, mesh.make()),
+    step=two_optimizers.make_step(both, optimizers, mesh.make()),
     keeps_best=False,
   )
 

@@ -77,5 +77,6 @@ def make_detector(config: Config) -> base.Detector:
     optax.adamw(rate, weight_decay=config.weight_decay, mask=matrices),
     config,
     lambda transfer, seed: supervised.stream_of(config, transfer, seed),
+    patience=config.patience,
     note='read the text of templates: a System folder holds no raw messages',
   )

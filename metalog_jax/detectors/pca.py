@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from metalog_jax import flags, lazy, types
+from metalog_jax import errors, flags, lazy, types
 from metalog_jax.batches import bags, sequences
 from metalog_jax.detectors import spe
 from metalog_jax.embeddings import gcse, sources
@@ -90,9 +90,10 @@ def make_detector(config: Config) -> base.Detector:
 
 def fit(config: Config, transfer: types.Transfer) -> State:
   """The subspace of the sources' sessions, or without sources of the target's pool."""
-  x = np.concatenate(
-    [features(config, data) for data in transfer.sources or (transfer.target,)]
-  )
+  systems = transfer.sources or ((transfer.target,) if transfer.target else ())
+  if not systems:
+    raise errors.UserError('pca is fitted on the sessions of --source: give one')
+  x = np.concatenate([features(config, data) for data in systems])
   if not len(x):
     zero = np.zeros(x.shape[1])
     return _state(zero, np.eye(len(zero)), 0.0)

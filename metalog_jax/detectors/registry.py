@@ -35,10 +35,14 @@ from metalog_jax.training import base
 class Method(Protocol):
   """What a detector's module offers."""
 
-  Config: type
-  PRESETS: Mapping[str, Any]
-  needs: Callable[[Any], frozenset[str]]
-  make_detector: Callable[[Any], base.Detector]
+  @property
+  def Config(self) -> Callable[[], Any]: ...
+  @property
+  def PRESETS(self) -> Mapping[str, Any]: ...
+  @property
+  def needs(self) -> Callable[[Any], frozenset[str]]: ...
+  @property
+  def make_detector(self) -> Callable[[Any], base.Detector]: ...
 
 
 DETECTORS: dict[str, Method] = {
@@ -101,7 +105,7 @@ def markdown_table() -> str:
     '|---|---|---|---|',
   ]
   for name, module in DETECTORS.items():
-    what = module.__doc__.splitlines()[0].rstrip('.')
+    what = (module.__doc__ or '').splitlines()[0].rstrip('.')
     needs = module.needs(module.Config())
     labels = ', '.join(sorted(label.replace('_', ' ') for label in needs))
     presets = ', '.join(f'`{preset}`' for preset in module.PRESETS)

@@ -68,7 +68,9 @@ def before(module: Any, name: str) -> SimpleNamespace:
 
 
 def behind_tca(config: Any, inner: base.Detector) -> base.Detector:
-  """The detector `inner` on mapped event vectors."""
+  """The detector `inner`, which is trained step by step, on mapped event vectors."""
+  how = inner.training
+  assert how
 
   def mapped(transfer: types.Transfer) -> types.Transfer:
     w = align(config, transfer)
@@ -85,11 +87,11 @@ def behind_tca(config: Any, inner: base.Detector) -> base.Detector:
     return State(w, inner.init(key, mapped(transfer)))
 
   def step(state, batch):
-    trained, metrics = inner.training.step(state.inner, batch)
+    trained, metrics = how.step(state.inner, batch)
     return State(state.components, trained), metrics
 
-  training = inner.training._replace(
-    batches=lambda transfer, seed: inner.training.batches(mapped(transfer), seed),
+  training = how._replace(
+    batches=lambda transfer, seed: how.batches(mapped(transfer), seed),
     step=step,
   )
   return inner._replace(

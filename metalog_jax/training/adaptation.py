@@ -158,9 +158,9 @@ class _Labels:
       if len(taken) > self._settings.most_pseudo:
         taken = self._rng.choice(taken, self._settings.most_pseudo, replace=False)
       most += len(taken)
-      mass = [weights[shown] / max(weights[shown].sum(), 1), np.ones(len(taken))]
-      mass[1] /= max(len(taken), 1)
-      mass = np.concatenate(mass)
+      of_labels = weights[shown] / max(weights[shown].sum(), 1)
+      of_pseudo = np.ones(len(taken)) / max(len(taken), 1)
+      mass = np.concatenate([of_labels, of_pseudo])
       if len(mass):
         index = np.concatenate([rows[shown], taken])
         parts.append((index, np.full(len(index), float(label)), mass / mass.sum()))

@@ -44,9 +44,9 @@ def chosen(
   Raises:
     UserError: there is none of them.
   """
-  sources = () if learn_from == 'target' else transfer.sources
-  has_target = transfer.target is not None and learn_from != 'sources'
-  systems = (*sources, transfer.target) if has_target else sources
+  systems = () if learn_from == 'target' else transfer.sources
+  if transfer.target is not None and learn_from != 'sources':
+    systems = (*systems, transfer.target)
   if not systems:
     kind, other = ('--source', 'default')
     if learn_from == 'target':
@@ -195,6 +195,7 @@ def make_classifier(
   config: Any,
   batches: Callable,
   step: Callable | None = None,
+  patience: int = 0,
   keeps_best: bool = True,
   note: str = '',
 ) -> base.Detector:
@@ -204,10 +205,10 @@ def make_classifier(
     net: a module of `__call__(batch) -> logits [B, 2]` and `attend(batch) -> logits,
       weights [N']`; one with dropout has the field `train`.
     optimizer: of optax.
-    config: has `reading`, and `patience` unless the last step counts.
+    config: has `reading`.
     batches: (transfer, seed) -> Stream.
     step: in place of plain steps on the cross-entropy.
-    keeps_best, note: see `base`.
+    patience, keeps_best, note: see `base`.
   """
   devices = mesh.make()
   learner = net.clone(train=True) if hasattr(net, 'train') else net
@@ -226,7 +227,7 @@ def make_classifier(
       batches=batches,
       put=lambda task: mesh.put(task, devices),
       step=step,
-      patience=config.patience if keeps_best else 0,
+      patience=patience,
       keeps_best=keeps_best,
     ),
     note=note,
