@@ -40,7 +40,7 @@ class Seen(NamedTuple):
       bool(np.any(data.vectors[np.unique(sessions.events)])),
     )
 
-  def __add__(self, other: 'Seen') -> 'Seen':
+  def joined(self, other: 'Seen') -> 'Seen':
     """Both together, judged by one threshold."""
     return Seen(
       self.sessions + other.sessions,

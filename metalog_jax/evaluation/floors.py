@@ -69,7 +69,7 @@ def scores(
   tested = bags.bags(test.sessions, len(test.vectors))
   results: dict[str, Scores] = {'always': (np.ones(tested.counts.shape[0]), 0.5)}
   target = _labelled(train) if train is not None else None
-  if target is not None and np.array_equal(train.vectors, test.vectors):
+  if train and target and np.array_equal(train.vectors, test.vectors):
     fits = FLOORS if target.normals.any() else {}
     fits = fits | FLOORS_OF_BOTH if target.has_both else fits
     results |= {name: fit(target, tested.counts) for name, fit in fits.items()}

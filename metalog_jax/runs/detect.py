@@ -72,7 +72,8 @@ class Verdicts:
         raise errors.UserError(
           'the model gives scores that are not numbers: its training has diverged'
         )
-      seen += blind_spots.Seen.of(data, scores, self._threshold, len(seqs.lengths))
+      part = blind_spots.Seen.of(data, scores, self._threshold, len(seqs.lengths))
+      seen = seen.joined(part)
       shares = scorer.weights(model.state, data)
       for i, (score, share) in enumerate(zip(scores, shares)):
         yield self._verdict(sessions, lines, i, float(score), share)

@@ -89,8 +89,10 @@ def load(workdir: str | os.PathLike) -> Model:
   method = flags.restore(module.Config(), config['method'])
   detector = module.make_detector(method)
   vectors, texts = _events(source)
-  options = folder.read_json(source / OPTIONS)
-  options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+  saved = folder.read_json(source / OPTIONS)
+  options: dict[str, Any] = {
+    k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()
+  }
   frozen = source / raw.TEMPLATES
   return Model(
     detector,

@@ -105,7 +105,7 @@ def make(
     train,
     valid,
     labelled,
-    {test.name: test for test in tests},
+    {test.name: test for test in tests if test is not None},
     truth,
     [*known, *_counted_texts(given, masks)],
     _facts(options, split, manifests)

@@ -21,6 +21,7 @@ from metalog_jax.runs.job import Job, check_content, check_settings, restore, sa
 from metalog_jax.training import base, checkpoints
 from metalog_jax.training import loop as training
 
+Threshold = tuple[float, str]  # and where it comes from
 __all__ = ['Job', 'Ready', 'explain', 'restore', 'start']
 
 
@@ -153,9 +154,9 @@ def _gradient(ready: Ready, say: Callable) -> str | None:
   method = ready.job.method
   if flags.get(method, 'order') == 'first':
     return 'first'
-  gradient = flags.get(method, 'gradient')
-  if gradient == 'auto':
-    gradient, why = ready.detector.training.gradient_mode(*_first(ready))
+  gradient, how = flags.get(method, 'gradient'), ready.detector.training
+  if gradient == 'auto' and how and how.gradient_mode:
+    gradient, why = how.gradient_mode(*_first(ready))
     say(f'meta-gradient: {gradient} ({why})')
   return gradient
 
@@ -228,11 +229,15 @@ def _finish(
   return folder.seal(workdir, result)
 
 
-def _thresholds(ready: Ready, state: Any, scores: dict[str, Any]):
+def _thresholds(
+  ready: Ready, state: Any, scores: dict[str, Any]
+) -> tuple[dict[str, Threshold], tuple[float | None, str]]:
   """(threshold, where it comes from) of each test set, and for new sessions of the
   target, which is None where there is none; no test label is looked at."""
-  own, rate = (0.5, 'fixed'), ready.job.alert_rate
-  if ready.detector.threshold:
+  own: Threshold = (0.5, 'fixed')
+  rate = ready.job.alert_rate
+  is_needed = not rate and (scores or ready.problem.train.target is not None)
+  if ready.detector.threshold and is_needed:
     score = lambda data: ready.scorer.scores(state, data)
     own = ready.detector.threshold(state, ready.problem.train, score)
   limits = {

@@ -44,5 +44,5 @@ def test_silence():
 def test_parts_add_up():
   data = types.Dataset('a', builders.sessions([[1], [2]], [0, 1]), VECTORS)
   one = blind_spots.Seen.of(data, [0.1, 0.9], 0.5, 2)
-  both = blind_spots.NOTHING + one + one
+  both = blind_spots.NOTHING.joined(one).joined(one)
   assert both == one._replace(sessions=4, anomalies=2, alerts=2)
