@@ -64,4 +64,4 @@ $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
 # What is built, and nothing else: runs/ and systems/ are a user's work of hours.
 clean:
 	@if [ -f $(VENV)/pyvenv.cfg ]; then rm -rf $(VENV); fi
-	rm -rf build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .jax_cache

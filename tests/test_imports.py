@@ -1,6 +1,7 @@
-"""Rooms import downwards only, and host rooms never import jax."""
+"""Imports go downwards, between rooms and inside them; host rooms never import jax."""
 
 import ast
+import graphlib
 import pathlib
 import subprocess
 import sys
@@ -68,6 +69,15 @@ def test_imports_go_down(path):
       assert room == 'experiments', f'{path} imports {name}'
     elif parts[0] == 'metalog_jax' and parts[1:]:
       assert LEVEL[parts[1]] <= LEVEL[room], f'{path} imports {name} from above'
+
+
+def test_no_file_imports_itself_through_others():
+  """No circles, inside rooms as well."""
+  name_of = lambda path: '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+  names = {name_of(path) for path in FILES}
+  of = lambda path: {part for x in imported(path) for part in (x, x.rpartition('.')[0])}
+  graph = {name_of(path): of(path) & names for path in FILES}
+  list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 @pytest.mark.parametrize(
