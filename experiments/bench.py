@@ -4,25 +4,22 @@ The samples of the variants take turns; every figure is a median with its spread
 """
 
 import importlib
-import pathlib
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
 from experiments import main as program
-from experiments.benches import interleave, machine, plots
+from experiments.benches import interleave, machine
 from metalog_jax import atomic, errors
 from metalog_jax.cli import options
 from metalog_jax.cli.options import Flag
 
-SUITES = ('parsing', 'meta_step', 'inference', 'adaptation', 'scaling')
+SUITES = ('meta_step', 'inference', 'adaptation', 'scaling')
 FLAGS = (
-  Flag('suite', 'parsing', 'what to measure', SUITES),
+  Flag('suite', 'meta_step', 'what to measure', SUITES),
   Flag('json', None, 'file to write the figures to'),
-  Flag('plot', None, 'file to draw the figures in'),
   Flag('samples', 0, "samples of each variant; 0: the suite's number of them", low=0,
        high=options.MOST_COUNT),
-  Flag('seed', 0, 'of simulated data', low=0, high=options.MOST_SEED),
   Flag('variants', [], 'names of variants, or parts of names; none: all'),
   Flag('workloads', [], "workloads; none: the suite's"),
   Flag('systems', [], 'NAME=DIR: sessions of a System folder, for those made to its '
@@ -34,9 +31,8 @@ FLAGS = (
 def check(values: Any) -> None:
   """Refuses names that the suite does not know, and files that cannot be written."""
   _options(values, _suite(values))
-  for flag in ('json', 'plot'):
-    if values[flag].value:
-      atomic.check_output(values[flag].value, flag=f'--{flag}')
+  if values.json:
+    atomic.check_output(values.json, flag='--json')
 
 
 def main(values: Any, rest: list[str]) -> None:
@@ -56,8 +52,6 @@ def main(values: Any, rest: list[str]) -> None:
       print(f'  {name}: {pair}')
   if values.json:
     atomic.write_json(values.json, report)
-  if values.plot:
-    plots.draw(report, pathlib.Path(values.plot))
 
 
 def _suite(values: Any) -> ModuleType:
@@ -77,7 +71,6 @@ def _options(values: Any, suite: ModuleType) -> interleave.Options:
     raise errors.UserError('--systems takes NAME=DIR, as in hdfs=systems/hdfs')
   return interleave.Options(
     values.samples or suite.SAMPLES,
-    values.seed,
     choose(values.variants, suite.VARIANTS),
     tuple(values.workloads),
     dict(pair.split('=', 1) for pair in values.systems),

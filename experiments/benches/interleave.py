@@ -27,7 +27,6 @@ class Options(NamedTuple):
   """What the user asked for; see the flags of `experiments.bench`."""
 
   samples: int
-  seed: int = 0
   variants: tuple[str, ...] = ()  # none: all
   workloads: tuple[str, ...] = ()  # none: the suite's
   folders: dict[str, str] = {}  # System folders by the names of `profiles.json`

@@ -1,5 +1,6 @@
-"""MetaLog by this library, its meta-step and scores; plain flax and the ladder."""
+"""MetaLog by this library, its meta-step and scores; and the ladder to it."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import linen as nn
 
 from experiments.benches import ladder, reference_gru, variants, workloads
 from experiments.benches.variants import Runner, Variant
@@ -93,10 +93,10 @@ def runner(step: Callable, state: Any, tasks: list) -> Runner:
 def _control(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
 ) -> Runner:
-  """Another network in this library's meta-step, reverse over reverse."""
+  """A rung of the ladder in this library's meta-step, reverse over reverse."""
   draws = workloads.Draws(workload, 'nothing', folders)
   rung = variant.how.removeprefix('ladder ')
-  loss = flax_loss(workload) if rung == 'flax' else ladder.make_loss(rung)
+  loss = functools.partial(ladder.loss, rung)
   optimizer = optax.adam(2e-3, b1=_B1)
   config = meta.MetaConfig(
     inner_lr=workload.inner_lr,
@@ -117,42 +117,3 @@ def _control(
     tasks.append(jax.device_put(task))
   state = meta.init_state(first_weights(workload), optimizer)
   return runner(step, state, tasks)
-
-
-def flax_loss(workload: workloads.Workload) -> Callable:
-  """What a flax user writes: nn.RNN over padded sessions.
-
-  Its cell has one bias a gate where PyTorch's has two; both are kept as parameters
-  here and added up inside the loss, so that gradients can be compared.
-  """
-  rnns = [nn.RNN(nn.GRUCell(workload.hidden)) for _ in range(workload.layers)]
-
-  def loss(params, batch: workloads.Padded):
-    x = batch.vectors[batch.events]
-    for i, rnn in enumerate(rnns):
-      cell = _flax_cell(params['gru'], i)
-      x = rnn.apply({'params': {'cell': cell}}, x, seq_lengths=batch.lengths)
-    mask = jnp.arange(x.shape[1]) < batch.lengths[:, None]
-    weights = params['attention']
-    scores = (x @ weights['w_q'].T) @ (x @ weights['w_k'].T).swapaxes(1, 2)
-    attended = jax.nn.softmax(jnp.where(mask[:, None], scores, -1e30), -1) @ x
-    context = jnp.where(mask[..., None], attended, 0).sum(1)
-    logits = jnp.tanh(context @ params['head']['weight'].T)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-    return losses.mean()
-
-  return loss
-
-
-def _flax_cell(gru: dict, layer: int) -> dict:
-  """PyTorch's weights of a layer as those of flax's GRUCell."""
-  at = lambda name: jnp.split(gru[f'{name}_l{layer}'], 3)
-  w_i, w_h, b_i, b_h = map(at, ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'))
-  return {
-    'ir': {'kernel': w_i[0].T, 'bias': b_i[0] + b_h[0]},
-    'iz': {'kernel': w_i[1].T, 'bias': b_i[1] + b_h[1]},
-    'in': {'kernel': w_i[2].T, 'bias': b_i[2]},
-    'hr': {'kernel': w_h[0].T},
-    'hz': {'kernel': w_h[1].T},
-    'hn': {'kernel': w_h[2].T, 'bias': b_h[2]},
-  }

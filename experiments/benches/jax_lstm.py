@@ -30,7 +30,6 @@ def meta_step(workload: lstm_workloads.MetaStep, variant: Variant, num: int) -> 
   config = meta.MetaConfig(
     inner_lr=workload.inner_lr,
     inner_steps=workload.inner_steps,
-    order=variant.order,
     support_weight=0.0,
     query_weight=1.0,
     support_per_step=False,

@@ -4,7 +4,6 @@ Each rung keeps the changes of those before it. They are controls: what is measu
 between two rungs is the gain of one idea.
 """
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -14,8 +13,7 @@ from experiments import no_library_maml
 from experiments.benches import reference_gru, workloads
 from metalog_jax import types
 from metalog_jax.nets import attention, grid, losses
-
-RUNGS = ('no library', 'table', 'column sums', 'packed')
+from metalog_jax.nets import gru as gru_cells
 
 
 def loss(rung: str, params: dict, batch: workloads.Padded | types.Batch) -> jax.Array:
@@ -56,7 +54,7 @@ def _run(gru: dict, layer: int) -> Callable:
   w, b = gru[f'weight_hh_l{layer}'], gru[f'bias_hh_l{layer}']
 
   def body(h, x):
-    h = gru.cell(x, h, w, b)[0]
+    h = gru_cells.cell(x, h, w, b)[0]
     return h, h
 
   return body
@@ -105,8 +103,3 @@ def _packed(params: dict, batch: types.Batch) -> jax.Array:
 def _cross_entropy(params, context, labels, weights) -> jax.Array:
   logits = jnp.tanh(context @ params['head']['weight'].T)
   return losses.cross_entropy(logits, labels, weights)
-
-
-def make_loss(rung: str) -> Callable:
-  """loss_fn(params, batch) of a rung."""
-  return functools.partial(loss, rung)

@@ -6,7 +6,6 @@ import os
 import pathlib
 import platform
 import statistics
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -57,29 +56,6 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
       numbers[name] = importlib.metadata.version(name)
   return numbers
-
-
-class Stopwatch:
-  """Times what is done inside `with`, again and again."""
-
-  def __init__(self):
-    self._seconds: list[float] = []
-
-  def __enter__(self) -> None:
-    self._begin = time.perf_counter()
-
-  def __exit__(self, *_) -> None:
-    self._seconds.append(time.perf_counter() - self._begin)
-
-  def figures(self) -> dict[str, float]:
-    """Milliseconds since it was last asked: the median, and what 99 of 100 take."""
-    seconds, self._seconds = self._seconds, []
-    last = statistics.quantiles(seconds, n=100, method='inclusive')[-1]
-    middle = statistics.median(seconds)
-    return {
-      'window_median_ms': round(middle * 1e3, 4),
-      'window_p99_ms': round(last * 1e3, 4),
-    }
 
 
 def summarize(seconds: Sequence[float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One meta-step, Adam included: this library beside PyTorch and its kin.
+"""One meta-step, Adam included: this library beside PyTorch.
 
 MetaLog's in several workloads, LogMeta's in one. All variants take the same sessions
 from the same weights. Batches are built and handed to the framework before the clock
@@ -31,10 +31,6 @@ def _metalog() -> dict[str, Variant]:
       'torch', 'nn.GRU packed and trimmed', 'first'
     ),
     'nn.GRU trimmed, first order': Variant('torch', 'nn.GRU trimmed', 'first'),
-    'nn.GRU packed': Variant('torch', 'nn.GRU packed'),
-    'nn.GRU padded': Variant('torch', 'nn.GRU padded'),
-    'hand cell trimmed': Variant('torch', 'hand trimmed'),
-    'hand cell padded': Variant('torch', 'hand padded'),
     'ours, first order': Variant('jax', 'ours', 'first'),
     'PyTorch rewritten': Variant('torch', 'rewritten', **rewritten),
     'PyTorch rewritten, dedup': Variant(
@@ -43,35 +39,27 @@ def _metalog() -> dict[str, Variant]:
     'PyTorch rewritten, prefixes': Variant(
       'torch', 'rewritten', sharing='prefixes', **rewritten
     ),
-    'flax nn.RNN': Variant('jax', 'flax', control=True),
     'ladder 0: no library': Variant('jax', 'ladder no library', control=True),
     'ladder 1: table': Variant('jax', 'ladder table', control=True),
     'ladder 2: column sums': Variant('jax', 'ladder column sums', control=True),
     'ladder 3: packed': Variant('jax', 'ladder packed', control=True),
-    'higher trimmed': Variant('torch', 'higher trimmed'),
-    'TorchOpt trimmed': Variant('torch', 'torchopt trimmed'),
   }
   for gradient in variants.GRADIENTS:
     if gradient != variants.DEFAULT_GRADIENT:
       table[f'ours, {gradient}'] = Variant('jax', 'ours', gradient=gradient)
-  table['torch.func vmap'] = Variant('torch', 'torch.func')  # last: it is slow
   return table
 
 
-def _logmeta() -> dict[str, Variant]:
-  table = {'ours': Variant('jax', 'ours')}
-  table['ours, 2 devices'] = Variant('jax', 'ours', devices=2)
-  for how in ('torch.func vmap', 'nn.LSTM', 'hand cell'):
-    table[how] = Variant('torch', how)
-    table[f'{how}, first order'] = Variant('torch', how, 'first')
-  side_by_side = 'ours, tasks side by side'
-  table[side_by_side] = Variant('jax', 'side by side')
-  table[f'{side_by_side}, 2 devices'] = Variant('jax', 'side by side', devices=2)
-  table['ours, first order'] = Variant('jax', 'ours', 'first')
-  return table
-
-
-METALOG, LOGMETA = _metalog(), _logmeta()
+_SIDE_BY_SIDE = 'ours, tasks side by side'
+LOGMETA = {
+  'ours': Variant('jax', 'ours'),
+  'ours, 2 devices': Variant('jax', 'ours', devices=2),
+  'torch.func vmap': Variant('torch', 'torch.func vmap'),
+  'nn.LSTM': Variant('torch', 'nn.LSTM'),
+  _SIDE_BY_SIDE: Variant('jax', 'side by side'),
+  f'{_SIDE_BY_SIDE}, 2 devices': Variant('jax', 'side by side', devices=2),
+}
+METALOG = _metalog()
 VARIANTS = tuple(dict.fromkeys([*METALOG, *LOGMETA]))
 WORKLOADS = (*workloads.WORKLOADS, *lstm_workloads.META_STEPS)
 

@@ -23,8 +23,6 @@ def meta_step(workload: lstm_workloads.MetaStep, variant: Variant, num: int) -> 
   def objective(params, support, query):
     for _ in range(workload.inner_steps):
       grads = jax.grad(loss)(params, *support)
-      if variant.order == 'first':
-        grads = jax.lax.stop_gradient(grads)
       params = {n: p - workload.inner_lr * grads[n] for n, p in params.items()}
     return loss(params, *query)
 

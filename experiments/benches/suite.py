@@ -15,7 +15,7 @@ import numpy as np
 from experiments.benches import interleave
 from experiments.benches.variants import Variant
 
-PACKAGES = ('jax', 'flax', 'optax', 'numpy', 'torch', 'higher', 'torchopt')
+PACKAGES = ('jax', 'flax', 'optax', 'numpy', 'torch')
 SAMPLES = 10
 RATIOS = (
   *('vs_best_torch', 'vs_first_order_torch', 'vs_torch_vmap'),

@@ -28,7 +28,7 @@ def meta_step(workload: lstm_workloads.MetaStep, variant: Variant, num: int) -> 
   module = nn.LSTM(workload.dim, workload.hidden, batch_first=True, bidirectional=True)
   read = _library_cell(module) if variant.how == 'nn.LSTM' else _hand_cell
   make_backward = _at_once if variant.how == 'torch.func vmap' else _in_turn
-  backward = make_backward(workload, variant, _loss(read))
+  backward = make_backward(workload, _loss(read))
   table = torch.from_numpy(lstm_workloads.vectors(workload))
   tensors = lambda part: (
     table[torch.from_numpy(part.events).long()],
@@ -88,9 +88,8 @@ def _loss(read: Callable) -> Callable:
   )
 
 
-def _in_turn(workload, variant, loss) -> Callable:
+def _in_turn(workload, loss) -> Callable:
   """create_graph through every inner step, a task after another."""
-  exact = variant.order == 'second'
 
   def backward(params, support, query):
     for task in range(workload.tasks):
@@ -98,7 +97,7 @@ def _in_turn(workload, variant, loss) -> Callable:
       adapted = params
       for _ in range(workload.inner_steps):
         grads = torch.autograd.grad(
-          at(adapted, support), list(adapted.values()), create_graph=exact
+          at(adapted, support), list(adapted.values()), create_graph=True
         )
         adapted = {
           n: p - workload.inner_lr * g for (n, p), g in zip(adapted.items(), grads)
@@ -108,14 +107,12 @@ def _in_turn(workload, variant, loss) -> Callable:
   return backward
 
 
-def _at_once(workload, variant, loss) -> Callable:
+def _at_once(workload, loss) -> Callable:
   """torch.func: grad of a vmap over tasks of grad."""
 
   def task_loss(params, support, query):
     for _ in range(workload.inner_steps):
       grads = grad(loss)(params, *support)
-      if variant.order == 'first':
-        grads = {n: g.detach() for n, g in grads.items()}
       params = {n: p - workload.inner_lr * grads[n] for n, p in params.items()}
     return loss(params, *query)
 

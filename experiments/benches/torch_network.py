@@ -23,36 +23,6 @@ class Batch(NamedTuple):
     return F.cross_entropy(logits, self.labels)
 
 
-class HandGru(nn.Module):
-  """nn.GRU's parameters and function, step by step; inputs projected at once."""
-
-  def __init__(self, inputs: int, hidden: int, layers: int):
-    super().__init__()
-    self.hidden, self.layers = hidden, layers
-    for name, weight in nn.GRU(inputs, hidden, layers).named_parameters():
-      self.register_parameter(name, weight)
-
-  def forward(self, x: torch.Tensor) -> torch.Tensor:
-    for layer in range(self.layers):
-      at = lambda name, layer=layer: getattr(self, f'{name}_l{layer}')
-      projected = F.linear(x, at('weight_ih'), at('bias_ih'))
-      h, states = x.new_zeros(len(x), self.hidden), []
-      for t in range(x.shape[1]):
-        h = cell(projected[:, t], h, at('weight_hh'), at('bias_hh'))
-        states.append(h)
-      x = torch.stack(states, 1)
-    return x
-
-
-def cell(x, h, weight, bias):
-  """One step: [B, 3H], [B, H] -> [B, H]."""
-  x_r, x_z, x_n = x.chunk(3, -1)
-  h_r, h_z, h_n = F.linear(h, weight, bias).chunk(3, -1)
-  r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-  n = torch.tanh(x_n + r * h_n)
-  return n + z * (h - n)
-
-
 class Attention(nn.Module):
   """Eq. 4, summed over a session's events: [B, L, H] -> [B, H]."""
 
@@ -71,10 +41,10 @@ class Attention(nn.Module):
 class Net(nn.Module):
   """Logits [B, 2]."""
 
-  def __init__(self, workload: workloads.Workload, hand: bool, packed: bool):
+  def __init__(self, workload: workloads.Workload, packed: bool):
     super().__init__()
     size = workload.dim, workload.hidden, workload.layers
-    self.gru = HandGru(*size) if hand else nn.GRU(*size, batch_first=True)
+    self.gru = nn.GRU(*size, batch_first=True)
     self.attention = Attention(workload.hidden)
     self.head = nn.Linear(workload.hidden, 2, bias=False)
     self.packed = packed
@@ -88,8 +58,7 @@ class Net(nn.Module):
       steps = x.shape[1]
       a, _ = rnn.pad_packed_sequence(self.gru(packed)[0], True, total_length=steps)
     else:
-      a = self.gru(x)
-      a = a[0] if isinstance(a, tuple) else a
+      a, _ = self.gru(x)
     return torch.tanh(self.head(self.attention(a, batch.lengths)))
 
 

@@ -41,12 +41,12 @@ class Net(nn.Module):
 
   def __init__(self, workload: workloads.Workload):
     super().__init__()
-    plain = torch_network.Net(workload, hand=True, packed=False)
+    plain = torch_network.Net(workload, packed=False)
     self.gru, self.attention, self.head = plain.gru, plain.attention, plain.head
 
   def forward(self, batch: Batch) -> torch.Tensor:
     states = None
-    for layer in range(self.gru.layers):
+    for layer in range(self.gru.num_layers):
       at = lambda name, layer=layer: getattr(self.gru, f'{name}_l{layer}')
       w_ih, b_ih = at('weight_ih'), at('bias_ih')
       if states is None:
@@ -74,9 +74,18 @@ def _recur(inputs: torch.Tensor, parents, weight, bias) -> torch.Tensor:
   levels = inputs.split([len(p) for p in parents])
   h, states = inputs.new_zeros(1, weight.shape[1]), []
   for x, parent in zip(levels, parents):
-    h = torch_network.cell(x, h[parent], weight, bias)
+    h = _cell(x, h[parent], weight, bias)
     states.append(h)
   return torch.cat(states)
+
+
+def _cell(x, h, weight, bias):
+  """One step: [B, 3H], [B, H] -> [B, H]."""
+  x_r, x_z, x_n = x.chunk(3, -1)
+  h_r, h_z, h_n = F.linear(h, weight, bias).chunk(3, -1)
+  r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+  n = torch.tanh(x_n + r * h_n)
+  return n + z * (h - n)
 
 
 def tensors(rows: workloads.Rows, share: bool) -> Batch:
