@@ -28,33 +28,18 @@ _PARTIAL, _OLD = 'partial', 'old'
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_REFUSED = (
-  errno.EACCES,
-  errno.EPERM,
-  errno.EROFS,
-  errno.ENAMETOOLONG,
-  errno.ENOTDIR,
-  errno.EBUSY,
-)
+_REFUSED = (errno.EROFS, errno.ENAMETOOLONG, errno.EBUSY)  # and no permission, folder
 
 
 def write_text(path: Path, text: str) -> None:
-  """Writes a text file as UTF-8, atomically.
-
-  Raises:
-    UserError: it cannot be written there.
-  """
+  """Writes a text file as UTF-8, atomically; raises UserError where it cannot."""
   with writing(path) as partial:
     # A lone surrogate becomes \\udXXX, which is what JSON calls it.
     partial.write_bytes(text.encode('utf-8', 'backslashreplace'))
 
 
 def write_json(path: Path, value: Any) -> None:
-  """Writes strict JSON, atomically: see `to_json`.
-
-  Raises:
-    UserError: it cannot be written there.
-  """
+  """Writes strict JSON (`to_json`), atomically; raises UserError where it cannot."""
   write_text(path, to_json(value, indent=1) + '\n')
 
 
@@ -91,19 +76,12 @@ def writing(path: Path) -> Iterator[pathlib.Path]:
   """
   path = pathlib.Path(path)
   check_output(path)
-  with _saying(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    partial, hold = _make_partial(path, path.suffix, pathlib.Path.touch)
-  try:
-    with _saying(path):
-      yield partial
-      if path.exists():
-        shutil.copymode(path, partial)
-      os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
-    os.close(hold)
+  with _saying(path), _partial(path, path.suffix, pathlib.Path.touch) as partial:
+    _remove_leftovers(path, before=partial.name)
+    yield partial
+    if path.exists():
+      shutil.copymode(path, partial)
+    os.replace(partial, path)
 
 
 def check_output(path: Path, inputs: Iterable[Path] = (), flag: str = '--out') -> None:
@@ -120,18 +98,19 @@ def check_output(path: Path, inputs: Iterable[Path] = (), flag: str = '--out') -
   """
   path = pathlib.Path(path)
   if path.is_symlink():
-    raise errors.UserError(
-      f'{path} is a link to {os.readlink(path)}, which would be replaced: give {flag} '
-      'the file itself'
-    )
-  for item in inputs:
-    if os.path.exists(item) and path.exists() and os.path.samefile(item, path):
-      raise errors.UserError(f'{path} is read too and would be lost: change {flag}')
-  if path.is_dir():
-    raise errors.UserError(f'{path} is a folder: give {flag} the name of a file')
-  if path.exists() and not path.is_file():
-    raise errors.UserError(f'{path} is a special file: give {flag} an ordinary one')
-  check_folder(path.parent, flag)
+    link = f'a link to {os.readlink(path)}, which would be replaced'
+    wrong = f'is {link}: give {flag} the file itself'
+  elif path.is_dir():
+    wrong = f'is a folder: give {flag} the name of a file'
+  elif path.exists() and not path.is_file():
+    wrong = f'is a special file: give {flag} an ordinary one'
+  elif path.exists() and any(
+    os.path.samefile(item, path) for item in inputs if os.path.exists(item)
+  ):
+    wrong = f'is read too and would be lost: change {flag}'
+  else:
+    return check_folder(path.parent, flag)
+  raise errors.UserError(f'{path} {wrong}')
 
 
 def check_folder(folder: Path, flag: str = '--out') -> None:
@@ -144,13 +123,12 @@ def check_folder(folder: Path, flag: str = '--out') -> None:
   while not os.path.lexists(nearest):
     nearest = nearest.parent
   if not nearest.is_dir():
-    raise errors.UserError(
-      f'cannot write {folder}: {nearest} is no folder; change {flag}'
-    )
-  if not os.access(nearest, os.W_OK | os.X_OK):
-    raise errors.UserError(
-      f'cannot write {folder}: no permission in {nearest}; change {flag}'
-    )
+    wrong = f'{nearest} is no folder'
+  elif not os.access(nearest, os.W_OK | os.X_OK):
+    wrong = f'no permission in {nearest}'
+  else:
+    return
+  raise errors.UserError(f'cannot write {folder}: {wrong}; change {flag}')
 
 
 @contextlib.contextmanager
@@ -168,18 +146,11 @@ def replacing_folder(folder: Path) -> Iterator[pathlib.Path]:
   if folder.exists() and not folder.is_dir():
     raise errors.UserError(f'{folder} is no folder; change --out')
   check_folder(folder.parent)
-  with _saying(folder):
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial, hold = _make_partial(folder, '', pathlib.Path.mkdir)
-  try:
-    with _saying(folder):
-      if _remove_leftovers(folder, before=partial.name):
-        raise errors.UserError(f'{folder} is being written by another process')
-      yield partial
-      _put_in_place(partial, folder)
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)  # after an exchange: the old folder
-    os.close(hold)
+  with _saying(folder), _partial(folder, '', pathlib.Path.mkdir) as partial:
+    if _remove_leftovers(folder, before=partial.name):
+      raise errors.UserError(f'{folder} is being written by another process')
+    yield partial
+    _put_in_place(partial, folder)  # after an exchange, the old folder is `partial`
 
 
 @contextlib.contextmanager
@@ -200,10 +171,12 @@ def locked(folder: Path) -> Iterator[None]:
     os.close(handle)
 
 
-def _make_partial(
+@contextlib.contextmanager
+def _partial(
   path: pathlib.Path, suffix: str, make: Callable[[pathlib.Path], Any]
-) -> tuple[pathlib.Path, int]:
-  """Makes a file or folder beside `path`, locked, so that it is no leftover."""
+) -> Iterator[pathlib.Path]:
+  """A file or folder beside `path` for a while, locked, so that it is no leftover."""
+  path.parent.mkdir(parents=True, exist_ok=True)
   while True:
     partial = path.with_name(f'.{path.name}.{_token()}.{_PARTIAL}{suffix}')
     make(partial)
@@ -211,8 +184,16 @@ def _make_partial(
       handle = os.open(partial, os.O_RDONLY)
       _lock(handle, wait=True)
       if partial.exists():
-        return partial, handle
+        break
       os.close(handle)  # taken for a leftover before it was locked
+  try:
+    yield partial
+  finally:
+    if partial.is_dir():
+      shutil.rmtree(partial, ignore_errors=True)
+    else:
+      partial.unlink(missing_ok=True)
+    os.close(handle)
 
 
 def _lock(handle: int, wait: bool = False) -> bool | None:
@@ -306,6 +287,8 @@ def _saying(path: pathlib.Path) -> Iterator[None]:
     yield
   except OSError as error:
     ours = error.filename is None or path.name in os.fsdecode(error.filename)
-    if error.errno not in _FULL and not (ours and error.errno in _REFUSED):
+    refused = isinstance(error, PermissionError | NotADirectoryError)
+    refused |= error.errno in _REFUSED
+    if error.errno not in _FULL and not (ours and refused):
       raise
     raise errors.UserError(f'cannot write {path}: {error.strerror}') from error

@@ -1,5 +1,7 @@
 """What becomes of lines: the bad ones by reason, with the first of each to show."""
 
+import collections
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -57,7 +59,7 @@ class Account:
     self.format = format
     self.num_lines = self.num_escaped = self.num_times = self.num_bad_times = 0
     self.simulated = False
-    self.skipped: dict[str, int] = {}
+    self.skipped: collections.Counter[str] = collections.Counter()
     self.reasons: dict[str, dict[str, Any]] = {}
     self._bad_time = ''  # the first
     self._begun: set[str] = set()  # files with a line that fits
@@ -86,8 +88,7 @@ class Account:
     self.num_bad_times += len(tally.bad_times)
     self._bad_time = self._bad_time or next(iter(tally.bad_times), '')
     self.simulated |= tally.simulated
-    for reason, count in skipped.items():
-      self.skipped[reason] = self.skipped.get(reason, 0) + count
+    self.skipped.update(skipped)
     for reason, (count, first) in bad.items():
       total = self.reasons.setdefault(reason, {'count': 0, 'first': []})
       total['count'] += count
@@ -106,7 +107,7 @@ class Account:
         that reads no time.
     """
     rest = self.num_lines - sum(self.skipped.values())
-    if self.num_bad > budgets.at_most(self.limit, rest):
+    if self.num_bad > budgets.resolve(self.limit, rest, math.floor):
       worst = max(self.reasons, key=lambda reason: self.reasons[reason]['count'])
       bad = [(name, b) for name, r in self.reasons.items() for b in r['first']]
       shown = [f'  {b["file"]}:{b["line"]}: {b["text"]!r} ({name})' for name, b in bad]

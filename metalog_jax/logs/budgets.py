@@ -3,6 +3,7 @@
 import decimal
 import fractions
 import math
+from collections.abc import Callable
 
 from metalog_jax import errors
 
@@ -29,13 +30,9 @@ def parse(text: str | int) -> int | fractions.Fraction:
   return amount
 
 
-def at_least(text: str | int, total: int) -> int:
-  """The amount of `total`, shares rounded up."""
+def resolve(
+  text: str | int, total: int, rounding: Callable[..., int] = math.ceil
+) -> int:
+  """The amount of `total`; a share is rounded, by default up."""
   amount = parse(text)
-  return amount if isinstance(amount, int) else math.ceil(amount * total)
-
-
-def at_most(text: str | int, total: int) -> int:
-  """The amount of `total`, shares rounded down."""
-  amount = parse(text)
-  return amount if isinstance(amount, int) else math.floor(amount * total)
+  return amount if isinstance(amount, int) else rounding(amount * total)

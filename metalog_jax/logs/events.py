@@ -17,7 +17,7 @@ from metalog_jax.logs import (
   templates,
 )
 
-_SLICE = 1 << 22  # lines looked at together in the second pass
+_SLICE = 1 << 20  # lines looked at together in the second pass
 
 
 class Part(NamedTuple):
@@ -83,13 +83,14 @@ class Collector:
 
   def mine(self, num_lines: int) -> Result:
     """Mines the lines that are to be fitted on, and gives every line its event."""
-    last = num_lines if self._fit == 'all' else budgets.at_least(self._fit, num_lines)
+    last = num_lines if self._fit == 'all' else budgets.resolve(self._fit, num_lines)
     if self._file:
       self._file.close()
     if self._mining == 'arrival':
-      texts = self._distinct.texts
-      codes = (code for part in self._slices(last) for code in part.tolist())
-      mined = parse.mine_arrival((texts[code] for code in codes), self._maskset)
+      miner, texts = parse.Arrival(self._maskset), self._distinct.texts
+      for codes in self._slices(last):
+        miner.add(texts[code] for code in codes.tolist())
+      mined = miner.freeze()
     else:
       mined = parse.mine(self._fitted(last), self._maskset)
     return self._result(mined, *mined.assign(self._distinct.texts), last)
@@ -116,12 +117,9 @@ class Collector:
     self, mined: templates.Templates, table: np.ndarray, how: np.ndarray, last: int
   ) -> Result:
     lines = list(self._distinct.counts.values())
-
-    def count(of, num):
-      return np.bincount(of, lines, num).astype(np.int64)
-
-    counts = count(table, len(mined.texts))
-    return Result(mined, table, counts, count(how, len(templates.HOW)), last)
+    counts = np.bincount(table, lines, len(mined.texts)).astype(np.int64)
+    ways = np.bincount(how, lines, len(templates.HOW)).astype(np.int64)
+    return Result(mined, table, counts, ways, last)
 
   def _fitted(self, last: int) -> dict[str, int]:
     """How often each masked line occurs up to line `last`."""

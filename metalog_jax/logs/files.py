@@ -54,6 +54,21 @@ class Input(NamedTuple):
   lines: int
 
 
+class _Stored:
+  """A file's bytes as they go by."""
+
+  def __init__(self, progress: Callable[[int], Any] = bool):
+    self._sha, self._size, self._progress = hashlib.sha256(), 0, progress
+
+  def add(self, block: bytes) -> None:
+    self._sha.update(block)
+    self._size += len(block)
+    self._progress(len(block))
+
+  def as_input(self, path: str, lines: int) -> Input:
+    return Input(path, self._sha.hexdigest(), self._size, lines)
+
+
 def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
   """Files, patterns and folders to files: a folder gives its logs, sorted.
 
@@ -150,15 +165,9 @@ def read_text(path: str, flag: str) -> tuple[str, Input]:
   Raises:
     UserError: no such file, a folder, damaged data, or more than 268 MB.
   """
-  sha, stored, size = hashlib.sha256(), [], 0
-  parts = []
-
-  def seen(block):
-    sha.update(block)
-    stored.append(len(block))
-
+  stored, parts, size = _Stored(), [], 0
   try:
-    for part in read_blocks(path, seen):
+    for part in read_blocks(path, stored.add):
       parts.append(part)
       size += len(part)
       if size > MAX_TEXT:
@@ -171,8 +180,7 @@ def read_text(path: str, flag: str) -> tuple[str, Input]:
     raise errors.UserError(f'{path} is a folder: check {flag}') from None
   data = b''.join(parts).removeprefix(b'\xef\xbb\xbf')
   lines = data.count(b'\n') + (not data.endswith(b'\n'))
-  source = Input(path, sha.hexdigest(), sum(stored), lines)
-  return data.decode('utf-8', 'backslashreplace'), source
+  return data.decode('utf-8', 'backslashreplace'), stored.as_input(path, lines)
 
 
 def read_chunks(
@@ -193,16 +201,8 @@ def read_chunks(
   total = 0
   chunk_bytes = chunk_bytes or CHUNK
   for path in paths:
-    sha, size, lines = hashlib.sha256(), 0, 0
-
-    def seen(block, sha=sha):
-      nonlocal size
-      sha.update(block)
-      size += len(block)
-      progress(len(block))
-
-    header = b''
-    blocks = read_blocks(path, seen, min(BLOCK, chunk_bytes))
+    stored, lines, header = _Stored(progress), 0, b''
+    blocks = read_blocks(path, stored.add, min(BLOCK, chunk_bytes))
     for data in _whole_lines(path, blocks, chunk_bytes):
       count = data.count(b'\n')
       if is_structured(path) and not lines:
@@ -210,7 +210,7 @@ def read_chunks(
       yield Chunk(data, path, total + 1, lines + 1, header)
       lines += count
       total += count
-    done(Input(path, sha.hexdigest(), size, lines))
+    done(stored.as_input(path, lines))
   if not total:
     raise errors.UserError(f'{", ".join(paths)}: no line to read, the input is empty')
 

@@ -45,8 +45,9 @@ def read(path: str) -> Labels:
   """
   text, source = files.read_text(path, '--labels')
   lines = pl.Series(text.split('\n'), dtype=pl.String).str.strip_chars()
-  read_rows = _headings if lines.str.starts_with('### ').any() else _columns
-  rows = read_rows(lines.to_frame('text').with_row_index('line', offset=1), path)
+  table = lines.to_frame('text').with_row_index('line', offset=1)
+  headings = lines.str.starts_with('### ').any()
+  rows = _headings(table) if headings else _columns(table, path)
   clash = rows.filter(pl.col('label') != pl.col('label').first().over('id'))
   if len(clash):
     line, name, _ = clash.row(0)
@@ -81,9 +82,8 @@ def _columns(lines: pl.DataFrame, path: str) -> pl.DataFrame:
   return lines.select('line', 'id', 'label')
 
 
-def _headings(lines: pl.DataFrame, path: str) -> pl.DataFrame:
+def _headings(lines: pl.DataFrame) -> pl.DataFrame:
   """The (line, id, label) of loghub's Hadoop list."""
-  del path
   rows, label = [], None
   for number, line in lines.iter_rows():
     item = re.match(r'[+*-]\s*(\S+)', line)

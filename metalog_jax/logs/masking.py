@@ -57,12 +57,8 @@ def mask(contents: pl.Series | Sequence[str], maskset: MaskSet) -> pl.Series:
   column = pl.Series('content', contents, dtype=pl.String).fill_null('')
   slices = [column.slice(i, _SLICE) for i in range(0, len(column), _SLICE)]
   one = functools.partial(_mask_slice, maskset=maskset)
-  workers = min(pl.thread_pool_size(), len(slices))
-  if workers <= 1:
-    parts = [one(part) for part in slices]
-  else:
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-      parts = list(pool.map(one, slices))
+  with concurrent.futures.ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+    parts = list(pool.map(one, slices))
   return pl.concat(parts) if parts else column
 
 

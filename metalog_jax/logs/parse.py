@@ -167,13 +167,3 @@ class Arrival:
       if cluster is not None:
         template_of[line] = cluster.get_template()
     return templates.freeze(self._maskset, sizes, template_of)
-
-
-def mine_arrival(
-  lines: Iterable[str], maskset: masksets.MaskSet
-) -> templates.Templates:
-  """Mines the masked lines in the order they come in."""
-  miner, lines = Arrival(maskset), iter(lines)
-  while batch := list(itertools.islice(lines, 1 << 16)):
-    miner.add(batch)
-  return miner.freeze()

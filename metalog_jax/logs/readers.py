@@ -237,10 +237,10 @@ def _labels(
   columns: pl.DataFrame, format: formats.Format
 ) -> tuple[np.ndarray, pl.Series]:
   """Each line's label, and whether it is none that we know."""
-  every = len(columns)
   if format.label not in columns.columns:
-    return np.full(every, -1, np.int8), pl.Series(np.zeros(every, bool))
-  if format.alert:
-    alert = (columns[format.label] != '-').to_numpy()
-    return alert.astype(np.int8), pl.Series(np.zeros(every, bool))
-  return labels.values(columns[format.label])
+    label = np.full(len(columns), -1, np.int8)
+  elif format.alert:
+    label = (columns[format.label] != '-').to_numpy().astype(np.int8)
+  else:
+    return labels.values(columns[format.label])
+  return label, pl.Series(np.zeros(len(columns), bool))

@@ -82,17 +82,14 @@ def group_whole(
 
 
 def _load(path: pathlib.Path) -> pl.DataFrame:
-  with pa.OSFile(str(path)) as source:
-    events = pl.DataFrame(pa.ipc.open_stream(source).read_all())
+  events = pl.read_ipc_stream(path)
   path.unlink()
   return events
 
 
 def _store(sessions: pl.DataFrame, path: pathlib.Path) -> pathlib.Path:
   path = path.with_suffix('.sessions')
-  table = to_arrow(sessions)
-  with pa.OSFile(str(path), 'wb') as sink, pa.ipc.new_file(sink, table.schema) as file:
-    file.write_table(table)
+  sessions.write_ipc(path, compat_level=pl.CompatLevel.oldest())
   return path
 
 

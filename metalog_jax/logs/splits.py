@@ -8,13 +8,14 @@ what neither side may use. Budgets count the system's labelled sessions: '24' is
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from metalog_jax import errors, types
 from metalog_jax.logs import budgets
 from metalog_jax.logs import sessions as sessions_lib
 
 KINDS = ('chronological', 'tail', 'random')
-budget = budgets.at_least
+budget = budgets.resolve
 
 
 class Split(NamedTuple):
@@ -70,13 +71,9 @@ def split(
   test = np.sort(rest[labels[rest] >= 0])
   dropped = np.setdiff1d(np.arange(labels.size), np.concatenate([train, test]))
   parts = Split(train_normals, train_anomalies, test, dropped, {})
-  settings = {
-    'kind': kind,
-    'normals': str(normals),
-    'anomalies': str(anomalies),
-    'seed': seed,
-    **({'tail': tail} if kind == 'tail' else {}),
-  }
+  settings = dict(kind=kind, normals=str(normals), anomalies=str(anomalies), seed=seed)
+  if kind == 'tail':
+    settings['tail'] = tail
   return parts._replace(audit={**settings, **audit(system, parts)})
 
 
@@ -118,11 +115,8 @@ def _pool(
 
 def time_order(sessions: types.Sessions) -> np.ndarray:
   """Session indices in order of time; a session without one follows its forerunner."""
-  times = np.asarray(sessions.times, np.float64)
-  known = ~np.isnan(times)
-  last = np.maximum.accumulate(np.where(known, np.arange(times.size), -1))
-  filled = np.where(last >= 0, times[last], -np.inf)
-  return np.argsort(filled, kind='stable')
+  times = pl.Series(sessions.times, dtype=pl.Float64).fill_nan(None)
+  return np.argsort(times.forward_fill().fill_null(-np.inf), kind='stable')
 
 
 def _draw(rng, pool, labels, label, number, name, kind):

@@ -54,7 +54,8 @@ class Templates:
   @functools.cached_property
   def hash(self) -> str:
     """Content hash of all that decides an event: equal for equal parsers."""
-    return _hash(dataclasses.asdict(self.maskset), self.texts, dict(self.exceptions))
+    content = dataclasses.asdict(self.maskset), self.texts, dict(self.exceptions)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
   @functools.cached_property
   def _core(self) -> drain_lib.Drain:
@@ -88,17 +89,14 @@ class Templates:
     """The event of a tokenized masked line and how it was found, but for `exact`."""
     core = self._core
     near = core.tree_search(core.root_node, tokens, core.sim_th, False)
-    if near is not None and self._agrees(near, tokens):
-      return near.cluster_id, MATCH
+    if near is not None:
+      pairs = zip(near.log_template_tokens, tokens, strict=True)
+      if all(want in (self.maskset.wildcard, token) for want, token in pairs):
+        return near.cluster_id, MATCH
     same = core.match(' '.join(tokens), full_search_strategy='fallback')
     if same is not None:
       return same.cluster_id, MATCH
     return (types.UNKNOWN, NONE) if near is None else (near.cluster_id, NEAREST)
-
-  def _agrees(self, cluster: drain_lib.LogCluster, tokens: list[str]) -> bool:
-    wildcard = self.maskset.wildcard
-    pairs = zip(cluster.log_template_tokens, tokens, strict=True)
-    return all(want in (wildcard, token) for want, token in pairs)
 
   def extended(self, newer: 'Templates') -> 'Templates':
     """These templates, and after them those of lines that these do not know."""
@@ -168,7 +166,3 @@ def encode(masked: pl.Series) -> tuple[list[str], np.ndarray]:
   distinct = masked.unique(maintain_order=True)
   codes = masked.cast(pl.Enum(distinct)).to_physical().to_numpy()
   return distinct.to_list(), codes
-
-
-def _hash(*content) -> str:
-  return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -76,7 +76,7 @@ def test_a_word_that_no_mask_knows_does_not_crowd_the_templates():
 
 def test_no_lines_give_no_templates():
   assert parse.mine({}, masksets.MaskSet(())).texts == ('<unknown>',)
-  assert parse.mine_arrival([], masksets.MaskSet(())).texts == ('<unknown>',)
+  assert parse.Arrival(masksets.MaskSet(())).freeze().texts == ('<unknown>',)
 
 
 @pytest.fixture(scope='module')

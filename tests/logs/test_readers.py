@@ -167,6 +167,25 @@ def test_custom():
   assert lines.tally.bad[readers.LABEL][1] == [(5, '1704153601 s1 perhaps|e')]
 
 
+@pytest.mark.parametrize(
+  'time',
+  (
+    '2026-03-01T08:00:02.750Z',
+    '2026-03-01T08:00:02.750000000Z',
+    '2026-03-01T10:00:02.750+02:00',
+    '2026-03-01T10:00:02,750000123+0200',
+    '2026-03-01 03:30:02.75 -0430',
+    '2026-03-01 08:00:02.75',
+  ),
+)
+def test_offsets_of_times_are_moved_to_utc(time):
+  format = formats.custom(r'^(?P<time>[^|]+)\|(?P<content>.*)$')
+  lines = parse(f'{time}|x\n2026-03-01T08:00:03Z|y\nsoon|z\n', format)
+  utc = [1772352002.75, 1772352003, np.nan]
+  np.testing.assert_array_equal(lines.time, utc)
+  assert lines.tally.bad_times == ['soon']
+
+
 def test_custom_time_format():
   pattern = r'^\[(?P<time>[^]]*)\] (?P<content>.*)'
   format = formats.custom(pattern, '%d/%m/%y %H:%M:%S,%f')

@@ -57,7 +57,7 @@ def test_parts(labels, kind, data, seed):
   if kind == 'random':
     assert (of[got.dropped] == -1).all()
   if kind == 'tail':
-    assert (got.test >= len(labels) - budgets.at_least('40%', len(labels))).all()
+    assert (got.test >= len(labels) - budgets.resolve('40%', len(labels))).all()
   train = np.concatenate([got.train_normals, got.train_anomalies])
   if kind == 'chronological' and train.size and got.test.size:
     order = {s: i for i, s in enumerate(splits.time_order(toy.sessions))}
