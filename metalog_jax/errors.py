@@ -6,7 +6,6 @@ it in one line; anything else that escapes is an internal fault and keeps its tr
 
 import dataclasses
 import difflib
-import functools
 import typing
 from collections.abc import Iterable
 from typing import Any
@@ -51,8 +50,7 @@ def check_choices(config: Any, prefix: str = '') -> None:
       raise unknown_choice(prefix + name, value, choices)
 
 
-@functools.cache
-def _choices(kind: type) -> dict[str, tuple]:
+def _choices(kind: Any) -> dict[str, tuple]:
   hints = typing.get_type_hints(kind)
   return {
     field.name: typing.get_args(hints[field.name])

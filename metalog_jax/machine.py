@@ -77,7 +77,7 @@ def use_compilation_cache() -> None:
 @contextlib.contextmanager
 def without_compilation_cache() -> Iterator[None]:
   """Compiles afresh inside `with`, so that its seconds are those of a first run."""
-  kept = jax.config.jax_enable_compilation_cache
+  kept = jax.config.values['jax_enable_compilation_cache']
   _enable_compilation_cache(False)
   try:
     yield

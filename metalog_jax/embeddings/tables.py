@@ -81,7 +81,7 @@ def make_table(
   uses = dict(collections.Counter(words).most_common())
   unknown = {word: n for word, n in uses.items() if word not in known}
   total = sum(uses.values())
-  is_zero = ~vectors.any(axis=1)
+  is_zero = np.logical_not(vectors.any(axis=1))
   is_zero[types.UNKNOWN] = False
   coverage = Coverage(
     words=len(uses),

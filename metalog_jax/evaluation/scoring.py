@@ -69,12 +69,12 @@ class Scorer:
       S arrays [L] over all events; those cut away weigh 0, the others sum to 1.
     """
     seqs = self.sequences(data)
-    distinct = [np.zeros(0)] * len(seqs.lengths)
+    distinct: list[Any] = [np.zeros(0)] * len(seqs.lengths)
     for rows, batch, weights in self._run(self._explain, state, data.vectors, seqs):
-      weights = np.asarray(weights).reshape(batch.sessions.shape).T.ravel()
+      flat = np.asarray(weights).reshape(batch.sessions.shape).T.ravel()
       order = np.argsort(batch.sessions.T.ravel(), kind='stable')  # along time
       ends = np.cumsum(seqs.lengths[rows])
-      for row, part in zip(rows, np.split(weights[order], ends)):
+      for row, part in zip(rows, np.split(flat[order], ends)):
         distinct[row] = part
     shares, reading = [], self._detector.reading
     for i in range(data.sessions.num):

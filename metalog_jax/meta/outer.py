@@ -184,7 +184,7 @@ def _check(state: Any, tasks: Any, optimizer: Any, axes: int) -> None:
     )
   _check_task(tasks)
   inner.check_real(state.params)
-  needed = jax.tree.structure(jax.eval_shape(optimizer.init, state.params))
+  needed: Any = jax.tree.structure(jax.eval_shape(optimizer.init, state.params))
   if jax.tree.structure(state.optimizer) != needed:
     raise errors.UserError(
       'the state is of another optimizer or of other parameters than the step: make '

@@ -32,13 +32,13 @@ def readable(value: dict[str, Any]) -> list[pages.Table]:
     cell = lambda value: ', '.join(
       ' '.join(pair).strip() for pair in flat(value, '', _MOST)
     )
-    rows = [
+    columns = [
       {'': words(k)} | {words(n): cell(p[k]) for n, p in alike.items()} for k in keys
     ]
     is_long = any(
-      len(text) > _MOST_DIGITS for row in rows for text in [*row.values()][1:]
+      len(text) > _MOST_DIGITS for row in columns for text in [*row.values()][1:]
     )
-    tables.append(pages.table(rows, words=len(rows[0]) if is_long else 1))
+    tables.append(pages.table(columns, words=len(columns[0]) if is_long else 1))
   return tables
 
 

@@ -11,7 +11,7 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
@@ -110,7 +110,7 @@ def _environment(form: str, folder: pathlib.Path) -> jinja2.Environment:
     lstrip_blocks=True,
   )
   environment.globals |= {'MARK': results.MARK, 'results': results, 'table': table}
-  environment.filters |= {
+  filters: dict[str, Any] = {
     'anchor': lambda text: re.sub(r'[^a-z0-9]+', '-', text.lower()).strip('-'),
     'base64': lambda png: Markup(base64.b64encode(png).decode()),
     'breakable': _breakable,
@@ -118,6 +118,7 @@ def _environment(form: str, folder: pathlib.Path) -> jinja2.Environment:
     'fence': _fence,
     'headings': lambda body: re.findall('<h2 id="(.*?)">(.*?)</h2>', body),
   }
+  environment.filters |= filters
   return environment
 
 
@@ -127,7 +128,11 @@ def _markdown(text: str) -> Markup:
 
 
 # What is done to all text that a template prints; Jinja escapes it then.
-_SAFE = {'html': clean.text, 'md': _markdown, 'txt': clean.ascii_text}
+_SAFE: dict[str, Callable[[Any], Any]] = {
+  'html': clean.text,
+  'md': _markdown,
+  'txt': clean.ascii_text,
+}
 
 
 def _breakable(text: str) -> Markup:

@@ -195,7 +195,7 @@ def comparison(ax, rows: Sequence[Row]) -> None:
   """F1 of several settings: each seed, the mean, the best floor, the paper's figure."""
   for index, row in enumerate(rows):
     seeds, at = 100 * np.asarray(row.seeds, float), len(rows) - 1 - index
-    points = [
+    points: list[tuple] = [
       (seeds, 'o', 'one seed', {'color': 'C0', 'alpha': 0.5}),
       ([seeds.mean()], '|', 'mean', {'color': 'C0', 'markersize': 16}),
       (

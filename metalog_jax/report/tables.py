@@ -98,7 +98,7 @@ def as_csv(runs: Sequence[record.Run]) -> str:
 
 
 def _csv_rows(name: str, result: results.Result) -> list[dict[str, Any]]:
-  shared = {'run': name}
+  shared: dict[str, Any] = {'run': name}
   shared |= {key: result.get(key) for key in ('detector', 'preset', 'order', 'seed')}
   shared['source'] = '+'.join(map(results.short, result.get('source') or []))
   shared['target'] = results.short(result.get('target') or '')

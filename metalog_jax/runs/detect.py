@@ -188,7 +188,7 @@ def writer(
 
 def _top(texts, events, lines, share) -> list[dict[str, Any]]:
   """The events that weigh most, each once, with the lines where it stands."""
-  total = collections.Counter()
+  total: collections.Counter = collections.Counter()
   places = collections.defaultdict(list)
   for event, line, weight in zip(events.tolist(), lines.tolist(), share.tolist()):
     total[event] += weight

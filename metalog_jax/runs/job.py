@@ -91,7 +91,7 @@ _ELSE = 'give another --workdir, or --overwrite'
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-  flat = {}
+  flat: dict[str, Any] = {}
   for name, value in settings.items():
     inner = _flat(value) if isinstance(value, dict) else {}
     flat |= {f'{name}.{key}': item for key, item in inner.items()} or {name: value}

@@ -73,8 +73,10 @@ def read(path: str | os.PathLike) -> Run:
   }
   missing = tuple(name for name in readers if not (path / name).is_file())
   result, config = _result(path / folder.RESULT), folder.read_json(path / folder.CONFIG)
-  parts = [{} if name in missing else readers[name](path / name) for name in readers]
-  run = Run(path, result, config, *parts, missing)
+  parts: list[Any] = [
+    {} if name in missing else readers[name](path / name) for name in readers
+  ]
+  run = Run(path, result, config, *(*parts, missing))
   if not (path / folder.CHECKSUMS).exists():
     _check_agreement(run)
   return run
@@ -137,7 +139,7 @@ def _explained(path: pathlib.Path) -> dict[str, list[dict[str, Any]]]:
   if not all(
     _has(session, _SESSION) and all(_has(event, _EVENT) for event in session['events'])
     for sessions in explained.values()
-    for session in (sessions if isinstance(sessions, list) else [None])
+    for session in (sessions if isinstance(sessions, list) else [{}])
   ):
     raise folder.damaged(path, 'a session lacks what a report shows')
   return explained

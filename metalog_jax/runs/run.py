@@ -121,7 +121,8 @@ def _finished(workdir: pathlib.Path, job: Job, say: Callable) -> dict[str, Any]:
 def _prepare(job: Job, say: Callable) -> Ready:
   module = registry.get(job.detector)
   detector, needs = module.make_detector(job.method), module.needs(job.method)
-  known, data = (), job.data
+  known: list[list[str]] = []
+  data = job.data
   if job.model:
     known = model.known(pathlib.Path(job.model))
   if job.model or not detector.keeps_best:  # all labels are learned from
@@ -166,12 +167,14 @@ def _first(ready: Ready) -> tuple[Any, Any]:
   seed, train = ready.job.data.seed, ready.problem.train
   state = ready.detector.init(jax.random.key(seed), train)
   how = ready.detector.training
+  assert how  # the callers refuse closed forms
   return state, how.put(how.batches(train, seed).draw(0))
 
 
 def _adapt(ready: Ready, fitted: training.Fitted, workdir: pathlib.Path):
   """(the state adapted to the target, the adaptation report)."""
   problem = ready.problem
+  assert ready.detector.adapt  # the callers ask
   state, report = ready.detector.adapt(fitted.state, problem.train, ready.job.data.seed)
   saved = checkpoints.Checkpoints(workdir / folder.ADAPTED)
   saved.save(max(fitted.steps, 1), checkpoints.start(state))
