@@ -69,10 +69,7 @@ def writing(path: Path) -> Iterator[pathlib.Path]:
   """Gives a file to write, which takes the place of `path` at the end of the block.
 
   The file given has the suffix of `path`, and is removed after an error. Folders that
-  lack above `path` are made.
-
-  Raises:
-    UserError: `path` cannot be written, or should not be (`check_output`).
+  lack above `path` are made. Raises UserError as `check_output`, or on a full disk.
   """
   path = pathlib.Path(path)
   check_output(path)
@@ -87,14 +84,9 @@ def writing(path: Path) -> Iterator[pathlib.Path]:
 def check_output(path: Path, inputs: Iterable[Path] = (), flag: str = '--out') -> None:
   """Refuses a file that should not be written, before any work is done for it.
 
-  Args:
-    path: of the file.
-    inputs: files that are read: none of them may be written.
-    flag: that names the file, for the message.
-
-  Raises:
-    UserError: `path` is an input under any name, a link, a folder, or a special file
-      such as a device or a pipe; or no file can be made in its folder.
+  Raises UserError where `path` is one of the files `inputs` under any name, a link, a
+  folder, or a special file such as a pipe; or where no file can be made in its folder.
+  The message says to change `flag`.
   """
   path = pathlib.Path(path)
   if path.is_symlink():
@@ -114,11 +106,7 @@ def check_output(path: Path, inputs: Iterable[Path] = (), flag: str = '--out') -
 
 
 def check_folder(folder: Path, flag: str = '--out') -> None:
-  """Refuses a folder that nothing can be written to, nor be made.
-
-  Raises:
-    UserError: it, or the nearest folder above it that exists, is not a writable folder.
-  """
+  """Refuses (UserError) a folder that nothing can be written to, nor be made."""
   nearest = pathlib.Path(os.path.abspath(folder))
   while not os.path.lexists(nearest):
     nearest = nearest.parent
@@ -138,9 +126,7 @@ def replacing_folder(folder: Path) -> Iterator[pathlib.Path]:
   Until then the old folder is as it was, and after an error it stays so. Old and new
   are exchanged in one step where the system can (Linux), so that there is a folder at
   every moment. A link to a folder stays, and the folder that it leads to is replaced.
-
-  Raises:
-    UserError: another process is writing it, or it cannot be written.
+  Raises UserError where another process is writing it, or it cannot be written.
   """
   folder = pathlib.Path(folder).resolve()
   if folder.exists() and not folder.is_dir():
@@ -155,12 +141,9 @@ def replacing_folder(folder: Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-  """Holds a folder for this process; the hold ends with the process, however it ends.
+  """Holds a folder until this process ends; raises UserError where another holds it.
 
   Where the file system has no locks, nothing is held.
-
-  Raises:
-    UserError: another process holds it.
   """
   handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
   try:

@@ -69,11 +69,7 @@ class Account:
     return sum(reason['count'] for reason in self.reasons.values())
 
   def add(self, tally: Tally) -> None:
-    """Counts the lines of a chunk; chunks must come in order.
-
-    Raises:
-      UserError: many lines and not one that fits.
-    """
+    """Counts the lines of a chunk, in order; UserError after many that do not fit."""
     bad, skipped = dict(tally.bad), dict(tally.skipped)
     continues = self.format is not None and self.format.continues
     if continues and tally.path in self._begun and NO_FIT in bad:
@@ -100,12 +96,7 @@ class Account:
       self.check()
 
   def check(self) -> None:
-    """Whether what was read is what was meant.
-
-    Raises:
-      UserError: more bad lines than the limit, which are shown; or a time format
-        that reads no time.
-    """
+    """Raises UserError for more bad lines than the limit, or if no time was read."""
     rest = self.num_lines - sum(self.skipped.values())
     if self.num_bad > budgets.resolve(self.limit, rest, math.floor):
       worst = max(self.reasons, key=lambda reason: self.reasons[reason]['count'])

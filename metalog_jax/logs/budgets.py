@@ -1,5 +1,6 @@
 """Amounts as users write them: a count ('24') or a percentage ('30%')."""
 
+import contextlib
 import decimal
 import fractions
 import math
@@ -9,23 +10,15 @@ from metalog_jax import errors
 
 
 def parse(text: str | int) -> int | fractions.Fraction:
-  """An int for a count, an exact Fraction in [0, 1] for a percentage.
-
-  Raises:
-    UserError: neither of them.
-  """
+  """An int for a count, an exact Fraction in [0, 1] for a percentage, or UserError."""
   text = str(text).strip()
-  amount: int | fractions.Fraction = 0
-  try:
-    if text.endswith('%'):
-      amount = fractions.Fraction(decimal.Decimal(text[:-1])) / 100
-      bad = not 0 <= amount <= 1
-    else:
-      amount = int(text)
-      bad = amount < 0
-  except (ValueError, decimal.InvalidOperation, OverflowError):
-    bad = True
-  if bad:
+  amount: int | fractions.Fraction = -1
+  with contextlib.suppress(ValueError, decimal.InvalidOperation, OverflowError):
+    is_share = text.endswith('%')
+    amount = (
+      fractions.Fraction(decimal.Decimal(text[:-1])) / 100 if is_share else int(text)
+    )
+  if amount < 0 or is_share and amount > 1:
     raise errors.UserError(f"'{text}' is neither a count (24) nor a share (30%)")
   return amount
 

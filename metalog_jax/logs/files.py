@@ -72,8 +72,7 @@ class _Stored:
 def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
   """Files, patterns and folders to files: a folder gives its logs, sorted.
 
-  Raises:
-    UserError: a path that does not exist, or a folder without a log.
+  Raises UserError for a path that does not exist, or a folder without a log.
   """
   expanded = []
   for path in paths:
@@ -110,8 +109,7 @@ def read_blocks(
 ) -> Iterator[bytes]:
   """Yields the decompressed content; `seen` is given the bytes as they are stored.
 
-  Raises:
-    UserError: compressed data that are cut short or damaged.
+  Raises UserError for compressed data that are cut short or damaged.
   """
   make = _DECOMPRESSORS.get(os.path.splitext(path)[1])
   if path == '-':
@@ -157,13 +155,9 @@ def _decompress(engine, block, make):
 
 
 def read_text(path: str, flag: str) -> tuple[str, Input]:
-  """A whole small file; bytes that are not UTF-8 are escaped.
+  """A whole small file, which `flag` names; bytes that are not UTF-8 are escaped.
 
-  Args:
-    flag: that names the file, for messages.
-
-  Raises:
-    UserError: no such file, a folder, damaged data, or more than 268 MB.
+  Raises UserError for no such file, a folder, damaged data, or more than 268 MB.
   """
   stored, parts, size = _Stored(), [], 0
   try:

@@ -156,20 +156,15 @@ def custom(pattern: str, time_format: str = '') -> Format:
 
   Groups: `content` is required; `session` or `node` name the session; `time` (or
   `timestamp`, and `date` before it) is the time; `label` is the line's label.
-
-  Raises:
-    UserError: the pattern is no regex or has no group `content`.
+  Raises UserError where the pattern is no regex or has no group `content`.
   """
+  flag = f'--format={pattern}'
   try:
     groups = set(re.compile(pattern).groupindex)
   except re.error as error:
-    raise errors.UserError(
-      f'--format={pattern}: not a regular expression: {error}'
-    ) from None
+    raise errors.UserError(f'{flag}: not a regular expression: {error}') from None
   if 'content' not in groups:
-    raise errors.UserError(
-      f'--format={pattern}: name the group of the message, (?P<content>...)'
-    )
+    raise errors.UserError(f'{flag}: name the group of the message, (?P<content>...)')
   time = [name for name in ('date', 'time', 'timestamp') if name in groups]
   if time_format:
     check_time_format(time_format)
@@ -234,11 +229,7 @@ def _for_polars(text: pl.Series, time_format: str) -> tuple[pl.Series, str]:
 
 
 def check_time_format(time_format: str) -> None:
-  """Writes two times by the format and reads them again.
-
-  Raises:
-    UserError: that cannot be done.
-  """
+  """Writes two times by the format and reads them again, or raises UserError."""
   times = pl.Series([datetime.datetime(2026, 11, 28, 20, 32, 40),
                      datetime.datetime(1999, 1, 2, 3, 4, 5)])  # fmt: skip
   try:

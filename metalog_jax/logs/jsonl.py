@@ -76,22 +76,22 @@ class Events:
     self.inputs: list[files.Input] = []
     self._ids: dict[str, int] = {}
     for name, text in self._read(path).items() if path else ():
-      self._ids[name] = len(self.texts)
-      self.texts.append(text)
+      self._add(name, text)
 
   def ids(self, names: list[Any]) -> list[int] | None:
     """None where a name has no template."""
     ids = [self._ids.get(name, -1) if type(name) is str else -1 for name in names]
-    if -1 not in ids:
-      return ids
-    names = [_text(name) for name in names]
-    if not self.fixed:
-      for name in names:
-        if name not in self._ids:
-          self._ids[name] = len(self.texts)
-          self.texts.append(name)
-    ids = [self._ids.get(name, -1) for name in names]
+    if -1 in ids:
+      names = [_text(name) for name in names]
+      for name in names if not self.fixed else ():
+        self._add(name, name)
+      ids = [self._ids.get(name, -1) for name in names]
     return None if -1 in ids else ids
+
+  def _add(self, name: str, text: str) -> None:
+    if name not in self._ids:
+      self._ids[name] = len(self.texts)
+      self.texts.append(text)
 
   def _read(self, path: str) -> dict[str, str]:
     text, source = files.read_text(path, '--templates')
@@ -115,41 +115,33 @@ class Events:
 def parse(
   chunk: files.Chunk, events: Events, known: dict[str, int]
 ) -> tuple[list[Row], accounts.Tally]:
-  """Parses the lines of a chunk, in order.
+  """Parses the lines of a chunk, in order; UserError for two sessions of one id.
 
   Args:
     known: a hash of every session so far, by its id; those of the chunk are added.
-
-  Raises:
-    UserError: two different sessions have one id.
   """
   lines = chunk.data.decode('utf-8', 'backslashreplace').split('\n')[:-1]
   bad: dict[str, list[int]] = collections.defaultdict(list)
   skipped: collections.Counter[str] = collections.Counter()
   rows = []
   for index, line in enumerate(lines):
-    row = _row(line, events) if line.strip() else 'blank'
-    if row == 'blank':
+    if not line.strip():
       skipped['blank'] += 1
-    elif isinstance(row, str):
+    elif isinstance(row := _row(line, events), str):
       bad[row].append(index)
+    elif row.name not in known:
+      known[row.name] = hash((tuple(row.events), row.label))
+      rows.append(row)
+    elif known[row.name] == hash((tuple(row.events), row.label)):
+      skipped['duplicate'] += 1
     else:
-      content = hash((tuple(row.events), row.label))
-      duplicate = row.name in known
-      if known.setdefault(row.name, content) != content:
-        raise errors.UserError(
-          f'{chunk.path}:{chunk.line + index}: session_id {row.name} stands for two '
-          'different sessions'
-        )
-      if duplicate:
-        skipped['duplicate'] += 1
-      else:
-        rows.append(row)
+      raise errors.UserError(
+        f'{chunk.path}:{chunk.line + index}: session_id {row.name} stands for two '
+        'different sessions'
+      )
   reasons = {
-    reason: accounts.Bad.at(
-      chunk.line, indices, [lines[i] for i in indices[: accounts.SHOWN]]
-    )
-    for reason, indices in bad.items()
+    reason: accounts.Bad.at(chunk.line, at, [lines[i] for i in at[: accounts.SHOWN]])
+    for reason, at in bad.items()
   }
   return rows, accounts.Tally(chunk.path, len(lines), len(rows), dict(skipped), reasons)
 

@@ -39,9 +39,8 @@ def values(column: pl.Series) -> tuple[np.ndarray, pl.Series]:
 def read(path: str) -> Labels:
   """Reads a file of labels.
 
-  Raises:
-    UserError: no such file, no label in it, a line that is none, or an id with
-      two different labels; with the file and line.
+  Raises UserError, with the file and line, where there is no such file or label, or an
+  id with two different ones.
   """
   text, source = files.read_text(path, '--labels')
   lines = pl.Series(text.split('\n'), dtype=pl.String).str.strip_chars()
@@ -64,10 +63,8 @@ def read(path: str) -> Labels:
 def _columns(lines: pl.DataFrame, path: str) -> pl.DataFrame:
   """The (line, id, label) of lines `id,label`."""
   text = pl.col('text').str.replace_all('["\']', '')
-  lines = lines.filter(text != '').with_columns(
-    id=pl.coalesce(*(text.str.extract(p, 1) for p in _SEPARATED)),
-    word=pl.coalesce(*(text.str.extract(p, 2) for p in _SEPARATED)),
-  )
+  group = lambda i: pl.coalesce(*(text.str.extract(p, i) for p in _SEPARATED))
+  lines = lines.filter(text != '').with_columns(id=group(1), word=group(2))
   label, strange = values(lines['word'])
   strange |= lines['word'].is_null() | pl.Series(label < 0)
   lines = lines.with_columns(label=pl.Series(label, dtype=pl.Int8), strange=strange)
@@ -117,11 +114,7 @@ class Audit:
     return label.to_numpy()
 
   def report(self) -> dict[str, Any]:
-    """What a manifest says of the labels.
-
-    Raises:
-      UserError: not one label belongs to a session.
-    """
+    """What a manifest says of the labels; UserError if none belongs to a session."""
     if not self.labels:
       return {}
     unknown = self.labels.table['id'].filter(~pl.Series(self._used))

@@ -31,8 +31,7 @@ def write(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
 def read(folder: str | os.PathLike) -> dict[str, Any]:
   """Reads and verifies the manifest itself; `fingerprint` is there in any case.
 
-  Raises:
-    UserError: `folder` holds no manifest, or a damaged one.
+  Raises UserError where `folder` holds no manifest, or a damaged one.
   """
   path = pathlib.Path(folder) / NAME
   try:
@@ -57,11 +56,7 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
 
 
 def check(folder: str | os.PathLike, manifest: dict[str, Any]) -> None:
-  """Compares the files of a folder with its manifest.
-
-  Raises:
-    UserError: a file is missing, or is not what was written.
-  """
+  """Raises UserError where a file is missing, or is not what the manifest says."""
   for name, written in manifest.get('files', {}).items():
     path = pathlib.Path(folder) / name
     if not path.is_file():
@@ -74,11 +69,7 @@ def check(folder: str | os.PathLike, manifest: dict[str, Any]) -> None:
 
 
 def locate(manifest: dict[str, Any], number: int) -> tuple[str, int]:
-  """The file and the line in it (from 1) of a line number of the sessions.
-
-  Raises:
-    UserError: the inputs have fewer lines.
-  """
+  """The file and the line in it (from 1) of a line number of the sessions."""
   for item in manifest['inputs']:
     if number <= item['lines']:
       return item['path'], number

@@ -67,17 +67,11 @@ class Options:
     return formats.FORMATS[self.system]
 
   def cut(self) -> sessions_lib.Cut:
-    """How lines are cut into sessions.
-
-    Raises:
-      UserError: no session has a name, and there are no windows either.
-    """
+    """How lines are cut into sessions; UserError for neither names nor windows."""
     form = self.line_format()
-    cut = sessions_lib.Cut.parse(
-      self.window or form.window,
-      max_events=self.max_events,
-      keep_lines=self.keep_lines,
-    )
+    window = self.window or form.window
+    kept = dict(max_events=self.max_events, keep_lines=self.keep_lines)
+    cut = sessions_lib.Cut.parse(window, **kept)
     if not form.keys(self.group) and not cut.windows:
       raise errors.UserError(
         f'--system={self.system} --group={self.group or "none"} has no sessions by '

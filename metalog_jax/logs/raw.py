@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import pathlib
 import shutil
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -59,14 +58,6 @@ def prepare(
   maskset = frozen.maskset if frozen else settings.maskset()
   collector = events.Collector(maskset, mining, fit, spilled.folder / 'order')
   inputs: list[files.Input] = []
-  seconds = {}
-  start = time.monotonic()
-
-  def end(stage: str) -> None:
-    nonlocal start
-    now = time.monotonic()
-    seconds[stage], start = round(now - start, 3), now
-
   read = functools.partial(
     events.read, format=form, group=settings.group, maskset=maskset
   )
@@ -81,19 +72,15 @@ def prepare(
       f'{account.num_lines:,} lines were read, but none names what it belongs to: '
       'check --system and --group'
     )
-  end('read')
   if frozen:
     result = collector.look_up(frozen, grow)
   else:
     result = collector.mine(account.num_lines)
-  end('mine')
   at_line = result.last_line if fit != 'all' else 0
   parts = _group(spilled, result, dataclasses.replace(cut, at_line=at_line), pool)
-  end('group')
   truncated = _write(parts, writer, audit, cut.max_events)
   shutil.rmtree(spilled.folder)
   result.templates.save(writer.folder / TEMPLATES)
-  end('write')
   manifest = {
     **account.report(),
     **spilled.report(),
@@ -105,7 +92,6 @@ def prepare(
     'truncated_sessions': truncated,
     'labels': audit.report(),
     'inputs': [item._asdict() for item in (*inputs, *audit.inputs)],
-    'seconds': seconds,
   }
   return store.Contents(result.templates.texts, result.counts, manifest)
 

@@ -45,9 +45,7 @@ def save(system: types.System, folder: str | os.PathLike) -> pathlib.Path:
 def load(folder: str | os.PathLike) -> types.System:
   """Reads a whole system; `manifest['fingerprint']` is equal for equal content.
 
-  Raises:
-    UserError: the folder is no System folder, or one of its files is missing, damaged
-      or of another folder.
+  Raises UserError where a file is missing, damaged, or of another folder.
   """
   manifest = manifests.read(folder)
   manifests.check(folder, manifest)
@@ -215,11 +213,10 @@ class Writer:
 
   def _flush(self) -> None:
     table = pa.concat_tables(self._pending).combine_chunks()
-    file = self._file
-    if file is None:
-      path = self.folder / SESSIONS
-      file = self._file = pq.ParquetWriter(path, table.schema, compression='zstd')
-    file.write_table(table, row_group_size=max(1, len(table)))
+    path = self.folder / SESSIONS
+    if self._file is None:
+      self._file = pq.ParquetWriter(path, table.schema, compression='zstd')
+    self._file.write_table(table, row_group_size=max(1, len(table)))
     self._pending, self._num_pending = [], 0
 
   def finish(self, name: str, contents: Contents) -> dict[str, Any]:
@@ -230,17 +227,12 @@ class Writer:
     if self._pending:
       self._flush()
     self.close()
-    table = pa.table(
-      {
-        'event_id': pa.array(np.arange(len(texts)), pa.int32()),
-        'template': pa.array(list(texts), pa.string()),
-        'count': pa.array(np.asarray(counts), pa.int64()),
-      }
-    )
+    ids = np.arange(len(texts), dtype=np.int32)
+    columns = ids, list(texts), np.asarray(counts, np.int64)
+    table = pa.table(dict(zip(_TEMPLATE_COLUMNS, columns)))
     pq.write_table(table, self.folder / TEMPLATES, compression='zstd')
-    distinct = len(np.unique(np.concatenate(self._hashes)))
     counted = {'system': name, 'templates': len(texts), **self.totals}
-    counted['distinct_sequences'] = distinct
+    counted['distinct_sequences'] = len(np.unique(np.concatenate(self._hashes)))
     manifest = {'template_hash': text_hash(texts), **manifest, **counted}
     return manifests.write(self.folder, manifest)
 
@@ -258,12 +250,13 @@ def text_hash(texts: Sequence[str]) -> str:
 def writer(folder: str | os.PathLike) -> Iterator[Writer]:
   """A Writer whose folder takes its place when the block ends without an error.
 
-  Raises:
-    UserError: `folder` exists and is something else than a System folder, or
-      another process is writing it.
+  Raises UserError where another process is writing it, or something else than a System
+  folder is there.
   """
   folder = pathlib.Path(folder)
-  if folder.exists() and not is_replaceable(folder):
+  names = {path.name for path in folder.iterdir()} if folder.is_dir() else {''}
+  replaceable = names <= {MANIFEST, SESSIONS, TEMPLATES, templates.FILE}
+  if folder.exists() and not replaceable:
     raise errors.UserError(
       f'{folder} exists and is not a System folder; give another --out'
     )
@@ -273,9 +266,3 @@ def writer(folder: str | os.PathLike) -> Iterator[Writer]:
       yield out
     finally:
       out.close()
-
-
-def is_replaceable(folder: pathlib.Path) -> bool:
-  """Whether a folder holds nothing but files of a System folder."""
-  names = {path.name for path in folder.iterdir()} if folder.is_dir() else {''}
-  return names <= {MANIFEST, SESSIONS, TEMPLATES, templates.FILE}

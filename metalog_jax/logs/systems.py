@@ -61,7 +61,7 @@ def prepare(
     hashes = [item['sha256'] for item in inputs]
     manifest['recipe'] = _recipe(options, frozen, hashes)
     seconds = time.monotonic() - start
-    manifest['seconds'] = {**manifest.get('seconds', {}), 'prepare': round(seconds, 3)}
+    manifest['seconds'] = {'prepare': round(seconds, 3)}
     manifest['lines_per_second'] = round(manifest['lines'] / seconds)
     return writer.finish(options.system, contents._replace(manifest=manifest))
 

@@ -118,11 +118,7 @@ class Templates:
 
   @classmethod
   def load(cls, path: str | os.PathLike) -> 'Templates':
-    """Reads what `save` wrote.
-
-    Raises:
-      UserError: not such a file, or changed since it was written.
-    """
+    """Reads what `save` wrote; UserError if it was not, or was changed since."""
     try:
       content = json.loads(pathlib.Path(path).read_text('utf-8'))
       settings = content['settings']
