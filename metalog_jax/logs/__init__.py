@@ -7,8 +7,7 @@ Read it in the order in which a line goes its way:
   masking    messages without their variable parts (masksets: the rules)
   parse      templates mined from masked lines, with Drain; templates: frozen ones
   events     lines to event ids
-  spill      events on disk, by what they belong to
-  sessions   events to sessions, whole or in windows; labels: of files
+  sessions   events, on disk meanwhile, to sessions or windows; labels: of files
   store      the System folder; manifests: its checksums
-`systems.prepare` (options, raw, jsonl, parallel) runs it; splits: who sees what.
+`systems.prepare` (options, jsonl, parallel) runs it; splits: who sees what.
 """

@@ -1,23 +1,30 @@
 """Raw logs, or session files, to a System folder: what `experiments.prepare` does."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import pathlib
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
 
+import polars as pl
+
 import metalog_jax
 from metalog_jax import errors
 from metalog_jax.logs import (
+  accounts,
+  events,
   files,
   jsonl,
+  labels,
   manifests,
   options,
   parallel,
-  raw,
+  sessions,
   simulated,
   store,
   templates,
@@ -54,7 +61,7 @@ def prepare(
     if options.system == 'jsonl':
       contents = jsonl.prepare(options, writer, progress)
     else:
-      contents = raw.prepare(options, frozen, grow, writer, pool, progress)
+      contents = _prepare_raw(options, frozen, grow, writer, pool, progress)
     manifest = {**contents.manifest, 'options': options.as_json()}
     inputs = manifest['inputs']
     manifest['simulated'] |= any(simulated.beside(item['path']) for item in inputs)
@@ -64,6 +71,93 @@ def prepare(
     manifest['seconds'] = {'prepare': round(seconds, 3)}
     manifest['lines_per_second'] = round(manifest['lines'] / seconds)
     return writer.finish(options.system, contents._replace(manifest=manifest))
+
+
+def _prepare_raw(
+  options: Options,
+  frozen: templates.Templates | None,
+  grow: bool,
+  writer: store.Writer,
+  pool: parallel.Pool,
+  progress: Callable[[int], Any],
+) -> store.Contents:
+  """Writes the sessions of `options.logs`, and the templates as detect wants them.
+
+  The logs are read once, in chunks that any process can take: parsed, masked, and left
+  on disk by what they belong to. Then templates are mined, and one part of the entities
+  at a time is given its events, grouped and written. Memory is bounded by a chunk, a
+  part and the distinct masked lines.
+  """
+  form, cut = options.line_format(), options.cut()
+  audit = labels.Audit(options.labels)
+  account = accounts.Account(options.max_bad_lines, form)
+  spilled = sessions.Spill(writer.folder / 'spill', not form.keys(options.group))
+  mining, fit = ('frozen', 'all') if frozen else (options.mining, options.fit)
+  maskset = frozen.maskset if frozen else options.maskset()
+  collector = events.Collector(maskset, mining, fit, spilled.folder / 'order')
+  inputs: list[files.Input] = []
+  read = functools.partial(
+    events.read, format=form, group=options.group, maskset=maskset
+  )
+  paths = files.expand(options.logs, [options.labels])
+  chunks = files.read_chunks(paths, inputs.append, progress=progress)
+  for part in pool.map(read, chunks):
+    account.add(part.lines.tally)
+    spilled.add(part.lines, collector.codes(part))
+  account.check()
+  if not spilled.num_events:
+    raise errors.UserError(
+      f'{account.num_lines:,} lines were read, but none names what it belongs to: '
+      'check --system and --group'
+    )
+  if frozen:
+    result = collector.look_up(frozen, grow)
+  else:
+    result = collector.mine(account.num_lines)
+  at_line = result.last_line if fit != 'all' else 0
+  parts = _group(spilled, result, dataclasses.replace(cut, at_line=at_line), pool)
+  truncated = _write(parts, writer, audit, cut.max_events)
+  shutil.rmtree(spilled.folder)
+  result.templates.save(writer.folder / templates.FILE)
+  manifest = {
+    **account.report(),
+    **spilled.report(),
+    'mining': mining,
+    'template_hash': result.templates.hash,
+    'assignment': dict(zip(templates.HOW, result.how.tolist(), strict=True)),
+    'fit': {'share': fit, 'last_line': result.last_line},
+    'window': cut.text,
+    'truncated_sessions': truncated,
+    'labels': audit.report(),
+    'inputs': [item._asdict() for item in (*inputs, *audit.inputs)],
+  }
+  return store.Contents(result.templates.texts, result.counts, manifest)
+
+
+def _group(
+  spilled: sessions.Spill, result: events.Result, cut: sessions.Cut, pool: parallel.Pool
+) -> list[pathlib.Path]:
+  """The second pass: over the events, one part at a time."""
+  paths = spilled.close()
+  if spilled.whole:
+    return list(sessions.group_whole(paths, result.table, cut))
+  group = functools.partial(sessions.group_part, table=result.table, cut=cut)
+  return list(pool.map(group, paths, few=len(paths) + 1))
+
+
+def _write(
+  parts: list[pathlib.Path], writer: store.Writer, audit: labels.Audit, max_events: int
+) -> int:
+  """Sessions in order of first appearance, with labels; how many were cut short."""
+  truncated = 0
+  for block in sessions.merge(parts):
+    if max_events:
+      truncated += int((block['length'] > max_events).sum())
+    label = audit.of(block['entity'], block['label'])
+    known = pl.when(pl.col('label') >= 0).then(pl.col('label'))
+    block = block.with_columns(label=label).with_columns(label=known)
+    writer.write(sessions.to_arrow(block))
+  return truncated
 
 
 def up_to_date(

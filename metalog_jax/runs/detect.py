@@ -18,7 +18,7 @@ import polars as pl
 from metalog_jax import atomic, errors, types
 from metalog_jax.embeddings import sources
 from metalog_jax.evaluation import blind_spots, scoring
-from metalog_jax.logs import files, manifests, raw, store, systems, templates
+from metalog_jax.logs import files, manifests, store, systems, templates
 from metalog_jax.runs import model as models
 
 ROWS = 4096  # sessions scored at a time: bounds the memory
@@ -57,7 +57,7 @@ class Verdicts:
     self._system = pathlib.Path(folder.name) / 'system'
     self.manifest = manifests.read(self._system)
     self._known = len(model.texts)
-    texts = templates.Templates.load(self._system / raw.TEMPLATES).texts
+    texts = templates.Templates.load(self._system / templates.FILE).texts
     self._model = models.extend(model, texts)
     self.summary: Summary | None = None  # after the last verdict
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from metalog_jax import atomic, errors, flags, types
 from metalog_jax.detectors import registry
 from metalog_jax.embeddings import sources
-from metalog_jax.logs import manifests, raw, systems, templates
+from metalog_jax.logs import manifests, systems, templates
 from metalog_jax.runs import folder
 from metalog_jax.training import base, checkpoints
 
@@ -61,9 +61,9 @@ def save(
   rows = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
   with atomic.writing(out / EVENTS) as path:
     pq.write_table(pa.table({'template': list(target.templates), 'vector': rows}), path)
-  frozen = pathlib.Path(target.folder) / raw.TEMPLATES
+  frozen = pathlib.Path(target.folder) / templates.FILE
   if frozen.exists():
-    with atomic.writing(out / raw.TEMPLATES) as path:
+    with atomic.writing(out / templates.FILE) as path:
       shutil.copyfile(frozen, path)
   manifest = manifests.read(target.folder)
   atomic.write_json(out / OPTIONS, manifest.get('options', {}))
@@ -93,7 +93,7 @@ def load(workdir: str | os.PathLike) -> Model:
   options: dict[str, Any] = {
     k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()
   }
-  frozen = source / raw.TEMPLATES
+  frozen = source / templates.FILE
   return Model(
     detector,
     trained_state(workdir, detector, vectors, adapted=True),

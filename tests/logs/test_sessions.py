@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from hypothesis import strategies as st
 
-from metalog_jax.logs import sessions, spill
+from metalog_jax.logs import sessions
 from metalog_jax.logs.readers import Lines
 
 
@@ -28,7 +28,7 @@ def lines(owners, times=None, labels=None, first=1) -> Lines:
 def run(folder, chunks, cut, whole=False, table=None):
   """Spills, groups and merges; the rows of the sessions."""
   table = np.arange(9999) if table is None else table
-  events = spill.Spill(folder / 'spill', whole)
+  events = sessions.Spill(folder / 'spill', whole)
   code = 0
   for chunk in chunks:
     codes = np.arange(code, code + len(chunk.number), dtype=np.int32)
@@ -49,7 +49,7 @@ def expected(chunks, cut, whole=False):
   for chunk in chunks:
     for i, number in enumerate(chunk.number.tolist()):
       names = (
-        [spill.WHOLE]
+        [sessions.WHOLE]
         if whole
         else chunk.entity.filter(pl.Series(chunk.owner == i)).to_list()
       )
@@ -89,9 +89,9 @@ def test_grouping(tmp_path_factory, owners, border, size, at_line, whole, parts,
   chunks = [lines(owners[:border]), lines(owners[border:], first=2 * border + 1)]
   cut = sessions.Cut(lines=size, at_line=at_line, keep_lines=True)
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(spill, 'PARTS', parts)
-    patch.setattr(spill, 'BUFFER', border)
-    patch.setattr(spill, 'RUN', 1)
+    patch.setattr(sessions, 'PARTS', parts)
+    patch.setattr(sessions, 'BUFFER', border)
+    patch.setattr(sessions, 'RUN', 1)
     patch.setattr(sessions, 'BLOCK', block)
     rows, _ = run(tmp_path_factory.mktemp('s'), chunks, cut, whole)
   want = expected(chunks, cut, whole)
@@ -110,8 +110,8 @@ def test_time_windows_of_the_whole_log(tmp_path_factory, gaps, block):
   """Windows follow each other, cover every line, and run as long as asked."""
   times = np.cumsum(gaps)
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(spill, 'BUFFER', 1)
-    patch.setattr(spill, 'RUN', block)
+    patch.setattr(sessions, 'BUFFER', 1)
+    patch.setattr(sessions, 'RUN', block)
     rows, _ = run(
       tmp_path_factory.mktemp('s'),
       [
