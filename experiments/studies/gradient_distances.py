@@ -1,7 +1,7 @@
 """How far each way to take a meta-gradient is from the exact one, on one task.
 
 For any `loss_fn(params, batch)`: which modes there are to compare, the gradient in each
-of them, and how far apart they are: direction, length, and both by part. Programs are
+of them, and how far apart they are: direction and length. Programs are
 compiled once for a number of inner steps: the inner learning rate is an argument of
 theirs. Distances are computed in float64 on the host, so that the comparison adds no
 rounding to what is compared.
@@ -24,7 +24,6 @@ FIRST = 'first'
 PULLED = 'pulled exact'
 ALL = 'all'  # the whole gradient, as a part
 QUERY = 'query term'  # the part of the objective that the modes differ in
-LEAVES = 99  # keys from the root: more than any pytree of parameters has
 
 Loss = Callable[[Any, Any], jax.Array]
 
@@ -44,31 +43,9 @@ def distance(a: Any, b: Any) -> Distance:
   Where the cosine is near 1 and the ratio near 1, an optimizer that scales every
   entry (Adam) still sees the difference of single entries; hence all three.
   """
-  return by_part(a, b, depth=0)[ALL]
-
-
-def by_part(a: Any, b: Any, depth: int = 1) -> dict[str, Distance]:
-  """The distance of each part of `a` from that of `b`.
-
-  Args:
-    a: any pytree of arrays.
-    b: another of the same structure, which `a` is compared with.
-    depth: how many keys from the root make a part: 0 is all in one, named `ALL`; 1
-      the entries at the top; more than there are keys, every leaf.
-
-  Returns:
-    Distances by name, keys joined by '/', in the order of the leaves.
-  """
-  leaves = jax.tree_util.tree_leaves_with_path(a)
-  parts: dict[str, list] = {}
-  for (path, leaf), other in zip(leaves, jax.tree.leaves(b), strict=True):
-    name = jax.tree_util.keystr(path[:depth], simple=True, separator='/') or ALL
-    parts.setdefault(name, []).append((leaf, other))
-  flat = lambda arrays: np.concatenate([np.ravel(np.float64(x)) for x in arrays])
-  return {name: _distance(*map(flat, zip(*pairs))) for name, pairs in parts.items()}
-
-
-def _distance(a: np.ndarray, b: np.ndarray) -> Distance:
+  jax.tree.map(lambda x, y: None, a, b)  # an error where structures differ
+  flat = lambda tree: np.concatenate([np.ravel(np.float64(x)) for x in tree])
+  a, b = flat(jax.tree.leaves(a)), flat(jax.tree.leaves(b))
   size, exact, gap = (float(np.linalg.norm(x)) for x in (a, b, a - b))
   if not gap:
     return Distance(1.0, 0.0, 1.0, exact)
@@ -111,11 +88,10 @@ def make_measure(loss_fn: Loss) -> Callable[..., dict[str, dict[str, Distance]]]
     loss_fn: (params, batch) -> scalar.
 
   Returns:
-    measure(params, task, config, names, tick) -> mode -> part -> distance from the
-    exact gradient of `config`'s objective. Parts are `ALL`, `QUERY` (all of the
-    gradient less that of the support's loss, which every mode takes exactly), the
-    entries at the top of `params`, and its leaves. `names` are keys of `modes`;
-    `tick()` is called after each of them.
+    measure(params, task, config, names) -> mode -> part -> distance from the exact
+    gradient of `config`'s objective. Parts are `ALL` and `QUERY`: all of the gradient
+    less that of the support's loss, which every mode takes exactly. `names` are keys
+    of `modes`.
   """
 
   @functools.partial(jax.jit, static_argnames='config')
@@ -133,11 +109,7 @@ def make_measure(loss_fn: Loss) -> Callable[..., dict[str, dict[str, Distance]]]
   any_rate = lambda config: dataclasses.replace(config, inner_lr=0.0)
 
   def measure(
-    params: Any,
-    task: types.Task,
-    config: inner.MetaConfig,
-    names: Iterable[str],
-    tick: Callable[[], Any] = lambda: None,
+    params: Any, task: types.Task, config: inner.MetaConfig, names: Iterable[str]
   ) -> dict[str, dict[str, Distance]]:
     configs = modes(config)
     gradient = lambda mode: jax.device_get(
@@ -145,18 +117,11 @@ def make_measure(loss_fn: Loss) -> Callable[..., dict[str, dict[str, Distance]]]
     )
     exact = gradient(REFERENCE)
     support = jax.device_get(take_support(params, task.support, any_rate(config)))
-    distances = {}
-    for name in names:
-      distances[name] = _parts(gradient(name), exact, support)
-      tick()
-    return distances
+    return {name: _parts(gradient(name), exact, support) for name in names}
 
   return measure
 
 
 def _parts(grads: Any, exact: Any, support: Any) -> dict[str, Distance]:
   query = lambda g: jax.tree.map(lambda x, s: x - s, g, support)
-  parts = {ALL: distance(grads, exact), QUERY: distance(query(grads), query(exact))}
-  for depth in (1, LEAVES):
-    parts |= by_part(grads, exact, depth)
-  return parts
+  return {ALL: distance(grads, exact), QUERY: distance(query(grads), query(exact))}

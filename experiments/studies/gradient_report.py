@@ -10,13 +10,14 @@ from experiments.studies import gradient_distances as distances
 from experiments.studies import markdown
 from metalog_jax import atomic
 from metalog_jax.meta import gradients
+from metalog_jax.report import results as report_results
 
 FILE = 'meta_gradients.md'
 _ALONG = (
   'Mean ± standard deviation over tasks. worst: the lowest cosine of a task; '
   'difference: the length of mode - exact over that of exact; query term: the same of '
-  'the gradient less that of the support; last columns: the same of parts of the '
-  'parameters. Where exact is next to nothing, relative figures say little.'
+  'the gradient less that of the support. Where exact is next to nothing, relative '
+  'figures say little.'
 )
 _COSTS = (
   'Of one whole meta-step. load: processes that wanted to run on the machine then; '
@@ -57,11 +58,11 @@ def render(results: dict[str, Any]) -> str:
 
 
 def along_table(along: list[dict[str, Any]]) -> pl.DataFrame:
-  """Approximate modes by points: the whole gradient, the query's term, the parts."""
+  """Approximate modes by points: the whole gradient and the query's term."""
   rows: dict[tuple[str, str], dict[str, str]] = {}
   for record in along:
     mode, part = record['mode'], record['part']
-    if mode in gradients.EXACT or '/' in part:
+    if mode in gradients.EXACT:
       continue
     row = rows.setdefault((record['at'], mode), {'at': record['at'], 'mode': mode})
     percent = [100 * value for value in record['difference']]
@@ -131,8 +132,7 @@ def _exactness(along: list[dict[str, Any]]) -> str:
 
 
 def _mean(values: list[float]) -> float:
-  known = _known(values)
-  return sum(known) / len(known) if known else math.nan
+  return report_results.spread(_known(values)).mean
 
 
 def _known(values: list[float]) -> list[float]:

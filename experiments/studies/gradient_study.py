@@ -4,7 +4,6 @@ Measured along a training, and over a grid of inner loops. All figures are recor
 which meta_gradients.json is made and `gradient_report` makes its tables.
 """
 
-import contextlib
 import dataclasses
 import itertools
 import os
@@ -12,8 +11,6 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-
-from tqdm import tqdm
 
 from experiments.benches import machine as bench_machine
 from experiments.studies import gradient_distances as distances
@@ -62,13 +59,10 @@ def run(job: runs.Job, plan: Plan, out: pathlib.Path) -> dict[str, Any]:
     'machine': bench_machine.describe(),
     **{'along': [], 'grid': [], 'costs': []},
   }
-  points = []
-  total = plan.tasks * len(plan.modes) * _count_points(plan)
-  with _bar('gradients', total) as tick:
-    measure = _measurer(probe, plan.tasks, tick)
-    for point in _points(probe, plan):
-      points.append(point)
-      results['along'] += measure(point, probe.config, plan.modes)
+  points, measure = [], _measurer(probe, plan.tasks)
+  for point in _points(probe, plan):
+    points.append(point)
+    results['along'] += measure(point, probe.config, plan.modes)
   atomic.write_json(out / FILE, results)
   if plan.inner_lrs:
     results['grid'] = _over_grid(probe, plan, [points[0], *points[1:][-1:]])
@@ -119,21 +113,12 @@ def _settings(probe: probes.Probe, plan: Plan) -> dict[str, Any]:
 
 def _points(probe: probes.Probe, plan: Plan) -> Iterator[probes.Point]:
   """What training made here comes by, then the model's best and last."""
-  with _bar('training', max(plan.train_steps, default=0)) as tick:
-    for point in probes.trained(probe, plan.train_steps, tick):
-      _say(f'looking at {point.name}')
-      yield point
+  yield from probes.trained(probe, plan.train_steps)
   if plan.model:
     yield from probes.saved(probe, plan.model)
 
 
-def _count_points(plan: Plan) -> int:
-  return len(plan.train_steps) + (2 if plan.model else 0)
-
-
-def _measurer(
-  probe: probes.Probe, num_tasks: int, tick: Callable[[], Any]
-) -> Callable[..., list[Record]]:
+def _measurer(probe: probes.Probe, num_tasks: int) -> Callable[..., list[Record]]:
   """Makes measure(point, config, names) -> records, always on the same tasks."""
   compiled = distances.make_measure(probes.loss(probe))
   tasks = probes.tasks(probe, num_tasks)
@@ -141,7 +126,8 @@ def _measurer(
   def measure(
     point: probes.Point, config: inner.MetaConfig, names: Sequence[str]
   ) -> list[Record]:
-    of_tasks = [compiled(point.params, task, config, names, tick) for task in tasks]
+    _say(f'looking at {point.name}: {", ".join(names)}')
+    of_tasks = [compiled(point.params, task, config, names) for task in tasks]
     place = {'at': point.name, 'step': point.step}
     place |= {'inner_steps': config.inner_steps, 'inner_lr': config.inner_lr}
     return [place | record for record in _records(of_tasks)]
@@ -157,15 +143,13 @@ def _over_grid(
   The parameters are the points', whatever inner loop they were trained with.
   """
   records: list[Record] = []
-  cells = len(points) * len(plan.inner_lrs) * len(plan.inner_steps)
-  with _bar('grid', cells * len(plan.grid_modes) * plan.grid_tasks) as tick:
-    for steps in plan.inner_steps:
-      shown = probes.with_settings(probe, inner_steps=steps)
-      measure = _measurer(shown, plan.grid_tasks, tick)
-      for rate, point in itertools.product(plan.inner_lrs, points):
-        config = probes.with_settings(shown, inner_lr=rate).config
-        names = [name for name in plan.grid_modes if name in distances.modes(config)]
-        records += measure(point, config, names)
+  for steps in plan.inner_steps:
+    shown = probes.with_settings(probe, inner_steps=steps)
+    measure = _measurer(shown, plan.grid_tasks)
+    for rate, point in itertools.product(plan.inner_lrs, points):
+      config = probes.with_settings(shown, inner_lr=rate).config
+      names = [name for name in plan.grid_modes if name in distances.modes(config)]
+      records += measure(point, config, names)
   return [record for record in records if record['part'] == distances.ALL]
 
 
@@ -185,30 +169,17 @@ def _records(of_tasks: list[dict[str, dict[str, distances.Distance]]]) -> list[R
 def _costs(probe: probes.Probe, plan: Plan) -> list[Record]:
   """What the meta-step of each mode costs, compiled afresh; see `costs.Cost`."""
   records, configs = [], distances.modes(probe.config)
-  with _bar('costs', len(plan.modes)) as tick:
-    for mode in plan.modes:
-      changes = {
-        field: getattr(configs[mode], field)
-        for field in ('order', 'gradient', 'truncate', 'proximal')
-      }
-      changed = probes.with_settings(probe, **changes)
-      with machine.without_compilation_cache():
-        cost = costs.explain(*probes.first_step(changed))
-      load = round(os.getloadavg()[0], 1)  # others' work slows this one
-      records.append({'mode': mode, **cost._asdict(), 'load': load})
-      tick()
+  for mode in plan.modes:
+    _say(f'costs of {mode}')
+    fields = ('order', 'gradient', 'truncate', 'proximal')
+    changes = {field: getattr(configs[mode], field) for field in fields}
+    changed = probes.with_settings(probe, **changes)
+    with machine.without_compilation_cache():
+      cost = costs.explain(*probes.first_step(changed))
+    load = round(os.getloadavg()[0], 1)  # others' work slows this one
+    records.append({'mode': mode, **cost._asdict(), 'load': load})
   return records
 
 
-@contextlib.contextmanager
-def _bar(name: str, total: int) -> Iterator[Callable[[], Any]]:
-  """What to call after each of `total` things; shown on a terminal only."""
-  _say(f'{name}: {total}')
-  with tqdm(total=total, desc=name, disable=None) as bar:
-    yield lambda: bar.update()
-
-
 def _say(text: str) -> None:
-  """A plain line where there is no terminal for bars."""
-  if not sys.stderr.isatty():
-    print(text, file=sys.stderr, flush=True)
+  print(text, file=sys.stderr, flush=True)

@@ -1,9 +1,12 @@
 """Tables as Markdown that a terminal shows as well."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
+
+from metalog_jax.report import results
 
 
 def table(frame: pl.DataFrame, words: int = 1) -> str:
@@ -29,14 +32,11 @@ def table(frame: pl.DataFrame, words: int = 1) -> str:
 
 def spread(values: Sequence[float], form: str = '.1f') -> str:
   """Mean ± sample standard deviation; the mean alone of one value."""
-  known = pl.Series(values, dtype=pl.Float64).drop_nulls().drop_nans()
-  if known.is_empty():
+  mean, std = results.spread(values)
+  if math.isnan(mean):
     return '–'
-  mean = format(known.mean(), form)
-  return f'{mean} ± {known.std():{form}}' if len(known) > 1 else mean
+  return f'{mean:{form}}' if math.isnan(std) else f'{mean:{form}} ± {std:{form}}'
 
 
 def _escape(cell: Any) -> str:
-  if cell is None:
-    return '–'
-  return str(cell).replace('|', '\\|')
+  return '–' if cell is None else str(cell).replace('|', '\\|')

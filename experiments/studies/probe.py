@@ -100,17 +100,10 @@ def first_step(probe: Probe) -> tuple[Callable, Any, Any]:
   return training.step, initial(probe), training.put(stream.draw(0))
 
 
-def trained(
-  probe: Probe, steps: Sequence[int], tick: Callable[[], Any] = lambda: None
-) -> Iterator[Point]:
-  """The parameters after so many steps of a training that is made here.
+def trained(probe: Probe, steps: Sequence[int]) -> Iterator[Point]:
+  """The parameters after so many steps, rising, of a training that is made here.
 
   It is that of `train`, but nothing is validated or saved.
-
-  Args:
-    probe: whose training.
-    steps: rising.
-    tick: called after each step.
   """
   state, training = initial(probe), probe.detector.training
   stream = training.batches(probe.problem.train, probe.job.data.seed)
@@ -119,7 +112,6 @@ def trained(
     while done < stop:
       state, _ = training.step(state, training.put(stream.draw(done)))
       done += 1
-      tick()
     name = f'step {stop}' if stop else 'initial weights'
     yield Point(name, stop, jax.device_get(state.params))
 
