@@ -12,11 +12,15 @@ experiments/tables/ and experiments/sweeps/table_files.py.
 import pathlib
 import shlex
 import signal
+from collections.abc import Sequence
 from typing import Any
 
+from absl import flags
+
 from experiments import main as program
-from experiments.sweeps import checks, schedule, table_files, trials
+from experiments.sweeps import table_files, trials
 from metalog_jax import atomic, errors
+from metalog_jax.cli import options, train
 from metalog_jax.cli.options import Flag
 
 TAKES_ARGUMENTS = True
@@ -41,7 +45,7 @@ def main(values: Any, last_flags: list[str]) -> None:
   if len({table.name for table in tables}) < len(tables):
     raise errors.UserError(f'--table={",".join(values.table)} has two of one name')
   for table in tables:
-    checks.check_rows(table.rows)
+    _check_rows(table.rows)
   chosen = table_files.select(tables, values.rows)
   todo = [(out / table.name, table_files.trials(table, seeds)) for table in chosen]
   if values.dry_run:
@@ -53,14 +57,23 @@ def main(values: Any, last_flags: list[str]) -> None:
   failed = []
   for table, (folder, every) in zip(tables, todo, strict=True):
     trials.start(folder, table)
-    _say(f'{table.name}: {schedule.progress(folder, every)}')
+    _say(f'{table.name}: {trials.progress(folder, every)}')
     failed += [
       f'{table.name}, {trial.name}: {trials.last_line(folder, trial)}'
-      for trial in schedule.run(folder, every, _say)
+      for trial in trials.run(folder, every, _say)
     ]
   _report([folder for folder, _ in todo], out)
   if failed:
     raise errors.UserError('failed trials:\n' + '\n'.join(failed))
+
+
+def _check_rows(rows: Sequence[table_files.Row]) -> None:
+  """Parses every row's flags as `train` does, without running it."""
+  for row in rows:
+    try:
+      options.parse(train, 'train', options.expand([*row.flags, '--workdir=x']))
+    except (flags.Error, errors.UserError) as error:
+      raise errors.UserError(f'row {row.key}: {error}') from error
 
 
 def _list(out: pathlib.Path, every: list[trials.Trial]) -> None:
@@ -68,7 +81,7 @@ def _list(out: pathlib.Path, every: list[trials.Trial]) -> None:
     state = 'finished' if trials.is_finished(out, trial) else 'left'
     print(f'{state:8} {trial.name}: {trial.row.name}')
     print(f'         {shlex.join(trials.command(out, trial)[1:])}')
-  print(f'{out.name}: {schedule.progress(out, every)}')
+  print(f'{out.name}: {trials.progress(out, every)}')
 
 
 def _report(folders: list[pathlib.Path], out: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""Trials on disk: which are finished, who is at one, how one is run.
+"""Trials on disk: which are finished, who is at one; one after another is run.
 
 A sweep folder has sweep.json (the rows), trials/ (run folders), logs/ (what each
 printed), attempts.jsonl (how each ended) and locks/. A trial is finished when its
@@ -9,6 +9,7 @@ system does not end that process, the next sweep waits for it.
 
 import collections
 import contextlib
+import datetime
 import fcntl
 import functools
 import json
@@ -18,8 +19,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from experiments import child_process
 from experiments.sweeps import table_files
@@ -37,20 +38,15 @@ class Attempt(NamedTuple):
   at: float  # seconds of the clock
 
 
-def workdir(out: pathlib.Path, trial: Trial) -> pathlib.Path:
-  """The run folder of a trial."""
-  return out / 'trials' / trial.name
-
-
 def is_finished(out: pathlib.Path, trial: Trial) -> bool:
   """Whether a trial has its result."""
-  return (workdir(out, trial) / 'result.json').exists()
+  return (out / 'trials' / trial.name / 'result.json').exists()
 
 
 def command(out: pathlib.Path, trial: Trial) -> list[str]:
   """What runs the trial, or goes on with it."""
   program = [sys.executable, '-m', 'experiments.train', '--noreport']
-  last = [f'--seed={trial.seed}', f'--workdir={workdir(out, trial)}']
+  last = [f'--seed={trial.seed}', f'--workdir={out / "trials" / trial.name}']
   return [*program, *trial.row.flags, *last]
 
 
@@ -61,7 +57,7 @@ def start(out: pathlib.Path, table: table_files.Table) -> None:
     UserError: it holds a row of the same name with other flags, or is no sweep folder.
   """
   path = out / 'sweep.json'
-  fields = table._asdict() | {'rows': {row.key: _record(row) for row in table.rows}}
+  fields = table._asdict() | {'rows': {row.key: row._asdict() for row in table.rows}}
   record = json.loads(atomic.to_json(fields))
   try:
     before = json.loads(path.read_text()) if path.exists() else {'rows': {}}
@@ -82,18 +78,6 @@ def start(out: pathlib.Path, table: table_files.Table) -> None:
     atomic.write_json(path, record)
 
 
-def _record(row: table_files.Row) -> dict[str, Any]:
-  """What the report wants to know of a row."""
-  fields = row._asdict()
-  del fields['key']
-  return fields
-
-
-def lock_file(out: pathlib.Path, trial: Trial) -> pathlib.Path:
-  """What is locked by who works at a trial."""
-  return out / 'locks' / trial.name
-
-
 @contextlib.contextmanager
 def claim(lock: pathlib.Path, wait: bool = False) -> Iterator[int | None]:
   """The descriptor of the locked file; None where another process has it."""
@@ -110,7 +94,7 @@ def claim(lock: pathlib.Path, wait: bool = False) -> Iterator[int | None]:
       os.close(descriptor)
 
 
-def run(out: pathlib.Path, trial: Trial, lock: int) -> Attempt:
+def _attempt(out: pathlib.Path, trial: Trial, lock: int) -> Attempt:
   """Runs the trial to its end; a signal here stops it where it can go on."""
   begin = time.time()
   with (out / 'logs' / f'{trial.name}.txt').open('wb') as log:
@@ -168,3 +152,61 @@ def seconds_left(out: pathlib.Path, left: Sequence[Trial]) -> float | None:
     of_row[name.rpartition('-seed')[0]].append(value)
   average = list(seconds.values())
   return sum(statistics.fmean(of_row.get(t.row.key, average)) for t in left)
+
+
+def run(
+  out: pathlib.Path, every: Sequence[Trial], say: Callable[[str], None]
+) -> list[Trial]:
+  """Runs every trial that is not finished; first those that nobody else is at.
+
+  Returns:
+    Those that failed.
+  """
+  begin, elsewhere = time.time(), []
+  for trial in every:
+    if not _one(out, trial, every, begin, say, wait=False):
+      elsewhere.append(trial)
+  for trial in elsewhere:
+    say(f'{trial.name}: another process is at it; waiting')
+    _one(out, trial, every, begin, say, wait=True)
+  return [trial for trial in every if not is_finished(out, trial)]
+
+
+def _one(out, trial, every, begin: float, say, wait: bool) -> bool:
+  """Runs a trial if it is due; False where another process has it."""
+  with claim(out / 'locks' / trial.name, wait) as lock:
+    if lock is None:
+      return False
+    if is_finished(out, trial) or _failed_since(out, trial, begin):
+      return True
+    say(f'{trial.name}: begins')
+    attempt = _attempt(out, trial, lock)
+    if is_finished(out, trial):
+      say(f'{trial.name}: {_clock(attempt.seconds)}; {progress(out, every)}')
+    else:
+      why = last_line(out, trial)
+      say(f'{trial.name}: FAILED, exit code {attempt.code}: {why}')
+  return True
+
+
+def _failed_since(out: pathlib.Path, trial: Trial, begin: float) -> bool:
+  """Another sweep may have tried it in the meantime."""
+  return any(
+    attempt.trial == trial.name and attempt.at > begin for attempt in attempts(out)
+  )
+
+
+def progress(out: pathlib.Path, every: Sequence[Trial]) -> str:
+  """What is done and left, and how long that may take."""
+  left = [trial for trial in every if not is_finished(out, trial)]
+  text = f'{len(every) - len(left)} of {len(every)} trials finished'
+  if not left:
+    return text
+  seconds = seconds_left(out, left)
+  time_left = 'time unknown' if seconds is None else f'about {_clock(seconds)}'
+  return f'{text}, {len(left)} left, {time_left}'
+
+
+def _clock(seconds: float) -> str:
+  """Hours, minutes and seconds: 3:20:00."""
+  return str(datetime.timedelta(seconds=round(seconds)))

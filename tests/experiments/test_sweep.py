@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from experiments.sweeps import report, schedule, sweep_folder, table_files, trials
+from experiments.sweeps import report, sweep_folder, table_files, trials
 from metalog_jax import errors
 from tests.runs import test_run
 
@@ -209,8 +209,6 @@ def test_the_time_left_is_judged_by_finished_trials(whole):
   expected = (took[0] + took[2]) / 2 + sum(took) / 4
   assert trials.seconds_left(whole / 't', left) == pytest.approx(expected)
   assert trials.seconds_left(whole / 'nothing', left) is None
-  assert [schedule.clock(s) for s in (8.4, 200, 12_000)] == [
-    '8 s', '3 min 20 s', '3 h 20 min']  # fmt: skip
 
 
 REAL = """
