@@ -1,30 +1,24 @@
-r"""How far each mode of the meta-gradient is from the exact one, and what it costs.
+r"""How far each mode of the meta-gradient is from the exact one.
 
-  python -m experiments.meta_gradients --model=runs/hdfs_to_bgl --out=studies/a
   python -m experiments.meta_gradients --source=systems/hdfs --target=systems/bgl \
-    --train_steps=0,50,200 --out=studies/b
+    --train_steps=0,50,200 --out=studies/a
 
 Looks at real tasks of the detector's stream: first order, truncated, implicit and
-Reptile against the exact gradient, and the exact modes against each other. With a
---model, its settings, data and checkpoint are taken, unless flags say otherwise;
-without one, a training is made here as the settings say, and looked at on the way.
+Reptile against the exact gradient, and the exact modes against each other. A
+training is made here as the settings say, and looked at on the way.
 
 Writes meta_gradients.json and meta_gradients.md into --out. Settings of the method are
 dotted flags (--metalog.inner_lr=0.02) over a --preset.
 """
 
-import dataclasses
 import math
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 from experiments import main as program
 from metalog_jax import atomic, errors
-from metalog_jax import flags as config_flags
-from metalog_jax.cli import adapt, options, train
+from metalog_jax.cli import options, train
 from metalog_jax.cli.options import Flag
-from metalog_jax.embeddings import sources
 
 METHOD = ('detector', 'preset', 'vectors', 'encoder')
 DATA = (
@@ -32,7 +26,6 @@ DATA = (
   'seed',
 )
 FLAGS = (
-  Flag('model', None, 'run folder to look into: its settings, unless flags say others'),
   *(flag for flag in train.JOB if flag.name in METHOD + DATA),
   Flag('out', None, 'folder to write into', required=True),
   Flag('modes', [], 'modes to look at: first, implicit, ...; none: all'),
@@ -42,25 +35,24 @@ FLAGS = (
   Flag('inner_steps', ['1', '5', '10'], 'inner steps of the grid'),
   Flag('grid_modes', ['first'], 'modes of the grid: first, reptile, ...'),
   Flag('grid_tasks', 4, 'tasks in each cell of the grid', low=1),
-  Flag('costs', True, 'measure time, memory and compilation of each mode'),
   Flag('devices', 0, 'CPU cores to share each batch out to; 0: all, up to 4', low=0),
 )
 
 
-def detector(arguments: Sequence[str]) -> str:
-  """That of the --model, where there is one."""
-  return adapt.detector(arguments) or train.detector(arguments)
+detector = train.detector
 
 
 def main(values: Any, rest: list[str]) -> None:
   """Measures what was asked for, writes it and prints the tables."""
   from experiments.studies import gradient_report, gradient_study  # jax: not for --help
-  from metalog_jax import machine
+  from metalog_jax import api, machine
 
   del rest
   machine.use(values.devices)
+  data = {name: values[name].value for name in METHOD + DATA}
+  settings = options.settings(values, values.detector)
+  job = api.make_job(test=(), **data, **settings)  # nothing is tested
   plan = gradient_study.Plan(
-    model=pathlib.Path(values.model) if values.model else None,
     modes=tuple(values.modes),
     tasks=values.tasks,
     train_steps=tuple(sorted(_numbers(values, 'train_steps', int))),
@@ -68,38 +60,13 @@ def main(values: Any, rest: list[str]) -> None:
     inner_steps=_numbers(values, 'inner_steps', int),
     grid_modes=tuple(values.grid_modes),
     grid_tasks=values.grid_tasks,
-    costs=values.costs,
   )
   out = pathlib.Path(values.out)
   for file in (gradient_study.FILE, gradient_report.FILE):
     atomic.check_output(out / file)
-  results = gradient_study.run(_job(values), plan, out)
+  results = gradient_study.run(job, plan, out)
   print(gradient_report.write(results, out))
   print(f'report: {out / gradient_report.FILE}')
-
-
-def _job(values: Any):
-  """The job to study: the model's or the preset's, and the flags given over it."""
-  from metalog_jax import api  # jax: not for --help
-  from metalog_jax.runs import run
-
-  if not values.model:
-    data = {name: values[name].value for name in METHOD + DATA}
-    settings = options.settings(values, values.detector)
-    return api.make_job(test=(), **data, **settings)  # nothing is tested
-  job = run.restore(values.model)
-  embedding = sources.choose(job.method.embedding, values.vectors, values.encoder)
-  method = config_flags.with_settings(
-    job.detector,
-    dataclasses.replace(job.method, embedding=embedding),
-    options.settings(values, job.detector),
-  )
-  data = {name: values[name].value for name in DATA if values[name].present}
-  if 'source' in data:
-    data['source'] = tuple(data['source'])
-  return dataclasses.replace(
-    job, method=method, data=dataclasses.replace(job.data, **data)
-  )
 
 
 def _numbers(values: Any, flag: str, kind: type) -> tuple:

@@ -7,6 +7,7 @@ score, one session a call. Sorting, merging, padding and copying are inside. The
 are random, in the size of LogMeta's: the work does not depend on them.
 """
 
+import functools
 import importlib
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benches import interleave, lstm_workloads, suite, variants
+from experiments.benches import lstm_workloads, suite, variants
 from experiments.benches.variants import Runner, Variant
 from metalog_jax import types
 
@@ -94,8 +95,4 @@ SUITE = suite.Suite(
   DRAWS,
   ('ours',),
 )
-
-
-def run(options: interleave.Options) -> dict[str, Any]:
-  """Measures every variant on every workload."""
-  return suite.run(SUITE, options)
+run = functools.partial(suite.run, SUITE)

@@ -4,12 +4,13 @@ What starts the clock is a system's sessions as arrays of event ids; what stops 
 a score for each: sorting, merging, padding and copying are inside.
 """
 
+import functools
 import importlib
 from typing import Any
 
 import numpy as np
 
-from experiments.benches import interleave, suite, variants, workloads
+from experiments.benches import suite, variants, workloads
 from experiments.benches.variants import Variant
 
 PACKAGES, SAMPLES = suite.PACKAGES, suite.SAMPLES
@@ -67,8 +68,4 @@ SUITE = suite.Suite(
   _finish,
   ('vs_best_torch', 'sharing_vs_best_torch'),
 )
-
-
-def run(options: interleave.Options) -> dict[str, Any]:
-  """Measures every variant on every workload."""
-  return suite.run(SUITE, options)
+run = functools.partial(suite.run, SUITE)

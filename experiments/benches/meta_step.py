@@ -5,76 +5,67 @@ from the same weights. Batches are built and handed to the framework before the 
 starts.
 """
 
+import functools
 import importlib
-from collections.abc import Mapping
 from typing import Any
 
-from experiments.benches import interleave, lstm_workloads, suite, variants, workloads
+from experiments.benches import lstm_workloads, suite, variants, workloads
 from experiments.benches.variants import Variant
 
 PACKAGES, SAMPLES = suite.PACKAGES, suite.SAMPLES
 
 
-def _metalog() -> dict[str, Variant]:
-  """The variants whose ratios are reported come first: they share their turns."""
-  rewritten = {'control': True}
-  table = {
-    'ours': Variant('jax', 'ours'),
-    'ours, 2 devices': Variant('jax', 'ours', devices=2),
-    'ours, prefixes': Variant('jax', 'ours', sharing='prefixes'),
-    'ours, prefixes, 2 devices': Variant('jax', 'ours', sharing='prefixes', devices=2),
-    'ours, dedup': Variant('jax', 'ours', sharing='sequences'),
-    'ours, dedup, 2 devices': Variant('jax', 'ours', sharing='sequences', devices=2),
-    'nn.GRU packed and trimmed': Variant('torch', 'nn.GRU packed and trimmed'),
-    'nn.GRU trimmed': Variant('torch', 'nn.GRU trimmed'),
-    'nn.GRU packed and trimmed, first order': Variant(
-      'torch', 'nn.GRU packed and trimmed', 'first'
-    ),
-    'nn.GRU trimmed, first order': Variant('torch', 'nn.GRU trimmed', 'first'),
-    'ours, first order': Variant('jax', 'ours', 'first'),
-    'PyTorch rewritten': Variant('torch', 'rewritten', **rewritten),
-    'PyTorch rewritten, dedup': Variant(
-      'torch', 'rewritten', sharing='sequences', **rewritten
-    ),
-    'PyTorch rewritten, prefixes': Variant(
-      'torch', 'rewritten', sharing='prefixes', **rewritten
-    ),
-    'ladder 0: no library': Variant('jax', 'ladder no library', control=True),
-    'ladder 1: table': Variant('jax', 'ladder table', control=True),
-    'ladder 2: column sums': Variant('jax', 'ladder column sums', control=True),
-    'ladder 3: packed': Variant('jax', 'ladder packed', control=True),
-  }
-  for gradient in variants.GRADIENTS:
-    if gradient != variants.DEFAULT_GRADIENT:
-      table[f'ours, {gradient}'] = Variant('jax', 'ours', gradient=gradient)
-  return table
-
-
-_SIDE_BY_SIDE = 'ours, tasks side by side'
-LOGMETA = {
-  'ours': Variant('jax', 'ours'),
-  'ours, 2 devices': Variant('jax', 'ours', devices=2),
-  'torch.func vmap': Variant('torch', 'torch.func vmap'),
-  'nn.LSTM': Variant('torch', 'nn.LSTM'),
-  _SIDE_BY_SIDE: Variant('jax', 'side by side'),
-  f'{_SIDE_BY_SIDE}, 2 devices': Variant('jax', 'side by side', devices=2),
+_ours = lambda **settings: Variant('jax', 'ours', **settings)
+_torch = lambda how, **settings: Variant('torch', how, **settings)
+_PACKED, _PADDED = 'nn.GRU packed and trimmed', 'nn.GRU trimmed'
+_rewritten = lambda sharing: _torch('rewritten', sharing=sharing, control=True)
+_ladder = lambda rung: Variant('jax', f'ladder {rung}', control=True)
+METALOG = {  # those whose ratios are reported come first: they share their turns
+  'ours': _ours(),
+  'ours, 2 devices': _ours(devices=2),
+  'ours, prefixes': _ours(sharing='prefixes'),
+  'ours, prefixes, 2 devices': _ours(sharing='prefixes', devices=2),
+  'ours, dedup': _ours(sharing='sequences'),
+  'ours, dedup, 2 devices': _ours(sharing='sequences', devices=2),
+  _PACKED: _torch(_PACKED),
+  _PADDED: _torch(_PADDED),
+  f'{_PACKED}, first order': _torch(_PACKED, order='first'),
+  f'{_PADDED}, first order': _torch(_PADDED, order='first'),
+  'ours, first order': _ours(order='first'),
+  'PyTorch rewritten': _rewritten('nothing'),
+  'PyTorch rewritten, dedup': _rewritten('sequences'),
+  'PyTorch rewritten, prefixes': _rewritten('prefixes'),
+  'ladder 0: no library': _ladder('no library'),
+  'ladder 1: table': _ladder('table'),
+  'ladder 2: column sums': _ladder('column sums'),
+  'ladder 3: packed': _ladder('packed'),
+  **{
+    f'ours, {gradient}': _ours(gradient=gradient)
+    for gradient in variants.GRADIENTS
+    if gradient != variants.DEFAULT_GRADIENT
+  },
 }
-METALOG = _metalog()
+_SIDE_BY_SIDE = Variant('jax', 'side by side')
+LOGMETA = {
+  'ours': _ours(),
+  'ours, 2 devices': _ours(devices=2),
+  'torch.func vmap': _torch('torch.func vmap'),
+  'nn.LSTM': _torch('nn.LSTM'),
+  'ours, tasks side by side': _SIDE_BY_SIDE,
+  'ours, tasks side by side, 2 devices': _SIDE_BY_SIDE._replace(devices=2),
+}
 VARIANTS = tuple(dict.fromkeys([*METALOG, *LOGMETA]))
 WORKLOADS = (*workloads.WORKLOADS, *lstm_workloads.META_STEPS)
-
-
-def _variants_of(workload: str) -> Mapping[str, Variant]:
-  return LOGMETA if workload in lstm_workloads.META_STEPS else METALOG
 
 
 def build(spec: dict[str, Any]) -> variants.Runner:
   """Makes the runner of one variant, in the variant's own process."""
   variant = Variant(**spec['variant'])
   is_logmeta = spec['workload'] in lstm_workloads.META_STEPS
+  kind = '_lstm' if is_logmeta else '_gru'
   if variant.framework == 'torch':
     variants.use_torch()
-  name = f'{variant.framework}_{"lstm" if is_logmeta else "gru"}'
+  name = 'torch_rewritten' if variant.how == 'rewritten' else variant.framework + kind
   module = importlib.import_module(f'experiments.benches.{name}')
   if is_logmeta:
     workload = lstm_workloads.META_STEPS[spec['workload']]
@@ -86,12 +77,8 @@ def build(spec: dict[str, Any]) -> variants.Runner:
 SUITE = suite.Suite(
   'meta_step',
   ('hdfs_to_bgl', 'bgl_to_hdfs', 'synthetic', 'logmeta'),
-  _variants_of,
+  lambda workload: LOGMETA if workload in lstm_workloads.META_STEPS else METALOG,
   draws=5,
   compiled_twice=suite.OURS,
 )
-
-
-def run(options: interleave.Options) -> dict[str, Any]:
-  """Measures every variant on every workload."""
-  return suite.run(SUITE, options)
+run = functools.partial(suite.run, SUITE)

@@ -10,6 +10,7 @@ share prefixes exactly as the real ones do, in any batch.
 """
 
 import json
+import os
 import pathlib
 import sys
 from typing import Any
@@ -47,16 +48,11 @@ def measure(sessions: types.Sessions) -> dict[str, list[int]]:
   ranked = np.sort(np.bincount(sessions.events))[::-1]
   return {
     'events': ranked.tolist(),
-    'shared': [_shared(a, b) for a, b in zip(before, ordered)],
+    'shared': [len(os.path.commonprefix(pair)) for pair in zip(before, ordered)],
     'lengths': [len(sequence) for sequence in ordered],
     'normals': [counts[sequence][0] for sequence in ordered],
     'anomalies': [counts[sequence][1] for sequence in ordered],
   }
-
-
-def _shared(a: tuple[int, ...], b: tuple[int, ...]) -> int:
-  """How many first events are the same."""
-  return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
 
 
 def sessions(figures: dict[str, list[int]], seed: int = 0) -> types.Sessions:

@@ -1,24 +1,100 @@
-"""MetaLog's meta-step and scores as PyTorch users would write them."""
+"""MetaLog's meta-step and scores as PyTorch users write them, padded or packed."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import rnn
 
-from experiments.benches import torch_rewritten, workloads
-from experiments.benches.torch_network import Net, adam, tensors
+from experiments.benches import workloads
 from experiments.benches.variants import Runner, Variant
 from metalog_jax import types
+
+
+class Batch(NamedTuple):
+  vectors: torch.Tensor  # [V, D]
+  events: torch.Tensor  # [B, L]
+  lengths: torch.Tensor  # [B] longest first
+  labels: torch.Tensor  # [B]
+
+  def loss(self, logits: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(logits, self.labels)
+
+
+class Attention(nn.Module):
+  """Eq. 4, summed over a session's events: [B, L, H] -> [B, H]."""
+
+  def __init__(self, hidden: int):
+    super().__init__()
+    self.w_q = nn.Parameter(torch.empty(hidden, hidden))
+    self.w_k = nn.Parameter(torch.empty(hidden, hidden))
+
+  def forward(self, a: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    mask = torch.arange(a.shape[1]) < lengths[:, None]
+    scores = (a @ self.w_q.T) @ (a @ self.w_k.T).transpose(1, 2)
+    attention = torch.softmax(scores.masked_fill(~mask[:, None], -1e30), -1)
+    return ((attention @ a) * mask[..., None]).sum(1)
+
+
+class Net(nn.Module):
+  """Logits [B, 2]."""
+
+  def __init__(self, workload: workloads.Workload, packed: bool):
+    super().__init__()
+    size = workload.dim, workload.hidden, workload.layers
+    self.gru = nn.GRU(*size, batch_first=True)
+    self.attention = Attention(workload.hidden)
+    self.head = nn.Linear(workload.hidden, 2, bias=False)
+    self.packed = packed
+    first = workloads.params(workload)
+    self.load_state_dict({n: torch.tensor(x) for n, x in first.items()})
+
+  def forward(self, batch: Batch) -> torch.Tensor:
+    x = batch.vectors[batch.events]
+    if self.packed:
+      packed = rnn.pack_padded_sequence(x, batch.lengths, batch_first=True)
+      steps = x.shape[1]
+      a, _ = rnn.pad_packed_sequence(self.gru(packed)[0], True, total_length=steps)
+    else:
+      a, _ = self.gru(x)
+    return torch.tanh(self.head(self.attention(a, batch.lengths)))
+
+
+def tensors(batch: workloads.Padded) -> Batch:
+  """The same as tensors; lengths as PyTorch wants them."""
+  arrays = Batch(*(torch.from_numpy(np.ascontiguousarray(x)) for x in batch))
+  return arrays._replace(lengths=arrays.lengths.long())
+
+
+def adam(weights: dict[str, nn.Parameter], backward: Callable, tasks: list) -> Runner:
+  """Takes tasks in turn, each a step of Adam on the gradient that backward(*task) left.
+
+  The answer is the gradient of the first.
+  """
+  optimizer = torch.optim.Adam(list(weights.values()), 2e-3)
+  first: dict[str, np.ndarray] = {}
+
+  def run(i: int) -> None:
+    optimizer.zero_grad()
+    backward(*tasks[i % len(tasks)])
+    if not first:
+      first.update({n: p.grad.numpy().copy() for n, p in weights.items()})
+    optimizer.step()
+
+  return Runner(run, lambda: first)
 
 
 def _loss(net: torch.nn.Module, params: dict, batch) -> torch.Tensor:
   return batch.loss(torch.func.functional_call(net, params, (batch,)))
 
 
-def _create_graph(workload, net, variant) -> Callable:
-  """Makes backward(support, query), which leaves the meta-gradient in the net.
+def create_graph(workload, net, variant, tasks: list) -> Runner:
+  """Steps of Adam on meta-gradients, by autograd.grad through every inner step.
 
-  It takes autograd.grad through every inner step; first order without the graph.
+  First order goes without the graph. Tasks are (support, query), taken in turn.
   """
   params = dict(net.named_parameters())
 
@@ -36,22 +112,18 @@ def _create_graph(workload, net, variant) -> Callable:
       }
     (workload.beta * _loss(net, adapted, query)).backward()
 
-  return backward
+  return adam(params, backward, tasks)
 
 
 def meta_step(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
 ) -> Runner:
   """`num` tasks, each a step of Adam on its meta-gradient, taken in turn."""
-  if variant.how == 'rewritten':
-    net, tasks = torch_rewritten.network(workload, variant, folders, num)
-  else:
-    net = Net(workload, 'packed' in variant.how)
-    draws = workloads.Draws(workload, 'nothing', folders)
-    padded = (draws.padded(i, trim=True) for i in range(num))
-    tasks = [(list(map(tensors, support)), tensors(query)) for support, query in padded]
-  backward = _create_graph(workload, net, variant)
-  return adam(dict(net.named_parameters()), backward, tasks)
+  net = Net(workload, 'packed' in variant.how)
+  draws = workloads.Draws(workload, 'nothing', folders)
+  padded = (draws.padded(i, trim=True) for i in range(num))
+  tasks = [(list(map(tensors, support)), tensors(query)) for support, query in padded]
+  return create_graph(workload, net, variant, tasks)
 
 
 def scorer(

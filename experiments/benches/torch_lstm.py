@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import rnn
 
-from experiments.benches import lstm_workloads, torch_network
+from experiments.benches import lstm_workloads, torch_gru
 from experiments.benches.variants import Runner, Variant
 from metalog_jax import types
 
@@ -37,7 +37,7 @@ def meta_step(workload: lstm_workloads.MetaStep, variant: Variant, num: int) -> 
   steps = [
     [params, *map(tensors, lstm_workloads.tasks(workload, i))] for i in range(num)
   ]
-  return torch_network.adam(params, backward, steps)
+  return torch_gru.adam(params, backward, steps)
 
 
 def _attend(params: dict, a: torch.Tensor) -> torch.Tensor:
@@ -170,22 +170,20 @@ class Net(nn.Module):
       if self.alone and name.endswith(_REVERSE):
         key = name.replace('lstm', 'back').removesuffix(_REVERSE)
       weight = weights[key]
-      self.start[name] = torch.tensor(x).reshape(weight.shape), weight
+      self.start[name] = torch.tensor(x).reshape(weight.shape), weight, x.shape
     self.restart()
 
   @torch.no_grad()
   def restart(self) -> None:
     """Sets the first weights again."""
-    for first, weight in self.start.values():
+    for first, weight, _ in self.start.values():
       weight.copy_(first)
 
   def moved(self) -> dict[str, np.ndarray]:
     """How far each weight is from its start."""
-    far = {n: w.detach().double() - x.double() for n, (x, w) in self.start.items()}
-    squeeze = lambda n, x: x.reshape(-1 if n.endswith('weight') else ()).numpy()
     return {
-      n: squeeze(n, x) if n.startswith('attention') else x.numpy()
-      for n, x in far.items()
+      name: (weight.detach().double() - first.double()).numpy().reshape(shape)
+      for name, (first, weight, shape) in self.start.items()
     }
 
   def attend(

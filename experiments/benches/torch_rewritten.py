@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from experiments.benches import torch_network, workloads
-from experiments.benches.variants import Variant
+from experiments.benches import torch_gru, workloads
+from experiments.benches.variants import Runner, Variant
 
 BANDS = (8, 16, 24, 32, 48, 64, 96)  # sessions of like length attend together
 
@@ -41,7 +41,7 @@ class Net(nn.Module):
 
   def __init__(self, workload: workloads.Workload):
     super().__init__()
-    plain = torch_network.Net(workload, packed=False)
+    plain = torch_gru.Net(workload, packed=False)
     self.gru, self.attention, self.head = plain.gru, plain.attention, plain.head
 
   def forward(self, batch: Batch) -> torch.Tensor:
@@ -128,13 +128,13 @@ def _places(paths: list[list[int]], starts: np.ndarray) -> np.ndarray:
   return places
 
 
-def network(
+def meta_step(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
-) -> tuple[Net, list]:
-  """The network and `num` tasks of (support, query)."""
+) -> Runner:
+  """`num` tasks, each a step of Adam on its meta-gradient, taken in turn."""
   draws = workloads.Draws(workload, variant.sharing, folders)
   share = variant.sharing == 'prefixes'
   tasks = []
   for support, query in map(draws.rows, range(num)):
     tasks.append(([tensors(rows, share) for rows in support], tensors(query, share)))
-  return Net(workload), tasks
+  return torch_gru.create_graph(workload, Net(workload), variant, tasks)

@@ -9,7 +9,6 @@ import polars as pl
 from experiments.studies import gradient_distances as distances
 from experiments.studies import markdown
 from metalog_jax import atomic
-from metalog_jax.meta import gradients
 from metalog_jax.report import results as report_results
 
 FILE = 'meta_gradients.md'
@@ -18,11 +17,6 @@ _ALONG = (
   'difference: the length of mode - exact over that of exact; query term: the same of '
   'the gradient less that of the support. Where exact is next to nothing, relative '
   'figures say little.'
-)
-_COSTS = (
-  'Of one whole meta-step. load: processes that wanted to run on the machine then; '
-  'where there were more than cores, times say little, memory and work do. ≥: has a '
-  'loop whose length is data, counted once.'
 )
 
 
@@ -45,25 +39,20 @@ def render(results: dict[str, Any]) -> str:
   ]
   if along := results['along']:
     table = markdown.table(along_table(along), words=2)
-    parts += ['## Along training', table, f'{_ALONG} {_exactness(along)}'.rstrip()]
+    parts += ['## Along training', table, _ALONG]
   if results['grid']:
     parts.append('## Over the inner loop')
     for mode in dict.fromkeys(record['mode'] for record in results['grid']):
       parts.append(markdown.table(grid_table(results['grid'], mode), words=2))
       parts.append(f'{mode}: difference from the exact gradient in per cent (cosine).')
-  if results['costs']:
-    table = markdown.table(costs_table(results['costs']))
-    parts += ['## What a meta-step costs', table, _COSTS]
   return '\n\n'.join(parts) + '\n'
 
 
 def along_table(along: list[dict[str, Any]]) -> pl.DataFrame:
-  """Approximate modes by points: the whole gradient and the query's term."""
+  """Modes by points: the whole gradient and the query's term."""
   rows: dict[tuple[str, str], dict[str, str]] = {}
   for record in along:
     mode, part = record['mode'], record['part']
-    if mode in gradients.EXACT:
-      continue
     row = rows.setdefault((record['at'], mode), {'at': record['at'], 'mode': mode})
     percent = [100 * value for value in record['difference']]
     if part == distances.ALL:
@@ -97,38 +86,6 @@ def grid_table(grid: list[dict[str, Any]], mode: str) -> pl.DataFrame:
   wide = wide.sort(pl.col('at').replace_strict(order), 'inner steps')
   rename = {name: f'rate {float(name):g}' for name in wide.columns[2:]}
   return wide.rename(rename)
-
-
-def costs_table(costs: list[dict[str, Any]]) -> pl.DataFrame:
-  """One row a mode."""
-  rows = [
-    {
-      'mode': cost['mode'],
-      'ms a step': f'{1e3 * cost["seconds_per_step"]:.0f}',
-      'temporary MiB': f'{cost["temporary_bytes"] / 2**20:.1f}',
-      'GFLOP': ('≥ ' if cost['open_loops'] else '') + f'{cost["flops"] / 1e9:.3g}',
-      'compilation s': f'{cost["compile_seconds"]:.1f}',
-      'load': f'{cost["load"]:.1f}',
-    }
-    for cost in costs
-  ]
-  return pl.DataFrame(rows)
-
-
-def _exactness(along: list[dict[str, Any]]) -> str:
-  """How far the exact modes are from each other, at worst."""
-  names = {r['mode'] for r in along} & set(gradients.EXACT) - {distances.REFERENCE}
-  gaps = [
-    gap
-    for record in along
-    if record['mode'] in names and record['part'] == distances.ALL
-    for gap in record['difference']
-  ]
-  if not _known(gaps):
-    return ''
-  others = ', '.join(name for name in gradients.EXACT if name in names)
-  worst = max(_known(gaps))
-  return f'Exact is {distances.REFERENCE}; {others} differ by {worst:.1e} at most.'
 
 
 def _mean(values: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""How far each mode of the meta-gradient is from the exact one, and what it costs.
+"""How far each mode of the meta-gradient is from the exact one.
 
 Measured along a training, and over a grid of inner loops. All figures are records, of
 which meta_gradients.json is made and `gradient_report` makes its tables.
@@ -6,17 +6,16 @@ which meta_gradients.json is made and `gradient_report` makes its tables.
 
 import dataclasses
 import itertools
-import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments.benches import machine as bench_machine
 from experiments.studies import gradient_distances as distances
 from experiments.studies import probe as probes
-from metalog_jax import atomic, errors, machine
-from metalog_jax.meta import costs, inner
+from metalog_jax import atomic, errors
+from metalog_jax.meta import inner
 from metalog_jax.runs import run as runs
 
 FILE = 'meta_gradients.json'
@@ -27,7 +26,6 @@ Record = dict[str, Any]
 class Plan:
   """What to measure."""
 
-  model: pathlib.Path | None = None  # whose checkpoint to look at
   modes: tuple[str, ...] = ()  # of `gradient_distances.modes`; empty: all
   tasks: int = 8
   train_steps: tuple[int, ...] = (0,)  # rising
@@ -35,7 +33,6 @@ class Plan:
   inner_steps: tuple[int, ...] = (1, 5, 10)
   grid_modes: tuple[str, ...] = (distances.FIRST,)
   grid_tasks: int = 4
-  costs: bool = True
 
 
 def run(job: runs.Job, plan: Plan, out: pathlib.Path) -> dict[str, Any]:
@@ -44,7 +41,7 @@ def run(job: runs.Job, plan: Plan, out: pathlib.Path) -> dict[str, Any]:
   The grid is looked at with the first and the last of the parameters.
 
   Returns:
-    {'settings', 'machine', 'along', 'grid', 'costs'}; the last three are records.
+    {'settings', 'machine', 'along', 'grid'}; the last two are records.
 
   Raises:
     UserError: settings or data are unfit.
@@ -57,28 +54,23 @@ def run(job: runs.Job, plan: Plan, out: pathlib.Path) -> dict[str, Any]:
   results: dict[str, Any] = {
     'settings': _settings(probe, plan),
     'machine': bench_machine.describe(),
-    **{'along': [], 'grid': [], 'costs': []},
+    **{'along': [], 'grid': []},
   }
   points, measure = [], _measurer(probe, plan.tasks)
-  for point in _points(probe, plan):
+  for point in probes.trained(probe, plan.train_steps):
     points.append(point)
     results['along'] += measure(point, probe.config, plan.modes)
   atomic.write_json(out / FILE, results)
   if plan.inner_lrs:
     results['grid'] = _over_grid(probe, plan, [points[0], *points[1:][-1:]])
     atomic.write_json(out / FILE, results)
-  if plan.costs:
-    results['costs'] = _costs(probe, plan)
-    atomic.write_json(out / FILE, results)
   return results
 
 
 def _check(probe: probes.Probe, plan: Plan) -> None:
   """Refuses, before anything is measured, what would fail after a long time."""
-  if not plan.train_steps and not plan.model:
-    raise errors.UserError(
-      '--train_steps is empty and there is no --model: no parameters'
-    )
+  if not plan.train_steps:
+    raise errors.UserError('--train_steps is empty: no parameters to look at')
   if plan.inner_lrs and min(*plan.inner_steps, *plan.inner_lrs) <= 0:
     raise errors.UserError('--inner_lrs and --inner_steps of the grid must be positive')
   most = max((1, *plan.inner_steps))
@@ -97,7 +89,6 @@ def _settings(probe: probes.Probe, plan: Plan) -> dict[str, Any]:
   return {
     'detector': job.detector,
     'preset': job.preset,
-    'model': plan.model,
     'source': [pathlib.Path(folder).name for folder in job.data.source],
     'target': pathlib.Path(job.data.target).name or None,
     'inner_lr': probe.config.inner_lr,
@@ -109,13 +100,6 @@ def _settings(probe: probes.Probe, plan: Plan) -> dict[str, Any]:
     'method': dataclasses.asdict(job.method),
     'data': dataclasses.asdict(job.data),
   }
-
-
-def _points(probe: probes.Probe, plan: Plan) -> Iterator[probes.Point]:
-  """What training made here comes by, then the model's best and last."""
-  yield from probes.trained(probe, plan.train_steps)
-  if plan.model:
-    yield from probes.saved(probe, plan.model)
 
 
 def _measurer(probe: probes.Probe, num_tasks: int) -> Callable[..., list[Record]]:
@@ -164,21 +148,6 @@ def _records(of_tasks: list[dict[str, dict[str, distances.Distance]]]) -> list[R
     for mode, parts in of_tasks[0].items()
     for part in parts
   ]
-
-
-def _costs(probe: probes.Probe, plan: Plan) -> list[Record]:
-  """What the meta-step of each mode costs, compiled afresh; see `costs.Cost`."""
-  records, configs = [], distances.modes(probe.config)
-  for mode in plan.modes:
-    _say(f'costs of {mode}')
-    fields = ('order', 'gradient', 'truncate', 'proximal')
-    changes = {field: getattr(configs[mode], field) for field in fields}
-    changed = probes.with_settings(probe, **changes)
-    with machine.without_compilation_cache():
-      cost = costs.explain(*probes.first_step(changed))
-    load = round(os.getloadavg()[0], 1)  # others' work slows this one
-    records.append({'mode': mode, **cost._asdict(), 'load': load})
-  return records
 
 
 def _say(text: str) -> None:

@@ -5,7 +5,6 @@ on one device, however many the detector trains on.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from metalog_jax.detectors import registry
 from metalog_jax.meta import inner, mesh
 from metalog_jax.runs import problem as problems
 from metalog_jax.runs import run as runs
-from metalog_jax.training import base, checkpoints
+from metalog_jax.training import base
 
 STRIDE = 97  # steps between the tasks looked at: epochs draw parts of a source anew
 
@@ -88,25 +87,14 @@ def tasks(probe: Probe, num: int) -> list[types.Task]:
   return [draw(stream.num_steps + i * STRIDE) for i in range(num)]
 
 
-def initial(probe: Probe) -> Any:
-  """The state before the first step."""
-  return probe.detector.init(jax.random.key(probe.job.data.seed), probe.problem.train)
-
-
-def first_step(probe: Probe) -> tuple[Callable, Any, Any]:
-  """(step, state, batch) that training begins with: step(state, batch) is the first."""
-  training = probe.detector.training
-  stream = training.batches(probe.problem.train, probe.job.data.seed)
-  return training.step, initial(probe), training.put(stream.draw(0))
-
-
 def trained(probe: Probe, steps: Sequence[int]) -> Iterator[Point]:
   """The parameters after so many steps, rising, of a training that is made here.
 
   It is that of `train`, but nothing is validated or saved.
   """
-  state, training = initial(probe), probe.detector.training
-  stream = training.batches(probe.problem.train, probe.job.data.seed)
+  training, seed = probe.detector.training, probe.job.data.seed
+  state = probe.detector.init(jax.random.key(seed), probe.problem.train)
+  stream = training.batches(probe.problem.train, seed)
   done = 0
   for stop in steps:
     while done < stop:
@@ -114,21 +102,3 @@ def trained(probe: Probe, steps: Sequence[int]) -> Iterator[Point]:
       done += 1
     name = f'step {stop}' if stop else 'initial weights'
     yield Point(name, stop, jax.device_get(state.params))
-
-
-def saved(probe: Probe, workdir: pathlib.Path) -> list[Point]:
-  """The best and the last parameters of a run, from its newest checkpoint.
-
-  Raises:
-    UserError: it has none.
-  """
-  manager = checkpoints.Checkpoints(workdir / 'checkpoints')
-  progress = manager.restore(checkpoints.start(initial(probe)))
-  manager.close()
-  if progress is None:
-    raise errors.UserError(f'--model={workdir} has no checkpoint')
-  best, last = int(progress.best_step), int(progress.step)
-  points = [Point(f'best, step {best}', best, progress.best_state.params)]
-  if last != best:
-    points.append(Point(f'last, step {last}', last, progress.state.params))
-  return [p._replace(params=jax.device_get(p.params)) for p in points]

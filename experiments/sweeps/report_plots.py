@@ -7,8 +7,6 @@ import numpy as np
 from experiments.sweeps import sweep_folder
 from metalog_jax.report import canvas, plots, results
 
-_MOST_LINES = 6  # of a figure: as many colours as there are
-
 
 def figures(sweep: sweep_folder.Sweep, setting: str) -> list[canvas.Figure]:
   """The figures of one setting of a table."""
@@ -27,7 +25,7 @@ def figures(sweep: sweep_folder.Sweep, setting: str) -> list[canvas.Figure]:
       size = (5.0, 1.5 + 0.65 * len(bars))
       figure = canvas.Figure(f'{name}_{kind}', text, plots.comparison, (bars,), size)
       drawn += [figure] if bars else []
-  return drawn if sweep.shown.get('x') else drawn + _roc(sweep, rows, name, title)
+  return drawn
 
 
 def _bar(row: sweep_folder.Row, kind: str) -> plots.Row:
@@ -47,34 +45,6 @@ def _lines(rows, kind: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
       means.append([row.x, row.value(kind, 'f1').mean, bar.quoted])
       seeds += [[row.x, f1] for f1 in bar.seeds]
   return [(name, np.array(m), np.array(s)) for name, (m, s) in lines.items()]
-
-
-def _roc(sweep, rows, name: str, title: str) -> list[canvas.Figure]:
-  """Of each row that the table names, the first seed; as many as have a colour."""
-  lines, quoted = [], ''
-  named = [r for key in sweep.shown.get('roc', ()) for r in rows if sweep.named(r, key)]
-  for row in named:
-    scores = row.runs[0].scores.get(row.test)
-    if scores is not None and len(np.unique(scores.labels)) == 2:
-      lines.append((row.name, scores.labels, scores.scores))
-      if 'auroc' in row.quoted:
-        quoted += f'; AUROC of {row.name} quoted: {row.quoted["auroc"]:.1f} %'
-  text = f'{title}: ROC, first seed of each{quoted}'
-  shown = (lines[:_MOST_LINES],)
-  return [canvas.Figure(f'{name}_roc', text, rocs, shown, (4.8, 5.2))] if lines else []
-
-
-def rocs(ax, lines: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> None:
-  """ROC of several methods: (name, labels [S], scores [S])."""
-  for index, (name, labels, scores) in enumerate(lines):
-    hits, alarms = plots.cumulative(labels, scores)
-    dashes = plots.DASHES[index % len(plots.DASHES)]
-    style = {'color': f'C{index % 6}', 'linestyle': dashes}
-    curve = plots.thin(alarms / alarms[-1], hits / hits[-1])
-    ax.plot(*curve, label=plots.visible(name), **style)
-  ax.plot([0, 1], [0, 1], color='grey', linewidth=1.5, linestyle=':', label='chance')
-  heads = 'false alarms (share of normal)', 'recall (share of anomalous)'
-  plots.unit_axes(ax, *heads, columns=1)
 
 
 def over(ax, lines: Sequence[tuple[str, np.ndarray, np.ndarray]], x: str) -> None:

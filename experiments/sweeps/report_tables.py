@@ -12,8 +12,8 @@ from metalog_jax.evaluation import significance
 from metalog_jax.report import pages, results
 
 Rows = Sequence[sweep_folder.Row]
-_PRINTED = {'precision': 'P', 'recall': 'R', 'f1': 'F1'}
-_MEASURED = {**_PRINTED, 'auroc': 'AUROC', 'auprc': 'AUPRC'}
+_PRINTED = {'precision': 'P', 'recall': 'R', 'f1': 'F1', 'auroc': 'AUROC'}
+_MEASURED = {**_PRINTED, 'auprc': 'AUPRC'}
 _PHASES = {'setup': 'set-up', 'compile': 'compile', 'train': 'train', 'test': 'test'}
 _TIMES = {  # what a paper prints: (unit, decimals)
   'train_minutes': ('train min', 0),
@@ -29,7 +29,7 @@ def quality(rows: Rows) -> pages.Table:
   for row in rows:
     floor = lambda kind, row=row: results.floor_cell(row.results, row.test, kind)
     cells = {'%': row.name}
-    cells |= {f'quoted {_PRINTED[m]}': _quoted(row.quote(m)) for m in printed}
+    cells |= {f'quoted {_PRINTED[m]}': _number(row.quote(m)) for m in printed}
     for measure, head in _MEASURED.items():
       cells[f'ours, all {head}'] = row.value('all', measure).percent(1)
     cells['ours, all best floor'] = floor('all')
@@ -50,7 +50,7 @@ def brief(rows: Rows, reference: sweep_folder.Row | None = None) -> pages.Table:
   table = []
   for row in rows:
     cells = {'%': row.name}
-    cells |= {'F1, quoted': _quoted(row.quote('f1'))} if is_quoted else {}
+    cells |= {'F1, quoted': _number(row.quote('f1'))} if is_quoted else {}
     cells |= {
       name: row.value('all', name.lower()).percent(1) for name in ('F1', 'AUPRC')
     }
@@ -75,7 +75,7 @@ def differences(rows: Rows, reference: sweep_folder.Row) -> pages.Table | None:
   for row, test, p in _differences(rows, reference):
     quoted = row.quoted.get('behind', reference.quote('f1') - row.quote('f1'))
     above = f'{sum(d > 0 for d in test.each)} of {len(test.each)}'
-    cells = {'': row.name, 'quoted': _signed(quoted, 2), 'ours': _mean(test.each)}
+    cells = {'': row.name, 'quoted': _number(quoted, '+.2f'), 'ours': _mean(test.each)}
     table.append(cells | {'seeds above': above, 'p': _p(test.p), 'p, Holm': _p(p)})
   return pages.table(table) if table else None
 
@@ -90,7 +90,7 @@ def times(rows: Rows) -> pages.Table:
     cells['ours ms a session'] = _ms(row)
     for name in printed:
       head, decimals = _TIMES[name]
-      cells[f'quoted {head}'] = _quoted(row.quote(name), decimals)
+      cells[f'quoted {head}'] = _number(row.quote(name), f'.{decimals}f')
     table.append(cells)
   return pages.table(table, groups=('ours', 'quoted'))
 
@@ -128,18 +128,14 @@ def _judged(row: sweep_folder.Row) -> dict[int, significance.Judged]:
   return judged
 
 
-def _quoted(value: float, decimals: int = 2) -> str:
-  return '–' if math.isnan(value) else f'{value:.{decimals}f}'
-
-
-def _signed(value: float, decimals: int) -> str:
-  return '–' if math.isnan(value) else f'{value:+.{decimals}f}'
+def _number(value: float, form: str = '.2f') -> str:
+  return '–' if math.isnan(value) else format(value, form)
 
 
 def _mean(each: Sequence[float]) -> str:
   value = results.spread(each)
   std = '' if math.isnan(value.std) else f' ± {100 * value.std:.1f}'
-  return _signed(100 * value.mean, 1) + std
+  return _number(100 * value.mean, '+.1f') + std
 
 
 def _p(p: float) -> str:
@@ -148,7 +144,7 @@ def _p(p: float) -> str:
 
 def _seconds(row: sweep_folder.Row, key: str) -> str:
   mean = results.spread((r.get('seconds') or {}).get(key) for r in row.results).mean
-  return '–' if math.isnan(mean) else f'{mean:,.1f}'
+  return _number(mean, ',.1f')
 
 
 def _ms(row: sweep_folder.Row) -> str:

@@ -57,7 +57,7 @@ class Sweep(NamedTuple):
   about: str
   settings: dict[str, str]  # key -> name
   rows: list[Row]
-  shown: dict[str, Any]  # x, against, roc: see table_files.py
+  shown: dict[str, Any]  # x, against: see table_files.py
 
   def of(self, setting: str) -> list[Row]:
     """The rows of a setting that have a run."""

@@ -21,7 +21,7 @@ QUOTED = (
   *('precision', 'recall', 'f1', 'auroc', 'behind'),
   *('train_minutes', 'test_seconds', 'test_ms'),
 )
-_SHOWN = ('against', 'roc', 'x')  # of the report: reference row, rows of the ROC, axis
+_SHOWN = ('against', 'x')  # of the report: reference row, axis
 
 
 class Row(NamedTuple):
@@ -60,42 +60,38 @@ class Table(NamedTuple):
   shown: dict[str, Any]  # _SHOWN
 
 
-class _Kind(NamedTuple):
-  """What a key's value must be."""
+_is_text = lambda value: isinstance(value, str)
+_is_number = lambda value: type(value) in (int, float) and math.isfinite(value)
+_is_seed = lambda value: type(value) is int and value >= 0
+_is_value = lambda value: type(value) in (str, int, float)
+_is_table = lambda value: isinstance(value, dict)
+_list = lambda fits: lambda value: isinstance(value, list) and all(map(fits, value))
+_table = lambda fits: lambda value: _is_table(value) and all(map(fits, value.values()))
 
-  words: str
-  fits: Callable[[Any], bool]
-
-
-def _list_of(words: str, fits: Callable[[Any], bool]) -> _Kind:
-  is_list = lambda value: isinstance(value, list) and all(map(fits, value))
-  return _Kind(f'a list of {words}', is_list)
-
-
-def _table_of(kind: _Kind) -> _Kind:
-  is_table = lambda value: (
-    isinstance(value, dict) and all(map(kind.fits, value.values()))
-  )
-  return _Kind(f'a table whose values are {kind.words}', is_table)
-
-
-_TEXT = _Kind('a text', lambda value: isinstance(value, str))
-_TEXTS = _list_of('texts', _TEXT.fits)
-_YES_OR_NO = _Kind('true or false', lambda value: isinstance(value, bool))
-_NUMBER = _Kind('numbers', lambda x: type(x) in (int, float) and math.isfinite(x))
-_NUMBERS = _table_of(_NUMBER)
-_VALUES = _list_of('texts and numbers', lambda value: type(value) in (str, int, float))
-_PARTS = _table_of(_Kind('tables', lambda value: isinstance(value, dict)))
-_SEEDS = _list_of('whole numbers from 0 on', lambda x: type(x) is int and x >= 0)
-_KEYS_OF_TABLE = {
-  **{'title': _TEXT, 'about': _TEXT, 'seeds': _SEEDS, 'flags': _TEXTS},
-  **{'settings': _PARTS, 'rows': _PARTS},
-  **{'against': _TEXT, 'roc': _TEXTS, 'x': _TEXT},
+# What a key's value must be: in words, and whether it is.
+_Kind = tuple[str, Callable[[Any], bool]]
+_TEXT, _TEXTS = ('a text', _is_text), ('a list of texts', _list(_is_text))
+_NUMBERS = ('a table whose values are numbers', _table(_is_number))
+_TABLES = ('a table whose values are tables', _table(_is_table))
+_KEYS_OF_TABLE: dict[str, _Kind] = {
+  **{'title': _TEXT, 'about': _TEXT, 'flags': _TEXTS},
+  'seeds': ('a list of whole numbers from 0 on', _list(_is_seed)),
+  **{'settings': _TABLES, 'rows': _TABLES, 'against': _TEXT, 'x': _TEXT},
 }
-_KEYS_OF_SETTING = {'name': _TEXT, 'flags': _TEXTS, 'quotes': _YES_OR_NO}
-_KEYS_OF_ROW = {
-  **{'name': _TEXT, 'flags': _TEXTS, 'only': _TEXTS, 'grid': _table_of(_VALUES)},
-  **{'quoted': _NUMBERS, 'quoted_at': _table_of(_NUMBERS)},
+_KEYS_OF_SETTING: dict[str, _Kind] = {
+  **{'name': _TEXT, 'flags': _TEXTS},
+  'quotes': ('true or false', lambda value: isinstance(value, bool)),
+}
+_KEYS_OF_ROW: dict[str, _Kind] = {
+  **{'name': _TEXT, 'flags': _TEXTS, 'only': _TEXTS, 'quoted': _NUMBERS},
+  'grid': (
+    'a table whose values are lists of texts and numbers',
+    _table(_list(_is_value)),
+  ),
+  'quoted_at': (
+    'a table whose values are tables of numbers',
+    _table(_table(_is_number)),
+  ),
 }
 
 
@@ -185,10 +181,9 @@ def _check(
   for key, value in values.items():
     if key not in kinds:
       raise errors.unknown_choice(f'{path}: {place}key', key, kinds)
-    if not kinds[key].fits(value):
-      raise errors.UserError(
-        f'{path}: {place}{key} = {value!r}: it must be {kinds[key].words}'
-      )
+    words, fits = kinds[key]
+    if not fits(value):
+      raise errors.UserError(f'{path}: {place}{key} = {value!r}: it must be {words}')
   for key in needed:
     if key not in values:
       raise errors.UserError(f'{path}: {place}{key} is missing')

@@ -11,7 +11,6 @@ import pytest
 
 from experiments.studies import gradient_report, markdown
 from metalog_jax.meta import gradients
-from metalog_jax.runs import run
 from tests.runs import test_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -51,7 +50,7 @@ def fixture_done(root, tmp_path_factory):
 @pytest.mark.slow
 def test_the_files_have_what_was_measured(done):
   done, out, results = done
-  assert set(results) == {'settings', 'machine', 'along', 'grid', 'costs'}
+  assert set(results) == {'settings', 'machine', 'along', 'grid'}
   places = [(r['at'], r['step'], r['mode'], r['part']) for r in results['along']]
   assert len(places) == len(set(places))
   for at in (('initial weights', 0), ('step 3', 3)):
@@ -61,12 +60,9 @@ def test_the_files_have_what_was_measured(done):
   for record in results['along']:
     for measure in ('cosine', 'difference', 'ratio', 'size'):
       assert len(record[measure]) == 2
-  assert [cost['mode'] for cost in results['costs']] == ['reverse', 'first']
-  for cost in results['costs']:
-    assert min(cost['temporary_bytes'], cost['seconds_per_step'], cost['flops']) > 0
   text = (out / 'meta_gradients.md').read_text()
   assert text in done.stdout
-  for heading in ('Along training', 'Over the inner loop', 'What a meta-step costs'):
+  for heading in ('Along training', 'Over the inner loop'):
     assert heading in text
 
 
@@ -86,17 +82,6 @@ def test_first_order_is_exact_where_the_inner_rate_vanishes(done):
   assert cosine[0.5] < 1 - 1e-4
 
 
-@pytest.mark.slow
-def test_a_model_is_looked_at_where_it_was_best(root, tmp_path):
-  run.start(test_run.make_job(root), tmp_path / 'run', say=lambda _: None)
-  flags = [f'--model={tmp_path}/run', '--nocosts', '--modes=first']
-  done = study(root, tmp_path / 'out', *flags)
-  assert done.returncode == 0, done.stderr
-  along = json.loads((tmp_path / 'out' / 'meta_gradients.json').read_text())['along']
-  best = [record for record in along if record['at'].startswith('best, step ')]
-  assert best and best[0]['step'] <= 20
-
-
 @pytest.mark.parametrize('flag, code, says', [
   ('--inner_lrs=fast', 1, '--inner_lrs'),
   ('--inner_lrs=inf', 1, '--inner_lrs'),
@@ -111,7 +96,6 @@ def test_wrong_flags_end_with_one_line(root, tmp_path, flag, code, says):
 
 
 def test_help_answers_without_jax():
-
   code = 'import sys; import experiments.meta_gradients; print("jax" in sys.modules)'
   done = subprocess.run(
     [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
