@@ -9,5 +9,5 @@ Read it in the order in which a line goes its way:
   events     lines to event ids
   sessions   events, on disk meanwhile, to sessions or windows; labels: of files
   store      the System folder; manifests: its checksums
-`systems.prepare` (options, jsonl, parallel) runs it; splits: who sees what.
+`systems.prepare` (jsonl, parallel) runs it; splits: who sees what.
 """

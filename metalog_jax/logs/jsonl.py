@@ -11,13 +11,13 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from metalog_jax import errors, types
-from metalog_jax.logs import accounts, files, options, store
+from metalog_jax.logs import accounts, files, store
 
 NOT_JSON = 'is not a JSON object'
 NO_EVENTS = 'has no list of events'
@@ -39,22 +39,26 @@ class Row(NamedTuple):
 
 
 def prepare(
-  settings: options.Options, writer: store.Writer, progress: Callable[[int], Any]
+  sessions: Sequence[str],
+  templates: str,
+  max_bad_lines: str,
+  max_events: int,
+  writer: store.Writer,
+  progress: Callable[[int], Any],
 ) -> store.Contents:
-  """Writes the sessions of `settings.sessions`, in order."""
-  events = Events(settings.templates)
-  account = accounts.Account(settings.max_bad_lines)
+  """Writes the sessions of the files `sessions`, in order: see `systems.Options`."""
+  events, account = Events(templates), accounts.Account(max_bad_lines)
   counts = np.zeros(0, np.int64)
   known: dict[str, int] = {}
   inputs: list[files.Input] = []
-  paths = files.expand(settings.sessions)
+  paths = files.expand(sessions)
   for chunk in files.read_chunks(paths, inputs.append, progress=progress):
     rows, tally = parse(chunk, events, known)
     account.add(tally)
     if rows:
-      sessions = _sessions(rows, settings.max_events)
-      writer.write(store.to_arrow(sessions))
-      new = np.bincount(sessions.events, minlength=len(events.texts))
+      new_sessions = _sessions(rows, max_events)
+      writer.write(store.to_arrow(new_sessions))
+      new = np.bincount(new_sessions.events, minlength=len(events.texts))
       new[: len(counts)] += counts
       counts = new
   account.check()

@@ -1,7 +1,6 @@
 """The same function over many things, in order, on as many processes as asked."""
 
 import collections
-import contextlib
 import itertools
 import multiprocessing
 import os
@@ -64,10 +63,15 @@ class Pool:
 def _make_executor(workers: int) -> futures.Executor:
   # Fresh processes: forking one that runs polars' threads may lock up for ever.
   context = multiprocessing.get_context('spawn')
-  with _one_thread():
-    executor = futures.ProcessPoolExecutor(workers, context, _begin)
+  executor = futures.ProcessPoolExecutor(workers, context, _begin)
+  threads = 'POLARS_MAX_THREADS'  # which polars reads as a process starts
+  before = os.environ.get(threads)
+  os.environ[threads] = '1'
+  try:
     for _ in range(workers):
       executor.submit(int)
+  finally:
+    os.environ.pop(threads) if before is None else os.environ.update({threads: before})
   return executor
 
 
@@ -82,15 +86,3 @@ def _end_with_parent() -> None:
   if parent is not None:
     parent.join()
     os._exit(1)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-  """Processes that start meanwhile give polars one thread."""
-  name = 'POLARS_MAX_THREADS'
-  before = os.environ.get(name)
-  os.environ[name] = '1'
-  try:
-    yield
-  finally:
-    os.environ.pop(name) if before is None else os.environ.update({name: before})

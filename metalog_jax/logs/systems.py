@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -17,21 +17,94 @@ import metalog_jax
 from metalog_jax import errors
 from metalog_jax.logs import (
   accounts,
+  budgets,
   events,
   files,
+  formats,
   jsonl,
   labels,
   manifests,
-  options,
+  masksets,
   parallel,
-  sessions,
   simulated,
   store,
   templates,
 )
+from metalog_jax.logs import sessions as sessions_lib
 
-Options = options.Options
-MINING, PARSERS = options.MINING, options.PARSERS
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What determines the content of a System folder; kept in its manifest."""
+
+  system: str
+  logs: tuple[str, ...] = ()  # files, folders, patterns; '-' is standard input
+  labels: str = ''
+  sessions: tuple[str, ...] = ()  # of --system=jsonl
+  templates: str = ''  # of --system=jsonl: event_id,template
+  format: str = ''  # of --system=custom
+  time_format: str = ''  # likewise
+  group: str = ''  # what lines are grouped by; '': the format's own choice
+  window: str = ''  # '': the format's own choice
+  max_events: int = 0
+  mining: Literal['canonical', 'arrival'] = 'canonical'
+  parser: Literal['default', 'paper'] = 'default'
+  fit: str = 'all'
+  max_bad_lines: str = '5%'
+  keep_lines: bool = False
+
+  def __post_init__(self):
+    """Raises ValueError for what can be seen to be wrong without reading a log."""
+    errors.check_choices(self, '--')
+    if self.system not in formats.SYSTEMS:
+      raise errors.unknown_choice('--system', self.system, formats.SYSTEMS)
+    files, custom = self.system == 'jsonl', self.system == 'custom'
+    for needed, name, what in (
+      (files, 'sessions', 'PATH'),
+      (not files, 'logs', 'PATH'),
+      (custom, 'format', 'REGEX'),
+    ):
+      if needed and not getattr(self, name):
+        raise errors.UserError(f'--system={self.system} needs --{name}={what}')
+    for name, fits in (
+      *((name, files) for name in ('sessions', 'templates')),
+      *((name, not files) for name in ('logs', 'labels', 'group', 'window')),
+      *((name, custom) for name in ('format', 'time_format')),
+    ):
+      if getattr(self, name) and not fits:
+        raise errors.UserError(f'--{name} means nothing to --system={self.system}')
+    if self.max_events < 0:
+      raise errors.UserError(f'--max_events={self.max_events}: give 0 (all) or more')
+    budgets.parse(self.max_bad_lines)
+    if self.fit != 'all' and not budgets.parse(self.fit):
+      raise errors.UserError(f'--fit={self.fit} leaves no line to fit templates on')
+
+  def line_format(self) -> formats.Format:
+    """How a raw line is read."""
+    if self.system == 'custom':
+      return formats.custom(self.format, self.time_format)
+    return formats.FORMATS[self.system]
+
+  def cut(self) -> sessions_lib.Cut:
+    """How lines are cut into sessions; UserError for neither names nor windows."""
+    form = self.line_format()
+    window = self.window or form.window
+    kept = dict(max_events=self.max_events, keep_lines=self.keep_lines)
+    cut = sessions_lib.Cut.parse(window, **kept)
+    if not form.keys(self.group) and not cut.windows:
+      raise errors.UserError(
+        f'--system={self.system} --group={self.group or "none"} has no sessions by '
+        'name: give --window in lines (120) or time (10m)'
+      )
+    return cut
+
+  def maskset(self) -> masksets.MaskSet:
+    """What is masked in a line, and how Drain then groups it."""
+    return self.line_format().masks[self.parser]
+
+  def as_json(self) -> dict[str, Any]:
+    """As a manifest keeps them."""
+    return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
 def prepare(
@@ -59,7 +132,14 @@ def prepare(
   start = time.monotonic()
   with store.writer(out) as writer, parallel.Pool(workers) as pool:
     if options.system == 'jsonl':
-      contents = jsonl.prepare(options, writer, progress)
+      contents = jsonl.prepare(
+        options.sessions,
+        options.templates,
+        options.max_bad_lines,
+        options.max_events,
+        writer,
+        progress,
+      )
     else:
       contents = _prepare_raw(options, frozen, grow, writer, pool, progress)
     manifest = {**contents.manifest, 'options': options.as_json()}
@@ -91,7 +171,7 @@ def _prepare_raw(
   form, cut = options.line_format(), options.cut()
   audit = labels.Audit(options.labels)
   account = accounts.Account(options.max_bad_lines, form)
-  spilled = sessions.Spill(writer.folder / 'spill', not form.keys(options.group))
+  spilled = sessions_lib.Spill(writer.folder / 'spill', not form.keys(options.group))
   mining, fit = ('frozen', 'all') if frozen else (options.mining, options.fit)
   maskset = frozen.maskset if frozen else options.maskset()
   collector = events.Collector(maskset, mining, fit, spilled.folder / 'order')
@@ -135,13 +215,16 @@ def _prepare_raw(
 
 
 def _group(
-  spilled: sessions.Spill, result: events.Result, cut: sessions.Cut, pool: parallel.Pool
+  spilled: sessions_lib.Spill,
+  result: events.Result,
+  cut: sessions_lib.Cut,
+  pool: parallel.Pool,
 ) -> list[pathlib.Path]:
   """The second pass: over the events, one part at a time."""
   paths = spilled.close()
   if spilled.whole:
-    return list(sessions.group_whole(paths, result.table, cut))
-  group = functools.partial(sessions.group_part, table=result.table, cut=cut)
+    return list(sessions_lib.group_whole(paths, result.table, cut))
+  group = functools.partial(sessions_lib.group_part, table=result.table, cut=cut)
   return list(pool.map(group, paths, few=len(paths) + 1))
 
 
@@ -150,13 +233,13 @@ def _write(
 ) -> int:
   """Sessions in order of first appearance, with labels; how many were cut short."""
   truncated = 0
-  for block in sessions.merge(parts):
+  for block in sessions_lib.merge(parts):
     if max_events:
       truncated += int((block['length'] > max_events).sum())
     label = audit.of(block['entity'], block['label'])
     known = pl.when(pl.col('label') >= 0).then(pl.col('label'))
     block = block.with_columns(label=label).with_columns(label=known)
-    writer.write(sessions.to_arrow(block))
+    writer.write(sessions_lib.to_arrow(block))
   return truncated
 
 
