@@ -8,8 +8,11 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
+import polars as pl
+
 from experiments import main as program
 from experiments.benches import interleave, machine
+from experiments.studies import markdown
 from metalog_jax import atomic, errors
 from metalog_jax.cli import options
 from metalog_jax.cli.options import Flag
@@ -98,11 +101,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
   """The results as text, one line each."""
   if not results:
     return 'nothing was measured'
-  rows = [list(results[0])] + [[str(v) for v in result.values()] for result in results]
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  return '\n'.join(
-    '  '.join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows
-  )
+  frame = pl.DataFrame(results, infer_schema_length=None, strict=False)
+  return markdown.table(frame, words=2)
 
 
 if __name__ == '__main__':

@@ -18,7 +18,6 @@ PACKAGES, SAMPLES = suite.PACKAGES, suite.SAMPLES
 _ours = lambda **settings: Variant('jax', 'ours', **settings)
 _torch = lambda how, **settings: Variant('torch', how, **settings)
 _PACKED, _PADDED = 'nn.GRU packed and trimmed', 'nn.GRU trimmed'
-_rewritten = lambda sharing: _torch('rewritten', sharing=sharing, control=True)
 _ladder = lambda rung: Variant('jax', f'ladder {rung}', control=True)
 METALOG = {  # those whose ratios are reported come first: they share their turns
   'ours': _ours(),
@@ -32,9 +31,7 @@ METALOG = {  # those whose ratios are reported come first: they share their turn
   f'{_PACKED}, first order': _torch(_PACKED, order='first'),
   f'{_PADDED}, first order': _torch(_PADDED, order='first'),
   'ours, first order': _ours(order='first'),
-  'PyTorch rewritten': _rewritten('nothing'),
-  'PyTorch rewritten, dedup': _rewritten('sequences'),
-  'PyTorch rewritten, prefixes': _rewritten('prefixes'),
+  'PyTorch rewritten': _torch('rewritten', control=True),
   'ladder 0: no library': _ladder('no library'),
   'ladder 1: table': _ladder('table'),
   'ladder 2: column sums': _ladder('column sums'),

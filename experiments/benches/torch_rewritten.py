@@ -1,11 +1,10 @@
 """A control: PyTorch with this library's algebra, but autograd's derivatives.
 
-The event table is projected once and looked up; nothing is padded; what sessions
-begin with in common may be computed once; Eq. 4 is a column sum. What is left to
-explain a difference is the hand-written derivative and the compiler.
+The event table is projected once and looked up; nothing is padded; Eq. 4 is a column
+sum. What is left to explain a difference is the hand-written derivative and the
+compiler.
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -88,53 +87,36 @@ def _cell(x, h, weight, bias):
   return n + z * (h - n)
 
 
-def tensors(rows: workloads.Rows, share: bool) -> Batch:
-  """Levels of states: each session's own, or one for each beginning if to `share`."""
-  numbers: dict[tuple, int] = {}
-  levels: list[list[tuple[int, int]]] = [[] for _ in rows.events[0]]  # parent, event
-  paths = []  # per session, its state's number within each level
-  for row, events in enumerate(rows.events):
-    path, parent, key = [], 0, () if share else (row,)
-    for level, event in zip(levels, events.tolist()):
-      key = (*key, event)
-      if key not in numbers:
-        numbers[key] = len(level)
-        level.append((parent, event))
-      parent = numbers[key]
-      path.append(parent)
-    paths.append(path)
-  starts = np.cumsum([0, *map(len, levels)])
-  split = lambda i: [torch.tensor([node[i] for node in level]) for level in levels]
-  bands = [list(b) for _, b in itertools.groupby(paths, lambda p: _band(len(p)))]
+def tensors(rows: workloads.Rows) -> Batch:
+  """Levels of states: the first event of each session, the second, ..."""
+  lengths = np.array([len(events) for events in rows.events])  # falling
+  counts = [int(np.sum(lengths > level)) for level in range(lengths[0])]
+  starts = np.cumsum([0, *counts])
+  events = [[row[t] for row in rows.events[:n]] for t, n in enumerate(counts)]
+  split = np.flatnonzero(np.diff(np.searchsorted(BANDS, lengths))) + 1
+  bands = np.split(np.arange(len(lengths)), split)
   return Batch(
     torch.from_numpy(rows.vectors),
-    torch.cat(split(1)),
-    split(0),
-    [torch.from_numpy(_places(band, starts)) for band in bands],
-    [torch.tensor([len(path) for path in band]) for band in bands],
+    torch.from_numpy(np.concatenate(events).astype(np.int64)),
+    [torch.arange(n) * (level > 0) for level, n in enumerate(counts)],
+    [torch.from_numpy(_places(band, lengths[band], starts)) for band in bands],
+    [torch.from_numpy(lengths[band]) for band in bands],
     torch.tensor(rows.labels, dtype=torch.float32),
     torch.tensor(rows.weights, dtype=torch.float32),
   )
 
 
-def _band(length: int) -> int:
-  return next((edge for edge in BANDS if length <= edge), 0)
-
-
-def _places(paths: list[list[int]], starts: np.ndarray) -> np.ndarray:
-  places = np.zeros((len(paths), len(paths[0])), np.int64)  # the longest is first
-  for row, path in zip(places, paths):
-    row[: len(path)] = starts[: len(path)] + path
-  return places
+def _places(rows: np.ndarray, lengths: np.ndarray, starts: np.ndarray) -> np.ndarray:
+  """[n, L] of sessions in falling order: a state is its level's start + its row."""
+  levels = np.arange(lengths[0])
+  return np.where(levels < lengths[:, None], starts[levels] + rows[:, None], 0)
 
 
 def meta_step(
   workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
 ) -> Runner:
   """`num` tasks, each a step of Adam on its meta-gradient, taken in turn."""
-  draws = workloads.Draws(workload, variant.sharing, folders)
-  share = variant.sharing == 'prefixes'
-  tasks = []
-  for support, query in map(draws.rows, range(num)):
-    tasks.append(([tensors(rows, share) for rows in support], tensors(query, share)))
+  draws = workloads.Draws(workload, 'nothing', folders)
+  drawn = map(draws.rows, range(num))
+  tasks = [(list(map(tensors, support)), tensors(query)) for support, query in drawn]
   return torch_gru.create_graph(workload, Net(workload), variant, tasks)
