@@ -75,22 +75,11 @@ def _score_windows(score: Callable, windows: list[types.Dataset]) -> Runner:
   return Runner(run, lambda: {'scores': scores.copy()}, figures)
 
 
-def _finish(
-  row: suite.Row, facts: suite.Row, answer: dict[str, np.ndarray]
-) -> suite.Row:
-  row['answer_error'] = row.pop('gradient_error')
-  row |= {'ms_per_session': None, 'window_median_ms': None, 'window_p99_ms': None}
-  row |= facts.get('extra', {})
-  if 'scores' in answer and row['median_ms']:
-    row['ms_per_session'] = round(row['median_ms'] / len(answer['scores']), 4)
-  return row
-
-
 SUITE = suite.Suite(
   'adaptation',
   ('adapt_hdfs', 'adapt_bgl', 'window_hdfs', 'window_bgl'),
   lambda workload: WINDOW if WORKLOADS[workload].windows else ADAPT,
-  _finish,
+  'answer_error',
   ('vs_best_torch',),
   DRAWS,
   ('ours',),

@@ -51,21 +51,11 @@ def build(spec: dict[str, Any]) -> variants.Runner:
   return variants.Runner(run, lambda: {'scores': scores[0]})
 
 
-def _finish(
-  row: suite.Row, facts: suite.Row, answer: dict[str, np.ndarray]
-) -> suite.Row:
-  del facts
-  sessions = len(answer['scores'])
-  row['score_error'] = row.pop('gradient_error')
-  milliseconds = row['median_ms'] and round(row['median_ms'] / sessions, 5)
-  return {**row, 'sessions': sessions, 'ms_per_session': milliseconds}
-
-
 SUITE = suite.Suite(
   'inference',
   ('hdfs', 'bgl'),
   lambda workload: VARIANTS,
-  _finish,
+  'score_error',
   ('vs_best_torch', 'sharing_vs_best_torch'),
 )
 run = functools.partial(suite.run, SUITE)

@@ -36,19 +36,13 @@ _REFERENCE_SECONDS = 600  # that the answer in float64 may take
 Row = dict[str, Any]
 
 
-def keep_row(row: Row, facts: Row, answer: dict[str, np.ndarray]) -> Row:
-  """The row as it is, for a suite that adds nothing."""
-  del facts, answer
-  return row
-
-
 class Suite(NamedTuple):
   """What is measured; the module of that name has `build(spec) -> Runner`."""
 
   name: str
   workloads: tuple[str, ...]  # those measured unless others are asked for
   variants: Callable[[str], Mapping[str, Variant]]  # of a workload
-  finish: Callable[[Row, Row, dict[str, np.ndarray]], Row] = keep_row
+  error: str = 'gradient_error'  # what the distance from the answer is called
   ratios: tuple[str, ...] = RATIOS
   draws: int = 1  # different inputs, in turn
   compiled_twice: tuple[str, ...] = ()  # variants whose cached compilation is timed
@@ -109,11 +103,15 @@ def _rows(
   for facts in interleave.measure(specs, options):
     variant = chosen[facts['variant']]
     facts['compile_cached_s'] = cached.get(facts['variant'])
+    row = make_row(workload, variant, facts, suite.error) | facts.get('extra', {})
     with np.load(answers[variant.order]) as answer:
-      yield suite.finish(make_row(workload, variant, facts), facts, dict(answer))
+      if 'scores' in answer:
+        row['sessions'] = num = len(answer['scores'])
+        row['ms_per_session'] = row['median_ms'] and round(row['median_ms'] / num, 5)
+    yield row
 
 
-def make_row(workload: str, variant: Variant, facts: dict[str, Any]) -> Row:
+def make_row(workload: str, variant: Variant, facts: dict[str, Any], error: str) -> Row:
   """A line of the results: the same keys for each, None where nothing is known."""
   return {
     'workload': workload,
@@ -125,7 +123,7 @@ def make_row(workload: str, variant: Variant, facts: dict[str, Any]) -> Row:
     'control': variant.control,
     'group': facts['group'],
     **{name: facts.get(name) for name in _FIGURES},
-    'gradient_error': facts.get('error') and float(f'{facts["error"]:.2g}'),
+    error: facts.get('error') and float(f'{facts["error"]:.2g}'),
     'status': facts.get('status'),
   }
 

@@ -8,18 +8,45 @@ import dataclasses
 import itertools
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
 
 from experiments.benches import machine as bench_machine
 from experiments.studies import gradient_distances as distances
-from experiments.studies import probe as probes
-from metalog_jax import atomic, errors
-from metalog_jax.meta import inner
+from metalog_jax import atomic, errors, flags, types
+from metalog_jax.detectors import registry
+from metalog_jax.meta import inner, mesh
+from metalog_jax.runs import problem as problems
 from metalog_jax.runs import run as runs
+from metalog_jax.training import base
 
 FILE = 'meta_gradients.json'
+STRIDE = 97  # steps between the tasks looked at: epochs draw parts of a source anew
 Record = dict[str, Any]
+
+
+class Probe(NamedTuple):
+  """A detector on its data."""
+
+  job: runs.Job
+  detector: base.Detector
+  problem: problems.Problem
+
+  @property
+  def config(self) -> inner.MetaConfig:
+    """The meta-objective of the detector."""
+    return self.detector.training.objective[1]
+
+
+class Point(NamedTuple):
+  """Parameters to look at."""
+
+  name: str
+  step: int  # meta-steps that led there
+  params: Any  # numpy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +73,7 @@ def run(job: runs.Job, plan: Plan, out: pathlib.Path) -> dict[str, Any]:
   Raises:
     UserError: settings or data are unfit.
   """
-  probe = probes.make(job)
+  probe = make_probe(job)
   _check(probe, plan)
   plan = dataclasses.replace(
     plan, modes=plan.modes or tuple(distances.modes(probe.config))
@@ -57,7 +84,7 @@ def run(job: runs.Job, plan: Plan, out: pathlib.Path) -> dict[str, Any]:
     **{'along': [], 'grid': []},
   }
   points, measure = [], _measurer(probe, plan.tasks)
-  for point in probes.trained(probe, plan.train_steps):
+  for point in trained(probe, plan.train_steps):
     points.append(point)
     results['along'] += measure(point, probe.config, plan.modes)
   atomic.write_json(out / FILE, results)
@@ -67,7 +94,7 @@ def run(job: runs.Job, plan: Plan, out: pathlib.Path) -> dict[str, Any]:
   return results
 
 
-def _check(probe: probes.Probe, plan: Plan) -> None:
+def _check(probe: Probe, plan: Plan) -> None:
   """Refuses, before anything is measured, what would fail after a long time."""
   if not plan.train_steps:
     raise errors.UserError('--train_steps is empty: no parameters to look at')
@@ -84,7 +111,7 @@ def _check(probe: probes.Probe, plan: Plan) -> None:
         raise errors.unknown_choice(flag, name, choices)
 
 
-def _settings(probe: probes.Probe, plan: Plan) -> dict[str, Any]:
+def _settings(probe: Probe, plan: Plan) -> dict[str, Any]:
   job = probe.job
   return {
     'detector': job.detector,
@@ -102,13 +129,13 @@ def _settings(probe: probes.Probe, plan: Plan) -> dict[str, Any]:
   }
 
 
-def _measurer(probe: probes.Probe, num_tasks: int) -> Callable[..., list[Record]]:
+def _measurer(probe: Probe, num_tasks: int) -> Callable[..., list[Record]]:
   """Makes measure(point, config, names) -> records, always on the same tasks."""
-  compiled = distances.make_measure(probes.loss(probe))
-  tasks = probes.tasks(probe, num_tasks)
+  compiled = distances.make_measure(make_loss(probe))
+  tasks = draw_tasks(probe, num_tasks)
 
   def measure(
-    point: probes.Point, config: inner.MetaConfig, names: Sequence[str]
+    point: Point, config: inner.MetaConfig, names: Sequence[str]
   ) -> list[Record]:
     _say(f'looking at {point.name}: {", ".join(names)}')
     of_tasks = [compiled(point.params, task, config, names) for task in tasks]
@@ -119,19 +146,17 @@ def _measurer(probe: probes.Probe, num_tasks: int) -> Callable[..., list[Record]
   return measure
 
 
-def _over_grid(
-  probe: probes.Probe, plan: Plan, points: Sequence[probes.Point]
-) -> list[Record]:
+def _over_grid(probe: Probe, plan: Plan, points: Sequence[Point]) -> list[Record]:
   """Some modes for every inner learning rate and number of inner steps.
 
   The parameters are the points', whatever inner loop they were trained with.
   """
   records: list[Record] = []
   for steps in plan.inner_steps:
-    shown = probes.with_settings(probe, inner_steps=steps)
+    shown = with_settings(probe, inner_steps=steps)
     measure = _measurer(shown, plan.grid_tasks)
     for rate, point in itertools.product(plan.inner_lrs, points):
-      config = probes.with_settings(shown, inner_lr=rate).config
+      config = with_settings(shown, inner_lr=rate).config
       names = [name for name in plan.grid_modes if name in distances.modes(config)]
       records += measure(point, config, names)
   return [record for record in records if record['part'] == distances.ALL]
@@ -148,6 +173,68 @@ def _records(of_tasks: list[dict[str, dict[str, distances.Distance]]]) -> list[R
     for mode, parts in of_tasks[0].items()
     for part in parts
   ]
+
+
+def make_probe(job: runs.Job) -> Probe:
+  """Loads the data and makes the detector.
+
+  Raises:
+    UserError: the detector takes no meta-gradient, or the data are unfit.
+  """
+  module = registry.get(job.detector)
+  detector = module.make_detector(job.method)
+  objective = detector.training and detector.training.objective
+  if objective is None or not objective[1].inner_steps:
+    raise errors.UserError(
+      f'--detector={job.detector} with these settings has no inner steps, so its '
+      'gradient can be taken in one way only'
+    )
+  needs = module.needs(job.method)
+  problem = problems.make(job.data, job.method.embedding, needs)
+  return Probe(job, detector, problem)
+
+
+def with_settings(probe: Probe, **changes: Any) -> Probe:
+  """The same data under other settings of the method."""
+  method = flags.replace(probe.job.method, **changes)
+  detector = registry.get(probe.job.detector).make_detector(method)
+  return Probe(dataclasses.replace(probe.job, method=method), detector, probe.problem)
+
+
+def make_loss(probe: Probe) -> Callable[[Any, Any], jax.Array]:
+  """loss_fn(params, batch): of batches with a leading axis over devices, on one."""
+  loss_fn = probe.detector.training.objective[0]
+  rows = jax.vmap(loss_fn, in_axes=(None, 0), axis_name=mesh.ROWS)
+  return lambda params, batch: rows(params, batch)[0]  # added up: all are the same
+
+
+def draw_tasks(probe: Probe, num: int) -> list[types.Task]:
+  """Tasks that training would meet after its last step, far apart from each other."""
+  stream = probe.detector.training.batches(probe.problem.train, probe.job.data.seed)
+
+  def draw(step: int) -> types.Task:
+    """Leaves [1, D, K, ...] of the support become [K, D, ...], the query's [D, ...]."""
+    support, query = jax.tree.map(lambda x: x[0], stream.draw(step))
+    return types.Task(jax.tree.map(lambda x: np.moveaxis(x, 1, 0), support), query)
+
+  return [draw(stream.num_steps + i * STRIDE) for i in range(num)]
+
+
+def trained(probe: Probe, steps: Sequence[int]) -> Iterator[Point]:
+  """The parameters after so many steps, rising, of a training that is made here.
+
+  It is that of `train`, but nothing is validated or saved.
+  """
+  training, seed = probe.detector.training, probe.job.data.seed
+  state = probe.detector.init(jax.random.key(seed), probe.problem.train)
+  stream = training.batches(probe.problem.train, seed)
+  done = 0
+  for stop in steps:
+    while done < stop:
+      state, _ = training.step(state, training.put(stream.draw(done)))
+      done += 1
+    name = f'step {stop}' if stop else 'initial weights'
+    yield Point(name, stop, jax.device_get(state.params))
 
 
 def _say(text: str) -> None:

@@ -327,7 +327,7 @@ def test_variants_are_names_or_parts_of_names():
 
 def test_a_distance_that_is_no_number_is_null_in_json(monkeypatch, tmp_path):
   facts = {'variant': 'ours', 'group': 1, 'median_ms': float('nan'), 'quiet': True}
-  row = suite.make_row('tiny', variants.Variant('jax', 'ours'), facts)
+  row = suite.make_row('tiny', variants.Variant('jax', 'ours'), facts, 'score_error')
   fake = {'results': [row], 'ratios': {'tiny': {'vs_best_torch': float('inf')}}}
   monkeypatch.setattr(inference, 'run', lambda options: fake)
   path = tmp_path / 'x.json'
