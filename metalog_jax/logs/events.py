@@ -37,9 +37,8 @@ def read(
   lines = readers.parse(chunk, format, group)
   texts, codes = templates.encode(masking.mask(lines.content, maskset))
   counts = np.bincount(codes, minlength=len(texts))
-  return Part(
-    chunk.number, lines._replace(content=lines.content.clear()), texts, counts, codes
-  )
+  lines = lines._replace(content=lines.content.clear())
+  return Part(chunk.number, lines, texts, counts, codes)
 
 
 class Result(NamedTuple):

@@ -141,9 +141,9 @@ def _decompress(engine, block, make):
     while piece:
       if engine.eof:
         piece = piece.lstrip(b'\0')  # padding between streams
-        engine = make() if piece else engine
         if not piece:
           break
+        engine = make()
       if hasattr(engine, 'needs_input'):  # bz2 and xz
         yield engine.decompress(piece, _MAX_PIECE)
         while not (engine.eof or engine.needs_input):
@@ -212,11 +212,8 @@ def read_chunks(
 def _whole_lines(path, blocks, chunk_bytes) -> Iterator[bytes]:
   """Joins and cuts blocks at line ends; the last line always gets its end."""
   parts, size = [], 0
-  first = True
-  for block in blocks:
-    if first:
-      first, block = False, _check_start(path, block)
-    parts.append(block)
+  for i, block in enumerate(blocks):
+    parts.append(block if i else _check_start(path, block))
     size += len(block)
     if size < chunk_bytes:
       continue

@@ -77,7 +77,7 @@ class Spill:
     self._pending: list[pl.DataFrame] = []
     self._num_pending = 0
     self._num_flushed = 0
-    self._files: dict[int, tuple[pa.OSFile, pa.RecordBatchWriter]] = {}
+    self._files: dict[pathlib.Path, tuple[pa.OSFile, pa.RecordBatchWriter]] = {}
 
   def add(self, lines: readers.Lines, codes: np.ndarray) -> None:
     """Appends the events of some lines; `codes` [n] are theirs."""
@@ -120,13 +120,11 @@ class Spill:
 
   def _write(self, part: int, events: pl.DataFrame) -> None:
     table = to_arrow(events)
-    if part not in self._files:
-      sink = pa.OSFile(str(self._path(part)), 'wb')
-      self._files[part] = sink, pa.ipc.new_stream(sink, table.schema)
-    self._files[part][1].write_table(table)
-
-  def _path(self, part: int) -> pathlib.Path:
-    return self.folder / f'{part:05}.events'
+    path = self.folder / f'{part:05}.events'
+    if path not in self._files:
+      sink = pa.OSFile(str(path), 'wb')
+      self._files[path] = sink, pa.ipc.new_stream(sink, table.schema)
+    self._files[path][1].write_table(table)
 
   def close(self) -> list[pathlib.Path]:
     """Ends writing; the files of the parts, in order."""
@@ -134,22 +132,15 @@ class Spill:
     for sink, writer in self._files.values():
       writer.close()
       sink.close()
-    return [self._path(part) for part in sorted(self._files)]
+    return sorted(self._files)
 
   def report(self) -> dict[str, int]:
     """What a manifest says of the lines."""
-    return {
-      'lines_without_session': self.num_orphans,
-      'shared_lines': self.num_shared,
-    }
+    return dict(lines_without_session=self.num_orphans, shared_lines=self.num_shared)
 
 
 def group_part(path: pathlib.Path, table: np.ndarray, cut: Cut) -> pathlib.Path:
-  """Groups one part; the file of its sessions, in order of first appearance.
-
-  Args:
-    table: event ids by code.
-  """
+  """Groups one part to a file of sessions; `table` has the event ids by code."""
   return _store(group(_load(path), table, cut), path)
 
 

@@ -6,7 +6,7 @@ Results on them are not results on real logs, and every report says so.
 import os
 import pathlib
 
-_TRUTH = 'truth.csv', b'SessionId,Label,Kind,'  # what `simulate` leaves beside a log
+_TRUTH = b'SessionId,Label,Kind,'  # begins truth.csv, which `simulate` leaves beside
 # How the sessions of each simulated system begin: no public log has these words.
 _MARKS = (
   b' INFO store.Master: allocated blk_',
@@ -18,12 +18,11 @@ _MARKS = (
 
 def beside(path: str | os.PathLike) -> bool:
   """Whether the truth of a simulated log lies beside a file."""
-  name, begin = _TRUTH
-  truth = pathlib.Path(os.path.dirname(path)) / name
+  truth = pathlib.Path(path).with_name('truth.csv')
   if not truth.is_file():
     return False
   with open(truth, 'rb') as file:
-    return file.read(len(begin)) == begin
+    return file.read(len(_TRUTH)) == _TRUTH
 
 
 def has_marks(data: bytes) -> bool:

@@ -116,7 +116,8 @@ def _pool(
 def time_order(sessions: types.Sessions) -> np.ndarray:
   """Session indices in order of time; a session without one follows its forerunner."""
   times = pl.Series(sessions.times, dtype=pl.Float64).fill_nan(None)
-  return np.argsort(times.forward_fill().fill_null(-np.inf), kind='stable')
+  filled = times.forward_fill().fill_null(-np.inf).to_numpy()
+  return np.argsort(filled, kind='stable')
 
 
 def _draw(rng, pool, labels, label, number, name, kind):

@@ -70,16 +70,16 @@ def _check_without_checksums(
   events, _ = _ragged(rows['events'])
   if ((events < 0) | (events >= len(texts))).any():
     wrong.append('events')
-  path = folder / templates.FILE
+  expected, path = text_hash(texts), folder / templates.FILE
   if path.is_file():
     frozen = templates.Templates.load(path)
-    same = frozen.texts == texts and frozen.hash == manifest['template_hash']
-  else:
-    same = text_hash(texts) == manifest['template_hash']
-  if wrong or not same:
+    expected = frozen.hash if frozen.texts == texts else ''
+  if expected != manifest['template_hash']:
+    wrong.append('templates')
+  if wrong:
     raise errors.UserError(
-      f'{folder} is damaged: its {(wrong or ["templates"])[0].replace("_", " ")} are '
-      f'not those of {MANIFEST}; prepare the folder again'
+      f'{folder} is damaged: its {wrong[0].replace("_", " ")} are not those of '
+      f'{MANIFEST}; prepare the folder again'
     )
   _say_once(
     f'{folder} was prepared by version 0.1.0, which kept no checksums: its counts and '
@@ -112,10 +112,6 @@ def _read(folder, name, function):
   path = pathlib.Path(folder) / name
   try:
     return function(path)
-  except FileNotFoundError:
-    raise errors.UserError(
-      f'{folder} is not a System folder: it has no {name}'
-    ) from None
   except (pa.ArrowException, OSError, KeyError) as error:
     reason = str(error).splitlines()[0]
     raise errors.UserError(

@@ -145,8 +145,7 @@ def prepare(
     manifest = {**contents.manifest, 'options': options.as_json()}
     inputs = manifest['inputs']
     manifest['simulated'] |= any(simulated.beside(item['path']) for item in inputs)
-    hashes = [item['sha256'] for item in inputs]
-    manifest['recipe'] = _recipe(options, frozen, hashes)
+    manifest['recipe'] = _recipe(options, frozen, [item['sha256'] for item in inputs])
     seconds = time.monotonic() - start
     manifest['seconds'] = {'prepare': round(seconds, 3)}
     manifest['lines_per_second'] = round(manifest['lines'] / seconds)
@@ -190,10 +189,8 @@ def _prepare_raw(
       f'{account.num_lines:,} lines were read, but none names what it belongs to: '
       'check --system and --group'
     )
-  if frozen:
-    result = collector.look_up(frozen, grow)
-  else:
-    result = collector.mine(account.num_lines)
+  num_lines = account.num_lines
+  result = collector.look_up(frozen, grow) if frozen else collector.mine(num_lines)
   at_line = result.last_line if fit != 'all' else 0
   parts = _group(spilled, result, dataclasses.replace(cut, at_line=at_line), pool)
   truncated = _write(parts, writer, audit, cut.max_events)
