@@ -172,11 +172,15 @@ def _partial(
   try:
     yield partial
   finally:
-    if partial.is_dir():
-      shutil.rmtree(partial, ignore_errors=True)
-    else:
-      partial.unlink(missing_ok=True)
+    _remove(partial)
     os.close(handle)
+
+
+def _remove(path: pathlib.Path) -> None:
+  if path.is_dir():
+    shutil.rmtree(path, ignore_errors=True)
+  else:
+    path.unlink(missing_ok=True)
 
 
 def _lock(handle: int, wait: bool = False) -> bool | None:
@@ -198,9 +202,8 @@ def _token() -> str:
 def _remove_leftovers(path: pathlib.Path, before: str = '') -> bool:
   """Removes what killed processes left of `path`.
 
-  Returns:
-    Whether a process is still writing `path` that began before the one that writes
-    the partial file or folder of the name `before`.
+  True where another process is writing `path` that began before the one whose partial
+  file or folder has the name `before`.
   """
   form = re.compile(
     rf'\.{re.escape(path.name)}\.(?:\d{{20}}-\w+\.)?({_PARTIAL}|{_OLD})'
@@ -220,12 +223,9 @@ def _remove_leftovers(path: pathlib.Path, before: str = '') -> bool:
     except OSError:
       continue  # gone meanwhile, or a link
     free = _lock(handle)
-    if free and leftover.is_dir():
-      shutil.rmtree(leftover, ignore_errors=True)
-    elif free:
-      leftover.unlink(missing_ok=True)
-    elif free is False:
-      in_use |= name < before
+    if free:
+      _remove(leftover)
+    in_use |= free is False and name < before
     os.close(handle)
   return in_use
 
@@ -250,9 +250,8 @@ def _exchange(one: pathlib.Path, other: pathlib.Path) -> bool:
 
   Python has no call for it: Linux's is renameat2 with RENAME_EXCHANGE.
   """
-  try:
-    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-  except (OSError, AttributeError):
+  renameat2 = getattr(ctypes.CDLL(None, use_errno=True), 'renameat2', None)
+  if renameat2 is None:
     return False
   arguments = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
   if renameat2(*arguments, _RENAME_EXCHANGE) == 0:

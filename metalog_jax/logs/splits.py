@@ -123,9 +123,8 @@ def time_order(sessions: types.Sessions) -> np.ndarray:
 def _draw(rng, pool, labels, label, number, name, kind):
   candidates = np.sort(pool[labels[pool] == label])
   if number > candidates.size:
-    noun, flag = (
-      ('anomalous', '--target_anomalies') if label else ('normal', '--target_normals')
-    )
+    noun = 'anomalous' if label else 'normal'
+    flag = '--target_anomalies' if label else '--target_normals'
     where = 'the training pool of ' if kind != 'random' else ''
     other = ', or raise --target_normals' if label and kind == 'chronological' else ''
     raise errors.UserError(
