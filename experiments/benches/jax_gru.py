@@ -17,7 +17,6 @@ from metalog_jax.detectors import metalog
 from metalog_jax.evaluation import scoring
 from metalog_jax.training import base
 
-_PROXIMAL = 1.0  # of 'implicit', which needs a pull to the start
 _B1 = 0.9  # of Adam, whose first moment after one step is (1 - _B1) gradient
 
 
@@ -34,8 +33,7 @@ def detector(workload: workloads.Workload, variant: Variant) -> base.Detector:
     share=variant.sharing,
   )
   if variant.gradient:
-    proximal = _PROXIMAL if variant.gradient == 'implicit' else 0.0
-    config = flags.replace(config, gradient=variant.gradient, proximal=proximal)
+    config = flags.replace(config, gradient=variant.gradient)
   return metalog.make_detector(config)
 
 

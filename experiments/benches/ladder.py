@@ -37,10 +37,6 @@ def loss(rung: str, params: dict, batch: workloads.Padded | types.Batch) -> jax.
   return _cross_entropy(params, context, batch.labels, jnp.ones(len(context)))
 
 
-def _layers(gru: dict) -> int:
-  return len(gru) // 4
-
-
 def _inputs(gru: dict, layer: int, states, batch) -> jax.Array:
   """What events add to the gates: for the first layer, looked up by event."""
   w, b = gru[f'weight_ih_l{layer}'], gru[f'bias_ih_l{layer}']
@@ -63,7 +59,7 @@ def _run(gru: dict, layer: int) -> Callable:
 def _padded_states(gru: dict, batch: workloads.Padded) -> jax.Array:
   """[B, L, H]."""
   states = None
-  for layer in range(_layers(gru)):
+  for layer in range(len(gru) // 4):
     x = _inputs(gru, layer, states, batch)
     h = jnp.zeros((len(x), x.shape[-1] // 3), x.dtype)
     states = jax.lax.scan(_run(gru, layer), h, x.swapaxes(0, 1))[1].swapaxes(0, 1)
@@ -91,7 +87,7 @@ def _packed(params: dict, batch: types.Batch) -> jax.Array:
   """No padding: the library's grid, differentiated by autodiff alone."""
   states, link = None, grid.link(batch, 'forward')
   gru = params['gru']
-  for layer in range(_layers(gru)):
+  for layer in range(len(gru) // 4):
     x = _inputs(gru, layer, states, batch).reshape(link.size, -1)
     states = grid.down(_run(gru, layer), x, x.shape[-1] // 3, link, 'forward')
   context, _ = attention.self_attention(

@@ -14,14 +14,10 @@ def describe() -> dict[str, Any]:
   """Processor, cores that may be used, and how busy others keep them."""
   return {
     'processor': _processor(),
-    'cores': cores(),
+    'cores': len(os.sched_getaffinity(0)),
     'system': platform.platform(),
     'load': [round(load, 2) for load in os.getloadavg()],
   }
-
-
-def cores() -> int:
-  return len(os.sched_getaffinity(0))
 
 
 def busy_seconds() -> float:

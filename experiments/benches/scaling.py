@@ -118,9 +118,7 @@ def make_row(
   return {
     'workload': axis,
     'variant': name,
-    'framework': 'jax',
     'order': VARIANTS[name].order,
-    'control': False,
     'value': value,
     **{figure: facts.get(figure) for figure in figures},
     'status': status,
@@ -171,7 +169,6 @@ def _problem(point: Point, variant: variants.Variant):
     inner_steps=point.inner_steps,
     order=variant.order,
     gradient=variant.gradient or variants.DEFAULT_GRADIENT,
-    proximal=float(variant.gradient == 'implicit'),
     support_weight=1.0,
     query_weight=4.0,
     support_per_step=True,

@@ -68,14 +68,11 @@ class Sweep(NamedTuple):
     rows = (row for row in self.rows if row.setting == setting and not row.runs)
     return [row.key.removesuffix(f'-{setting}') for row in rows]
 
-  def named(self, row: Row, key: str | None) -> bool:
-    """Whether the row is the one that the table's file calls `key`."""
-    return row.key in (key, f'{key}-{row.setting}')
-
   def reference(self, setting: str) -> Row | None:
     """The row of a setting that the others are held against."""
     against = self.shown.get('against')
-    return next((row for row in self.of(setting) if self.named(row, against)), None)
+    keys = against, f'{against}-{setting}'
+    return next((row for row in self.of(setting) if row.key in keys), None)
 
 
 def is_sweep(path: str | os.PathLike) -> bool:

@@ -7,7 +7,6 @@ a trial holds the lock of its file, and so does the process that it starts: wher
 system does not end that process, the next sweep waits for it.
 """
 
-import collections
 import contextlib
 import datetime
 import fcntl
@@ -15,7 +14,6 @@ import functools
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import time
@@ -136,24 +134,6 @@ def last_line(out: pathlib.Path, trial: Trial) -> str:
   return lines[-1] if lines else 'it printed nothing'
 
 
-def seconds_left(out: pathlib.Path, left: Sequence[Trial]) -> float | None:
-  """How long trials may take; None where none is finished to judge by.
-
-  A trial takes as long as those of its row took, or else as the average trial.
-  """
-  seconds: dict[str, float] = collections.defaultdict(float)  # of each finished trial
-  for attempt in attempts(out):
-    if (out / 'trials' / attempt.trial / 'result.json').exists():
-      seconds[attempt.trial] += attempt.seconds
-  if not seconds:
-    return None
-  of_row = collections.defaultdict(list)
-  for name, value in seconds.items():
-    of_row[name.rpartition('-seed')[0]].append(value)
-  average = list(seconds.values())
-  return sum(statistics.fmean(of_row.get(t.row.key, average)) for t in left)
-
-
 def run(
   out: pathlib.Path, every: Sequence[Trial], say: Callable[[str], None]
 ) -> list[Trial]:
@@ -197,14 +177,10 @@ def _failed_since(out: pathlib.Path, trial: Trial, begin: float) -> bool:
 
 
 def progress(out: pathlib.Path, every: Sequence[Trial]) -> str:
-  """What is done and left, and how long that may take."""
-  left = [trial for trial in every if not is_finished(out, trial)]
-  text = f'{len(every) - len(left)} of {len(every)} trials finished'
-  if not left:
-    return text
-  seconds = seconds_left(out, left)
-  time_left = 'time unknown' if seconds is None else f'about {_clock(seconds)}'
-  return f'{text}, {len(left)} left, {time_left}'
+  """What is done and left."""
+  finished = sum(is_finished(out, trial) for trial in every)
+  left = len(every) - finished
+  return f'{finished} of {len(every)} trials finished' + (f', {left} left' * (left > 0))
 
 
 def _clock(seconds: float) -> str:
