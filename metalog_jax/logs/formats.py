@@ -29,7 +29,7 @@ class Key:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-  """One format; `experiments.prepare --system` chooses among `FORMATS`."""
+  """One format; `metalog prepare --system` chooses among `FORMATS`."""
 
   name: str
   line: str  # regex with named groups; `content` is the message

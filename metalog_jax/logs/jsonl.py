@@ -100,6 +100,7 @@ class Events:
   def _read(self, path: str) -> dict[str, str]:
     text, source = files.read_text(path, '--templates')
     self.inputs.append(source)
+    csv.field_size_limit(max(len(text), 2**17))  # a template may be long
     rows = csv.DictReader(io.StringIO(text, newline=''))
     if not {'event_id', 'template'} <= set(rows.fieldnames or ()):
       raise errors.UserError(

@@ -44,7 +44,7 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
   except FileNotFoundError:
     raise errors.UserError(
       f'{folder} is not a System folder: it has no {NAME}; make one with '
-      'experiments.prepare'
+      'metalog prepare'
     ) from None
   except NotADirectoryError:
     raise errors.UserError(f'{folder} is not a System folder but a file') from None

@@ -1,4 +1,4 @@
-"""Raw logs, or session files, to a System folder: what `experiments.prepare` does."""
+"""Raw logs, or session files, to a System folder: what `metalog prepare` does."""
 
 import dataclasses
 import functools

@@ -350,3 +350,13 @@ def test_every_sample_has_sessions(data, tmp_path):
       options = systems.Options(system, (str(data / f'loghub/{name}_2k.log{suffix}'),))
       manifest = systems.prepare(options, tmp_path / system)
       assert manifest['bad_lines'] == 0 and manifest['sessions'] > 100
+
+
+def test_a_template_may_be_as_long_as_it_is(tmp_path):
+  """Longer than what Python's csv reads by itself."""
+  path, names = tmp_path / 's.jsonl', tmp_path / 't.csv'
+  path.write_text('{"session_id": "a", "events": ["E1"], "label": 0}\n')
+  names.write_text('event_id,template\nE1,' + 'word ' * 40_000 + '\n')
+  options = systems.Options('jsonl', sessions=(str(path),), templates=str(names))
+  systems.prepare(options, tmp_path / 'out')
+  assert len(store.load(tmp_path / 'out').templates[1]) > 199_000
