@@ -91,6 +91,12 @@ def _loss(net: torch.nn.Module, params: dict, batch) -> torch.Tensor:
   return batch.loss(torch.func.functional_call(net, params, (batch,)))
 
 
+def descend(params: dict, value: torch.Tensor, rate: float, exact: bool) -> dict:
+  """One inner step down the gradient of `value`, which stays in the graph if exact."""
+  grads = torch.autograd.grad(value, list(params.values()), create_graph=exact)
+  return {name: p - rate * g for (name, p), g in zip(params.items(), grads)}
+
+
 def create_graph(workload, net, variant, tasks: list) -> Runner:
   """Steps of Adam on meta-gradients, by autograd.grad through every inner step.
 
@@ -104,12 +110,7 @@ def create_graph(workload, net, variant, tasks: list) -> Runner:
     adapted = params
     for batch in support:
       value = _loss(net, adapted, batch)
-      grads = torch.autograd.grad(
-        value, list(adapted.values()), create_graph=variant.order == 'second'
-      )
-      adapted = {
-        n: p - workload.inner_lr * g for (n, p), g in zip(adapted.items(), grads)
-      }
+      adapted = descend(adapted, value, workload.inner_lr, variant.order == 'second')
     (workload.beta * _loss(net, adapted, query)).backward()
 
   return adam(params, backward, tasks)

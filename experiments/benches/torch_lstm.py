@@ -96,12 +96,8 @@ def _in_turn(workload, loss) -> Callable:
       at = lambda params, part: loss(params, *(x[task] for x in part))  # noqa: B023
       adapted = params
       for _ in range(workload.inner_steps):
-        grads = torch.autograd.grad(
-          at(adapted, support), list(adapted.values()), create_graph=True
-        )
-        adapted = {
-          n: p - workload.inner_lr * g for (n, p), g in zip(adapted.items(), grads)
-        }
+        value = at(adapted, support)
+        adapted = torch_gru.descend(adapted, value, workload.inner_lr, exact=True)
       (at(adapted, query) / workload.tasks).backward()
 
   return backward
