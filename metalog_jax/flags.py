@@ -141,6 +141,10 @@ def with_settings(prefix: str, base: Any, settings: Mapping[str, Any]) -> Any:
   define(prefix, base, values)
   try:
     values(['', *(f'--{prefix}.{name}={value}' for name, value in settings.items())])
+  except flags.UnrecognizedFlagError as error:
+    names = [name.removeprefix(f'{prefix}.') for name in values]
+    unknown = error.flagname.removeprefix(f'{prefix}.')
+    raise errors.unknown_choice('setting', unknown, names) from None
   except flags.Error as error:
     raise errors.UserError(str(error)) from None
   return read(prefix, base, values)
