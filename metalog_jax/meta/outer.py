@@ -31,9 +31,17 @@ class State(NamedTuple):
 class Step:
   """A compiled meta-step: step(state, tasks) -> (state, metrics)."""
 
+  __slots__ = ('_compiled', '__weakref__')  # `jax.jit(step)` copies a __dict__
+
   def __init__(self, compiled: Any):
-    self.lower, self._cache_size = compiled.lower, compiled._cache_size
     self._compiled = compiled
+
+  def lower(self, state: State, tasks: types.Task) -> Any:
+    """As of a function that `jax.jit` returns."""
+    return self._compiled.lower(state, tasks)
+
+  def _cache_size(self) -> int:
+    return self._compiled._cache_size()
 
   def __call__(
     self, state: State, tasks: types.Task
