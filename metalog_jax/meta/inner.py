@@ -39,7 +39,7 @@ class MetaConfig:
       move to the last one over so many meta-steps (MAML++); 0: after the last alone.
     truncate: with 'truncated', the last so many inner steps are differentiated
       exactly, those before in first order. 0 is first order, K is exact.
-    proximal: λ >= 0. Adds λ/2 |θᵢ - θ|² to the inner loss, whatever the mode; with
+    proximal: λ >= 0. Adds λ/2 ‖θᵢ - θ‖² to the inner loss, whatever the mode; with
       'implicit' it must be positive.
     cg_steps: with 'implicit', steps of conjugate gradients at most.
     cg_tol: with 'implicit', their residual relative to the right side.
@@ -313,7 +313,7 @@ def _stepper(loss_fn, start, support, config: MetaConfig) -> Callable:
     (params, state), (batch, rates) = carry, xs
     gradient = exact_gradient if exact else constant_gradient
     grads = gradient(params, batch if config.support_per_step else support)
-    if is_positive(config.proximal):  # ∇ λ/2 |θᵢ - θ|²
+    if is_positive(config.proximal):  # ∇ λ/2 ‖θᵢ - θ‖²
       hold = (lambda x: x) if exact else jax.lax.stop_gradient
       pull = lambda g, p, a: g + config.proximal * (p - a)
       grads = jax.tree.map(pull, grads, *hold((params, start)))
