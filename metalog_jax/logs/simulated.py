@@ -1,4 +1,4 @@
-"""Logs that `experiments.simulate` wrote are called simulated, wherever they are now.
+"""Logs that `metalog simulate` wrote are called simulated, wherever they are now.
 
 Results on them are not results on real logs, and every report says so.
 """
