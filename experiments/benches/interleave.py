@@ -175,7 +175,6 @@ def _take_turns(workers: Mapping[str, Worker], samples: int) -> dict[str, dict]:
 def summarize(quiet: list[dict], noisy: list[dict], samples: int) -> dict[str, Any]:
   """Figures of the quiet samples; where there is none, of all, and `quiet` is false."""
   used, is_enough = quiet or noisy, len(quiet) >= samples
-  extra = [sample.get('extra', {}) for sample in used]
   return {
     'status': 'ok' if is_enough else f'{len(quiet)} quiet samples of {samples}',
     **machine.summarize([sample['seconds'] for sample in used]),
@@ -183,5 +182,4 @@ def summarize(quiet: list[dict], noisy: list[dict], samples: int) -> dict[str, A
     'discarded': len(noisy),
     'others_cores': round(statistics.fmean(s['others'] for s in used), 3),
     'peak_mib': max(sample['peak_mib'] for sample in used),
-    'extra': {n: round(statistics.median(x[n] for x in extra), 4) for n in extra[0]},
   }

@@ -1,6 +1,4 @@
-"""LogMeta by this library: its meta-step, adapting to a new system, single sessions."""
-
-from collections.abc import Callable
+"""LogMeta's meta-step by this library."""
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +7,7 @@ import optax
 
 from experiments.benches import jax_gru, lstm_workloads, reference_lstm, variants
 from experiments.benches.variants import Runner, Variant
-from metalog_jax import flags, meta, types
-from metalog_jax.detectors import logmeta
-from metalog_jax.evaluation import scoring
+from metalog_jax import meta, types
 from metalog_jax.meta import mesh
 from metalog_jax.nets import logmeta as nets
 from metalog_jax.nets import losses
@@ -57,53 +53,5 @@ def _lay_out(workload: lstm_workloads.MetaStep, step: int) -> types.Task:
   return types.Task(*map(lay_out, lstm_workloads.tasks(workload, step)))
 
 
-def adapter(
-  workload: lstm_workloads.NewSystem, variant: Variant, data: types.Dataset
-) -> Callable:
-  """Makes adapt(target) -> moved() -> how far each weight moved."""
-  del variant
-  detector, state = _detector(workload, data)
-
-  def adapt(target: types.Dataset) -> Callable[[], dict[str, np.ndarray]]:
-    adapted, _ = detector.adapt(state, types.Transfer((), target), 0)
-    jax.block_until_ready(adapted.params)
-    return lambda: _difference(adapted.params, state.params)
-
-  return adapt
-
-
-def _difference(params: dict, start: dict) -> dict[str, np.ndarray]:
-  after, before = map(variants.flatten, (params, start))
-  return {name: after[name].astype(np.float64) - before[name] for name in before}
-
-
-def scorer(
-  workload: lstm_workloads.NewSystem, variant: Variant, data: types.Dataset
-) -> Callable[[types.Dataset], float]:
-  """Makes score(a data set of one session) -> its score."""
-  del variant
-  detector, state = _detector(workload, data)
-  compiled = scoring.Scorer(detector)
-  return lambda one: compiled.scores(state, one)[0]
-
-
-def _detector(workload: lstm_workloads.NewSystem, data: types.Dataset):
-  """LogMeta in the workload's size, and its state with the workload's weights."""
-  config = flags.replace(
-    logmeta.Config(),
-    hidden=workload.hidden,
-    collapse=lstm_workloads.COLLAPSE,
-    max_events=lstm_workloads.MAX_EVENTS,
-    inner_lr=workload.rate,
-    adapt_steps=workload.steps,
-    rounds=0,
-  )
-  detector = logmeta.make_detector(config)
-  state = detector.init(jax.random.key(0), types.Transfer((), data))
-  place = lambda x, old: jax.device_put(x, old.sharding)
-  params = jax.tree.map(place, _first_weights(workload), state.params)
-  return detector, state._replace(params=params)
-
-
-def _first_weights(workload: lstm_workloads.MetaStep | lstm_workloads.NewSystem):
+def _first_weights(workload: lstm_workloads.MetaStep):
   return jax.tree.map(jnp.asarray, variants.nest(lstm_workloads.params(workload)))

@@ -103,7 +103,7 @@ def _rows(
   for facts in interleave.measure(specs, options):
     variant = chosen[facts['variant']]
     facts['compile_cached_s'] = cached.get(facts['variant'])
-    row = make_row(workload, variant, facts, suite.error) | facts.get('extra', {})
+    row = make_row(workload, variant, facts, suite.error)
     with np.load(answers[variant.order]) as answer:
       if 'scores' in answer:
         row['sessions'] = num = len(answer['scores'])

@@ -35,7 +35,6 @@ class Runner(NamedTuple):
 
   run: Callable[[int], Any]  # sample number -> anything; returns when all is computed
   answer: Callable[[], dict[str, np.ndarray]]  # of sample 0 at the first weights
-  extra: Callable[[], dict[str, float]] = dict  # more figures of the last sample
 
 
 class Absent(Exception):

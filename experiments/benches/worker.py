@@ -68,7 +68,6 @@ def get_ready(runner: variants.Runner, spec: dict[str, Any]) -> dict[str, Any]:
   second = timed(lambda: runner.run(0))['seconds']
   for i in range(1, spec['draws']):
     runner.run(i)
-  runner.extra()  # none of this counts
   return {
     'compile_s': round(max(first - second, 0.0), 2),
     'error': distance,
@@ -98,7 +97,7 @@ def main(spec: dict[str, Any]) -> None:
   for line in sys.stdin:
     sample = timed(functools.partial(runner.run, int(line)), facts['times'])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    answer(**sample, peak_mib=round(peak), extra=runner.extra())
+    answer(**sample, peak_mib=round(peak))
 
 
 if __name__ == '__main__':

@@ -7,8 +7,7 @@ its split, so that they can be held against ours only in their order.
 import math
 from collections.abc import Sequence
 
-from experiments.sweeps import sweep_folder
-from metalog_jax.evaluation import significance
+from experiments.sweeps import significance, sweep_folder
 from metalog_jax.report import pages, results
 
 Rows = Sequence[sweep_folder.Row]

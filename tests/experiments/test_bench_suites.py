@@ -13,10 +13,8 @@ import pytest
 
 from experiments import bench
 from experiments.benches import (
-  adaptation,
   inference,
   interleave,
-  lstm_workloads,
   machine,
   meta_step,
   profile,
@@ -150,54 +148,6 @@ def test_scores_agree():
   assert worker.error(found[1], found[0]) < 1e-6
 
 
-def _adaptation(name, how, framework='torch'):
-  if framework == 'torch':
-    pytest.importorskip('torch', reason='the peers need the extra `torch`')
-  variant = variants.Variant(framework, how)._asdict()
-  runner = adaptation.build({'workload': name, 'variant': variant, 'folders': {}})
-  runner.run(0)
-  return runner
-
-
-@pytest.mark.parametrize('how', adaptation.ADAPT)
-def test_all_variants_adapt_alike(how):
-  expected = _adaptation('adapt_tiny', 'reference', 'jax').answer()
-  assert set(expected) == set(lstm_workloads.params(adaptation.WORKLOADS['adapt_tiny']))
-  runner = _adaptation('adapt_tiny', how, 'jax' if how == 'ours' else 'torch')
-  runner.run(1)  # other labels: the answer stays that of the first
-  assert worker.error(runner.answer(), expected) < 1e-4
-
-
-@pytest.mark.parametrize('how', adaptation.WINDOW)
-def test_all_variants_score_single_sessions_alike(how):
-  expected = _adaptation('window_tiny', 'reference', 'jax').answer()
-  runner = _adaptation('window_tiny', how, 'jax' if how == 'ours' else 'torch')
-  assert len(set(expected['scores'].round(4))) > 5
-  assert worker.error(runner.answer(), expected) < 1e-6
-  assert 0 < runner.extra()['window_median_ms']
-
-
-def test_the_adaptation_suite_writes_what_all_suites_do(monkeypatch, tmp_path):
-  figures = {'group': 1, 'error': 1e-7, 'quiet': True}
-  extra = {'extra': {'window_median_ms': 0.4, 'window_p99_ms': 2.0}}
-  found = [
-    {'variant': name, 'median_ms': ms, **figures, **extra}
-    for name, ms in (('ours', 5.0), ('nn.LSTM', 8.0))
-  ]
-  save = lambda spec, *_: np.savez(spec['save'], scores=np.zeros(10))
-  monkeypatch.setattr(interleave, 'save_answer', save)
-  monkeypatch.setattr(interleave, 'measure', lambda *_: iter(found))
-  monkeypatch.setattr(interleave, 'compile_again', lambda *_: 0.3)
-  flags = f'--suite=adaptation --workloads=window_tiny --json={tmp_path / "x.json"}'
-  assert programs.run(bench, 'bench', flags.split()) == 0
-  report = json.loads((tmp_path / 'x.json').read_text())
-  assert report['ratios'] == {'window_tiny': {'vs_best_torch': 1.6}}
-  assert report['compared'] == {'window_tiny': {'vs_best_torch': 'nn.LSTM / ours'}}
-  row = report['results'][0]
-  assert (row['ms_per_session'], row['window_p99_ms']) == (0.5, 2.0)
-  assert (row['answer_error'], row['compile_cached_s']) == (1e-7, 0.3)
-
-
 def test_the_program_measures_in_processes_and_writes_json(tmp_path, capsys):
   report = tmp_path / 'bench.json'
   flags = (
@@ -250,7 +200,6 @@ def test_noisy_samples_are_kept_only_if_there_is_no_other():
     'seconds': seconds,
     'others': 1.0,
     'peak_mib': 1,
-    'extra': {'window_median_ms': seconds},
   }
   figures = interleave.summarize([sample(1.0)], [sample(9.0)], 1)
   assert (figures['median_ms'], figures['quiet'], figures['status']) == (
@@ -258,7 +207,6 @@ def test_noisy_samples_are_kept_only_if_there_is_no_other():
     True,
     'ok',
   )
-  assert figures['extra'] == {'window_median_ms': 1.0}
   figures = interleave.summarize([], [sample(9.0)], 1)
   assert (figures['quiet'], figures['status']) == (False, '0 quiet samples of 1')
 
@@ -293,8 +241,8 @@ def test_every_exact_gradient_is_a_variant():
 
 def test_the_processes_of_pytorch_do_not_import_jax():
   code = (
-    'import sys; from experiments.benches import worker, meta_step, inference, '
-    'adaptation; sys.exit("jax" in sys.modules)'
+    'import sys; from experiments.benches import worker, meta_step, inference; '
+    'sys.exit("jax" in sys.modules)'
   )
   assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0
 

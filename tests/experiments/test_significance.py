@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from metalog_jax.evaluation import significance
+from experiments.sweeps import significance
 
 
 def judged(labels, scores, threshold=0.5) -> significance.Judged:
