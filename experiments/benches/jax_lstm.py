@@ -17,7 +17,7 @@ def meta_step(workload: lstm_workloads.MetaStep, variant: Variant, num: int) -> 
   """`num` steps' tasks, each a step of Adam on their meta-gradient, taken in turn."""
   if variant.how == 'reference':
     return reference_lstm.meta_step(workload, variant, num)
-  network, devices = nets.Network(workload.hidden), mesh.make(jax.device_count())
+  network, devices = nets.Network(workload.hidden), mesh.make_mesh(jax.device_count())
 
   def loss(params, batch):
     logits = network.apply({'params': params}, batch)

@@ -177,7 +177,7 @@ def _problem(point: Point, variant: variants.Variant):
   optimizer = optax.adam(2e-3)
   example = jax.tree.map(lambda x: jnp.asarray(x[0]), tasks.query)
   state = meta.init_state(net.init(jax.random.key(0), example)['params'], optimizer)
-  devices = mesh.make(point.devices, jax.devices()[: point.devices])
+  devices = mesh.make_mesh(point.devices, jax.devices()[: point.devices])
   step = meta.make_meta_step(loss, optimizer, config, devices)
   tasks = jax.tree.map(lambda x: x[:, None], tasks)  # all rows on one device
   return step, mesh.replicate(state, devices), mesh.put(tasks, devices)

@@ -45,7 +45,9 @@ def make_detector(
 
     return two_optimizers.in_turn(stream(support), stream([query]), epochs)
 
-  step = two_optimizers.make_step((weighted(1.0), weighted(weight)), both, mesh.make())
+  step = two_optimizers.make_step(
+    (weighted(1.0), weighted(weight)), both, mesh.make_mesh()
+  )
   patience = config.training.patience
   return supervised.make_classifier(
     net, both[0], config, batches, step, patience, keeps_best

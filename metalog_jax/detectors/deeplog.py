@@ -73,7 +73,7 @@ def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
   net = nets.Network(config.hidden, config.layers)
   optimizer = optax.adam(config.lr)
-  devices = mesh.make()
+  devices = mesh.make_mesh()
 
   def loss(params, batch, key):
     logits = net.apply({'params': params}, batch)

@@ -133,7 +133,7 @@ def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
   net = nets.Network(**dataclasses.asdict(config.network))
   optimizer, meta = optax.adam(config.outer_lr), meta_config(config.meta)
-  devices = mesh.make(math.gcd(config.tasks.tasks, len(jax.devices())))
+  devices = mesh.make_mesh(math.gcd(config.tasks.tasks, len(jax.devices())))
 
   def loss(params, batch, axis=mesh.ROWS):
     logits = net.apply({'params': params}, batch)

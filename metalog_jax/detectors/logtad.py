@@ -90,7 +90,7 @@ def make_detector(config: Config) -> base.Detector:
     optax.add_decayed_weights(config.weight_decay, Params(True, False)),
     optax.adam(config.lr),
   )
-  devices = mesh.make()
+  devices = mesh.make_mesh()
   represent = lambda params, batch: net.apply({'params': params.net}, batch)[0]
 
   def loss(params, sides, key):

@@ -70,7 +70,7 @@ def make_detector(config: Config) -> base.Detector:
     optimizers[0],
     config,
     lambda transfer, seed: stream(config, transfer, seed, supervised.num_devices()),
-    step=two_optimizers.make_step(both, optimizers, mesh.make()),
+    step=two_optimizers.make_step(both, optimizers, mesh.make_mesh()),
     keeps_best=False,
   )
 

@@ -190,7 +190,7 @@ def assemble(
     batches: (transfer, seed, devices) -> Stream of tasks for the loss.
     keeps_best: see `base.Training`.
   """
-  meta, devices = meta_config(config.meta), mesh.make()
+  meta, devices = meta_config(config.meta), mesh.make_mesh()
   optimizer = make_optimizer(config.training)
 
   def init(key, transfer):

@@ -79,7 +79,7 @@ def make_detector(config: Config) -> base.Detector:
     return jnp.linalg.norm(each, axis=-1) * grid.mask(batch) + 1e-30
 
   return base.Detector(
-    init=lambda key, transfer: mesh.replicate(fit(config, transfer), mesh.make()),
+    init=lambda key, transfer: mesh.replicate(fit(config, transfer), mesh.make_mesh()),
     score=score,
     explain=explain,
     reading=config.reading,

@@ -83,7 +83,7 @@ def behind_tca(config: Any, inner: base.Detector) -> base.Detector:
     return batch._replace(vectors=jnp.asarray(batch.vectors) @ state.components)
 
   def init(key, transfer):
-    w = mesh.replicate(align(config, transfer), mesh.make())
+    w = mesh.replicate(align(config, transfer), mesh.make_mesh())
     return State(w, inner.init(key, mapped(transfer)))
 
   def step(state, batch):

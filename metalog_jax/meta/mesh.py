@@ -23,7 +23,7 @@ _SPEC = P(TASKS, ROWS)  # of what a step reads: leaves [T, D, ...]
 _SPEC_OF_RUNS = P(RUNS, TASKS, ROWS)  # leaves [S, T, D, ...]
 
 
-def make(
+def make_mesh(
   tasks: int = 1, devices: list[Any] | None = None, runs: int = 1
 ) -> jax.sharding.Mesh:
   """A mesh with `runs` devices along RUNS, `tasks` along TASKS, the others along ROWS.

@@ -121,7 +121,7 @@ def stream_of(config: Any, transfer: types.Transfer, seed: int) -> types.Stream:
 
 def num_devices() -> int:
   """How many parts a batch is dealt to."""
-  return mesh.make().size
+  return mesh.make_mesh().size
 
 
 class Turns(NamedTuple):
@@ -210,7 +210,7 @@ def make_classifier(
     step: in place of plain steps on the cross-entropy.
     patience, keeps_best, note: see `base`.
   """
-  devices = mesh.make()
+  devices = mesh.make_mesh()
   learner = net.clone(train=True) if hasattr(net, 'train') else net
   step = step or make_step(cross_entropy_of(learner), optimizer, devices)
 

@@ -10,11 +10,11 @@ import pytest
 from experiments.studies import gradient_distances
 from metalog_jax import meta
 from metalog_jax.meta import gradients
-from tests.meta import conftest, problems, test_ways
+from tests.meta import conftest, problems, test_modes
 
 float64 = conftest.float64
 
-PROBLEM = test_ways.one_task(problems.regression(3))
+PROBLEM = test_modes.one_task(problems.regression(3))
 CONFIG = meta.MetaConfig(
   inner_lr=0.2, inner_steps=3, query_weight=2.0, **problems.SPLITS
 )
@@ -39,14 +39,14 @@ def test_ways_are_as_far_as_what_they_leave_out():
 
 def test_first_order_is_what_it_is_by_hand():
   grads = {
-    order: test_ways.meta_grad(PROBLEM, dataclasses.replace(CONFIG, order=order))[1]
+    order: test_modes.meta_grad(PROBLEM, dataclasses.replace(CONFIG, order=order))[1]
     for order in ('first', 'second')
   }
   expected = gradient_distances.distance(grads['first'], grads['second'])
   parts = measured(CONFIG, ['first'])['first']
   assert parts[gradient_distances.ALL] == pytest.approx(expected, rel=1e-9)
   # The support's term is exact either way: without it the same error is a larger share.
-  support = test_ways.meta_grad(
+  support = test_modes.meta_grad(
     PROBLEM, dataclasses.replace(CONFIG, query_weight=0.0, order='first')
   )[1]
   less = {name: grads['second'][name] - support[name] for name in support}

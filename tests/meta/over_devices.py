@@ -82,7 +82,7 @@ def main() -> None:
   jax.config.update('jax_num_cpu_devices', devices // 2 if several else devices)
   if several:
     jax.distributed.initialize(sys.argv[3], 2, int(sys.argv[4]))
-  print(json.dumps(run(meshes.make(tasks))))
+  print(json.dumps(run(meshes.make_mesh(tasks))))
 
 
 if __name__ == '__main__':

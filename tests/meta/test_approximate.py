@@ -1,4 +1,4 @@
-"""Ways that are not exact, against what they say they are, written out by hand."""
+"""Modes that are not exact, against what they say they are, written out by hand."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ import pytest
 
 from metalog_jax import meta, types
 from tests import grids
-from tests.meta import test_ways
+from tests.meta import test_modes
 
 
 def written_out(problem, config, exact_from, params):
@@ -18,10 +18,10 @@ def written_out(problem, config, exact_from, params):
   Returns θ_K as well.
   """
   adapted, total = params, 0.0
-  for i in range(test_ways.STEPS):
+  for i in range(test_modes.STEPS):
     hold = jax.lax.stop_gradient if i < exact_from else lambda x: x
     batch = jax.tree.map(lambda x: x[i], problem.task.support)  # noqa: B023
-    total += problem.loss_fn(params, batch) / test_ways.STEPS
+    total += problem.loss_fn(params, batch) / test_modes.STEPS
     inner = lambda p, batch=batch: (
       problem.loss_fn(p, batch)
       + config.proximal
@@ -37,22 +37,22 @@ def written_out(problem, config, exact_from, params):
   return total + config.query_weight * query, adapted
 
 
-@pytest.mark.parametrize('steps', [0, 1, 2, test_ways.STEPS, test_ways.STEPS + 1])
+@pytest.mark.parametrize('steps', [0, 1, 2, test_modes.STEPS, test_modes.STEPS + 1])
 def test_truncated_is_first_order_before_the_last_steps(steps):
-  problem = test_ways.PROBLEMS['tanh']()
-  config = test_ways.with_way('truncated', truncate=steps)
+  problem = test_modes.PROBLEMS['tanh']()
+  config = test_modes.with_mode('truncated', truncate=steps)
   # The proximal term is anchored at the start: held constant with the early steps.
-  f = lambda p: written_out(problem, config, test_ways.STEPS - steps, p)[0]
+  f = lambda p: written_out(problem, config, test_modes.STEPS - steps, p)[0]
   expected = jax.value_and_grad(f)(problem.params)
-  ours = test_ways.meta_grad(problem, config)
+  ours = test_modes.meta_grad(problem, config)
   assert grids.difference(ours, expected) < 1e-13
-  same = {0: 'first', test_ways.STEPS: 'reverse', test_ways.STEPS + 1: 'reverse'}.get(
+  same = {0: 'first', test_modes.STEPS: 'reverse', test_modes.STEPS + 1: 'reverse'}.get(
     steps
   )
-  apart = test_ways.error_by_leaf(ours[1], test_ways.taken('tanh', 'reverse'))
+  apart = test_modes.error_by_leaf(ours[1], test_modes.taken('tanh', 'reverse'))
   assert (apart < 1e-12) == (same == 'reverse')
   if same:
-    assert test_ways.error_by_leaf(ours[1], test_ways.taken('tanh', same)) < 1e-12
+    assert test_modes.error_by_leaf(ours[1], test_modes.taken('tanh', same)) < 1e-12
 
 
 def by_hand(problem, config):
@@ -64,23 +64,23 @@ def by_hand(problem, config):
 
 
 def test_first_order_is_the_gradients_where_they_are_taken():
-  problem = test_ways.PROBLEMS['tanh']()
-  _, support, query = by_hand(problem, test_ways.CONFIG)
+  problem = test_modes.PROBLEMS['tanh']()
+  _, support, query = by_hand(problem, test_modes.CONFIG)
   expected = jax.tree.map(lambda s, q: s + 2 * q, support, query)
-  assert test_ways.error_by_leaf(test_ways.taken('tanh', 'first'), expected) < 1e-13
+  assert test_modes.error_by_leaf(test_modes.taken('tanh', 'first'), expected) < 1e-13
 
 
-def test_reptile_is_the_way_gone_with_the_last_step_on_the_query():
-  problem = test_ways.PROBLEMS['tanh']()
-  adapted, support, query = by_hand(problem, test_ways.CONFIG)
+def test_reptile_is_the_descent_with_the_last_step_on_the_query():
+  problem = test_modes.PROBLEMS['tanh']()
+  adapted, support, query = by_hand(problem, test_modes.CONFIG)
   last = jax.tree.map(lambda p, g: p - 0.2 * g, adapted, query)
   expected = jax.tree.map(
     lambda s, start, end: s + 2 * (start - end) / 0.2, support, problem.params, last
   )
-  assert test_ways.error_by_leaf(test_ways.taken('tanh', 'reptile'), expected) < 1e-13
-  value = test_ways.meta_grad(problem, test_ways.with_way('reptile'))[0]
+  assert test_modes.error_by_leaf(test_modes.taken('tanh', 'reptile'), expected) < 1e-13
+  value = test_modes.meta_grad(problem, test_modes.with_mode('reptile'))[0]
   assert value == pytest.approx(
-    float(test_ways.meta_grad(problem, test_ways.CONFIG)[0]), rel=1e-14
+    float(test_modes.meta_grad(problem, test_modes.CONFIG)[0]), rel=1e-14
   )
 
 
@@ -94,7 +94,7 @@ def test_implicit_on_a_quadratic_in_closed_form():
   rng = np.random.default_rng(0)
   a, (c, d, params) = quadratic(rng), rng.normal(size=(3, 4))
   loss_fn = lambda p, center: 0.5 * (p - center) @ a @ (p - center)
-  config = test_ways.with_way(
+  config = test_modes.with_mode(
     'implicit', support_per_step=False, support_weight=0.0, cg_tol=1e-12
   )
   adapted = meta.adapt(loss_fn, params, c, config)
@@ -125,9 +125,9 @@ def test_implicit_is_exact_once_the_inner_problem_is_solved():
 
   params = {'w': rng.normal(size=4)}
 
-  def taken_after(steps, way):
-    config = test_ways.with_way(
-      way, inner_steps=steps, support_per_step=False, cg_tol=1e-10
+  def taken_after(steps, mode):
+    config = test_modes.with_mode(
+      mode, inner_steps=steps, support_per_step=False, cg_tol=1e-10
     )
     return meta.meta_grad(loss_fn, params, task, config)
 

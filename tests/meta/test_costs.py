@@ -48,7 +48,7 @@ def test_a_step_explained():
   assert 'GFLOP' in costs.describe(cost)
 
 
-def test_ways_that_keep_less_compute_more():
+def test_modes_that_keep_less_compute_more():
   loss_fn, params, tasks = problems.regression(3, num=2)
   optimizer = optax.sgd(0.1)
   state = meta.init_state(params, optimizer)

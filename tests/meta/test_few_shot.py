@@ -91,15 +91,15 @@ def test_tasks_side_by_side_are_a_loop_over_tasks(problem):
   assert float(metrics['loss']) == pytest.approx(np.mean(values), rel=1e-12)
 
 
-@pytest.mark.parametrize('way', gradients.EXACT)
+@pytest.mark.parametrize('mode', gradients.EXACT)
 @pytest.mark.parametrize('parts', [('v',), ('b', 'v')])
-def test_anil_moves_some_parts_alone(one, parts, way):
+def test_anil_moves_some_parts_alone(one, parts, mode):
   def written_out(params):
     step = lambda _, p, g: {k: p[k] - RATE * g[k] if k in parts else p[k] for k in p}
     return one.loss_fn(descend(one, params, step)[-1], one.task.query)
 
   config = dataclasses.replace(
-    MAML, rule=rules.only(rules.sgd(RATE), parts), gradient=way
+    MAML, rule=rules.only(rules.sgd(RATE), parts), gradient=mode
   )
   ours = meta_grad(one, config)
   assert grids.difference(
@@ -135,9 +135,9 @@ def test_meta_sgd_learns_its_rates(one, each):
   assert grids.difference(meta_grad(one, config, learned), expected) < 1e-12
 
 
-@pytest.mark.parametrize('way', ['first', *gradients.EXACT])
+@pytest.mark.parametrize('mode', ['first', *gradients.EXACT])
 @pytest.mark.parametrize('step', [0, 4, 10, 17])
-def test_maml_plus_plus_looks_after_every_step(one, step, way):
+def test_maml_plus_plus_looks_after_every_step(one, step, mode):
   """Losses after each step, which fade over 10 meta-steps; rates by step and leaf."""
   learned = rules.with_rates(one.params, RATE, STEPS)
   rng = np.random.default_rng(0)
@@ -145,7 +145,7 @@ def test_maml_plus_plus_looks_after_every_step(one, step, way):
   learned = learned._replace(rates=jax.tree.map(scale, learned.rates))
   early = max(1 - step / 10, 0) / STEPS
   weights = [early] * (STEPS - 1) + [1 - (STEPS - 1) * early]
-  hold = jax.lax.stop_gradient if way == 'first' else lambda x: x
+  hold = jax.lax.stop_gradient if mode == 'first' else lambda x: x
 
   def written_out(learned):
     move = lambda i, p, g: jax.tree.map(
@@ -158,8 +158,8 @@ def test_maml_plus_plus_looks_after_every_step(one, step, way):
     MAML,
     rule=rules.learned(STEPS),
     anneal=10,
-    order='first' if way == 'first' else 'second',
-    gradient='mixed' if way == 'first' else way,
+    order='first' if mode == 'first' else 'second',
+    gradient='mixed' if mode == 'first' else mode,
   )
   expected = jax.jit(jax.value_and_grad(written_out))(learned)
   assert grids.difference(meta_grad(one, config, learned, step), expected) < 1e-12
@@ -182,10 +182,10 @@ def test_a_meta_step_anneals_by_its_own_count(one):
   assert len({*found}) == 3 and found[2] == found[3]
 
 
-@pytest.mark.parametrize('way', ['implicit', 'reptile'])
-def test_ways_without_losses_after_each_step(one, way):
-  config = dataclasses.replace(MAML, anneal=5, gradient=way, proximal=1.0)
-  with pytest.raises(ValueError, match=way):
+@pytest.mark.parametrize('mode', ['implicit', 'reptile'])
+def test_modes_without_losses_after_each_step(one, mode):
+  config = dataclasses.replace(MAML, anneal=5, gradient=mode, proximal=1.0)
+  with pytest.raises(ValueError, match=mode):
     meta_grad(one, config)
 
 

@@ -49,4 +49,4 @@ def test_two_processes():
 
 def test_devices_must_share_out():
   with pytest.raises(ValueError, match='3 devices'):
-    mesh.make(2, devices=[0, 1, 2])
+    mesh.make_mesh(2, devices=[0, 1, 2])

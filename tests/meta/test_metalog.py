@@ -1,4 +1,4 @@
-"""MetaLog's own meta-step: ways, layouts and padding agree; all of it learns."""
+"""MetaLog's own meta-step: modes, layouts and padding agree; all of it learns."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ def meta_grad(problem, task, **change):
 @pytest.mark.parametrize(
   'form', ['paper', pytest.param('released', marks=pytest.mark.slow)]
 )
-def test_ways_and_layouts_agree_and_all_learns(form):
+def test_modes_and_layouts_agree_and_all_learns(form):
   problem = make(FORMS[form])
   value, grads = result = meta_grad(problem, problem.task)
   for path, leaf in jax.tree_util.tree_leaves_with_path(grads):

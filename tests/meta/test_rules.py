@@ -39,8 +39,8 @@ def test_optax_descent_is_the_librarys(problem):
   assert grids.difference(theirs, ours) < 1e-15
 
 
-@pytest.mark.parametrize('way', gradients.EXACT)
-def test_adam_inside_is_adam_written_out(problem, way):
+@pytest.mark.parametrize('mode', gradients.EXACT)
+def test_adam_inside_is_adam_written_out(problem, mode):
   loss_fn, params, task = problem
 
   def written_out(params):
@@ -52,7 +52,7 @@ def test_adam_inside_is_adam_written_out(problem, way):
       adapted = optax.apply_updates(adapted, updates)
     return total + 2 * loss_fn(adapted, task.query)
 
-  ours = meta_grad(problem, params, rules.from_optax(ADAM), gradient=way)
+  ours = meta_grad(problem, params, rules.from_optax(ADAM), gradient=mode)
   assert grids.difference(ours, jax.value_and_grad(written_out)(params)) < 1e-12
 
 
@@ -85,11 +85,11 @@ def test_learned_rates_that_are_equal_are_descent(problem, steps, each):
   assert grids.difference((value, grads.params), expected) < 1e-14
 
 
-@pytest.mark.parametrize('way', gradients.EXACT)
+@pytest.mark.parametrize('mode', gradients.EXACT)
 @pytest.mark.parametrize('each', ['leaf', 'entry'])
-def test_the_gradient_of_rates_against_finite_differences(problem, each, way):
+def test_the_gradient_of_rates_against_finite_differences(problem, each, mode):
   learned = rules.with_rates(problem.params, 0.1, STEPS, each)
-  grads = meta_grad(problem, learned, rules.learned(STEPS), gradient=way)[1]
+  grads = meta_grad(problem, learned, rules.learned(STEPS), gradient=mode)[1]
   flat, unravel = jax.flatten_util.ravel_pytree(learned)
   config = dataclasses.replace(CONFIG, rule=rules.learned(STEPS))
   loss = lambda p: meta.meta_loss(problem.loss_fn, p, problem.task, config)
@@ -130,8 +130,8 @@ def test_a_meta_step_learns_the_rates():
   assert min(jax.tree.leaves(moved)) > 1e-3
 
 
-@pytest.mark.parametrize('way', ['implicit', 'reptile'])
-def test_ways_that_cannot_learn_rates_say_so(problem, way):
+@pytest.mark.parametrize('mode', ['implicit', 'reptile'])
+def test_modes_that_cannot_learn_rates_say_so(problem, mode):
   learned = rules.with_rates(problem.params, 0.1)
   with pytest.raises(ValueError, match='learned inner rates'):
-    meta_grad(problem, learned, rules.learned(STEPS), gradient=way, proximal=1.0)
+    meta_grad(problem, learned, rules.learned(STEPS), gradient=mode, proximal=1.0)

@@ -1,4 +1,4 @@
-"""The ways on a mesh: rows or tasks on two devices, rows summed by the loss itself."""
+"""The modes on a mesh: rows or tasks on two devices, rows summed by the loss itself."""
 
 import os
 import subprocess
@@ -41,19 +41,19 @@ def stepped(loss, config, tasks, devices=None):
   return jax.tree.map(lambda a, b: np.asarray(a) - b, state.params, params)
 
 summed = loss_fn(lambda x: jax.lax.psum(x, mesh.ROWS))
-for way in ['first', 'auto', 'truncated', 'implicit', 'reptile', *gradients.EXACT]:
-  named = {'order': 'first'} if way == 'first' else {'gradient': way}
+for mode in ['first', 'auto', 'truncated', 'implicit', 'reptile', *gradients.EXACT]:
+  named = {'order': 'first'} if mode == 'first' else {'gradient': mode}
   config = meta.MetaConfig(
     inner_lr=0.1, inner_steps=2, proximal=5.0, cg_tol=1e-12, **named, **splits
   )
   one = stepped(loss_fn(lambda x: x), config, whole)
   for along, how in ((1, 'side_by_side'), (1, 'in_turn'), (2, 'auto')):
     config = dataclasses.replace(config, tasks=how)
-    devices = mesh.make(tasks=along)
+    devices = mesh.make_mesh(tasks=along)
     tasks = jax.tree.map(lambda x: cut(x, 2 // along), whole)
     error = grids.difference(stepped(summed, config, tasks, devices), one)
-    print(way, along, how, error, flush=True)
-    assert error < 1e-12, (way, along, how, error)
+    print(mode, along, how, error, flush=True)
+    assert error < 1e-12, (mode, along, how, error)
 
 # Runs along the devices, of other tasks each, with the rows in one or in two parts.
 config = meta.MetaConfig(inner_lr=0.1, inner_steps=2, **splits)
@@ -61,7 +61,7 @@ runs = [jax.tree.map(lambda x: (1 + i) * x, whole) for i in range(4)]
 alone = [stepped(loss_fn(lambda x: x), config, run) for run in runs]
 stack = lambda trees: jax.tree.map(lambda *x: np.stack(x), *trees)
 for along in (1, 2):
-  devices = mesh.make(runs=along)
+  devices = mesh.make_mesh(runs=along)
   step = meta.make_meta_step(summed, sgd, config, devices, runs=True)
   state = mesh.stack([meta.init_state(params, sgd)] * 4, devices)
   tasks = stack([jax.tree.map(lambda x: cut(x, 2 // along), run) for run in runs])

@@ -87,7 +87,7 @@ def in_mesh(function):
   from metalog_jax.meta import mesh
 
   spec = jax.sharding.PartitionSpec()
-  return jax.shard_map(function, mesh=mesh.make(), in_specs=spec, out_specs=spec)
+  return jax.shard_map(function, mesh=mesh.make_mesh(), in_specs=spec, out_specs=spec)
 
 
 def test_the_preset_trains_and_its_copy_stays():

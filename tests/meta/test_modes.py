@@ -1,4 +1,4 @@
-"""Every way to take the meta-gradient: the exact ones against finite differences and
+"""Every mode of the meta-gradient: the exact ones against finite differences and
 each other, and what holds of all of them."""
 
 import dataclasses
@@ -42,8 +42,8 @@ def one_task(problem):
   return problem._replace(task=jax.tree.map(lambda x: x[0], problem.task))
 
 
-def with_way(way, **change):
-  named = {'order': 'first'} if way == 'first' else {'gradient': way}
+def with_mode(mode, **change):
+  named = {'order': 'first'} if mode == 'first' else {'gradient': mode}
   return dataclasses.replace(CONFIG, **named, **change)
 
 
@@ -70,31 +70,31 @@ def error_by_leaf(ours, theirs):
 
 @functools.cache
 def oracle(name):
-  """Central differences of the meta-loss, whose value no way changes, over every
+  """Central differences of the meta-loss, whose value no mode changes, over every
   coordinate."""
   problem = PROBLEMS[name]()
   flat, unravel = jax.flatten_util.ravel_pytree(problem.params)
-  loss = lambda p: meta.meta_loss(problem.loss_fn, p, problem.task, with_way('first'))
+  loss = lambda p: meta.meta_loss(problem.loss_fn, p, problem.task, with_mode('first'))
   return unravel(
     problems.central_differences(loss, problem.params, np.eye(flat.size), step=1e-3)
   )
 
 
 @functools.cache
-def taken(name, way):
-  return meta_grad(PROBLEMS[name](), with_way(way))[1]
+def taken(name, mode):
+  return meta_grad(PROBLEMS[name](), with_mode(mode))[1]
 
 
-@pytest.mark.parametrize('way', gradients.EXACT)
+@pytest.mark.parametrize('mode', gradients.EXACT)
 @pytest.mark.parametrize('name', EACH)
-def test_exact_ways_agree_with_finite_differences_and_each_other(name, way):
-  assert error_by_leaf(taken(name, way), oracle(name)) <= 1e-7
-  assert error_by_leaf(taken(name, way), taken(name, 'reverse')) <= 1e-12
+def test_exact_modes_agree_with_finite_differences_and_each_other(name, mode):
+  assert error_by_leaf(taken(name, mode), oracle(name)) <= 1e-7
+  assert error_by_leaf(taken(name, mode), taken(name, 'reverse')) <= 1e-12
 
 
 @pytest.mark.parametrize('name', EACH)
 def test_the_second_order_term_is_far_above_the_tolerance(name):
-  """So that the test above fails for any way that has lost it."""
+  """So that the test above fails for any mode that has lost it."""
   assert error_by_leaf(taken(name, 'first'), oracle(name)) > 1e-2
 
 
@@ -102,23 +102,25 @@ def test_the_librarys_own_differences():
   assert error_by_leaf(taken('tanh', 'finite'), oracle('tanh')) <= 1e-9
 
 
-@pytest.mark.parametrize('way', ['first', 'auto', *gradients.EXACT, *INEXACT, 'finite'])
-def test_compiled_and_side_by_side_for_tasks_it_is_the_same(way):
+@pytest.mark.parametrize(
+  'mode', ['first', 'auto', *gradients.EXACT, *INEXACT, 'finite']
+)
+def test_compiled_and_side_by_side_for_tasks_it_is_the_same(mode):
   loss_fn, params, tasks = problems.regression(2, num=2)
-  config = with_way(way, inner_steps=2)
+  config = with_mode(mode, inner_steps=2)
   grad = jax.jit(lambda task: meta.value_and_meta_grad(loss_fn, params, task, config))
   each = [grad(jax.tree.map(lambda x: x[i], tasks)) for i in range(2)]  # noqa: B023
   expected = jax.tree.map(lambda a, b: (a + b) / 2, *each)
   mapped = jax.tree.map(lambda x: x.mean(0), jax.jit(jax.vmap(grad))(tasks))
-  tolerance = {'finite': 1e-10, 'implicit': 1e-10}.get(way, 1e-14)
+  tolerance = {'finite': 1e-10, 'implicit': 1e-10}.get(mode, 1e-14)
   assert grids.difference(mapped, expected) < tolerance
 
 
-@pytest.mark.parametrize('way', ['reverse', 'remat'])
-def test_plain_ways_can_be_differentiated_forward(way):
+@pytest.mark.parametrize('mode', ['reverse', 'remat'])
+def test_plain_modes_can_be_differentiated_forward(mode):
   problem = one_task(problems.regression(2))
   loss = lambda p: meta.meta_loss(
-    problem.loss_fn, p, problem.task, with_way(way, inner_steps=2)
+    problem.loss_fn, p, problem.task, with_mode(mode, inner_steps=2)
   )
   slope = jax.jvp(loss, (problem.params,), (problem.params,))[1]
   pairs = jax.tree.map(np.vdot, jax.grad(loss)(problem.params), problem.params)
@@ -128,10 +130,10 @@ def test_plain_ways_can_be_differentiated_forward(way):
 def test_auto_chooses_by_what_would_be_kept_and_computes_nothing(monkeypatch):
   loss_fn, *arrays = problems.regression(STEPS, num=3)
   shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays)
-  config = with_way('auto', tasks='side_by_side')
-  way, why = meta.choose(loss_fn, *shapes, config)
-  assert way == 'linearized' and '5 inner steps, 3 tasks' in why
-  why = meta.choose(loss_fn, *shapes, with_way('auto', tasks='in_turn'))[1]
+  config = with_mode('auto', tasks='side_by_side')
+  mode, why = meta.choose(loss_fn, *shapes, config)
+  assert mode == 'linearized' and '5 inner steps, 3 tasks' in why
+  why = meta.choose(loss_fn, *shapes, with_mode('auto', tasks='in_turn'))[1]
   assert '5 inner steps, 1 tasks' in why
   params, task = shapes[0], one_task(problems.regression(STEPS)).task
   batch = jax.tree.map(lambda x: x[0], task.support)
@@ -139,10 +141,10 @@ def test_auto_chooses_by_what_would_be_kept_and_computes_nothing(monkeypatch):
   assert [pick(1), pick(10**6)] == ['linearized', 'mixed']
   monkeypatch.setattr(gradients, 'KEEP', 1)
   assert meta.choose(loss_fn, *shapes, config)[0] == 'mixed'
-  shared = with_way('auto', inner_steps=1, support_per_step=False)
+  shared = with_mode('auto', inner_steps=1, support_per_step=False)
   assert meta.choose(loss_fn, *shapes, shared)[0] == 'linearized'
-  assert meta.choose(loss_fn, *shapes, with_way('remat'))[0] == 'remat'
-  none = with_way('auto', inner_steps=0, support_per_step=False)
+  assert meta.choose(loss_fn, *shapes, with_mode('remat'))[0] == 'remat'
+  none = with_mode('auto', inner_steps=0, support_per_step=False)
   assert meta.choose(loss_fn, *shapes, none)[0] == 'reverse'
 
 
@@ -161,4 +163,4 @@ def test_settings_that_do_not_fit_are_an_error(change, says):
 def test_differences_refuse_single_precision():
   problem = PROBLEMS['tanh']()
   with jax.enable_x64(False), pytest.raises(ValueError, match='float64'):
-    meta_grad(problem, with_way('finite'))
+    meta_grad(problem, with_mode('finite'))
