@@ -36,8 +36,8 @@ ARMS = {  # name -> where adaptation starts, how it goes on
   'pooled, fine-tuned': (POOLED, TUNE),
   'from scratch': (RANDOM, TUNE),
 }
-FLOOR, LINEAR = 'best floor', 'linear on vectors'
-METHODS = (*ARMS, LINEAR, FLOOR)
+FLOOR, FIXED, LINEAR = 'best floor', 'fixed floor', 'linear on vectors'
+METHODS = (*ARMS, LINEAR, FIXED, FLOOR)
 KINDS = ('all', 'distinct', 'unseen')
 MEASURES = ('f1', 'precision', 'recall', 'auroc', 'auprc')
 PLAIN: dict[str, Any] = dict(
@@ -230,12 +230,15 @@ def _count_right(labels, truth) -> dict[str, int]:
 
 
 def _floors(problem) -> list[Record]:
-  """The best over all sessions, picked afterwards, and the linear one on vectors."""
+  """The best over all sessions, picked afterwards, the one picked beforehand, and the
+  linear one on vectors."""
   scored = floors.scores(problem.labelled.target, problem.tests['rest'])
   measured = {floor: _measure(FLOOR, problem, *pair) for floor, pair in scored.items()}
   best = max(measured, key=lambda floor: measured[floor][0]['f1'] or 0.0)
   records = measured[best]
   records[-1]['floor'] = best
-  if 'lr_vectors' in scored:
-    records = records + _measure(LINEAR, problem, *scored['lr_vectors'])
+  fixed = next(name for name in floors.PICKED if name in scored)
+  for method, name in ((FIXED, fixed), (LINEAR, 'lr_vectors')):
+    if name in scored:
+      records = records + _measure(method, problem, *scored[name])
   return records

@@ -33,8 +33,8 @@ def write(records: list[few_shot.Record], out: pathlib.Path) -> str:
   for kind, measure in [*kinds, ('all', 'auprc')]:
     parts.append(markdown.table(by_labels(records, kind, measure)))
     parts.append(
-      f'{NAMES[measure]} over {kind} sessions, per cent; threshold 0.5. The best floor '
-      'is picked after seeing the test.'
+      f'{NAMES[measure]} over {kind} sessions, per cent; threshold 0.5. The fixed '
+      'floor is picked before the test, the best one after seeing it.'
     )
   if any('pseudo' in record for record in records):
     parts.append(markdown.table(pseudo_labels(records), words=2))

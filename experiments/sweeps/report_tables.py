@@ -22,19 +22,19 @@ _TIMES = {  # what a paper prints: (unit, decimals)
 
 
 def quality(rows: Rows) -> pages.Table:
-  """Quoted and measured figures of every row, each with the best floor beside it."""
+  """Quoted and measured figures of every row, each with its floors beside it."""
   printed = [m for m in _PRINTED if any(m in row.quoted for row in rows)]
   table = []
   for row in rows:
-    floor = lambda kind, row=row: results.floor_cell(row.results, row.test, kind)
+    floors = lambda kind, row=row: results.floor_cells(row.results, row.test, kind)
     cells = {'%': row.name}
     cells |= {f'quoted {_PRINTED[m]}': _number(row.quote(m)) for m in printed}
     for measure, head in _MEASURED.items():
       cells[f'ours, all {head}'] = row.value('all', measure).percent(1)
-    cells['ours, all best floor'] = floor('all')
+    cells |= {f'ours, all {head}': cell for head, cell in floors('all').items()}
     for kind in ('distinct', 'unseen'):
       cells[f'{kind} F1'] = row.value(kind, 'f1').percent(1)
-      cells[f'{kind} best floor'] = floor(kind)
+      cells |= {f'{kind} {head}': cell for head, cell in floors(kind).items()}
     table.append(cells | {'seeds': row.seeds})
   return pages.table(table, groups=('quoted', 'ours, all', 'distinct', 'unseen'))
 
@@ -55,7 +55,8 @@ def brief(rows: Rows, reference: sweep_folder.Row | None = None) -> pages.Table:
     }
     for kind in ('distinct', 'unseen'):
       cells[f'F1 {kind}'] = row.value(kind, 'f1').percent(1)
-    cells['best floor, F1'] = results.floor_cell(row.results, row.test, 'all')
+    floors = results.floor_cells(row.results, row.test, 'all')
+    cells |= {f'{head}, F1': cell for head, cell in floors.items()}
     cells |= {'above': above.get(row.key, '–')} if above else {}
     cells |= {'train s': _seconds(row, 'train'), 'ms a session': _ms(row)}
     table.append(cells | {'seeds': row.seeds})

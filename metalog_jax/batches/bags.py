@@ -90,5 +90,10 @@ def distances(rows: Any, others: Any, leave_out: bool = False) -> np.ndarray:
     is_self = nearest[:, 0] == np.arange(len(nearest))
     nearest = np.where(is_self, nearest[:, 1], nearest[:, 0])
   # Again and exactly: the search rounds, and equal bags must be at distance 0.
-  difference = rows - others[nearest.ravel()]
+  return row_distances(rows, others[nearest.ravel()])
+
+
+def row_distances(rows: Any, others: Any) -> np.ndarray:
+  """[U] Euclidean distance of each row [U, V] to the other of the same number."""
+  difference = rows - others
   return np.sqrt(np.asarray(difference.multiply(difference).sum(axis=1)).ravel())

@@ -2,21 +2,32 @@
 
 A detector that a floor beats has learned nothing that counting would not have
 shown. Every floor but `lr_vectors*` knows a session by its bag of event ids alone.
+Which floor a result is held against is picked before any score is seen (`PICKED`).
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn import linear_model, pipeline, preprocessing, tree
 
-from metalog_jax import types
+from metalog_jax import lazy, types
 from metalog_jax.batches import bags
 from metalog_jax.detectors import spe
+from metalog_jax.evaluation import bag_rules
+from metalog_jax.evaluation.bag_rules import Scores
 
-Scores = tuple[np.ndarray, float]  # [S] float64, threshold: anomalous if above
+linear_model = lazy.module('sklearn.linear_model')
+pipeline = lazy.module('sklearn.pipeline')
+preprocessing = lazy.module('sklearn.preprocessing')
+tree = lazy.module('sklearn.tree')
 
-_NORMALS_QUIET = 0.99  # share of the labelled normals under one_class_knn's threshold
+# The floor picked beforehand is the first of these that there is: by which labels there
+# are, not by scores. Results of version 0.1.0 have `new_event` alone.
+PICKED = (
+  *('tree_counts', 'new_event_or_length', 'new_event', 'kth_unlabelled_10', 'always'),
+)
+_MOST_BAGS = 10_000  # above this, no floor compares all test sessions with each other
 
 
 class Labelled(NamedTuple):
@@ -30,6 +41,10 @@ class Labelled(NamedTuple):
   @property
   def normal(self) -> Any:
     return self.counts[self.normals > 0]
+
+  @property
+  def normal_bags(self) -> bag_rules.Normals:
+    return bag_rules.Normals(self.normal, self.normals[self.normals > 0])
 
   @property
   def anomalous(self) -> Any:
@@ -64,10 +79,13 @@ def scores(
 
   Returns:
     name -> (scores [S], threshold), a session being anomalous above the threshold;
-    a floor whose kinds of labels are missing is absent. `always` is never absent.
+    a floor whose kinds of labels are missing is absent, and so are `kth_unlabelled_*`
+    above 10,000 different bags. `always` is never absent.
   """
   tested = bags.bags(test.sessions, len(test.vectors))
   results: dict[str, Scores] = {'always': (np.ones(tested.counts.shape[0]), 0.5)}
+  if 1 < tested.counts.shape[0] <= _MOST_BAGS:
+    results |= {name: fit(tested) for name, fit in FLOORS_WITHOUT_LABELS.items()}
   target = _labelled(train) if train is not None else None
   if train and target and np.array_equal(train.vectors, test.vectors):
     fits = FLOORS if target.normals.any() else {}
@@ -128,17 +146,16 @@ def _knn_counts(labelled: Labelled, test) -> Scores:
   return np.divide(normal, both, out=np.full(len(both), 0.5), where=both > 0), 0.5
 
 
-def _one_class_knn_counts(labelled: Labelled, test) -> Scores:
+def _one_class_knn(labelled: Labelled, test, share: float) -> Scores:
   """Distance to the nearest normal; threshold from the normals themselves.
 
   Each labelled normal is judged by the others (a bag that two of them have is at
-  distance 0); 99 % of them lie at or below the threshold.
+  distance 0); the share of them lies at or below the threshold.
   """
-  apart = bags.distances(labelled.normal, labelled.normal, leave_out=True)
-  times = labelled.normals[labelled.normals > 0]
-  apart = np.where(times > 1, 0.0, apart)
-  threshold = np.quantile(apart, _NORMALS_QUIET, weights=times, method='inverted_cdf')
-  return bags.distances(test, labelled.normal), threshold
+  normals = labelled.normal_bags
+  apart = bags.distances(normals.counts, normals.counts, leave_out=True)
+  threshold = normals.quantile(np.where(normals.times > 1, 0.0, apart), share)
+  return bags.distances(test, normals.counts), threshold
 
 
 def _tree_counts(labelled: Labelled, test) -> Scores:
@@ -158,8 +175,7 @@ def _balanced(labels: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 def _pca_counts(labelled: Labelled, test) -> Scores:
   """Squared prediction error outside the normal sessions' principal subspace."""
-  times = labelled.normals[labelled.normals > 0]
-  return spe.fit_score(labelled.normal, times, test)
+  return spe.fit_score(*labelled.normal_bags, test)
 
 
 def _logistic(parts: Sequence[Labelled], features: np.ndarray) -> Scores:
@@ -187,14 +203,31 @@ def _logistic(parts: Sequence[Labelled], features: np.ndarray) -> Scores:
   return model.predict_proba(features)[:, 1], 0.5
 
 
+def _of_normals(rule: Callable[..., Scores], **options: Any) -> Callable[..., Scores]:
+  return lambda labelled, test: rule(labelled.normal_bags, test, **options)
+
+
 FLOORS: dict[str, Callable] = {  # (labelled, test counts) -> scores [U], threshold
   'new_event': _new_event,
+  'new_event_or_length': _of_normals(bag_rules.new_event_or_length),
   'new_counts': _new_counts,
-  'one_class_knn_counts': _one_class_knn_counts,
+  'one_class_knn_counts': functools.partial(_one_class_knn, share=0.99),
+  'one_class_knn_995': functools.partial(_one_class_knn, share=0.995),
+  'one_class_knn_max': functools.partial(_one_class_knn, share=1.0),
+  'ecvc': _of_normals(bag_rules.ecvc),
+  'ecvc_or_new': _of_normals(bag_rules.ecvc, or_new=True),
+  'rarity': _of_normals(bag_rules.rarity),
   'pca_counts': _pca_counts,
 }
 FLOORS_OF_BOTH: dict[str, Callable] = {  # those that need labelled anomalies as well
   'known_anomalous_event': _known_anomalous_event,
   'knn_counts': _knn_counts,
+  'match_or_nearest': lambda labelled, test: bag_rules.match_or_nearest(
+    *labelled[:3], test
+  ),
   'tree_counts': _tree_counts,
+}
+FLOORS_WITHOUT_LABELS: dict[str, Callable] = {  # test bags -> scores [U], threshold
+  'kth_unlabelled_10': functools.partial(bag_rules.kth_nearest, share=0.10),
+  'kth_unlabelled_5': functools.partial(bag_rules.kth_nearest, share=0.05),
 }

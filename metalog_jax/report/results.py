@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from metalog_jax.evaluation import floors as rules
 from metalog_jax.evaluation import metrics
 
 KINDS = metrics.KINDS
@@ -91,13 +92,24 @@ def best_floor(
   return '', Value(math.nan)
 
 
-def floor_cell(
+def fixed_floor(runs: Sequence[Result], test: str) -> str:
+  """The floor picked beforehand, by the labels that there are; '': there is none."""
+  names = set(floors(runs, test))
+  return next((name for name in rules.PICKED if name in names), '')
+
+
+def floor_cells(
   runs: Sequence[Result], test: str, kind: str, measure: str = 'f1'
-) -> str:
-  """The best floor in a table of detectors: its figure, its name and its mark."""
-  name, best = best_floor(runs, test, kind, measure)
-  mark = mark_above(best, value(runs, test, kind, measure))
-  return f'{Value(best.mean).percent(1)} {name}{mark}'.strip()
+) -> dict[str, str]:
+  """The fixed and the best floor in a table of detectors: figure, name and mark."""
+  fixed = fixed_floor(runs, test)
+  floor = {'fixed floor': (fixed, value(runs, test, kind, measure, fixed or '?'))}
+  floor['best floor'] = best_floor(runs, test, kind, measure)
+  mark = lambda of: mark_above(of, value(runs, test, kind, measure))
+  return {
+    head: f'{Value(of.mean).percent(1)} {name}{mark(of)}'.strip()
+    for head, (name, of) in floor.items()
+  }
 
 
 def mark_above(floor: Value, detector: Value) -> str:

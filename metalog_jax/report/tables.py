@@ -43,7 +43,7 @@ def at_threshold(result: results.Result, test: str) -> pages.Table:
 def comparison(
   groups: Sequence[repeats.Group], kinds: Sequence[str] = results.KINDS
 ) -> tuple[pages.Table, dict[str, str]]:
-  """One row a (group, test set, kind): mean ± sample std, best floors beside it.
+  """One row a (group, test set, kind): mean ± sample std, floors beside it.
 
   Returns:
     The table, and what is the same in all rows: name -> value.
@@ -66,8 +66,8 @@ def comparison(
     for measure, head in results.MEASURES.items():
       row[head] = results.value(runs, name['test'], kind, measure).percent(1)
     for measure in ('f1', 'auprc'):
-      cell = results.floor_cell(runs, name['test'], kind, measure)
-      row[f'best floor, {results.MEASURES[measure]}'] = cell
+      cells = results.floor_cells(runs, name['test'], kind, measure)
+      row |= {f'{head}, {results.MEASURES[measure]}': c for head, c in cells.items()}
     rows.append(row)
   return pages.table(rows, words=len(first) - len(same) + 1), same
 

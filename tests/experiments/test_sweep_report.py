@@ -64,8 +64,9 @@ def test_quotes_stand_beside_ours_with_floors_marked(table):
   assert a['ours, all F1'] == '96.0 ± 1.4' and b['ours, all F1'] == '90.0'
   assert a['ours, all best floor'] == '95.8 tree_counts'
   assert b['ours, all best floor'] == f'95.8 tree_counts {results.MARK}'
+  assert a['ours, all fixed floor'] == a['ours, all best floor']
   assert b['distinct F1'] == '88.0' and b['unseen F1'] == '86.5'
-  groups = [('', 1), ('quoted', 4), ('ours, all', 6), ('distinct', 2), ('unseen', 2)]
+  groups = [('', 1), ('quoted', 4), ('ours, all', 7), ('distinct', 3), ('unseen', 3)]
   assert found.spans == [*groups, ('', 1)]
   assert 'quoted' not in str(report_tables.quality(rows[1:]).spans)
 

@@ -170,6 +170,22 @@ def test_the_console_table_is_short_plain_and_marked(make_run):
   assert undefined[-1] == '-'
 
 
+def test_the_floor_picked_beforehand_stands_beside_the_best(make_run):
+  result = record.read(make_run(f1=0.9)).result
+  of = result['test']['rest']['floors']
+  high, low = of.pop('tree_counts'), of.pop('always')
+  of |= {'new_event_or_length': low}
+  of |= {f'other_{n}': high for n in range(10)}
+  assert results.fixed_floor([result], 'rest') == 'new_event_or_length'
+  cells = results.floor_cells([result], 'rest', 'all')
+  assert cells['fixed floor'].endswith(' new_event_or_length')
+  assert cells['best floor'] == f'95.8 other_0 {results.MARK}'
+  lines = report.table(result).splitlines()
+  shown = [line for line in lines if line.startswith(('other', 'new_event_or', 'lr_'))]
+  assert len(shown) == 8 and shown[-1].startswith('new_event_or_length')
+  assert any('picked before the test: new_event_or_length' in line for line in lines)
+
+
 def test_a_wide_name_and_full_marks_do_not_run_together(make_run):
   path = make_run(f1=0.99)
   tests = json.loads((path / 'result.json').read_text())['test']
