@@ -1,0 +1,326 @@
+"""Times as people write them, read column by column and moved to UTC.
+
+A shape is a regular expression whose groups name the parts of a time. A column is read
+by the shape of its first text: all texts of that length with the same separators are cut
+at the same places, as arrays of bytes; what is left is read likewise, and the last few
+one by one. A time without an offset is taken as UTC.
+"""
+
+import datetime
+import functools
+import re
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+NAT = np.iinfo(np.int64).min  # an unread time, as numpy's NaT
+DAY = 86_400_000_000  # microseconds
+_ROUNDS = 12  # shapes of one column that are read as arrays
+_MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'.split()
+_ZONES = {
+  **dict.fromkeys(('Z', 'UTC', 'GMT', 'WET'), 0),
+  **dict(EST=-300, EDT=-240, CST=-360, CDT=-300, MST=-420, MDT=-360, PST=-480),
+  **dict(PDT=-420, BST=60, CET=60, CEST=120, EET=120, EEST=180, MSK=180, IST=330),
+  **dict(HKT=480, SGT=480, JST=540, KST=540, AEST=600, AEDT=660),
+}  # minutes east of Greenwich
+
+_CLOCK = r'(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?'
+_HALF = r'(?: ?(?P<p>[AaPp][Mm])\b)?'
+_NAMED = '|'.join(sorted(_ZONES, key=len)[::-1])
+_ZONE = rf'(?P<z> ?(?:[+-]\d\d:?\d\d|[+-]\d\d|{_NAMED})\b)?'
+_TIME = _CLOCK + _HALF + _ZONE
+_MONTH = rf'(?P<b>(?i:{"|".join(_MONTHS)}))[a-z]{{0,6}}'
+_WEEKDAY = r'(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?'
+_Y, _M, _D = (rf'(?P<{letter}>\d\d)' for letter in 'YMD')
+_YEAR, _DAY = r'(?P<Y>(?:19|20)\d\d)', r'(?P<D>\d\d?)'
+_HMS = r'(?P<h>\d\d):?(?P<m>\d\d):?(?P<s>\d\d)'
+
+SHAPES = {  # the first that fits is taken
+  'iso': rf'(?P<Y>\d{{4}})[-/.](?P<M>\d\d?)[-/.]{_DAY}(?:[T_ -]|, )[ ]?{_TIME}',
+  'dotted': rf'{_YEAR}-{_M}-{_D}-(?P<h>\d\d)\.(?P<m>\d\d)\.(?P<s>\d\d)'
+  r'\.(?P<f>\d{1,9})',
+  'minutes': rf'{_YEAR}[-/]{_M}[-/]{_D}[T ](?P<h>\d\d):(?P<m>\d\d){_ZONE}',
+  'compact': rf'{_YEAR}{_M}{_D}[T -]?{_HMS}(?:[.,:](?P<f>\d{{1,9}}))?{_ZONE}\b',
+  'short': rf'{_Y}{_M}{_D} {{1,2}}{_HMS}\b',
+  'common': rf'{_WEEKDAY}{_DAY}[/ -]{_MONTH}[/ -](?P<Y>\d{{4}}),?[: ]{_TIME}',
+  'date': rf'{_WEEKDAY}{_MONTH} {{1,2}}{_DAY},? (?P<Y>\d{{4}}),? {_TIME}',
+  'ctime': rf'{_WEEKDAY}{_MONTH} {{1,2}}{_DAY} {_CLOCK}{_ZONE} {_YEAR}\b',
+  'syslog': rf'{_WEEKDAY}{_MONTH} {{1,2}}{_DAY} {_CLOCK}{_ZONE}',
+  'slashes': r'(?P<A>\d\d?)[/.-](?P<B>\d\d?)[/.-](?P<C>\d{4}|\d\d)'
+  rf',? {{1,2}}{_TIME}',
+  'yearless': rf'{_M}[-/.]{_D} {_CLOCK}{_ZONE}',
+  'clock': _CLOCK + _HALF,
+  'epoch': r'(?P<e>[12]\d{9}(?:\.\d{1,9}|\d{3}|\d{6}|\d{9})?)\b',
+}
+_COMPILED = {name: re.compile(shape) for name, shape in SHAPES.items()}
+
+
+def ascii_only(regex: str) -> str:
+  """The regex with classes of ASCII alone, which polars compiles far smaller."""
+  inside, parts = False, []
+  for part in re.findall(r'\\.|.', regex, re.DOTALL):
+    inside = part == '[' or inside and part != ']'
+    part = _CLASSES.get(part, part) if inside else _OUTSIDE.get(part, part)
+    parts.append(part)
+  return ''.join(parts)
+
+
+_CLASSES = {r'\d': '0-9', r'\w': '0-9A-Za-z_', r'\s': r' \t'}
+_OUTSIDE = {name: f'[{inside}]' for name, inside in _CLASSES.items()}
+_OUTSIDE |= {r'\S': r'[^ \t]', r'\b': r'(?-u:\b)'}
+
+
+def pattern(*names: str) -> str:
+  """Any of the shapes (all but `epoch` without names) as a regex without groups."""
+  chosen = names or [name for name in SHAPES if name != 'epoch']
+  shapes = '|'.join(SHAPES[name] for name in chosen)
+  return '(?:' + re.sub(r'\?P<\w+>', '?:', shapes) + ')'
+
+
+@functools.cache
+def _anywhere(names: tuple[str, ...]) -> re.Pattern:
+  return re.compile(pattern(*names))
+
+
+class Place(NamedTuple):
+  """Where a text has a time."""
+
+  shape: str
+  start: int
+  end: int
+
+
+def find(text: str, within: int = 60) -> Place | None:
+  """The first time that begins within that many characters."""
+  for match in _anywhere(()).finditer(text, 0, within + 40):
+    if match.start() > within:
+      break
+    before = text[match.start() - 1 : match.start()]
+    if before.isalnum() or before in ('.', ':', '-') and before:
+      continue  # the inside of a number or a name
+    for name, shape in _COMPILED.items():
+      if (whole := shape.match(text, match.start())) and whole.end() == match.end():
+        return Place(name, *whole.span())
+  return None
+
+
+class Reader:
+  """Reads the times of one file, in order.
+
+  Args:
+    anchor: microseconds since the epoch, when the file was last written: times that
+      lack a year or a day are placed at the latest one that begins before it.
+    order: of three numbers that might be a date, such as 'DMY'; '' is 'MDY'.
+  """
+
+  def __init__(self, anchor: int, order: str = ''):
+    self._anchor, self.order = anchor, order
+    self._before: tuple[str, int, int] | None = None  # cycle, its number, place in it
+
+  def read(self, texts: pl.Series) -> np.ndarray:
+    """Microseconds since the epoch [n] int64; NAT where no time is read."""
+    parts = _parts(texts)
+    order = dict(zip(self.order or 'MDY', 'ABC'))
+    for name, letter in order.items():
+      parts[name] = np.where(parts[letter] >= 0, parts[letter], parts[name])
+    year, month, day = parts['Y'], parts['M'], parts['D']
+    year = np.where((year >= 0) & (year < 100), year + 2000 - 100 * (year > 69), year)
+    hour = parts['h']
+    half = parts['p']  # 0 in the morning, 1 afternoon
+    hour = np.where(half >= 0, hour % 12 + 12 * (half == 1), hour)
+    clock = ((hour * 60 + parts['m']) * 60 + parts['s']) * 1_000_000
+    clock += np.maximum(parts['f'], 0)
+    good = (hour >= 0) & (hour < 24) & (parts['m'] < 60) & (parts['s'] < 61)
+    dated = good & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    result = np.full(len(texts), NAT)
+    self._fill_years(year, month, day, dated & (year < 0))
+    dated &= (year > 0) & (day <= _month_days(year, month))
+    result[dated] = _days(year[dated], month[dated], day[dated]) * DAY + clock[dated]
+    alone = good & (month < 0) & (day < 0) & (year < 0)
+    result[alone] = self._fill_days(clock[alone]) * DAY + clock[alone]
+    east = parts['z']
+    result[dated] -= east[dated] * 60_000_000
+    epoch = parts['e'] != NAT
+    result[epoch] = parts['e'][epoch]
+    return result
+
+  def _fill_years(self, year, month, day, which) -> None:
+    rows = np.flatnonzero(which)
+    if len(rows):
+      first = lambda: self._year(int(month[rows[0]]), int(day[rows[0]]))
+      place = month[rows] * 31 + day[rows]
+      year[rows] = self._cycle('year', place, 186, first)
+
+  def _year(self, month: int, day: int) -> int:
+    """The latest year in which the day is not after the anchor and a day of grace."""
+    limit = np.datetime64(self._anchor + DAY, 'us').astype(datetime.datetime)
+    return limit.year - ((month, day) > (limit.month, limit.day))
+
+  def _fill_days(self, clock: np.ndarray) -> np.ndarray:
+    if not len(clock):
+      return clock
+    first = lambda: int((self._anchor - clock[0]) // DAY)
+    return self._cycle('day', clock, DAY // 2, first)
+
+  def _cycle(self, name, place, half, first) -> np.ndarray:
+    """The number of the year or day of each place in it; a great step is a new one."""
+    if self._before is None or self._before[0] != name:
+      self._before = (name, first(), int(place[0]))
+    _, number, last = self._before
+    steps = np.diff(place, prepend=last)
+    numbers = number + np.cumsum((steps < -half).astype(np.int64) - (steps > half))
+    self._before = (name, int(numbers[-1]), int(place[-1]))
+    return numbers
+
+
+def _parts(texts: pl.Series) -> dict[str, np.ndarray]:
+  """Every part of every time [n], -1 where absent (an epoch in us: NAT; offset: 0)."""
+  size = len(texts)
+  parts = {name: np.full(size, -1, np.int64) for name in 'YMDhmsfpABC'}
+  parts['z'] = np.zeros(size, np.int64)
+  parts['e'] = np.full(size, NAT)
+  column = texts.fill_null('').to_arrow(compat_level=pl.CompatLevel.oldest())
+  if size == 0:
+    return parts
+  _, offsets, data = column.buffers()
+  offsets = np.frombuffer(offsets, np.int64)[column.offset :][: size + 1]
+  data = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
+  length = np.diff(offsets)
+  left = np.flatnonzero(length)
+  for _ in range(_ROUNDS):
+    if not len(left):
+      return parts
+    text = texts[int(left[0])]
+    read = _read_text(text)
+    if read is None or len(text.encode()) != len(text):
+      left = left[1:]
+      continue
+    same = left[length[left] == len(text)]
+    rows = data[offsets[same][:, None] + np.arange(len(text))]
+    fits = _read_rows(rows, same, read, parts)
+    done = same[fits]
+    if len(done) == len(left):
+      return parts
+    left = np.setdiff1d(left, done, assume_unique=True)
+  cache: dict[str, re.Match | None] = {}
+  for row in left:
+    text = texts[int(row)]
+    read = cache.setdefault(text, _read_text(text))
+    if read is not None:
+      for name, group in read.groupdict().items():
+        if group is not None:
+          parts['M' if name == 'b' else name][row] = _value(name, group)
+  return parts
+
+
+def _read_text(text: str) -> re.Match | None:
+  for shape in _COMPILED.values():
+    if match := shape.fullmatch(text):
+      return match
+  return None
+
+
+def _read_rows(rows, numbers, match: re.Match, parts) -> np.ndarray:
+  """Cuts rows of bytes [n, L] where `match` was cut; which of them it fits."""
+  digits = (rows >= 48) & (rows <= 57)
+  first = rows[0]
+  is_digit = digits[0]
+  spans = {name: match.span(name) for name, g in match.groupdict().items() if g}
+  free = np.zeros(len(first), bool)  # may differ between rows
+  for name in ('b',):
+    if name in spans:
+      free[slice(*spans[name])] = True
+  word = re.match(r'[A-Z][a-z]{2}(?=,? )', match.string)
+  if word and spans.get('b', (1, 0))[0] > 0:
+    free[:3] = True  # the day of the week
+  fits = ((rows == first) | (digits & is_digit) | free).all(1)
+  rows = rows[fits]
+  numbers = numbers[fits]
+  value = (rows.astype(np.int64) - 48) if len(rows) else np.zeros(rows.shape, np.int64)
+  good = np.ones(len(rows), bool)
+  for name, (start, end) in spans.items():
+    text = match[name]
+    if name == 'b':
+      code = rows[:, start:end].astype(np.int64) | 32
+      code = (code[:, 0] << 16) | (code[:, 1] << 8) | code[:, 2]
+      month = _MONTH_NUMBERS[np.searchsorted(_MONTH_CODES, code).clip(0, 11)]
+      good &= _MONTH_CODES[np.searchsorted(_MONTH_CODES, code).clip(0, 11)] == code
+      parts['M'][numbers] = month
+    elif name in 'pz' and not re.search(r'\d', text):
+      parts[name][numbers] = _value(name, text)
+    elif name == 'z':
+      signs = -1 if '-' in text else 1
+      at = [i for i in range(start, end) if match.string[i].isdigit()]
+      at += [None] * (4 - len(at))
+      places = (600, 60, 10, 1)
+      total = sum(value[:, i] * w for i, w in zip(at, places) if i is not None)
+      parts['z'][numbers] = signs * total
+    elif name == 'e':
+      parts['e'][numbers] = _epoch(value[:, start:end], text)
+    elif name == 'f':
+      total = _number(value[:, start : min(end, start + 6)])
+      parts['f'][numbers] = total * 10 ** max(0, 6 - (end - start))
+    else:
+      parts[name][numbers] = _number(value[:, start:end])
+  for name in spans:
+    target = {'b': 'M'}.get(name, name)
+    parts[target][numbers[~good]] = NAT if name == 'e' else -1
+  return np.flatnonzero(fits)
+
+
+_ORDERED = sorted((sum(ord(c) << s for c, s in zip(name, (16, 8, 0))), i + 1)
+                  for i, name in enumerate(_MONTHS))  # fmt: skip
+_MONTH_CODES = np.array([code for code, _ in _ORDERED])
+_MONTH_NUMBERS = np.array([number for _, number in _ORDERED])
+
+
+def _number(digits: np.ndarray) -> np.ndarray:
+  return digits @ (10 ** np.arange(digits.shape[1])[::-1])
+
+
+def _epoch(digits: np.ndarray, text: str) -> np.ndarray:
+  """Microseconds; 10 digits are seconds, 13 milli-, 16 micro- and 19 nanoseconds."""
+  whole, _, fraction = text.partition('.')
+  if fraction:
+    place = len(whole) + 1
+    micro = _number(digits[:, place : place + 6]) * 10 ** max(0, 6 - len(fraction))
+    return _number(digits[:, : len(whole)]) * 1_000_000 + micro
+  shift = 16 - len(whole)
+  digits = digits[:, : min(len(whole), 16)]
+  return _number(digits) * 10 ** max(0, shift)
+
+
+def _value(name: str, text: str) -> int:
+  """One part of one time."""
+  if name == 'b':
+    return _MONTHS.index(text.lower()) + 1
+  if name == 'p':
+    return int(text.lower() == 'pm')
+  if name == 'f':
+    return int(text[:6].ljust(6, '0'))
+  if name == 'e':
+    digits = np.array([[ord(c) - 48 for c in text]])
+    return int(_epoch(digits, text)[0])
+  if name == 'z':
+    text = text.strip()
+    if text in _ZONES:
+      return _ZONES[text]
+    digits = text[1:].replace(':', '').ljust(4, '0')
+    east = int(digits[:2]) * 60 + int(digits[2:])
+    return -east if text[0] == '-' else east
+  return int(text)
+
+
+def _month_days(year: np.ndarray, month: np.ndarray) -> np.ndarray:
+  lengths = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+  leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+  return lengths[(month - 1).clip(0, 11)] + (leap & (month == 2))
+
+
+def _days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:
+  """Days since 1970-01-01 in the Gregorian calendar."""
+  months = (year - 1970) * 12 + month - 1
+  return (
+    months.astype('datetime64[M]').astype('datetime64[D]').astype(np.int64) + day - 1
+  )
