@@ -43,7 +43,7 @@ _COLUMNS = (
   merge.KEY,
   'rank',
 )
-_OTHER = times.ascii_only(  # a line of another format that has a time near its beginning
+_OTHER = times.ascii_only(  # a line of another format, with a time near its beginning
   r'(?s)^[\[(<|"]?(?:\S{1,40} ){0,2}[\[(<]?(?P<time>'
   + times.pattern(*(name for name in times.SHAPES if name not in ('clock', 'epoch')))
   + r')[\])>]?[\s|,:;-]{0,20}'

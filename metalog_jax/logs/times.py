@@ -1,9 +1,9 @@
 """Times as people write them, read column by column and moved to UTC.
 
 A shape is a regular expression whose groups name the parts of a time. A column is read
-by the shape of its first text: all texts of that length with the same separators are cut
-at the same places, as arrays of bytes; what is left is read likewise, and the last few
-one by one. A time without an offset is taken as UTC.
+by the shape of its first text: all texts of that length with the same separators are
+cut at the same places, as arrays of bytes; what is left is read likewise, and the last
+few one by one. A time without an offset is taken as UTC.
 """
 
 import datetime
