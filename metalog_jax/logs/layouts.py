@@ -59,8 +59,8 @@ class Layout:
 # Levels: words anywhere, letters and numbers where a layout says that one is there.
 LEVELS = (
   'TRACE DEBUG DBG INFO INF INFORMATION NOTICE WARNING WARN WRN ERROR ERR SEVERE '
-  'CRITICAL CRIT FATAL FTL PANIC ALERT EMERGENCY EMERG FINE FINER FINEST CONFIG VERBOSE '
-  'VRB LOG AUDIT SUCCESS HINT DETAIL STATEMENT'
+  'CRITICAL CRIT FATAL FTL PANIC ALERT EMERGENCY EMERG FINE FINER FINEST CONFIG'
+  'VERBOSE VRB LOG AUDIT SUCCESS HINT DETAIL STATEMENT'
 ).split()
 _SAME = {
   **dict(I='INFO', W='WARN', E='ERROR', F='FATAL', D='DEBUG', V='VERBOSE', T='TRACE'),
@@ -200,7 +200,8 @@ def _before(text: str) -> tuple[str, ...] | None:
 
 _TIME_KEYS = (
   'time timestamp ts @timestamp t datetime date eventtime event_time asctime '
-  'created_at created @t time_local timegenerated timemillis instant epoch log_time logtime'
+  'created_at created @t time_local timegenerated timemillis instant epoch log_time '
+  'logtime'
 ).split()
 _LEVEL_KEYS = (
   'level severity lvl levelname loglevel log_level log.level @l severity_text priority'
