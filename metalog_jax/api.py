@@ -72,7 +72,7 @@ class Run(os.PathLike):
   @property
   def scores(self) -> pl.DataFrame:
     """system, session_id, label, score of every tested session."""
-    return pl.read_parquet(self.folder / folder.SCORES)
+    return pl.read_parquet(self.folder / folder.SCORES, glob=False)
 
   def report(self, out: Path | None = None) -> pathlib.Path:
     """Writes report.html and report.md, by default into the run folder; the path."""
@@ -145,7 +145,6 @@ def train(
   devices: int = 0,
   overwrite: bool = False,
   say: Callable[[str], Any] = bool,
-  mirror: Callable[[int, dict], Any] | None = None,
   **settings: Any,
 ) -> Run:
   """Trains a detector, or goes on with the run that `workdir` holds.
@@ -155,7 +154,6 @@ def train(
     devices: CPU cores to share each batch out to; 0: all, up to 4.
     overwrite: delete the run that `workdir` holds first.
     say: takes what a user is to know on the way.
-    mirror: takes (step, metrics) of every line of metrics.jsonl.
     **settings: see `make_job`.
 
   Raises:
@@ -166,7 +164,7 @@ def train(
   if overwrite:
     inputs = (settings.get('vectors'), settings.get('encoder'))
     folder.clear(workdir, [*job.folders, *filter(None, inputs)])
-  runs.start(job, workdir, mirror, say)
+  runs.start(job, workdir, say)
   return Run(pathlib.Path(workdir))
 
 
@@ -213,7 +211,7 @@ def adapt(
     loop=loop.Options(),
     model=os.fspath(trained),
   )
-  runs.start(job, workdir, None, say)
+  runs.start(job, workdir, say)
   return Run(pathlib.Path(workdir))
 
 

@@ -14,14 +14,13 @@ import math
 import numbers
 import typing
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 
 from metalog_jax import errors
 
 LARGEST = 2**31 - 1  # of whole numbers: what an int32 holds
-ANY = object()  # in `Settings.REMOVED`: it had no effect, whatever it was
 
 
 def field(
@@ -46,9 +45,6 @@ def group(default: Any) -> Any:
 
 class Settings:
   """The base of frozen dataclasses that cannot be made with a wrong value."""
-
-  # Fields of earlier versions -> the value that means what this version does.
-  REMOVED: ClassVar[Mapping[str, Any]] = {}
 
   def __post_init__(self):
     for leaf in _leaves(type(self)).values():
@@ -177,34 +173,21 @@ def get(config: Any, name: str, default: Any = None) -> Any:
 def restore(base: Any, saved: Mapping[str, Any]) -> Any:
   """Rebuilds a config from its `dataclasses.asdict` (a run's config.json).
 
-  The fields of groups may also stand flat, as version 0.1.0 wrote them.
-
   Raises:
     UserError: `saved` has a field that this version does not have, or a wrong value.
   """
-  hints, changes = typing.get_type_hints(type(base)), {}
-  groups: dict[str, dict[str, Any]] = {f.name: {} for f in _groups(base)}
-  removed = getattr(type(base), 'REMOVED', {})
+  changes = {}
+  names = {f.name for f in dataclasses.fields(base)}
   for name, value in saved.items():
-    if name in hints and isinstance(value, dict):
-      changes[name] = restore(_like(_members(base, name), value), value)
-    elif name not in groups and name in {f.name for f in dataclasses.fields(base)}:
-      changes[name] = value
-    elif holder := [g for g in groups if name in _names(getattr(base, g))]:
-      groups[holder[0]][name] = value
-    elif name not in removed:
+    nested = isinstance(value, dict)
+    if name not in names or nested != dataclasses.is_dataclass(getattr(base, name)):
       raise errors.UserError(
-        f'config.json has the unknown setting {name!r} for {type(base).__module__}; '
-        'was it written by another version?'
+        f'config.json has {name}={value!r}, which {type(base).__module__} does not '
+        'know: make the run again, or use the version that wrote it'
       )
-    elif removed[name] not in (value, ANY):
-      raise errors.UserError(
-        f'config.json has {name}={value!r}, which this version cannot do: make the run '
-        'again without this setting, or use the version that wrote it'
-      )
-  for name, values in groups.items():
-    if values:
-      changes[name] = restore(getattr(base, name), values)
+    changes[name] = (
+      restore(_like(_members(base, name), value), value) if nested else value
+    )
   return dataclasses.replace(base, **changes)
 
 

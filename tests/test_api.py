@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -69,6 +70,8 @@ def test_a_run_has_result_scores_and_report(run, tmp_path):
   assert run.result['labels_seen']['target'] == {'normal': 20, 'anomalous': 3}
   assert set(run.scores.columns) == {'system', 'session_id', 'label', 'score'}
   assert run.scores.height == 60 - 23
+  shutil.copytree(run.folder, tmp_path / 'a[1]')  # no pattern, though it looks like one
+  assert ml.Run(tmp_path / 'a[1]').scores.equals(run.scores)
   report = run.report(tmp_path)
   assert report == tmp_path / 'report.html' and report.exists()
 

@@ -93,7 +93,6 @@ class Rates(config_flags.Settings):
 
 @dataclasses.dataclass(frozen=True)
 class Grouped(config_flags.Settings):
-  REMOVED = {'old': False, 'idle': config_flags.ANY}
   rates: Rates = config_flags.group(Rates())
   depth: int = config_flags.field(3, 'a depth', least=1)
   below: int = config_flags.field(-1, 'may be negative')
@@ -148,7 +147,8 @@ def test_wrong_values_are_refused_wherever_they_come_from(name, value, message):
   with pytest.raises(flags.Error, match=f'm.{name}=.*{message}'):
     parse_grouped(f'--m.{name}={value}')
   with pytest.raises(errors.UserError, match=f'{name}=.*{message}'):
-    config_flags.restore(Grouped(), {name: value})
+    saved = {'rates': {name: value}} if name in ('rate', 'order') else {name: value}
+    config_flags.restore(Grouped(), saved)
 
 
 @pytest.mark.parametrize('name,value', [('depth', 2.5), ('depth', True), ('rate', '1')])
@@ -157,10 +157,8 @@ def test_wrong_types_are_refused(name, value):
     config_flags.replace(Grouped(), **{name: value})
 
 
-def test_a_config_of_version_0_1_0_is_flat():
+def test_a_config_is_restored_and_one_of_0_1_0_is_refused():
   config = Grouped(Rates(0.25, 'second'), 2)
-  flat = {'rate': 0.25, 'order': 'second', 'depth': 2, 'old': False, 'idle': 9}
-  assert config_flags.restore(Grouped(), flat) == config
   assert config_flags.restore(Grouped(), dataclasses.asdict(config)) == config
-  with pytest.raises(errors.UserError, match='old=True.*make the run again'):
-    config_flags.restore(Grouped(), flat | {'old': True})
+  with pytest.raises(errors.UserError, match='rate=0.25.*make the run again'):
+    config_flags.restore(Grouped(), {'rate': 0.25, 'order': 'second', 'depth': 2})

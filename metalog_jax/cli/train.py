@@ -6,9 +6,7 @@
 The same command goes on where a killed run stopped.
 """
 
-import functools
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from metalog_jax import errors, lazy
@@ -54,7 +52,6 @@ FLAGS = (
   Flag('process', -1, 'with --coordinator: the number of this one', low=-1),
   Flag('overwrite', False, 'delete the run that --workdir holds first'),
   Flag('report', True, 'write report.html and report.md at the end'),
-  Flag('tensorboard', False, 'mirror metrics.jsonl to TensorBoard event files'),
   Flag('explain', False, 'print what a step costs, and how; do not train'),
 )
 
@@ -87,30 +84,9 @@ def main(values: Any, rest: list[str]) -> None:
     devices=values.devices,
     overwrite=values.overwrite,
     say=programs.say if is_first else bool,
-    mirror=_mirror(values.workdir) if values.tensorboard and is_first else None,
     **given,
   )
   if run.is_finished and is_first:
     programs.say(run)
     if values.report:
       programs.say(f'report: {run.report()}')
-
-
-def _mirror(workdir: str) -> Callable[[int, dict[str, float]], None]:
-  """A function that writes lines of metrics.jsonl for TensorBoard too."""
-  try:
-    import tensorboardX  # an extra
-  except ImportError:
-    raise errors.UserError(
-      "--tensorboard needs: pip install 'metalog-logs[tensorboard]'"
-    ) from None
-
-  folder = os.path.join(workdir, 'tensorboard')
-  writer = functools.cache(lambda: tensorboardX.SummaryWriter(folder))
-
-  def write(step: int, record: dict[str, float]) -> None:
-    for name, value in record.items():
-      writer().add_scalar(name, value, step)
-    writer().flush()
-
-  return write

@@ -90,14 +90,6 @@ class Config(flags.Settings):
   CroSysLog searches inner_lr below 1e-2, where SGD hardly moves this network.
   """
 
-  REMOVED = {
-    'token_level': False,
-    'max_tokens': flags.ANY,
-    'encoder_trainable': 0,
-    'encoder_lr': flags.ANY,
-    'consistency': 0.0,
-    'view_rate': flags.ANY,
-  }
   embedding: sources.Config = gcse.Embedding()
   network: Network = flags.group(Network())
   reading: sequences.Reading = flags.group(sequences.Reading())

@@ -29,8 +29,6 @@ nets = lazy.module('metalog_jax.nets.logtransfer')
 class Config(flags.Settings):
   """Settings of LogTransfer."""
 
-  REMOVED = {'patience': flags.ANY}  # was not used
-
   embedding: sources.Config = gcse.Embedding()
   hidden: int = flags.field(128, 'hidden units of each of the two LSTM layers', least=1)
   dense: int = flags.field(150, 'units of the dense layer', least=1)

@@ -96,15 +96,6 @@ class Training(flags.Settings):
 class Config(flags.Settings):
   """Settings of MetaLog; the defaults are the `default` preset."""
 
-  # The released faults, which version 0.1.0 had here.
-  REMOVED = {
-    'estimated_labels': False,
-    'labels': flags.ANY,
-    'wrong_rows': False,
-    'unmasked_padding': False,
-    'random_attention': False,
-    'alternate': False,
-  }
   embedding: sources.Config = gcse.Embedding()
   network: Network = flags.group(Network())
   reading: sequences.Reading = flags.group(sequences.Reading())

@@ -28,8 +28,6 @@ nets = lazy.module('metalog_jax.nets.metalog')
 class Config(flags.Settings):
   """Settings of PLELog."""
 
-  REMOVED = {'patience': flags.ANY}  # was not used
-
   embedding: sources.Config = gcse.Embedding()
   learn_from: Literal['target', 'sources', 'both'] = flags.field(
     'target', 'whose sessions are learned from'

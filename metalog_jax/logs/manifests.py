@@ -2,7 +2,7 @@
 
 `files` holds the sha256 of every other file of the folder, `fingerprint` a hash of
 those, equal for folders of equal content, and `checksum` a hash of the manifest
-itself. Folders that version 0.1.0 wrote have none of them.
+itself. Folders that version 0.1.0 wrote have none of them and are refused.
 """
 
 import hashlib
@@ -29,18 +29,18 @@ def write(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(folder: str | os.PathLike) -> dict[str, Any]:
-  """Reads and verifies the manifest itself; `fingerprint` is there in any case.
+  """Reads and verifies the manifest itself.
 
-  Raises UserError where `folder` holds no manifest, or a damaged one.
+  Raises UserError where `folder` holds no manifest, a damaged one, or version 0.1.0's.
   """
   path = pathlib.Path(folder) / NAME
   try:
     manifest = json.loads(path.read_text('utf-8'))
-    manifest['system'], manifest['template_hash']
     content = {key: item for key, item in manifest.items() if key != 'checksum'}
-    if {'files', 'checksum'} & manifest.keys():
-      if manifest.get('checksum') != _hash(content):
-        raise ValueError('it was changed since it was written')
+    if 'checksum' not in manifest:
+      raise ValueError('it has no checksums; version 0.1.0 wrote none')
+    if manifest['checksum'] != _hash(content):
+      raise ValueError('it was changed since it was written')
   except FileNotFoundError:
     raise errors.UserError(
       f'{folder} is not a System folder: it has no {NAME}; make one with '
@@ -50,14 +50,12 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
     raise errors.UserError(f'{folder} is not a System folder but a file') from None
   except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
     raise errors.UserError(f'{path} is damaged: {error}; {_AGAIN}') from None
-  if 'files' not in manifest:
-    manifest['fingerprint'] = _hash(_hashes(path.parent))
   return manifest
 
 
 def check(folder: str | os.PathLike, manifest: dict[str, Any]) -> None:
   """Raises UserError where a file is missing, or is not what the manifest says."""
-  for name, written in manifest.get('files', {}).items():
+  for name, written in manifest['files'].items():
     path = pathlib.Path(folder) / name
     if not path.is_file():
       raise errors.UserError(f'{folder} has lost its {name}: {_AGAIN}')

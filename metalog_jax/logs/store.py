@@ -8,9 +8,7 @@ bytes: what varies from run to run (timings) is in the manifest alone.
 
 import collections
 import contextlib
-import functools
 import hashlib
-import logging
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -52,44 +50,9 @@ def load(folder: str | os.PathLike) -> types.System:
   names = _read(folder, TEMPLATES, lambda p: pq.read_table(p).select(_TEMPLATE_COLUMNS))
   rows = _read(folder, SESSIONS, lambda p: pq.read_table(p).select(COLUMNS))
   texts = tuple(names['template'].to_pylist())
-  if 'files' not in manifest:
-    _check_without_checksums(pathlib.Path(folder), manifest, texts, rows)
   return types.System(
     manifest['system'], texts, names['count'].to_numpy(), from_arrow(rows), manifest
   )
-
-
-def _check_without_checksums(
-  folder: pathlib.Path, manifest: dict[str, Any], texts: tuple[str, ...], rows: pa.Table
-) -> None:
-  """What a folder of version 0.1.0 can be held against: its counts, its templates."""
-  totals, hashes = _count(rows)
-  totals['templates'] = len(texts)
-  totals['distinct_sequences'] = len(np.unique(hashes))
-  wrong = [name for name in totals if totals[name] != manifest.get(name)]
-  events, _ = _ragged(rows['events'])
-  if ((events < 0) | (events >= len(texts))).any():
-    wrong.append('events')
-  expected, path = text_hash(texts), folder / templates.FILE
-  if path.is_file():
-    frozen = templates.Templates.load(path)
-    expected = frozen.hash if frozen.texts == texts else ''
-  if expected != manifest['template_hash']:
-    wrong.append('templates')
-  if wrong:
-    raise errors.UserError(
-      f'{folder} is damaged: its {wrong[0].replace("_", " ")} are not those of '
-      f'{MANIFEST}; prepare the folder again'
-    )
-  _say_once(
-    f'{folder} was prepared by version 0.1.0, which kept no checksums: its counts and '
-    'templates were verified, its sessions cannot be; prepare it again to have them'
-  )
-
-
-@functools.cache
-def _say_once(text: str) -> None:
-  logging.warning(text)
 
 
 def stream(folder: str | os.PathLike, rows: int, lines: bool = False) -> Iterator:

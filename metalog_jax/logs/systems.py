@@ -252,7 +252,7 @@ def up_to_date(
     return None
   try:
     manifest = manifests.read(out)
-    if manifest.get('options') != options.as_json() or 'files' not in manifest:
+    if manifest.get('options') != options.as_json():
       return None
     manifests.check(out, manifest)
   except errors.UserError as error:

@@ -5,6 +5,7 @@ just before it, has the SHA-256 of every file of the run, so that files of anoth
 cut or changed ones are seen by whoever reads them (`verify`).
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -84,13 +85,23 @@ def _check_disposable(folder: pathlib.Path, inputs) -> None:
   names = {path.name for path in folder.iterdir()}
   if strange := sorted(name for name in names if not _OURS.fullmatch(name)):
     refuse(f'holds {strange[0]}, which no run has written')
-  if names and (CONFIG not in names or read_json(folder / CONFIG).get('kind') != 'run'):
+  if names and not _is_run(folder):
     refuse('is no run folder')
+
+
+def _is_run(folder: pathlib.Path) -> bool:
+  """Whether a file that no other program writes tells so; others may be damaged."""
+  with contextlib.suppress(errors.UserError):
+    if read_json(folder / CONFIG).get('kind') == 'run':
+      return True
+  with contextlib.suppress(errors.UserError):
+    return 'metalog_jax' in read_json(folder / ENVIRONMENT)
+  return False
 
 
 def seal(workdir: pathlib.Path, result: dict[str, Any]) -> dict[str, Any]:
   """Ends a run: writes checksums.json and, last, result.json, which is returned."""
-  text = atomic.to_json(result | {'sealed': True}, indent=1) + '\n'
+  text = atomic.to_json(result, indent=1) + '\n'
   sums = {name: _checksum(workdir / name) for name in _files(workdir)}
   sums[RESULT] = hashlib.sha256(text.encode()).hexdigest()
   atomic.write_json(workdir / CHECKSUMS, sums)
@@ -113,22 +124,19 @@ def _checksum(path: pathlib.Path) -> str:
 
 
 def verify(workdir: str | os.PathLike) -> None:
-  """Checks that a finished run is what its run wrote. Runs of 0.1.0 have no checksums.
+  """Checks that a finished run is what its run wrote.
 
   Raises:
     UserError: it is no finished run; or a file is missing, damaged, or of another run.
   """
   workdir = pathlib.Path(workdir)
-  for name in (CONFIG, RESULT):
+  for name in (CONFIG, RESULT, CHECKSUMS):
     if not (workdir / name).exists():
       raise errors.UserError(
-        f'{workdir} is no finished run (it has no {name}): give a folder that '
-        'metalog train has finished'
+        f'{workdir} is no finished run (it has no {name}; version 0.1.0 wrote no '
+        f'{CHECKSUMS}): give a folder that metalog train has finished, or train again '
+        'with --overwrite'
       )
-  if not (workdir / CHECKSUMS).exists() and not read_json(workdir / RESULT).get(
-    'sealed'
-  ):
-    return
   for name, expected in read_json(workdir / CHECKSUMS).items():
     path = workdir / name
     if not path.is_file():
@@ -138,9 +146,8 @@ def verify(workdir: str | os.PathLike) -> None:
 
 
 def fingerprint(workdir: str | os.PathLike) -> str:
-  """A hash of all that a finished run wrote; of 0.1.0, of its result."""
-  path = pathlib.Path(workdir) / CHECKSUMS
-  return _checksum(path if path.exists() else path.with_name(RESULT))
+  """A hash of all that a finished run wrote."""
+  return _checksum(pathlib.Path(workdir) / CHECKSUMS)
 
 
 _ANEW = 'restore it, or train again with --overwrite'

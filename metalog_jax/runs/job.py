@@ -40,7 +40,7 @@ class Job:
 
 
 def restore(workdir: str | os.PathLike) -> Job:
-  """The job of a run folder (its config.json), of this version or an earlier one.
+  """The job of a run folder: its config.json.
 
   Raises:
     UserError: `workdir` is no run folder, or its settings are not known here.

@@ -24,7 +24,6 @@ from metalog_jax.runs import folder
 from metalog_jax.training import base, checkpoints
 
 EVENTS = 'events.parquet'  # template, vector: one row an event
-EVENTS_OF_0_1 = 'events.npz'  # vectors [V, D] and texts [V]
 OPTIONS = 'prepare.json'  # systems.Options of the target
 KNOWN = 'known.json'  # templates of the sources
 
@@ -101,38 +100,16 @@ def load(workdir: str | os.PathLike) -> Model:
     texts,
     templates.Templates.load(frozen) if frozen.exists() else None,
     systems.Options(**options),
-    _threshold(result, config['alert_rate']),
+    result['threshold']['value'],
     method.embedding,
   )
 
 
 def _events(source: pathlib.Path) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Event vectors [V, D] and their texts, as this version or 0.1.0 wrote them."""
-  old = not (source / EVENTS).exists() and (source / EVENTS_OF_0_1).exists()
-  path = source / (EVENTS_OF_0_1 if old else EVENTS)
-  if not path.exists():
-    raise folder.missing(path)
-  try:
-    if old:
-      with np.load(path, allow_pickle=False) as table:
-        return table['vectors'], tuple(table['texts'].tolist())
-    table = pq.read_table(path)
-    vectors = table['vector'].combine_chunks().flatten().to_numpy()
-    return vectors.reshape(len(table), -1), tuple(table['template'].to_pylist())
-  except Exception as error:  # zip, zlib, Arrow, key and value errors
-    raise folder.damaged(path, error) from error
-
-
-def _threshold(result: dict[str, Any], alert_rate: float) -> float | None:
-  """The threshold for new sessions of the target."""
-  if 'threshold' in result:
-    return result['threshold']['value']
-  tests = result['test']  # of 0.1.0
-  if types.REST in tests:
-    return tests[types.REST]['all']['threshold']
-  if alert_rate or not tests:
-    return None  # it would be another system's
-  return next(iter(tests.values()))['all']['threshold']
+  """Event vectors [V, D] and their texts."""
+  table = pq.read_table(source / EVENTS)
+  vectors = table['vector'].combine_chunks().flatten().to_numpy()
+  return vectors.reshape(len(table), -1), tuple(table['template'].to_pylist())
 
 
 def extend(model: Model, texts: tuple[str, ...]) -> Model:

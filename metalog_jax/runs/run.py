@@ -37,13 +37,11 @@ class Ready(NamedTuple):
 def start(
   job: Job,
   workdir: str | os.PathLike,
-  mirror: Callable[[int, dict], Any] | None = None,
   say: Callable[[str], Any] = print,
 ) -> dict[str, Any] | None:
   """Runs `job` in `workdir`, or goes on with it there.
 
   Args:
-    mirror: gets (step, metrics) of every line of metrics.jsonl, e.g. TensorBoard.
     say: gets what a user is to know.
 
   Returns:
@@ -79,7 +77,6 @@ def start(
         job.data.seed,
         mine,
         job.loop,
-        mirror,
         shared,
       )
     if not fitted.finished:

@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 from metalog_jax import atomic, errors
 
 KEEP = 2  # the newest, and the one before it while the newest is being written
-DIGESTS = 'digests.json'  # step -> hash of the arrays; 0.1.0 wrote none
+DIGESTS = 'digests.json'  # step -> hash of the arrays
 
 
 class Progress(NamedTuple):
@@ -74,8 +74,7 @@ class Checkpoints:
         return None
       abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
       tree = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
-      digests = self._digests()
-      if digests and digests.get(str(step)) != digest(tree):
+      if self._digests().get(str(step)) != digest(tree):
         raise ValueError(f'step {step} is not what was saved')
       return tree
 

@@ -84,7 +84,6 @@ def fit(
   seed: int,
   workdir: pathlib.Path,
   options: Options,
-  mirror: Callable | None = None,
   shared: pathlib.Path | None = None,
 ) -> Fitted:
   """Trains `detector`, going on from the last checkpoint if there is one.
@@ -92,7 +91,6 @@ def fit(
   Args:
     validate: state -> {'valid_value': higher is better, ...}; None keeps the last.
     workdir: where metrics.jsonl is.
-    mirror: gets (step, metrics) of every line of metrics.jsonl, e.g. TensorBoard.
     shared: where the checkpoints are, if not in `workdir`: several processes write
       them together.
   """
@@ -106,9 +104,7 @@ def fit(
   saved = checkpoints.Checkpoints((shared or workdir) / 'checkpoints')
   restored = saved.restore(checkpoints.start(state))
   progress = restored or checkpoints.start(state)
-  metrics = metrics_file.MetricsFile(
-    workdir / 'metrics.jsonl', int(progress.step), mirror
-  )
+  metrics = metrics_file.MetricsFile(workdir / 'metrics.jsonl', int(progress.step))
   loop = _Loop(
     training,
     stream,

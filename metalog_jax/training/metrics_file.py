@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 from metalog_jax import atomic
@@ -11,7 +10,7 @@ from metalog_jax import atomic
 class MetricsFile:
   """metrics.jsonl; lines of steps that a resumed run will do again are dropped."""
 
-  def __init__(self, path: pathlib.Path, step: int, mirror: Callable | None = None):
+  def __init__(self, path: pathlib.Path, step: int):
     lines = []
     for line in path.read_bytes().splitlines() if path.exists() else ():
       try:  # the last line may be cut in the middle by a kill
@@ -21,14 +20,11 @@ class MetricsFile:
         break
     atomic.write_text(path, ''.join(lines))
     self._file = path.open('a')
-    self._mirror = mirror
 
   def write(self, step: int, values: dict[str, Any]) -> None:
     record = {'step': step} | {name: float(value) for name, value in values.items()}
     self._file.write(atomic.to_json(record) + '\n')  # strict: NaN is null
     self._file.flush()
-    if self._mirror:
-      self._mirror(step, record)
 
   def close(self) -> None:
     self._file.close()

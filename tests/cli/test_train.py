@@ -143,12 +143,6 @@ def test_wrong_flags_are_named(root, tmp_path, metalog, flag, code, says):
   assert not (tmp_path / 'x' / 'result.json').exists()
 
 
-def test_tensorboard_is_an_extra(root, tmp_path, metalog, monkeypatch):
-  monkeypatch.setitem(sys.modules, 'tensorboardX', None)
-  done = metalog(*command(root, tmp_path / 'x')[3:], '--tensorboard')
-  assert done.code == 1 and 'metalog-logs[tensorboard]' in done.err
-
-
 def test_choices_are_those_of_the_room():
   hints = typing.get_type_hints(problem.Options)
   for flag in (*train.FLAGS, *adapt.FLAGS):

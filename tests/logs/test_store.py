@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-from metalog_jax import atomic, types
+from metalog_jax import atomic, errors, types
 from metalog_jax.logs import manifests, store
 from tests import builders
 
@@ -154,33 +154,15 @@ def test_fingerprints_are_of_the_content(tmp_path):
   assert store.load(tmp_path / 'd').manifest['fingerprint'] == a
 
 
-def without_checksums(folder):
-  """As version 0.1.0 left it."""
-  path = folder / store.MANIFEST
+def test_folders_without_checksums_are_to_be_prepared_again(tmp_path):
+  """As version 0.1.0 left them."""
+  store.save(toy(), tmp_path / 'a')
+  path = tmp_path / 'a' / store.MANIFEST
   manifest = json.loads(path.read_text())
   del manifest['files'], manifest['checksum']
-  manifest['fingerprint'] = 'of the options'
   path.write_text(json.dumps(manifest))
-
-
-def test_folders_without_checksums(tmp_path, caplog):
-  store.save(toy(), tmp_path / 'a')
-  fingerprint = store.load(tmp_path / 'a').manifest['fingerprint']
-  without_checksums(tmp_path / 'a')
-  for _ in range(2):
-    assert store.load(tmp_path / 'a').manifest['fingerprint'] == fingerprint
-  assert caplog.text.count('was prepared by version 0.1.0') == 1
-  for name, system, message in (
-    (store.SESSIONS, toy(labels=(0, 0, -1)), 'a is damaged: its anomalies are'),
-    (store.SESSIONS, toy(((1, 2, 2), (2,), (1, 2, 1))), 'its distinct sequences are'),
-    (store.TEMPLATES, toy()._replace(templates=('u', 'v', 'w')), 'its templates are'),
-  ):
-    store.save(toy(), tmp_path / 'a')
-    without_checksums(tmp_path / 'a')
-    store.save(system, tmp_path / 'b')
-    os.replace(tmp_path / 'b' / name, tmp_path / 'a' / name)
-    with pytest.raises(ValueError, match=message):
-      store.load(tmp_path / 'a')
+  with pytest.raises(errors.UserError, match='0.1.0 wrote none; prepare the fol'):
+    store.load(tmp_path / 'a')
 
 
 def snapshot(folder):

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from metalog_jax.evaluation import metrics
 from metalog_jax.runs import folder
 
 FLOORS = {
@@ -200,32 +199,6 @@ def edit(path, name, content):
   """Rewrites a file of a run as if the run had written it so."""
   (path / name).write_text(content)
   change(path)
-
-
-@pytest.fixture(name='old_run')
-def fixture_old_run(make_run):
-  """old_run(name, seed=..) writes a run as 0.1.0 did: no checksums, all of a piece."""
-
-  def make(name='old', seed=0, **changes):
-    path = make_run(name, seed=seed, **changes)
-    (path / folder.CHECKSUMS).unlink()
-    of = json.loads((path / 'result.json').read_text())
-    del of['sealed']
-    table = pq.read_table(path / 'scores.parquet')
-    labels = np.array([-1 if x is None else x for x in table['label'].to_pylist()])
-    values = table['score'].to_numpy()
-    of['test']['rest']['all'] = metrics.measure(labels, values, 0.5)
-    config = json.loads((path / 'config.json').read_text())
-    config['data']['split'] = of['split']
-    (path / 'config.json').write_text(json.dumps(config))
-    sessions = json.loads((path / 'explained.json').read_text())['rest']
-    for i, session in enumerate(sessions):
-      session |= {'session_id': f'rest-{i}', 'label': 1, 'score': float(values[i])}
-    (path / 'explained.json').write_text(json.dumps({'rest': sessions}))
-    (path / 'result.json').write_text(json.dumps(of))
-    return path
-
-  return make
 
 
 @pytest.fixture(name='make_run')

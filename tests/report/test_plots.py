@@ -26,7 +26,7 @@ def judged(labels, scores, threshold=0.5, floors=None):
     'test': {'rest': {'all': measures, 'floors': floors}},
   }
   scored = record.Scores(np.arange(len(labels)).astype(str), labels, scores, 0)
-  return record.Run(None, result, {}, {}, {}, {'rest': scored}, {}, ())
+  return record.Run(None, result, {}, {}, {}, {'rest': scored}, {})
 
 
 def measured(run):

@@ -269,18 +269,6 @@ def test_without_matplotlib_all_but_the_figures_is_written(make_run, no_figures)
   assert not (path / 'figures').exists()
 
 
-def test_a_run_of_0_1_0_with_less_is_reported_and_what_is_missing_is_said(old_run):
-  path = old_run()
-  for name in ('metrics.jsonl', 'scores.parquet', 'environment.json'):
-    (path / name).unlink()
-  (path / 'explained.json').write_text('{}')
-  report.write([path], path)
-  text = (path / 'report.html').read_text()
-  assert 'Missing in the run folder: environment.json, metrics.jsonl' in text
-  result = {'detector': 'pca', 'test': {'rest': {'all': {'f1': 0.5}}}}
-  assert '50.0' in report.table(result)
-
-
 def test_long_counts_take_one_row_but_settings_are_never_cut():
   value = {'words': {f'w{i}': i for i in range(40)}, 'a_b': [1.5, {'c': None}], 'd': {}}
   (table,) = key_values.readable(value)
@@ -310,10 +298,10 @@ def test_zero_shot_and_unlabelled_tests_are_reported(make_run):
   assert 'zero-shot' in text and not (path / 'figures/rest_roc.png').exists()
 
 
-def test_metrics_of_a_killed_and_resumed_run(make_run):
+def test_curves_are_of_finite_numbers(make_run):
   path = make_run()
-  lines = ['{"step": 1, "loss": 3}', '{"step": 2, "loss": 9}', '{"step": 2, "loss": 2}']
-  lines += ['{"step": 3, "loss": NaN, "note": "x"}', '{"step": 4, "lo']
+  lines = ['{"step": 1, "loss": 3}', '{"step": 2, "loss": 2, "valid": null}']
+  lines += ['{"step": 3, "loss": null}']
   edit(path, 'metrics.jsonl', '\n'.join(lines))
   steps, values = record.read(path).history['loss']
   assert (steps.tolist(), values.tolist()) == ([1, 2], [3, 2])
@@ -329,8 +317,6 @@ def test_names_from_data_drive_no_terminal_and_no_spreadsheet(make_run, no_figur
     record.read(path / evil)
   assert '\x1b' not in clean.printable(raised.value)
   result = json.loads((path / 'result.json').read_text())
-  (path / 'scores.parquet').unlink()
-  (path / 'explained.json').unlink()
   (path / 'checksums.json').unlink()
   change(path)
   printed = [report.text([path], form) for form in ('markdown', 'csv', 'console')]
@@ -348,7 +334,7 @@ def test_what_is_not_finite_is_an_empty_cell(make_run, no_figures):
   tests['rest']['all'] |= {'f1': float('nan'), 'threshold': float('inf')}
   (path / 'checksums.json').unlink()
   result = json.loads((path / 'result.json').read_text()) | {'test': tests}
-  text = tables.as_csv([record.Run(path, result, {}, {}, {}, {}, {}, ())])
+  text = tables.as_csv([record.Run(path, result, {}, {}, {}, {}, {})])
   row = next(csv.DictReader(io.StringIO(text)))
   assert row['f1'] == '' and row['threshold'] == '' and float(row['auroc']) > 0.5
   assert 'nan' not in text.lower() and 'inf' not in text.lower()

@@ -45,6 +45,19 @@ def test_a_run_folder_is_cleared(finished, tmp_path):
   folder.clear(tmp_path / 'nothing')
 
 
+@pytest.mark.parametrize('name', ['config.json', 'environment.json', 'result.json'])
+@pytest.mark.parametrize('content', [None, b'', b'{}', b'{"kind"'])
+def test_a_damaged_run_is_cleared_as_its_error_says(finished, tmp_path, name, content):
+  workdir = shutil.copytree(finished, tmp_path / 'run')
+  (workdir / name).unlink() if content is None else (workdir / name).write_bytes(
+    content
+  )
+  with pytest.raises(errors.UserError, match='--overwrite'):
+    folder.verify(workdir)
+  folder.clear(workdir)
+  assert not any(workdir.iterdir())
+
+
 @pytest.mark.parametrize('extra', ['notes.txt', '.git', 'logs/a.log', 'lock'])
 def test_a_folder_with_something_else_in_it_stays(finished, tmp_path, extra):
   workdir = shutil.copytree(finished, tmp_path / 'run')

@@ -1,4 +1,4 @@
-"""What version 0.1.0 left on disk is read, goes on, and judges as it did.
+"""What version 0.1.0 left is refused, and made again it is the same, bit for bit.
 
 `version_0_1_0/` was made by that version: two systems of 24 sessions, and PCA on them.
 """
@@ -8,10 +8,12 @@ import json
 import pathlib
 import shutil
 
+import polars as pl
 import pytest
 
 from metalog_jax import errors
-from metalog_jax.logs import store
+from metalog_jax.logs import manifests, store, systems
+from metalog_jax.report import report
 from metalog_jax.runs import detect, folder, job, model, run
 
 HERE = pathlib.Path(__file__).parent / 'version_0_1_0'
@@ -25,14 +27,6 @@ def extends(new, old) -> bool:
   return new == old
 
 
-def leaves(settings: dict) -> dict:
-  """Settings by their own names, whatever groups they stand in."""
-  flat = {}
-  for name, value in settings.items():
-    flat |= leaves(value) if isinstance(value, dict) else {name: value}
-  return flat
-
-
 @pytest.fixture(name='here')
 def fixture_here(tmp_path, monkeypatch) -> pathlib.Path:
   """A copy, as the current folder: the run names its systems from there."""
@@ -40,28 +34,43 @@ def fixture_here(tmp_path, monkeypatch) -> pathlib.Path:
   return tmp_path / 'copy'
 
 
-def test_systems_are_read(here):
-  system = store.load('systems/b')
-  assert system.sessions.num == 24 and len(system.templates) == 4
+def config_of_today() -> dict:
+  """The run's settings in groups, as they are written now."""
+  config = json.loads((HERE / 'runs' / 'pca' / 'config.json').read_text())
+  method = config['method']
+  method['reading'] = {name: method.pop(name) for name in ('collapse', 'max_events')}
+  return config
 
 
-def test_verdicts_are_the_same(here):
-  loaded = model.load('runs/pca')
-  verdicts = list(detect.detect(loaded, 'logs/b.log'))
-  before = [json.loads(line) for line in open('verdicts.jsonl')]
-  assert [{k: v[k] for k in b} for v, b in zip(verdicts, before, strict=True)] == before
+def restore(config: dict) -> job.Job:
+  pathlib.Path('run').mkdir()
+  pathlib.Path('run/config.json').write_text(json.dumps(config))
+  return run.restore('run')
 
 
-def test_a_finished_run_is_finished(here):
-  said = []
-  result = run.start(run.restore('runs/pca'), 'runs/pca', say=said.append)
-  assert said == ['runs/pca is finished already']
-  assert result == json.loads((HERE / 'runs' / 'pca' / 'result.json').read_text())
+def test_systems_and_runs_are_refused_and_say_how_to_make_them_again(here):
+  with pytest.raises(errors.UserError, match='0.1.0 wrote none; prepare the folder ag'):
+    store.load('systems/b')
+  for read in (model.load, folder.verify, lambda path: report.write([path], path)):
+    with pytest.raises(errors.UserError, match='version 0.1.0 .* or train again with'):
+      read('runs/pca')
+  with pytest.raises(errors.UserError, match='collapse=2.*make the run again'):
+    run.restore('runs/pca')
 
 
-def test_a_run_gives_the_same_again(here):
-  """The scores and figures of the same job, bit for bit."""
-  result = run.start(run.restore('runs/pca'), 'again', say=quiet)
+def test_systems_scores_figures_and_verdicts_are_the_same(here):
+  for name in 'ab':
+    path = pathlib.Path('systems', name)
+    old = json.loads((path / 'manifest.json').read_text())
+    tables = {p.name: pl.read_parquet(p) for p in path.glob('*.parquet')}
+    saved = {
+      k: tuple(v) if isinstance(v, list) else v for k, v in old['options'].items()
+    }
+    systems.prepare(systems.Options(**saved), path)
+    assert manifests.read(path)['template_hash'] == old['template_hash']
+    for file, table in tables.items():
+      assert pl.read_parquet(path / file).equals(table), file
+  result = run.start(restore(config_of_today()), 'again', say=quiet)
   before = json.loads(pathlib.Path('runs/pca/result.json').read_text())
   for name in set(before) - {'seconds', 'test_ms_per_session'}:
     assert extends(result[name], before[name]), name
@@ -69,36 +78,16 @@ def test_a_run_gives_the_same_again(here):
     assert pathlib.Path('again', name).read_bytes() == (
       pathlib.Path('runs/pca', name).read_bytes()
     )
-
-
-def test_an_interrupted_run_goes_on(here):
-  pathlib.Path('runs/pca/result.json').unlink()
-  result = run.start(run.restore('runs/pca'), 'runs/pca', say=quiet)
-  assert result['steps'] == 0 and result['sealed']
-  folder.verify('runs/pca')
-
-
-@pytest.mark.parametrize('name', ['pca', 'metalog', 'deeplog', 'logmeta'])
-def test_settings_are_read(here, name):
-  """Flat settings, and some that are no more."""
-  pathlib.Path('run').mkdir()
-  shutil.copy(f'settings/{name}.json', 'run/config.json')
-  found = run.restore('run')
-  assert found.detector == name and found.data.target == 'systems/b'
-  before = leaves(json.loads(pathlib.Path('run/config.json').read_text())['method'])
-  now = leaves(dataclasses.asdict(found.method))
-  same = now.keys() & before.keys()
-  assert len(same) > 5 and {k: now[k] for k in same} == {k: before[k] for k in same}
-  job.check_settings(pathlib.Path('run'), found)
+  verdicts = list(detect.detect(model.load('again'), 'logs/b.log'))
+  before = [json.loads(line) for line in open('verdicts.jsonl')]
+  assert [{k: v[k] for k in b} for v, b in zip(verdicts, before, strict=True)] == before
 
 
 def test_settings_that_came_later_count_as_their_defaults(here):
-  config = json.loads(pathlib.Path('settings/pca.json').read_text())
+  config = config_of_today()
   del config['method']['pooling'], config['data']['unlabelled'], config['alert_rate']
   del config['loop']['checkpoint_every'], config['model']
-  pathlib.Path('run').mkdir()
-  pathlib.Path('run/config.json').write_text(json.dumps(config))
-  found = run.restore('run')
+  found = restore(config)
   job.check_settings(pathlib.Path('run'), found)
   other = dataclasses.replace(found.method, pooling='mean')
   with pytest.raises(errors.UserError, match=r'other settings \(method.pooling\)'):
