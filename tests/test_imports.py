@@ -19,6 +19,7 @@ LEVELS = [
   ['nets'],
   ['meta'],
   ['batches'],
+  ['evidence'],
   ['training'],
   ['detectors'],
   ['evaluation'],
@@ -30,7 +31,7 @@ LEVELS = [
   ['experiments'],
 ]
 LEVEL = {room: i for i, rooms in enumerate(LEVELS) for room in rooms}
-HOST = ('logs', 'embeddings', 'batches')
+HOST = ('logs', 'embeddings', 'batches', 'evidence')
 DEVICE = {  # in host rooms, and imported inside functions that compute alone
   'metalog_jax/embeddings/encoder.py',
   'metalog_jax/embeddings/texts.py',

@@ -1,0 +1,40 @@
+"""Conformal p-values: how rarely a normal session looks at least as odd."""
+
+import numpy as np
+
+
+def exceeding(values: np.ndarray, reference: np.ndarray, weights: np.ndarray):
+  """[m] weight of the reference [n] that is at least as large as each value."""
+  order = np.argsort(reference, kind='stable')
+  below = np.concatenate([[0.0], np.cumsum(weights[order])])
+  return below[-1] - below[np.searchsorted(reference[order], values, 'left')]
+
+
+def surprise(values, reference, weights, own: bool = False) -> np.ndarray:
+  """-log p in nats [m], p = (#{normals >= value} + 1/2) / (N + 1).
+
+  Args:
+    reference: [n] of the normals, each with itself left out; weights: [n] sessions.
+    own: the values are the reference's, none of which counts for itself.
+  """
+  total = weights.sum() - own
+  num = exceeding(values, reference, weights) - own
+  return -np.log((np.maximum(num, 0) + 0.5) / (total + 1))
+
+
+def p_values(values, reference, weights) -> np.ndarray:
+  """p [m] = (1 + #{normals >= value}) / (N + 1): valid for exchangeable sessions.
+
+  Vovk, Gammerman and Shafer, Algorithmic learning in a random world, 2005.
+  """
+  return (1 + exceeding(values, reference, weights)) / (1 + weights.sum())
+
+
+def quantile(values, weights, share: float) -> float:
+  """The lowest value that at least `share` of the weight lies at or below; -inf: none."""
+  if not len(values):
+    return -np.inf
+  order = np.argsort(values, kind='stable')
+  total = np.cumsum(weights[order])
+  place = np.searchsorted(total, share * total[-1] * (1 - 1e-12))
+  return float(values[order][min(place, len(values) - 1)])

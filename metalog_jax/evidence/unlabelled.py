@@ -1,0 +1,109 @@
+"""Sessions without any label, anomalies among them: which are unlike the crowd?
+
+  result = evidence.unlabelled(counts, times)
+  result.scores > result.threshold  # the verdict on each bag
+  result.parts  # [U, 8], one column for each of unlabelled.NAMES; a row sums to its score
+
+First every session is held against all others: how far is the crowd (the k-th nearest
+session, k = 5 % of them), how rare is its rarest event? The four fifths that are least
+odd then serve as normals, and the evidences of `one_class` are added up.
+
+References:
+  Ramaswamy et al., Efficient algorithms for mining outliers from large data sets,
+  SIGMOD 2000 (k-th nearest); Rousseeuw and Van Driessen, A fast algorithm for the
+  minimum covariance determinant estimator, Technometrics 1999 (fit again on the bulk).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from metalog_jax.evidence import normals as normal_lib
+from metalog_jax.evidence import one_class, pvalues
+
+CROWD = 0.05  # share of the sessions that make a crowd
+BULK = 0.8  # share of the sessions that serve as normals
+MOST_ALERTS, LEAST_ALERTS = 0.15, 0.005  # share of the sessions above the threshold
+WEIGHTS = (1.0, 1 / 6)  # of the crowd's distance, of the rarest event
+BULK_WEIGHTS = (1 / 6, 1 / 2, 1 / 2, 1 / 6, 0.0, 1 / 6)  # of one_class.NAMES
+NAMES = ('crowd', 'rarest_event', *one_class.NAMES)
+
+
+class Unlabelled(NamedTuple):
+  """What was found; U different bags."""
+
+  scores: np.ndarray  # [U] higher is odder
+  threshold: float  # a bag with a score above it is called anomalous
+  parts: np.ndarray  # [U, len(NAMES)] the evidences; a score is the sum of its row
+  p_values: np.ndarray  # [U] share of the sessions that are at least as odd
+
+
+def unlabelled(counts: Any, times: np.ndarray | None = None) -> Unlabelled:
+  """Scores sessions of which no label is known.
+
+  Args:
+    counts: [U, V] how often each event is in each bag: dense or scipy.sparse. Equal
+      rows may be given once, with their number in `times`.
+    times: [U] sessions with each bag; None: one.
+  """
+  counts = sparse.csr_matrix(counts, dtype=np.float64)
+  times = np.ones(counts.shape[0]) if times is None else np.asarray(times, np.float64)
+  if not len(times):
+    return Unlabelled(np.zeros(0), 0.0, np.zeros((0, len(NAMES))), np.zeros(0))
+  held = counts.sign().T @ times
+  rarity = sparse.diags(-np.log(np.maximum(held, 0.5) / times.sum()))
+  rarest = (counts.sign() @ rarity).max(axis=1).toarray().ravel()
+  crowd = crowd_distances(counts, times)
+  usual = pvalues.quantile(crowd, times, 0.9)
+  far = np.log((crowd + one_class.SOFT) / (usual + one_class.SOFT))
+  first = np.stack([far, rarest], axis=1) * WEIGHTS
+  odd = first.sum(axis=1)
+  bulk = odd <= pvalues.quantile(odd, times, BULK)
+  model = one_class.fit(counts[bulk], times[bulk])
+  values = normal_lib.measure(model.normals, counts).values
+  second = one_class.features(model, values)
+  normals = np.flatnonzero(bulk)[np.argsort(-times[bulk], kind='stable')]
+  second[normals[model.rows]] = one_class.features(model, model.values, own=True)
+  parts = np.concatenate([first, second * BULK_WEIGHTS], axis=1)
+  scores = parts.sum(axis=1)
+  p_values = pvalues.exceeding(scores, scores, times) / times.sum()
+  return Unlabelled(scores, widest_gap(scores, times), parts, p_values)
+
+
+def crowd_distances(counts: Any, times: np.ndarray) -> np.ndarray:
+  """[U] distance in log counts to the nearest session of which CROWD are nearer."""
+  most = np.argsort(-times, kind='stable')[: normal_lib.MOST]
+  logs, weights = counts[most].log1p().astype(np.float32), times[most]
+  dense = logs.shape[0] * logs.shape[1] < normal_lib.CELLS * 16
+  squares = np.asarray(logs.multiply(logs).sum(axis=1)).ravel()
+  logs = logs.toarray() if dense else logs
+  size, out = CROWD * weights.sum(), np.zeros(len(times))
+  for block in normal_lib.blocks(len(times), max(len(most), counts.shape[1])):
+    mine = counts[block].log1p().astype(np.float32)
+    norms = np.asarray(mine.multiply(mine).sum(axis=1))
+    products = mine.toarray() @ logs.T if dense else (mine @ logs.T).toarray()
+    far = np.maximum(norms + squares - 2 * products, 0)
+    order = np.argsort(far, axis=1)
+    enough = np.cumsum(weights[order], axis=1) >= size
+    kth = np.take_along_axis(order, enough.argmax(axis=1)[:, None], axis=1)
+    out[block] = np.sqrt(np.take_along_axis(far, kth, axis=1)).ravel()
+  return np.where(out < 2e-3, 0.0, out)  # rounding of equal bags
+
+
+def widest_gap(scores: np.ndarray, times: np.ndarray) -> float:
+  """The middle of the widest gap between neighbouring scores of the oddest sessions.
+
+  Where there is none that MOST_ALERTS and LEAST_ALERTS allow, the highest score:
+  nothing is called anomalous.
+  """
+  levels, which = np.unique(scores, return_inverse=True)
+  share = np.cumsum(np.bincount(which, times)) / times.sum()
+  above = np.flatnonzero(
+    (share[:-1] >= 1 - MOST_ALERTS) & (share[:-1] <= 1 - LEAST_ALERTS)
+  )
+  if not len(above):
+    return float(levels[-1])
+  gaps = levels[above + 1] - levels[above]
+  place = above[np.argmax(gaps)]
+  return float((levels[place] + levels[place + 1]) / 2)
