@@ -1,4 +1,4 @@
-"""The evidences that need normal sessions alone, each on a scale that all systems share."""
+"""Evidences that need normal sessions alone, on scales that all systems share."""
 
 from typing import Any, NamedTuple
 

@@ -31,7 +31,7 @@ def p_values(values, reference, weights) -> np.ndarray:
 
 
 def quantile(values, weights, share: float) -> float:
-  """The lowest value that at least `share` of the weight lies at or below; -inf: none."""
+  """The lowest value with at least `share` of the weight at or below it; -inf: none."""
   if not len(values):
     return -np.inf
   order = np.argsort(values, kind='stable')

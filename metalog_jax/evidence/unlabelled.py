@@ -2,7 +2,7 @@
 
   result = evidence.unlabelled(counts, times)
   result.scores > result.threshold  # the verdict on each bag
-  result.parts  # [U, 8], one column for each of unlabelled.NAMES; a row sums to its score
+  result.parts  # [U, 8] columns as in unlabelled.NAMES; a row sums to its score
 
 First every session is held against all others: how far is the crowd (the k-th nearest
 session, k = 5 % of them), how rare is its rarest event? The four fifths that are least
