@@ -1,22 +1,19 @@
-"""How lines of a log are laid out: one table, and a layout learned from a sample.
+"""How lines of a log are laid out: one table, in which a new format is one entry.
 
 A layout cuts lines into columns: `time`, `level`, `message` and others that its
-pattern names. A new format is one entry of `LAYOUTS`.
+pattern names. What no entry fits is read by a layout learned from a sample.
 """
 
-import collections
 import dataclasses
 import functools
-import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import multiline, times
-
-Columns = dict[str, list[str | None]]
+from metalog_jax.logs import keyed, learned, levels, multiline, times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,24 +22,31 @@ class Layout:
 
   Args:
     name: as reports and `--format` call it.
-    pattern: with the groups `message`, and `time`, `level` and others where they are
-      there; '' where `parse` reads the lines.
+    pattern: a regex with the groups `message`, and `time`, `level` and others where
+      they are there; `{time}` stands for a time. '' where `parse` reads the lines.
+    shape: how the time is written, of `times.SHAPES`; several have spaces between.
+    example: lines that fit.
     parse: lines to columns; `message` is None where a line does not fit.
-    example: a line that fits.
-    shape: the time's, of `times.SHAPES`, where the pattern has `{time}`; '' for any.
+    said: columns that make the message.
+    wraps: the message is a line of a layout of its own, whose parts may be halves.
+    second: a regex for the line below, which has the level and the message.
+    alone: a line that does not fit is a record, unless it looks like a continuation.
   """
 
   name: str
   pattern: str = ''
-  parse: Callable[[list[str]], Columns] | None = None
-  example: str = ''
   shape: str = ''
-  alone: bool = False  # a line that does not fit is a record, if it looks like one
+  example: str = ''
+  parse: Callable[[list[str]], keyed.Columns] | None = None
+  said: tuple[str, ...] = ()
+  wraps: bool = False
+  second: str = ''
+  alone: bool = False
 
   @functools.cached_property
   def regex(self) -> str:
-    shapes = [self.shape] if self.shape else []
-    time = f'(?P<time>{times.pattern(*shapes)})'
+    """As polars compiles it."""
+    time = f'(?P<time>{times.pattern(*self.shape.split())})'
     return times.ascii_only(self.pattern.replace('{time}', time))
 
   def columns(self, text: pl.Series) -> pl.DataFrame:
@@ -51,277 +55,308 @@ class Layout:
       read = self.parse(text.to_list())
       return pl.DataFrame(read, schema=dict.fromkeys(read, pl.String))
     table = text.str.extract_groups(self.regex).struct.unnest()
-    if 'message' not in table.columns:
-      table = table.with_columns(message=pl.lit(''))
+    if self.said:
+      message = pl.concat_str(self.said, separator=' ')
+      table = table.select(pl.exclude(self.said[0]), message=message)
     return table
 
 
-# Levels: words anywhere, letters and numbers where a layout says that one is there.
-LEVELS = (
-  'TRACE DEBUG DBG INFO INF INFORMATION NOTICE WARNING WARN WRN ERROR ERR SEVERE '
-  'CRITICAL CRIT FATAL FTL PANIC ALERT EMERGENCY EMERG FINE FINER FINEST CONFIG'
-  'VERBOSE VRB LOG AUDIT SUCCESS HINT DETAIL STATEMENT'
-).split()
-_SAME = {
-  **dict(I='INFO', W='WARN', E='ERROR', F='FATAL', D='DEBUG', V='VERBOSE', T='TRACE'),
-  **dict(A='ALERT', C='CRITICAL', N='NOTICE', DBG='DEBUG', INF='INFO', WRN='WARN'),
-  **dict(ERR='ERROR', FTL='FATAL', CRIT='CRITICAL', EMERG='EMERGENCY', VRB='VERBOSE'),
-  **dict(INFORMATION='INFO', WARNING='WARN'),
-  **{'10': 'TRACE', '20': 'DEBUG', '30': 'INFO', '40': 'WARN', '50': 'ERROR'},
-  **{'60': 'FATAL', '0': 'EMERGENCY', '1': 'ALERT', '2': 'CRITICAL', '3': 'ERROR'},
-  **{'4': 'WARN', '5': 'NOTICE', '6': 'INFO', '7': 'DEBUG'},
-}
-LEVEL = '(?i:' + '|'.join(sorted(LEVELS, key=len)[::-1]) + ')'
+_PID = r'(?:\[(?P<pid>[^\]]*)\])?'
+_QUOTED = r'"{name}(?:[^"\\]|\\.)*)"'.replace('{name}', '(?P<{}>')
+_WORD = r'[A-Z]{4,8}'
 
-
-def levels(text: pl.Series) -> pl.Series:
-  """Levels in capitals and in full, '' where there is none."""
-  upper = text.fill_null('').str.strip_chars(' []()<>|:').str.to_uppercase()
-  return upper.replace(_SAME)
-
-
-# --- A layout learned from a sample: what stands around the time. ---
-
-_TOKENS = {  # what may stand between the time and the message, as written
-  'level': rf'[\[(<|]?(?P<level>{LEVEL})[\])>|]?(?:[\s:|,-]+|$)',
-  'letter': r'\[?(?P<level>[TDIWEFVC])\]?[\s:|,/-]+',
-  'bracket': r'\[(?P<thread>[^\[\]]{0,100})\][\s:|,-]*',
-  'paren': r'\((?P<context>[^()]{1,60})\)[\s:|,-]*',
-  'number': r'(?P<pid>\d{1,7})[\s:|,-]+',
-  'name': r'(?P<logger>[A-Za-z_$][\w.$/<>#@-]{0,100}(?:::?[\w.$/<>#@-]{1,60}){0,8}'
-  r'(?:\[\w{0,40}\])?)(?: {0,20}: |:\s|:$|\s+-+ | ?\| ?)',
-  'dotted': r'(?P<logger>[A-Za-z_]\w{0,40}(?:(?:\.|::)[\w$]{1,60}){1,12})\s+',
-  'dash': r'[-|:–]+\s+',
-}
-_ONCE = {'level': 'level', 'letter': 'level', 'name': 'logger', 'dotted': 'logger'}
-_GROUP = {
-  'bracket': ('thread', 'extra'),
-  'number': ('pid', 'tid'),
-  'paren': ('context',),
-}
-_SEPARATOR = r'[\])>]?[\s|,:;-]{0,20}'
-_ENOUGH = 0.6  # of the lines: what stands there is a column
-
-
-def _peel(text: str) -> list[str]:
-  """The kinds of token that a text begins with."""
-  kinds: list[str] = []
-  seen: collections.Counter[str] = collections.Counter()
-  while len(kinds) < 7:
-    for kind, token in _TOKENS.items():
-      once = _ONCE.get(kind, kind)
-      limit = len(_GROUP.get(kind, ('',))) if kind != 'dash' else 3
-      if seen[once] >= limit:
-        continue
-      if kind in ('bracket', 'paren', 'number') and seen['level'] and seen['logger']:
-        continue  # likelier the message's
-      if match := re.match(token, text):
-        break
-    else:
-      break
-    kinds.append(kind)
-    seen[once] += 1
-    text = text[match.end() :]
-  return kinds
-
-
-def _common(peeled: list[list[str]]) -> list[str]:
-  """The kinds that most have, one after the other."""
-  kinds: list[str] = []
-  rest = peeled
-  while True:
-    rest = [p for p in rest if len(p) > len(kinds) and p[: len(kinds)] == kinds]
-    counts = collections.Counter(p[len(kinds)] for p in rest)
-    best, count = counts.most_common(1)[0] if counts else ('', 0)
-    if count < max(_ENOUGH * len(peeled), 1):
-      return kinds
-    kinds.append(best)
-
-
-def _pattern_of(kinds: list[str], optional: bool) -> str:
-  seen: collections.Counter[str] = collections.Counter()
-  parts = []
-  for kind in kinds:
-    token = _TOKENS[kind]
-    if kind in _GROUP:
-      group = _GROUP[kind][seen[kind]]
-      token = token.replace(f'<{_GROUP[kind][0]}>', f'<{group}>')
-    seen[kind] += 1
-    parts.append(f'(?:{token})?' if optional else token)
-  return ''.join(parts)
-
-
-def learn(lines: Iterable[str]) -> Layout | None:
-  """A layout of lines that have a time near their beginning; None where few have."""
-  lines = list(lines)
-  found = [(line, place) for line in lines if (place := times.find(line))]
-  if not found:
-    return None
-  votes = collections.Counter((p.shape, _before(line[: p.start])) for line, p in found)
-  (shape, before), count = votes.most_common(1)[0]
-  if count < 0.1 * len(lines) or shape == 'clock' and count < 0.5 * len(lines):
-    return None
-  chosen = [(line, p) for line, p in found if p.shape == shape]
-  chosen = [(line, p) for line, p in chosen if _before(line[: p.start]) == before]
-  after = [re.sub('^' + _SEPARATOR, '', line[p.end :], count=1) for line, p in chosen]
-  skip = {_ONCE.get(kind, kind) for kind in before or ()}
-  kinds = [k for k in _common([_peel(text) for text in after])
-           if _ONCE.get(k, k) not in skip or k == 'dash']  # fmt: skip
-  if before is None:
-    head = r'(?P<before>.{0,60}?)'
-  else:
-    head = r'[\[(<|"]?' + _pattern_of(list(before), optional=False) + r'[\[(<|"]?'
-  body = _pattern_of(kinds, optional=True)
-  pattern = rf'(?s)^{head}{{time}}{_SEPARATOR}{body}(?P<message>.*)$'
-  columns = [
-    _ONCE.get(kind, kind) for kind in (*(before or ()), *kinds) if kind != 'dash'
-  ]
-  name = ', '.join(('time', *dict.fromkeys(columns)))
-  return Layout(f'{shape} {name}', pattern, shape=shape)
-
-
-def _before(text: str) -> tuple[str, ...] | None:
-  """The tokens before the time; None where there is other text."""
-  text = re.sub(r'^[\[(<|"]', '', text, count=1)
-  kinds: list[str] = []
-  while text and text not in '[(<|"':
-    for kind in ('level', 'letter', 'bracket', 'name', 'dotted', 'dash'):
-      match = re.match(_TOKENS[kind], text)
-      if match and _ONCE.get(kind, kind) not in map(lambda k: _ONCE.get(k, k), kinds):
-        break
-    else:
-      return None
-    kinds.append(kind)
-    text = text[match.end() :]
-  return tuple(kinds)
-
-
-# --- JSON lines. ---
-
-_TIME_KEYS = (
-  'time timestamp ts @timestamp t datetime date eventtime event_time asctime '
-  'created_at created @t time_local timegenerated timemillis instant epoch log_time '
-  'logtime'
-).split()
-_LEVEL_KEYS = (
-  'level severity lvl levelname loglevel log_level log.level @l severity_text priority'
-).split()
-_MESSAGE_KEYS = (
-  'message msg @m @mt body text event log short_message description error exception'
-).split()
-
-
-def _flatten(item: dict, prefix: str = '', depth: int = 0) -> dict:
-  flat = {}
-  for key, value in item.items():
-    if isinstance(value, dict) and depth < 4:
-      flat |= _flatten(value, f'{prefix}{key}.', depth + 1)
-    else:
-      flat[prefix + key] = value
-  return flat
-
-
-def _as_text(value) -> str | None:
-  if value is None or isinstance(value, str):
-    return value
-  return json.dumps(value, ensure_ascii=False)
-
-
-class Keyed:
-  """Reads records of keys and values: which of them are time, level and message.
-
-  Args:
-    load: a line to its keys and values; None where it is no such line.
-    keys: names of keys by role (`time`, `level`, `message`), before the usual ones.
-  """
-
-  def __init__(self, load: Callable[[str], dict | None], keys: dict[str, str] | None):
-    keys = keys or {}
-    self._load = load
-    self._roles = {
-      role: [keys[role].lower()] if role in keys else usual
-      for role, usual in dict(
-        time=_TIME_KEYS, level=_LEVEL_KEYS, message=_MESSAGE_KEYS
-      ).items()
-    }
-
-  def __call__(self, lines: list[str]) -> Columns:
-    columns: Columns = {
-      name: [None] * len(lines) for name in ('time', 'level', 'message')
-    }
-    for row, line in enumerate(lines):
-      item = self._load(line)
-      if item is None:
-        continue
-      by_name = {key.lower(): key for key in item}
-      for role, names in self._roles.items():
-        key = next((by_name[n] for n in names if n in by_name), None) or next(
-          (by_name[n] for n in by_name if n.rpartition('.')[2] in names), None
-        )
-        value = item.pop(key) if key is not None else None
-        by_name.pop(key.lower(), None) if key else None
-        columns[role][row] = _as_text(value)
-      if columns['message'][row] is None:
-        rest = {k: v for k, v in item.items() if not isinstance(v, (int, float))}
-        columns['message'][row] = ' '.join(
-          f'{k}={_as_text(v)}' for k, v in rest.items()
-        )
-      for key, value in item.items():
-        if key not in columns and len(columns) < 64:
-          columns[key] = [None] * len(lines)
-        if key in columns:
-          columns[key][row] = _as_text(value)
-    return columns
-
-
-def load_json(line: str) -> dict | None:
-  line = line.strip()
-  if not (line.startswith('{') and line.endswith('}')):
-    return None
-  try:
-    item = json.loads(line)
-  except (ValueError, RecursionError):
-    return None
-  return _flatten(item)
-
-
+LAYOUTS = (  # of two that fit equally well, the first is taken
+  Layout(
+    'hdfs',
+    r'(?s)^{time} (?P<pid>\d+) (?P<level>[A-Z]+) (?P<logger>[^\s:]+): ?'
+    r'(?P<message>.*)$',
+    'short',
+    '081109 203615 148 INFO dfs.DataNode$PacketResponder: PacketResponder 1 ends',
+  ),
+  Layout(
+    'bgl',
+    r'(?s)^(?P<label>\S+) (?P<time>\d{10}) \d{4}\.\d\d\.\d\d (?P<host>\S+) '
+    r'\d{4}-\d\d-\d\d-[\d.]+ \S+ (?P<type>\S+) (?P<logger>\S+) (?P<level>\S+)(?: |$)'
+    r'(?P<message>.*)$',
+    'epoch',
+    '- 1117838570 2005.06.03 R02-M1-N0-C:J12-U11 2005-06-03-15.42.50.363779 '
+    'R02-M1-N0-C:J12-U11 RAS KERNEL INFO cache parity error corrected',
+  ),
+  *(
+    Layout(
+      name,
+      r'(?s)^(?P<label>\S+) (?P<time>\d{10}) \d{4}\.\d\d\.\d\d (?P<host>\S+) '
+      r'[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d (?P<location>\S+)'
+      rf'(?: (?P<program>[^\s:\[]+){_PID}:)?(?: |$)(?P<message>.*)$',
+      'epoch',
+      '- 1131566461 2005.11.09 dn228 Nov 9 12:01:01 dn228/dn228 crond(pam_unix)[2915]: '
+      'session closed for user root',
+    )
+    for name in ('thunderbird', 'spirit')
+  ),
+  Layout(
+    'openstack',
+    r'(?s)^(?:(?P<source>\S+\.log\S*) )?(?:{time} |\s+)?(?:(?P<pid>\d+) )?'
+    rf'(?P<level>{_WORD}) '
+    r'(?P<logger>[a-z][\w.]*) \[(?P<request>req-[^\]]*|-)\] (?P<message>.*)$',
+    'iso',
+    '2017-05-16 00:00:00.008 25746 INFO nova.osapi_compute.wsgi.server [req-38101a0b-'
+    '2096-447d-96ea-a692162415ae - - -] 10.11.10.1 "GET /v2/servers" status: 200',
+  ),
+  Layout(
+    'hadoop',
+    r'(?s)^{time} (?P<level>[A-Z]+) \[(?P<thread>.*?)\] '
+    r'(?P<logger>org\.apache\.[^\s:]+): (?P<message>.*)$',
+    'iso',
+    '2015-10-18 18:01:47,978 INFO [main] org.apache.hadoop.mapreduce.v2.app.MRAppMaster'
+    ': Created MRAppMaster for application appattempt_1445144423722_0020_000001',
+  ),
+  Layout(
+    'cri',
+    r'(?s)^{time} (?P<stream>stdout|stderr) (?P<part>[PF])(?::\S*)?(?: |$)'
+    r'(?P<message>.*)$',
+    'iso',
+    '2026-01-02T15:04:05.123456789Z stdout F ready to serve',
+    wraps=True,
+  ),
+  Layout(
+    'docker',
+    example='{"log":"ready\\n","stream":"stdout","time":"2026-01-02T15:04:05Z"}',
+    parse=keyed.docker,
+    wraps=True,
+  ),
+  Layout(
+    'klog',
+    r'(?s)^(?P<level>[IWEF]){time} +(?P<pid>\d+) (?P<source>[^\s\]]+:\d+)\] ?'
+    r'(?P<message>.*)$',
+    'klog compact',
+    'I0102 15:04:05.123456       1 controller.go:42] synced pods',
+  ),
+  Layout(
+    'syslog 5424',
+    r'(?s)^<(?P<priority>\d{1,3})>\d{1,2} (?:{time}|-) (?P<host>\S+) (?P<program>\S+) '
+    r'(?P<pid>\S+) (?P<msgid>\S+) '
+    r'(?P<data>-|(?:\[(?:[^\]"\\]|\\.|"(?:[^"\\]|\\.)*")*\])+) ?\x{FEFF}?'
+    r'(?P<message>.*)$',
+    'iso',
+    '<165>1 2026-01-02T15:04:05.003Z host app 123 ID47 [x@1 a="b]"] disk is full',
+  ),
+  Layout(
+    'syslog',
+    r'(?s)^(?:<(?P<priority>\d{1,3})>)?{time} (?P<host>[^\s:\[\]]+) '
+    rf'(?:(?P<program>[^\s:\[]{{1,64}}){_PID}: ?)?(?P<message>.*)$',
+    'date syslog',
+    'Jan  2 15:04:05 host sshd[1234]: Accepted publickey for root',
+  ),
+  Layout(
+    'syslog iso',
+    r'(?s)^(?:<(?P<priority>\d{1,3})>)?{time} (?P<host>[^\s:\[\]]+) '
+    rf'(?P<program>[^\s:\[]{{1,64}}){_PID}: (?P<message>.*)$',
+    'iso',
+    '2026-01-02T15:04:05.123456+01:00 host sshd[1234]: Accepted publickey for root',
+  ),
+  Layout(
+    'access',
+    r'(?s)^(?:(?P<vhost>\S+:\d+) )?(?P<client>\S+) \S+ (?P<user>\S+) \[{time}\] '
+    + _QUOTED.format('request')
+    + r' (?P<status>\d{3}|-) (?P<size>\d+|-)'
+    rf'(?: {_QUOTED.format("referer")} {_QUOTED.format("agent")})?(?P<rest>.*)$',
+    'common',
+    '10.0.0.1 - - [02/Jan/2026:15:04:05 +0000] "GET /x HTTP/1.1" 502 12 "-" "curl/8"',
+    said=('request', 'status'),
+  ),
+  Layout(
+    'apache error',
+    r'(?s)^\[{time}\] \[(?:(?P<logger>[\w.-]*):)?(?P<level>[a-z]+\d?)\] '
+    r'(?:\[pid (?P<pid>\d+)(?::tid (?P<tid>\d+))?\] )?'
+    r'(?:\[(?:client|remote) (?P<client>[^\]]*)\] )?(?P<message>.*)$',
+    'ctime',
+    '[Fri Jan 02 15:04:05.902022 2026] [core:error] [pid 35:tid 43] '
+    '[client 10.0.0.1:80] AH00135: Invalid method',
+  ),
+  Layout(
+    'nginx error',
+    r'(?s)^{time} \[(?P<level>[a-z]+)\] (?P<pid>\d+)#(?P<tid>\d+): '
+    r'(?:\*(?P<connection>\d+) )?(?P<message>.*)$',
+    'iso',
+    '2026/01/02 15:04:05 [error] 12#34: *5 upstream timed out, client: 10.0.0.1',
+  ),
+  Layout(
+    'postgresql',
+    r'(?s)^{time}:? ?(?:(?P<client>[^\[\]\s]+) )?\[(?P<pid>\d+)[^\]]*\]:?\s+'
+    r'(?:(?P<session>[^:]{1,120}?):? )??(?P<level>LOG|ERROR|FATAL|PANIC|WARNING|NOTICE'
+    r'|INFO|DEBUG\d?|STATEMENT|DETAIL|HINT|CONTEXT|QUERY|LOCATION):\s+(?P<message>.*)$',
+    'iso',
+    '2026-01-02 15:04:05.123 UTC [42] app@shop ERROR:  deadlock detected',
+  ),
+  Layout(
+    'mysql',
+    r'(?s)^{time} +(?P<thread>\d+) \[(?P<level>[A-Z][a-z]+)\] '
+    r'(?:\[(?P<code>MY-\d+)\] )?(?:\[(?P<logger>\w+)\] )?(?P<message>.*)$',
+    'iso',
+    '2026-01-02T15:04:05.123456Z 8 [Warning] [MY-010055] [Server] IP address unknown',
+  ),
+  Layout(
+    'redis',
+    r'(?s)^(?P<pid>\d+):(?P<role>[XCSM]) {time} (?P<level>[.*#-]) (?P<message>.*)$',
+    'common',
+    '12:M 02 Jan 2026 15:04:05.123 * Ready to accept connections',
+  ),
+  Layout(
+    'cbs',
+    r'(?s)^{time}, (?P<level>[A-Z]\w+) +(?P<logger>[A-Z]\w+) +(?P<message>.*)$',
+    'iso',
+    '2026-01-02 15:04:05, Info                  CBS    Loaded Servicing Stack v6.1',
+  ),
+  Layout(
+    'logcat',
+    r'(?s)^{time} +(?P<pid>\d+) +(?P<tid>\d+) (?P<level>[VDIWEFA]) '
+    r'(?P<logger>[^:]{0,80}?) *: ?(?P<message>.*)$',
+    'yearless iso',
+    '01-02 15:04:05.123  1702  2395 D WindowManager: printFreezingDisplayLogs',
+  ),
+  Layout(
+    'dmesg',
+    r'(?s)^(?:<\d+>)?\[ *(?P<time>\d+\.\d{6})\](?:\[ *[TC]\d+\])? (?P<message>.*)$',
+    'uptime',
+    '[   12.345678] usb 1-1: new high-speed USB device number 2',
+  ),
+  Layout(
+    'java logging',
+    r'^{time} (?P<logger>[\w.$]+)(?: (?P<method>[\w$<>]+))?(?P<message>)$',
+    'date common',
+    'Jan 02, 2026 3:04:05 PM com.example.Shop run\nINFO: started in 5 s',
+    second=r'^(?P<level>[A-Z]{4,8}): (?P<message>.*)$',
+  ),
+  Layout(
+    'ruby',
+    r'(?s)^[DIWEFAU], \[{time} #(?P<pid>\d+)\] +(?P<level>\w+) -- (?P<program>[^:]*): ?'
+    r'(?P<message>.*)$',
+    'iso',
+    'I, [2026-01-02T15:04:05.123456 #42]  INFO -- : Completed 200 OK in 5ms',
+  ),
+  Layout(
+    'env_logger',
+    r'(?s)^\[{time} (?P<level>[A-Z]+) +(?P<logger>[^\]\s]+)\] (?P<message>.*)$',
+    'iso',
+    '[2026-01-02T15:04:05Z INFO  shop::cart] item added',
+  ),
+  Layout(
+    'dotnet',
+    r'^(?P<level>trce|dbug|info|warn|fail|crit): (?P<logger>[\w.]+)\[(?P<code>\d+)\]'
+    r'(?P<message>)$',
+    example='info: Microsoft.Hosting.Lifetime[14]\n      Now listening on: http://[::]',
+  ),
+  Layout(
+    'logrus terminal',
+    r'(?s)^(?P<level>DEBU|INFO|WARN|ERRO|FATA|PANI)\[(?P<elapsed>\d{4,})\] ?'
+    r'(?P<message>.*)$',
+    example='INFO[0003] listening on :8080                            port=8080',
+  ),
+  Layout(
+    'python',
+    r'(?s)^(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL):(?P<logger>[\w.]+):'
+    r'(?P<message>.*)$',
+    example='WARNING:root:disk is nearly full',
+  ),
+  Layout('json', example='{"ts":1772352000.5,"level":"info","msg":"ready"}', alone=True,
+         parse=keyed.Keyed(keyed.load_json)),
+  Layout('logfmt', example='time=2026-01-02T15:04:05Z level=info msg="it is ready" n=5',
+         alone=True, parse=keyed.Keyed(keyed.load_logfmt)),
+)  # fmt: skip
+LEVEL_FIRST = Layout(
+  'level',
+  r'(?s)^[\[<(]?(?P<level>TRACE|DEBUG|INFO|NOTICE|WARNING|WARN|ERROR|SEVERE|CRITICAL'
+  r'|FATAL|PANIC|ALERT)(?:[\])>:|-][\s:|-]*| +)(?P<message>.*)$',
+  example='[ERROR] cannot open the file',
+)
 PLAIN = Layout('plain', r'(?s)^(?P<message>.*)$', example='anything at all')
-LAYOUTS = (PLAIN,)
+BY_NAME = {layout.name: layout for layout in (*LAYOUTS, LEVEL_FIRST, PLAIN)}
+_ENOUGH = 0.3  # of the lines of a sample fit
 
 
-def choose(lines: list[str], keys: dict[str, str] | None = None) -> Layout:
-  """The layout that most lines of a sample fit; those that continue do not count."""
+def choose(lines: list[str], keys: Mapping[str, str] | None = None) -> Layout:
+  """The layout that most lines of a sample fit; those that continue do not count.
+
+  Among layouts that as many fit, one whose times can be read and whose levels are known
+  is preferred, and then the first of the table.
+  """
+  if header := keyed.table(lines, keys):
+    table = Layout('table', parse=header)
+    fits = table.columns(pl.Series(lines, dtype=pl.String))['message'].is_not_null()
+    if fits.any():
+      return table
   text = pl.Series('line', lines, dtype=pl.String)
   text = text.filter(~multiline.continues(text))
-  candidates = [Layout('json', parse=Keyed(load_json, keys), alone=True)]
-  learned = learn(text.to_list())
-  candidates += [learned] if learned else []
-  best, best_score = PLAIN, 0.1
-  for layout in candidates:
-    fits = layout.columns(text)['message'].is_not_null()
-    score = fits.sum() / max(len(text), 1)
+  candidates = [with_keys(layout, keys) for layout in LAYOUTS]
+  if found := learned.learn(text.to_list()):
+    candidates.append(Layout(*found))
+  best, best_score = PLAIN, 0.0
+  for layout in (*candidates, LEVEL_FIRST):
+    score = _score(layout, text)
     if score > best_score:
       best, best_score = layout, score
   return best
 
 
-def named(format: str, keys: dict[str, str] | None, lines: list[str]) -> Layout:
+def _score(layout: Layout, text: pl.Series) -> float:
+  table = layout.columns(text)
+  table = table.filter(table['message'].is_not_null())
+  share = len(table) / max(len(text), 1)
+  is_learned = layout.name not in BY_NAME
+  if layout.second:
+    share = min(1.0, 2 * share)
+  if not len(table) or share < (0.1 if is_learned else _ENOUGH):
+    return 0.0
+  score = share
+  if 'time' in table.columns:
+    read = times.Reader(0).read(table['time'])
+    score += 0.2 * share * float(np.mean(read != times.NAT))
+  known = levels.read(table).is_in(list(levels.KNOWN))
+  return score + 0.1 * share * float(known.mean())
+
+
+def with_keys(layout: Layout, keys: Mapping[str, str] | None) -> Layout:
+  """The layout, told the names of keys by role."""
+  if not keys or layout.name not in ('json', 'logfmt'):
+    return layout
+  load = keyed.load_json if layout.name == 'json' else keyed.load_logfmt
+  return dataclasses.replace(layout, parse=keyed.Keyed(load, keys))
+
+
+def named(
+  format: str, keys: Mapping[str, str] | None = None, lines: list[str] | None = None
+) -> Layout:
   """The layout that `--format` names, or its regex with a group `message`.
 
-  Raises UserError for neither.
+  Args:
+    lines: a sample; the first is the header of a `table`.
+
+  Raises:
+    UserError: neither a name nor such a regex.
   """
-  known = {layout.name: layout for layout in LAYOUTS}
-  known['json'] = Layout('json', parse=Keyed(load_json, keys), alone=True)
-  if format in known:
-    return known[format]
+  if format == 'table':
+    header = keyed.table(lines or ['time,message'], keys)
+    if header is None:
+      raise errors.UserError('--format=table: the first line names no message column')
+    return Layout('table', parse=header)
+  if format in BY_NAME:
+    return with_keys(BY_NAME[format], keys)
   if '(?P<' not in format:
-    raise errors.unknown_choice('--format', format, ['auto', *known])
+    raise errors.unknown_choice('--format', format, ['auto', 'table', *BY_NAME])
   try:
     groups = set(re.compile(format).groupindex)
     pl.Series(['']).str.extract_groups(format)
-  except (re.error, pl.exceptions.ComputeError) as error:
+  except (re.error, pl.exceptions.PolarsError) as error:
     raise errors.UserError(f'--format={format}: {error}') from None
-  format = format.replace('(?P<content>', '(?P<message>')
   if not groups & {'message', 'content'}:
     raise errors.UserError(f'--format={format}: name the message, (?P<message>...)')
-  return Layout('custom', format)
+  return Custom('custom', format.replace('(?P<content>', '(?P<message>'))
+
+
+class Custom(Layout):
+  """A user's regex, taken as it is."""
+
+  @property
+  def regex(self) -> str:
+    return self.pattern

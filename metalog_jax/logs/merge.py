@@ -12,7 +12,7 @@ import polars as pl
 
 OPEN = 200  # files read at once; more wait, and their records come late
 
-KEY = 'key'
+KEY, RANK = '.key', '.rank'
 _END = np.iinfo(np.int64).max
 
 
@@ -40,7 +40,7 @@ class _Source:
     taken, self.frame = self.frame[:count], self.frame[count:]
     self.keys = self.keys[count:]
     self.fill()
-    return taken.with_columns(rank=pl.lit(self.rank))
+    return taken.with_columns(pl.lit(self.rank).alias(RANK))
 
 
 def merge(
@@ -73,5 +73,5 @@ def merge(
     taken = []
     for source in sorted(sources, key=lambda s: s.rank):
       taken.append(source.take(limit, 'right' if source.rank <= through else 'left'))
-    yield pl.concat(taken, how='diagonal').sort(KEY, 'rank', maintain_order=True)
+    yield pl.concat(taken, how='diagonal').sort(KEY, RANK, maintain_order=True)
     sources = [source for source in sources if source.frame is not None]

@@ -19,7 +19,9 @@ from metalog_jax import errors
 from metalog_jax.logs import (
   encodings,
   files,
+  keyed,
   layouts,
+  levels,
   merge,
   multiline,
   readers,
@@ -32,22 +34,13 @@ CHUNK = 4 << 20  # bytes parsed at once
 LONGEST_LINE = 1 << 16  # characters of a line that are kept
 LONGEST_RECORD = 1000  # lines; the next begins another record
 _ANSI = r'\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])'
-_COLUMNS = (
-  'file',
-  'line',
-  'lines',
-  'time',
-  'level',
-  'message',
-  'text',
-  merge.KEY,
-  'rank',
-)
+_OURS = ('.file', '.line', '.lines', '.text', merge.KEY, merge.RANK)
+_COLUMNS = (*_OURS, 'time', 'level', 'message')
 _OTHER = times.ascii_only(  # a line of another format, with a time near its beginning
   r'(?s)^[\[(<|"]?(?:\S{1,40} ){0,2}[\[(<]?(?P<time>'
   + times.pattern(*(name for name in times.SHAPES if name not in ('clock', 'epoch')))
   + r')[\])>]?[\s|,:;-]{0,20}'
-  rf'(?:[\[(<|]?(?P<level>{layouts.LEVEL})[\])>|]?(?:[\s:|,-]+|$))?(?P<message>.*)$'
+  rf'(?:[\[(<|]?(?P<level>{levels.ANY})[\])>|]?(?:[\s:|,-]+|$))?(?P<message>.*)$'
 )
 _LOUD = (  # a line without a time that says how loud it is
   r'(?s)^\[?(?P<level>ERROR|FATAL|CRITICAL|PANIC|WARN|WARNING|INFO|DEBUG|SEVERE'
@@ -125,6 +118,7 @@ class Stream:
     self._bytes = b''  # not decoded, or without a line end
     self._decoder: encodings.Transcoder | None = None
     self._layout: layouts.Layout | None = None
+    self._inner: layouts.Layout | None = None  # of what a container said
     self._reader = times.Reader(anchor)
     self._open = pl.Series('line', [], dtype=pl.String)  # lines of the last record
     self._line = 1  # of the first of these
@@ -176,18 +170,21 @@ class Stream:
   def _choose(self, text: pl.Series) -> layouts.Layout:
     sample = text.filter(text.str.strip_chars() != '').head(SAMPLE_LINES).to_list()
     if self._options.format == 'auto':
-      layout = layouts.choose(sample, self._options.keys)
-    else:
-      layout = layouts.named(self._options.format, self._options.keys, sample)
-    self.entry.format = layout.name
-    return layout
+      return layouts.choose(sample, self._options.keys)
+    return layouts.named(self._options.format, self._options.keys, sample)
 
   def _records(self, text: pl.Series, last: bool) -> pl.DataFrame:
+    """The records of these lines; the last one may go on, and is left for later."""
     if self._layout is None:
       self._layout = self._choose(text)
-    table = self._layout.columns(text)
+      self.entry.format = self._layout.name
+    layout, said = self._layout, text
+    table = layout.columns(text)
     fits = table['message'].is_not_null()
-    begins, table = self._begin(text, table, fits)
+    halves = np.zeros(len(text), bool)
+    if layout.wraps:
+      layout, said, table, halves = self._unwrap(table, text)
+    begins, table = _begin(layout, said, table, halves)
     first = np.flatnonzero(begins)
     count = np.diff(first, append=len(text))
     line = self._line + first
@@ -198,120 +195,144 @@ class Stream:
       self._open = text[int(first[-1]) :]
       self._line = int(line[-1])
       first, count, line = first[:-1], count[:-1], line[:-1]
-    end = len(text) - len(self._open)
-    return self._frame(text[:end], table[:end], fits, first, count, line)
-
-  def _begin(self, text, table, fits) -> tuple[np.ndarray, pl.DataFrame]:
-    """Which lines begin a record; lines that do not fit may, by what they look like."""
-    layout = self._layout
-    if layout.name == 'plain':
-      begins = ~multiline.continues(text)
-    elif fits.all():
-      begins = fits
-    else:
-      other = (~fits & ~multiline.continues(text)).arg_true()
-      read = _read_others(text.gather(other), layout.alone)
-      seen = read['message'].is_not_null()
-      begins = fits.scatter(other.filter(seen), True) if seen.any() else fits.clone()
-      at = other.filter(seen)
-      for name in ('time', 'level', 'message'):
-        if len(at):
-          column = table[name] if name in table.columns else pl.Series(
-            name, [None] * len(text), dtype=pl.String)  # fmt: skip
-          table = table.with_columns(column.scatter(at, read[name].filter(seen)))
-    begins = begins.to_numpy().copy()
-    begins[0] = True
-    first = np.flatnonzero(begins)
-    if len(first) < len(begins):
-      place = np.arange(len(begins)) - np.repeat(
-        first, np.diff(first, append=len(begins))
-      )
-      begins |= place % LONGEST_RECORD == 0
-    return begins, table
-
-  def _frame(self, text, table, fits, first, count, line) -> pl.DataFrame:
-    entry = self.entry
-    entry.records += len(first)
-    multi = np.flatnonzero(count > 1)
     if len(first) < len(text):
-      entry.num_fitted += int(fits.gather(first).sum())
-      table = table[first]
-      whole = text.gather(first)
+      table, fits, whole = table[first], fits.gather(first), text.gather(first)
     else:
-      entry.num_fitted += int(fits.head(len(first)).sum())
       whole = text
+    self.entry.num_fitted += int(fits.sum())
     message = table['message'].fill_null(whole)
-    if len(multi):
-      whole, message = _join(text, first, count, multi, whole, message)
+    if len(multi := np.flatnonzero(count > 1)):
+      table, whole, message = _join(
+        layout, text, said, first, count, multi, table, whole, message
+      )
+    return self._frame(table, message, whole, line, count)
+
+  def _unwrap(self, table: pl.DataFrame, text: pl.Series):
+    """Layout and columns of what a container said, and which lines are later halves."""
+    said = table['message'].fill_null(text)
+    part = table['part'] == 'P'
+    halves = np.zeros(len(text), bool)
+    if part.any():
+      goes_on = part.fill_null(False) & (table['stream'] == table['stream'].shift(-1))
+      halves = goes_on.shift(1, fill_value=False).fill_null(False).to_numpy()
+      whole = said.to_list()
+      for row in np.flatnonzero(halves)[::-1]:
+        whole[row - 1] += whole[row]
+        whole[row] = ''
+      said = pl.Series('line', whole, dtype=pl.String)
+    if self._inner is None:
+      self._inner = self._choose(said.filter(~pl.Series(halves)))
+      self.entry.format = f'{self._layout.name}: {self._inner.name}'
+    inner = self._inner.columns(said)
+    outer = table.select('stream', 'time')
+    kept = [name for name in inner.columns if name not in outer.columns]
+    return self._inner, said, inner.select(kept).hstack(outer), halves
+
+  def _frame(self, table, message, whole, line, count) -> pl.DataFrame:
+    entry, size = self.entry, len(line)
     if 'time' in table.columns:
       time = self._reader.read(table['time'])
     else:
-      time = np.full(len(first), times.NAT)
-    entry.num_times += int((time != times.NAT).sum())
+      time = np.full(size, times.NAT)
     key = np.maximum.accumulate(np.concatenate([[self._key], time]))
-    entry.num_late += int(((time < key[1:]) & (time != times.NAT)).sum())
     self._key = int(key[-1])
-    level = (
-      table['level']
-      if 'level' in table.columns
-      else pl.Series(['']).new_from_index(0, len(first))
-    )
-    others = [c for c in table.columns if c not in _COLUMNS]
+    known = time != times.NAT
+    entry.records += size
+    entry.num_times += int(known.sum())
+    entry.num_late += int(((time < key[1:]) & known).sum())
+    others = [name for name in table.columns if name not in _COLUMNS]
     return pl.DataFrame(
-      {
-        'file': np.full(len(first), self._number, np.int32),
-        'line': line,
-        'lines': count.astype(np.int32),
-        'time': time.view('datetime64[us]'),
-        'level': layouts.levels(level),
-        'message': message,
-        'text': whole,
-        merge.KEY: key[1:],
-        **{name: table[name] for name in others},
-      }
+      [
+        *table.select(others),
+        pl.Series('time', time.view('datetime64[us]')),
+        levels.read(table).alias('level'),
+        message.alias('message'),
+        whole.alias('.text'),
+        pl.Series('.file', np.full(size, self._number, np.int32)),
+        pl.Series('.line', line),
+        pl.Series('.lines', count.astype(np.int32)),
+        pl.Series(merge.KEY, key[1:]),
+      ]
     )
 
 
-def _read_others(text: pl.Series, alone: bool) -> pl.DataFrame:
-  """Time, level and message of lines of other formats; `alone`: each is a record."""
+def _begin(
+  layout: layouts.Layout, text: pl.Series, table: pl.DataFrame, halves: np.ndarray
+) -> tuple[np.ndarray, pl.DataFrame]:
+  """Which lines [n] begin a record, and the columns with those of other formats."""
+  fits = table['message'].is_not_null()
+  if layout is layouts.PLAIN:
+    begins = ~multiline.continues(text)
+  elif keyed.INSIDE in table.columns:
+    begins = table[keyed.INSIDE].is_null()
+    table = table.drop(keyed.INSIDE)
+  elif fits.all():
+    begins = fits
+  else:
+    begins = fits.clone()
+    other = (~fits & ~multiline.continues(text)).arg_true()
+    read = _read_others(text.gather(other), layout)
+    seen = read['message'].is_not_null()
+    at = other.filter(seen)
+    if len(at):
+      begins = begins.scatter(at, True)
+      empty = pl.Series([None], dtype=pl.String).new_from_index(0, len(text))
+      for name in read.columns:
+        column = table[name] if name in table.columns else empty
+        column = column.scatter(at, read[name].filter(seen))
+        table = table.with_columns(column.alias(name))
+  begins = begins.to_numpy() & ~halves
+  begins[0] = True
+  if not begins.all():
+    first = np.flatnonzero(begins)
+    place = np.arange(len(begins)) - np.repeat(
+      first, np.diff(first, append=len(begins))
+    )
+    begins |= place % LONGEST_RECORD == 0
+  return begins, table
+
+
+def _read_others(text: pl.Series, layout: layouts.Layout) -> pl.DataFrame:
+  """Time, level and message of lines of other formats; null where they are none."""
   read = text.str.extract_groups(_OTHER).struct.unnest()
-  loud = text.str.extract_groups(_LOUD).struct.unnest()
-  objects = layouts.Keyed(layouts.load_json, None)(text.to_list())
-  parsed = [
-    pl.DataFrame(
-      {name: objects[name] for name in read.columns},
-      dict.fromkeys(read.columns, pl.String),
-    ),
-    read,
-    loud.with_columns(time=pl.lit(None, pl.String)).select(read.columns),
-  ]
-  result = pl.select(
-    **{
-      name: pl.when(parsed[0]['message'].is_not_null()).then(parsed[0][name])
-      .when(read['message'].is_not_null()).then(read[name])
-      .otherwise(parsed[2][name])
-      for name in read.columns
-    }
-  )  # fmt: skip
-  if alone:
-    result = result.with_columns(message=result['message'].fill_null(text))
+  found = [keyed.Keyed(keyed.load_json)(text.to_list()), read]
+  if not layout.second:
+    found.append(text.str.extract_groups(_LOUD).struct.unnest())
+  if layout.alone:
+    found.append({'message': text})
+  result = read.clear(len(text))
+  for columns in found:
+    message = pl.Series(columns['message'], dtype=pl.String)
+    new = result['message'].is_null() & message.is_not_null()
+    for name in result.columns:
+      if name in columns:
+        value = pl.Series(name, columns[name], dtype=pl.String)
+        result = result.with_columns(value.zip_with(new, result[name]).alias(name))
   return result
 
 
-def _join(text, first, count, multi, whole, message):
-  """Texts of the records of several lines, and their messages."""
-  lines = text.to_list()
-  texts, messages = [], []
-  for row in multi:
-    start = int(first[row])
-    record = '\n'.join(lines[start : start + int(count[row])])
-    said = message[int(row)]
-    if not said.strip():
-      said = next((line.strip() for line in record.split('\n')[1:] if line.strip()), '')
+def _join(layout, text, said, first, count, multi, table, whole, message):
+  """Columns, texts and messages, with those of the records of several lines."""
+  lines, spoken = text.to_list(), said.to_list()
+  texts, messages, louder = [], [], []
+  second = re.compile(layout.second or '(?!)')
+  for row in multi.tolist():
+    start, end = int(first[row]), int(first[row] + count[row])
+    texts.append('\n'.join(lines[start:end]))
+    record = '\n'.join(spoken[start:end])
+    what, level = message[row], None
+    below = next((line.strip() for line in spoken[start + 1 : end] if line.strip()), '')
+    if not what.strip():
+      what = below
+    if match := second.match(below):
+      level, what = match['level'], match['message']
+    louder.append(level)
     thrown = multiline.exception(record)
-    texts.append(record)
-    messages.append(f'{said} {thrown}' if thrown and thrown not in said else said)
-  return whole.scatter(multi, texts), message.scatter(multi, messages)
+    messages.append(f'{what} {thrown}' if thrown and thrown not in what else what)
+  if layout.second:
+    level = pl.Series([None], dtype=pl.String).new_from_index(0, len(first))
+    table = table.with_columns(level.scatter(multi, louder).alias('level'))
+  return table, whole.scatter(multi, texts), message.scatter(multi, messages)
 
 
 class Reader:
@@ -394,13 +415,13 @@ class Reader:
 def _as_records(frame: pl.DataFrame) -> Records:
   others = [name for name in frame.columns if name not in _COLUMNS]
   return Records(
-    file=frame['file'].to_numpy(),
-    line=frame['line'].to_numpy(),
-    lines=frame['lines'].to_numpy(),
+    file=frame['.file'].to_numpy(),
+    line=frame['.line'].to_numpy(),
+    lines=frame['.lines'].to_numpy(),
     time=frame['time'].to_numpy(),
     level=frame['level'].to_list(),
     message=frame['message'].to_list(),
-    text=frame['text'].to_list(),
+    text=frame['.text'].to_list(),
     fields={name: frame[name].to_list() for name in others},
   )
 

@@ -51,8 +51,11 @@ SHAPES = {  # the first that fits is taken
   rf',? {{1,2}}{_TIME}',
   'yearless': rf'{_M}[-/.]{_D} {_CLOCK}{_ZONE}',
   'clock': _CLOCK + _HALF,
+  'klog': rf'{_M}{_D} {_CLOCK}',
+  'uptime': r'(?P<e>\d{1,9}\.\d{6})',
   'epoch': r'(?P<e>[12]\d{9}(?:\.\d{1,9}|\d{3}|\d{6}|\d{9})?)\b',
 }
+_SPECIAL = ('klog', 'uptime', 'epoch')  # where a layout says that one is there
 _COMPILED = {name: re.compile(shape) for name, shape in SHAPES.items()}
 
 
@@ -72,8 +75,8 @@ _OUTSIDE |= {r'\S': r'[^ \t]', r'\b': r'(?-u:\b)'}
 
 
 def pattern(*names: str) -> str:
-  """Any of the shapes (all but `epoch` without names) as a regex without groups."""
-  chosen = names or [name for name in SHAPES if name != 'epoch']
+  """Any of the shapes (without names: of those that stand anywhere), without groups."""
+  chosen = names or [name for name in SHAPES if name not in _SPECIAL]
   shapes = '|'.join(SHAPES[name] for name in chosen)
   return '(?:' + re.sub(r'\?P<\w+>', '?:', shapes) + ')'
 
@@ -81,6 +84,9 @@ def pattern(*names: str) -> str:
 @functools.cache
 def _anywhere(names: tuple[str, ...]) -> re.Pattern:
   return re.compile(pattern(*names))
+
+
+_EPOCH = re.compile(rf'[\[(]?({pattern("epoch")})')
 
 
 class Place(NamedTuple):
@@ -93,6 +99,8 @@ class Place(NamedTuple):
 
 def find(text: str, within: int = 60) -> Place | None:
   """The first time that begins within that many characters."""
+  if match := _EPOCH.match(text):
+    return Place('epoch', *match.span(1))
   for match in _anywhere(()).finditer(text, 0, within + 40):
     if match.start() > within:
       break
@@ -111,7 +119,7 @@ class Reader:
   Args:
     anchor: microseconds since the epoch, when the file was last written: times that
       lack a year or a day are placed at the latest one that begins before it.
-    order: of three numbers that might be a date, such as 'DMY'; '' is 'MDY'.
+    order: of three numbers that might be a date, such as 'DMY'; '' decides by them.
   """
 
   def __init__(self, anchor: int, order: str = ''):
@@ -121,9 +129,8 @@ class Reader:
   def read(self, texts: pl.Series) -> np.ndarray:
     """Microseconds since the epoch [n] int64; NAT where no time is read."""
     parts = _parts(texts)
-    order = dict(zip(self.order or 'MDY', 'ABC'))
-    for name, letter in order.items():
-      parts[name] = np.where(parts[letter] >= 0, parts[letter], parts[name])
+    if (rows := np.flatnonzero(parts['A'] >= 0)).size:
+      self._place(parts, rows, texts)
     year, month, day = parts['Y'], parts['M'], parts['D']
     year = np.where((year >= 0) & (year < 100), year + 2000 - 100 * (year > 69), year)
     hour = parts['h']
@@ -144,6 +151,26 @@ class Reader:
     epoch = parts['e'] != NAT
     result[epoch] = parts['e'][epoch]
     return result
+
+  def _place(self, parts, rows, texts: pl.Series) -> None:
+    """Decides which of three numbers are day, month and year, once for the file.
+
+    The order in which the most are dates; of several, that in which they span the
+    fewest days; and then the commonest for how they are written.
+    """
+    a, b, c = (parts[name][rows] for name in 'ABC')
+    example = texts[int(rows[0])]
+    if not self.order:
+      orders = ['MDY', 'DMY'] if c.max() > 99 else ['YMD', 'MDY', 'DMY']
+      if re.match(r'\d+\.', example):
+        orders = ['DMY', 'YMD', 'MDY']
+      elif re.search('[AP]M', example.upper()):
+        orders = ['MDY', 'DMY', 'YMD']
+      self.order = min(orders, key=lambda order: _cost(dict(zip(order, (a, b, c)))))
+    for name, numbers in zip(self.order, (a, b, c)):
+      parts[name][rows] = numbers
+    swap = rows[(parts['M'][rows] > 12) & (parts['D'][rows] <= 12)]
+    parts['M'][swap], parts['D'][swap] = parts['D'][swap], parts['M'][swap]
 
   def _fill_years(self, year, month, day, which) -> None:
     rows = np.flatnonzero(which)
@@ -174,6 +201,15 @@ class Reader:
     return numbers
 
 
+def _cost(date: dict[str, np.ndarray]) -> tuple[int, int]:
+  """How many are no dates, and how many days the others span."""
+  year, month, day = date['Y'], date['M'], date['D']
+  good = (1 <= month) & (month <= 12) & (1 <= day) & (day <= 31)
+  good &= (year < 100) | (year > 1900)
+  place = (year * 372 + month * 31 + day)[good]
+  return int((~good).sum()), int(np.ptp(place)) if len(place) else 0
+
+
 def _parts(texts: pl.Series) -> dict[str, np.ndarray]:
   """Every part of every time [n], -1 where absent (an epoch in us: NAT; offset: 0)."""
   size = len(texts)
@@ -199,7 +235,7 @@ def _parts(texts: pl.Series) -> dict[str, np.ndarray]:
     same = left[length[left] == len(text)]
     rows = data[offsets[same][:, None] + np.arange(len(text))]
     fits = _read_rows(rows, same, read, parts)
-    done = same[fits]
+    done = same if fits.all() else same[fits]
     if len(done) == len(left):
       return parts
     left = np.setdiff1d(left, done, assume_unique=True)
@@ -223,50 +259,42 @@ def _read_text(text: str) -> re.Match | None:
 
 def _read_rows(rows, numbers, match: re.Match, parts) -> np.ndarray:
   """Cuts rows of bytes [n, L] where `match` was cut; which of them it fits."""
-  digits = (rows >= 48) & (rows <= 57)
-  first = rows[0]
-  is_digit = digits[0]
-  spans = {name: match.span(name) for name, g in match.groupdict().items() if g}
-  free = np.zeros(len(first), bool)  # may differ between rows
-  for name in ('b',):
-    if name in spans:
-      free[slice(*spans[name])] = True
-  word = re.match(r'[A-Z][a-z]{2}(?=,? )', match.string)
-  if word and spans.get('b', (1, 0))[0] > 0:
-    free[:3] = True  # the day of the week
-  fits = ((rows == first) | (digits & is_digit) | free).all(1)
-  rows = rows[fits]
-  numbers = numbers[fits]
-  value = (rows.astype(np.int64) - 48) if len(rows) else np.zeros(rows.shape, np.int64)
-  good = np.ones(len(rows), bool)
+  spans = {name: match.span(name) for name, group in match.groupdict().items() if group}
+  free = set(range(*spans.get('b', (0, 0))))  # may differ between rows
+  if re.match(r'[A-Z][a-z]{2},? ', match.string) and spans.get('b', (0, 0))[0]:
+    free |= {0, 1, 2}  # the day of the week
+  columns = np.ascontiguousarray(rows.T)
+  fits = np.ones(len(rows), bool)
+  for place, character in enumerate(match.string):
+    if character.isdigit():
+      columns[place] -= 48
+      fits &= columns[place] < 10
+    elif place not in free:
+      fits &= columns[place] == ord(character)
+  if not fits.all():
+    columns, numbers = columns[:, fits], numbers[fits]
   for name, (start, end) in spans.items():
     text = match[name]
     if name == 'b':
-      code = rows[:, start:end].astype(np.int64) | 32
-      code = (code[:, 0] << 16) | (code[:, 1] << 8) | code[:, 2]
-      month = _MONTH_NUMBERS[np.searchsorted(_MONTH_CODES, code).clip(0, 11)]
-      good &= _MONTH_CODES[np.searchsorted(_MONTH_CODES, code).clip(0, 11)] == code
-      parts['M'][numbers] = month
-    elif name in 'pz' and not re.search(r'\d', text):
-      parts[name][numbers] = _value(name, text)
-    elif name == 'z':
-      signs = -1 if '-' in text else 1
-      at = [i for i in range(start, end) if match.string[i].isdigit()]
-      at += [None] * (4 - len(at))
-      places = (600, 60, 10, 1)
-      total = sum(value[:, i] * w for i, w in zip(at, places) if i is not None)
-      parts['z'][numbers] = signs * total
+      code = columns[start:end].astype(np.int64) | 32
+      code = (code[0] << 16) | (code[1] << 8) | code[2]
+      place = np.searchsorted(_MONTH_CODES, code).clip(0, 11)
+      value = np.where(_MONTH_CODES[place] == code, _MONTH_NUMBERS[place], -1)
+    elif name == 'z' and re.search(r'\d', text):
+      digits = [i for i in range(start, end) if match.string[i].isdigit()]
+      value = sum(columns[i].astype(np.int64) * w for i, w in zip(digits, _EAST))
+      value = -value if '-' in text else value
+    elif name in 'pz':
+      value = _value(name, text)
     elif name == 'e':
-      parts['e'][numbers] = _epoch(value[:, start:end], text)
+      value = _epoch(columns[start:end], text)
     elif name == 'f':
-      total = _number(value[:, start : min(end, start + 6)])
-      parts['f'][numbers] = total * 10 ** max(0, 6 - (end - start))
+      value = _number(columns[start : min(end, start + 6)])
+      value = value * 10 ** max(0, 6 - (end - start))
     else:
-      parts[name][numbers] = _number(value[:, start:end])
-  for name in spans:
-    target = {'b': 'M'}.get(name, name)
-    parts[target][numbers[~good]] = NAT if name == 'e' else -1
-  return np.flatnonzero(fits)
+      value = _number(columns[start:end])
+    parts['M' if name == 'b' else name][numbers] = value
+  return fits
 
 
 _ORDERED = sorted((sum(ord(c) << s for c, s in zip(name, (16, 8, 0))), i + 1)
@@ -275,20 +303,26 @@ _MONTH_CODES = np.array([code for code, _ in _ORDERED])
 _MONTH_NUMBERS = np.array([number for _, number in _ORDERED])
 
 
-def _number(digits: np.ndarray) -> np.ndarray:
-  return digits @ (10 ** np.arange(digits.shape[1])[::-1])
+_EAST = (600, 60, 10, 1)  # minutes of the digits of an offset
 
 
-def _epoch(digits: np.ndarray, text: str) -> np.ndarray:
+def _number(columns: np.ndarray) -> np.ndarray:
+  """The number [n] of rows of digits, given by column [length, n]."""
+  number = columns[0].astype(np.int64)
+  for column in columns[1:]:
+    number *= 10
+    number += column
+  return number
+
+
+def _epoch(columns: np.ndarray, text: str) -> np.ndarray:
   """Microseconds; 10 digits are seconds, 13 milli-, 16 micro- and 19 nanoseconds."""
   whole, _, fraction = text.partition('.')
   if fraction:
-    place = len(whole) + 1
-    micro = _number(digits[:, place : place + 6]) * 10 ** max(0, 6 - len(fraction))
-    return _number(digits[:, : len(whole)]) * 1_000_000 + micro
-  shift = 16 - len(whole)
-  digits = digits[:, : min(len(whole), 16)]
-  return _number(digits) * 10 ** max(0, shift)
+    after = columns[len(whole) + 1 : len(whole) + 7]
+    micro = _number(after) * 10 ** max(0, 6 - len(fraction))
+    return _number(columns[: len(whole)]) * 1_000_000 + micro
+  return _number(columns[:16]) * 10 ** max(0, 16 - len(whole))
 
 
 def _value(name: str, text: str) -> int:
@@ -300,8 +334,7 @@ def _value(name: str, text: str) -> int:
   if name == 'f':
     return int(text[:6].ljust(6, '0'))
   if name == 'e':
-    digits = np.array([[ord(c) - 48 for c in text]])
-    return int(_epoch(digits, text)[0])
+    return int(_epoch(np.array([[ord(c) - 48] for c in text]), text)[0])
   if name == 'z':
     text = text.strip()
     if text in _ZONES:
