@@ -25,13 +25,14 @@ LEVELS = [
   ['evaluation'],
   ['runs'],
   ['report'],
+  ['scanning'],
   ['api'],
   ['cli'],
   ['__main__'],
   ['experiments'],
 ]
 LEVEL = {room: i for i, rooms in enumerate(LEVELS) for room in rooms}
-HOST = ('logs', 'embeddings', 'batches', 'evidence')
+HOST = ('logs', 'embeddings', 'batches', 'evidence', 'scanning')
 DEVICE = {  # in host rooms, and imported inside functions that compute alone
   'metalog_jax/embeddings/encoder.py',
   'metalog_jax/embeddings/texts.py',

@@ -2,7 +2,8 @@
 
 0 done; 1 failed, with one clear line on stderr (an internal fault is called one and
 shows its traceback); 2 wrong flags; 130 interrupted. A reader of the output that goes
-away (`| head`) ends the program quietly.
+away (`| head`) ends the program quietly. A program may return another code: 3 is
+`scan --fail-on-findings` that found some.
 """
 
 import importlib
@@ -19,6 +20,7 @@ from metalog_jax import clean, errors
 from metalog_jax.cli import options
 
 PROGRAMS = {
+  'scan': 'what stands out in logs: no labels, no training',
   'demo': 'the main job on simulated logs, into runs/demo',
   'simulate': 'writes raw logs of a simulated system',
   'prepare': 'raw logs, or session files, to a System folder',
@@ -63,10 +65,10 @@ def run(program: Any, name: str, arguments: Sequence[str]) -> int:
 def finish(name: str, work: Callable[[], Any], debug: bool = False) -> int:
   """Does the work; returns the exit code, and says on stderr what went wrong."""
   try:
-    work()
+    code = work()
     if sys.stdout:
       sys.stdout.flush()
-    return 0
+    return code or 0
   except KeyboardInterrupt:
     return _fail(name, 'interrupted', 130)
   except Exception as error:

@@ -1,0 +1,97 @@
+"""Finds what stands out in logs: no labels, no training, no format.
+
+  metalog scan app.log
+  metalog scan logs/ --baseline=good.log --out=findings --fail-on-findings
+  journalctl -o json | metalog scan - --top=5
+
+Without --baseline the log is its own baseline. Exit code 3 with --fail-on-findings
+where something was found.
+"""
+
+import sys
+from typing import Any
+
+from metalog_jax import clean, errors, lazy
+from metalog_jax.cli.options import Flag
+
+output = lazy.module('metalog_jax.scan.output')
+scanning = lazy.module('metalog_jax.scan.scan')
+
+FOUND = 3  # exit code
+FLAGS = (
+  Flag('baseline', [], 'logs of a good run, or a folder of --save-baseline'),
+  Flag('save_baseline', '', 'folder to keep the counts of these logs in'),
+  Flag('format', 'auto', "each file's own, a name of a format, or a named-group regex"),
+  Flag('encoding', 'auto', "each file's own, or the name of one"),
+  Flag('group', 'auto', 'field or kind of id that groups records; none: windows alone'),
+  Flag('window', 'auto', 'number of records, or a duration: 30s, 5m, 1h'),
+  Flag('labels', '', 'file of labels: start,end or file:line-line or id,label'),
+  Flag('false_alarms', '1%', 'rate of false findings that is allowed'),
+  Flag('top', 20, 'findings shown', low=1),
+  Flag('mask', [], 'NAME=REGEX of what is a variable', kind=list),
+  Flag('keep', [], 'REGEX of what is never one', kind=list),
+  Flag('similarity', None, 'share of equal words that makes one template', kind=float,
+       low=0.0, high=1.0),
+  Flag('redact', False, 'mask e-mails, addresses, tokens and secrets in all output'),
+  Flag('json', False, 'print findings as JSON lines'),
+  Flag('fail_on_findings', False, 'exit code 3 where there is one'),
+  Flag('out', '', 'folder for findings.jsonl, windows.jsonl, scan.json, report.html'),
+)  # fmt: skip
+TAKES_ARGUMENTS = True
+
+
+def check(values: Any) -> None:
+  """Refuses flags that are wrong before a log is read."""
+  share(values.false_alarms)
+
+
+def main(values: Any, rest: list[str]) -> int:
+  """Scans, prints and writes; the exit code."""
+  if not rest:
+    raise errors.UserError('no log to scan: metalog scan app.log')
+  found = scanning.scan(rest, options(values))
+  return show(found, values)
+
+
+def options(values: Any) -> Any:
+  """The flags as `scan.Options`."""
+  return scanning.Options(
+    baseline=tuple(values.baseline),
+    save_baseline=values.save_baseline,
+    format=values.format,
+    encoding=values.encoding,
+    group=values.group,
+    window=values.window,
+    labels=values.labels,
+    false_alarms=share(values.false_alarms),
+    mask=tuple(values.mask),
+    keep=tuple(values.keep),
+    similarity=values.similarity,
+    redact=values.redact,
+    out=values.out,
+  )
+
+
+def show(found: Any, values: Any) -> int:
+  """Prints and writes findings; the exit code."""
+  if values.json:
+    sys.stdout.write(output.json_lines(found))
+    for text in found.warnings:
+      print(f'note: {clean.printable(text)}', file=sys.stderr)
+  else:
+    print(output.terminal(found, values.top, output.use_colour()))
+  if values.out:
+    path = output.write(found, values.out)
+    print(f'report: {path}', file=sys.stderr if values.json else sys.stdout)
+  return FOUND if values.fail_on_findings and found.active else 0
+
+
+def share(text: str) -> float:
+  """`1%` or `0.01`; raises UserError where it is no share between 0 and 1."""
+  try:
+    value = float(text.removesuffix('%')) / (100 if text.endswith('%') else 1)
+  except ValueError:
+    value = 0.0
+  if not 0 < value < 1:
+    raise errors.UserError(f'--false_alarms={text}: give a share such as 1% or 0.01')
+  return value

@@ -1,0 +1,103 @@
+"""What people said of findings: normal, anomaly, or suppressed until a date.
+
+`feedback.jsonl` stands in the folder of a scan or of a baseline; the last line about a
+finding counts.
+"""
+
+import datetime
+import json
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+from metalog_jax import atomic, errors
+
+FILE = 'feedback.jsonl'
+VERDICTS = ('normal', 'anomaly', 'suppress')
+_STATES = {'normal': 'known', 'anomaly': 'active', 'suppress': 'suppressed'}
+
+
+def add(
+  folder: str, finding: str, verdict: str, until: str = '', reason: str = ''
+) -> dict[str, Any]:
+  """Keeps what is said of a finding; returns the line.
+
+  Args:
+    folder: of a scan (`--out`), or a baseline.
+    finding: the id of one in its findings.jsonl; the beginning is enough.
+    until: ISO date after which `suppress` has no effect; '': for ever.
+
+  Raises:
+    UserError: no such folder, finding or verdict, or a date in no such form.
+  """
+  if verdict not in VERDICTS:
+    raise errors.unknown_choice('VERDICT', verdict, VERDICTS)
+  if until and verdict != 'suppress':
+    raise errors.UserError(f'--until belongs to suppress, not to {verdict}')
+  if until:
+    _day(until, '--until')
+  place = pathlib.Path(folder)
+  listed = place / 'findings.jsonl'
+  if listed.is_file():
+    lines = listed.read_text('utf-8').splitlines()
+    known = {row['finding_id']: row for row in map(json.loads, lines)}
+    matching = [name for name in known if name.startswith(finding)]
+    if len(matching) != 1 and finding not in known:
+      wrong = 'several findings begin with' if matching else 'it has no finding'
+      raise errors.UserError(
+        f'{listed}: {wrong} {errors.listed(finding, known) if known else finding!r}'
+      )
+    finding = finding if finding in known else matching[0]
+  elif not place.is_dir():
+    raise errors.UserError(f'{folder} is no folder of a scan: scan with --out={folder}')
+  now = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
+  line = {'finding_id': finding, 'verdict': verdict, 'until': until or None}
+  line |= {'reason': reason, 'time': now}
+  path = place / FILE
+  before = path.read_text('utf-8') if path.is_file() else ''
+  atomic.write_text(path, before + atomic.to_json(line) + '\n')
+  return line
+
+
+def read(folders: Iterable[str]) -> dict[str, dict[str, Any]]:
+  """The last line about each finding.
+
+  Raises UserError for a line that is no feedback, with file and number.
+  """
+  said = {}
+  for folder in folders:
+    path = pathlib.Path(folder) / FILE if folder else None
+    if path is None or not path.is_file():
+      continue
+    for number, text in enumerate(path.read_text('utf-8').splitlines(), 1):
+      try:
+        line = json.loads(text)
+        known = line['finding_id'], _STATES[line['verdict']]
+        if line.get('until'):
+          _day(line['until'], f'{path}:{number}')
+      except (ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(f'{path}:{number} is no feedback: {error!r}') from error
+      said[known[0]] = line
+  return said
+
+
+def apply(items: Iterable[Any], folders: Iterable[str]) -> None:
+  """Gives findings the state that feedback in these folders has for them."""
+  said = read(folders)
+  today = datetime.datetime.now(datetime.UTC).date()
+  for item in items:
+    line = said.get(item.finding_id)
+    if line is None:
+      continue
+    until = line.get('until')
+    if until and _day(until, FILE) < today:
+      continue
+    item.state = _STATES[line['verdict']]
+    item.reason = line.get('reason') or ''
+
+
+def _day(text: str, where: str) -> datetime.date:
+  try:
+    return datetime.date.fromisoformat(text[:10])
+  except (ValueError, TypeError):
+    raise errors.UserError(f'{where}: {text!r} is no date such as 2026-12-31') from None

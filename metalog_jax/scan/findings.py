@@ -1,0 +1,368 @@
+"""Surprises to findings: one a cause, ranked so that rare is not sorted away by loud."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from metalog_jax.scan import statistics, windows
+from metalog_jax.scan.counted import WHOLE, Counted
+from metalog_jax.scan.statistics import Surprise
+from metalog_jax.scan.windows import Place
+
+KINDS = ('new', 'rare', 'burst', 'drop', 'missing', 'order', 'value', 'alarm')
+LEVELS = ('', 'warning', 'error', 'critical')
+_ABSENT = ('drop', 'missing')
+_SAMPLES = 5
+_LOUDEST = 10.0  # a surprise above it adds nothing to the score
+_SEVERITY = 3.0  # score of one step of severity
+_REPEATED = 1.5  # score that each earlier finding of the same kind costs
+_SEVERE_SHARE = 0.05  # of records as severe, above which severity says nothing
+_HABIT = 8  # places spread over the log, from which on an error is a habit
+_MOST_RARE = 10  # findings of single lines that are not alarming
+
+
+@dataclasses.dataclass
+class Finding:
+  """One cause; `as_dict` is its line in findings.jsonl."""
+
+  finding_id: str
+  kind: str
+  score: float
+  p_value: float
+  template_id: int | None
+  template: str
+  count: int
+  expected: float
+  first: Place
+  last: Place
+  samples: list[dict[str, Any]]
+  windows: list[str]
+  why: str
+  state: str = 'active'  # or known, suppressed
+  severity: str = ''
+  templates: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+  reason: str = ''  # of the state
+
+  def as_dict(self) -> dict[str, Any]:
+    """What findings.jsonl holds."""
+    values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+    return values | {'first': self.first._asdict(), 'last': self.last._asdict()}
+
+
+def surprises(
+  counted: Counted, alpha: float, reference: Counted | None = None
+) -> list[Surprise]:
+  """What is not as expected, beside the log itself or beside a reference.
+
+  Args:
+    alpha: rate of false discoveries among bursts, silences and beginnings.
+    reference: counts of good records, with the same template ids and width.
+  """
+  candidates = []
+  for template in counted.ids.tolist():
+    candidates += _of_counts(counted, template, counted.totals, reference)
+  for value, (template, _) in counted.values.items():
+    for item in _of_counts(counted, value, counted.series(template), reference):
+      if item.kind in ('new', 'burst') and item.detail != 'late':
+        candidates.append(item._replace(kind='value'))
+  if counted.width.timed and reference is None:
+    candidates += statistics.whole_log(counted.totals)
+  tests = 2 * len(counted.ids) + len(counted.values) + 2
+  values = np.zeros(max(tests, len(candidates)))
+  values[: len(candidates)] = [item.surprise for item in candidates]
+  chosen = statistics.discoveries(values, alpha)
+  passing = [item for item, keep in zip(candidates, chosen) if keep]
+  if reference is not None:
+    return passing + _against(counted, reference, alpha)
+  return passing + _single(counted, {item.template for item in passing}, alpha)
+
+
+def _of_counts(
+  counted: Counted, template: int, totals: np.ndarray, reference: Counted | None
+) -> Iterator[Surprise]:
+  """Surprises of one template beside all records, or of a value beside its template."""
+  severe = counted.severity[template] >= 2
+  if reference is not None:
+    if template in reference.severity:
+      parent = reference.values.get(template)
+      usual = reference.series(parent[0]) if parent else reference.totals
+      rate = statistics.fit_rate(reference.series(template), usual, clean=True)
+      x = counted.series(template)
+      yield from statistics.surprises(template, x, totals, rate, severe)
+    return
+  span = counted.span(template)
+  rows, counts = counted.rows[span], counted.counts[span]
+  n = int(counts.sum())
+  if n >= max(20, counted.size / 2):
+    x = counted.series(template)
+    rate = statistics.fit_rate(x, totals)
+    yield from statistics.surprises(template, x, totals, rate, severe)
+  elif n >= 3 and counted.size > 2:
+    yield from statistics.concentrated(template, rows, counts, totals, severe)
+
+
+def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surprise]:
+  """Templates that the reference does not have, and those that it alone has."""
+  numbers = np.array([reference.number(i) for i in reference.ids.tolist()])
+  once, total = int((numbers == 1).sum()), max(int(numbers.sum()), 1)
+  novelty = np.log10((total + 1) / (once + 1))  # Good's estimate of what is unseen
+  out = []
+  for template in counted.ids.tolist():
+    if template not in reference.severity:
+      severe = counted.severity[template] >= 2
+      if severe or novelty >= -np.log10(alpha):
+        rows = counted.rows[counted.span(template)].tolist()
+        n = counted.number(template)
+        out.append(Surprise('new', template, novelty, rows, n, 0.0, 'baseline'))
+  for value, (template, _) in counted.values.items():
+    if value in reference.severity or template not in reference.severity:
+      continue
+    once = [v for v, (t, _) in reference.values.items() if t == template]
+    once = sum(reference.number(v) == 1 for v in once)
+    novelty = np.log10((reference.number(template) + 1) / (once + 1))
+    if novelty >= -np.log10(alpha):
+      rows = counted.rows[counted.span(value)].tolist()
+      n = counted.number(value)
+      out.append(Surprise('value', value, novelty, rows, n, 0.0, 'baseline'))
+  for template in reference.ids.tolist():
+    if counted.number(template):
+      continue
+    y = reference.series(template)
+    rate = statistics.fit_rate(y, reference.totals, clean=True)
+    share = y.sum() / total
+    expected = float(min(rate.mean * counted.size, share * counted.records))
+    if expected >= 5:
+      zero = statistics.absent(expected, rate.size, counted.size)
+      if zero >= -np.log10(alpha / len(numbers)):
+        rows = list(range(counted.size))
+        out.append(Surprise('missing', template, zero, rows, 0, expected))
+  return out
+
+
+def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
+  """Severe records that are no habit, and lines like no other."""
+  numbers = {i: counted.number(i) for i in counted.ids.tolist()}
+  severe = [
+    sum(n for i, n in numbers.items() if counted.severity[i] >= s) for s in range(4)
+  ]
+  plain = {i: n for i, n in numbers.items() if n <= 3 and counted.severity[i] < 2}
+  rare_most = max(5, len(numbers) // 4)
+  out = []
+  for template, n in numbers.items():
+    rows = counted.rows[counted.span(template)]
+    severity, total = counted.severity[template], counted.records
+    if template in taken:
+      continue
+    if severity >= 2:
+      share = severe[severity] / total
+      habit = len(rows) >= _HABIT and rows[-1] - rows[0] > counted.size / 2
+      if not habit and severe[severity] <= max(3, _SEVERE_SHARE * total):
+        out.append(
+          Surprise('alarm', template, -np.log10(share), rows.tolist(), n, 0.0)
+        )
+    elif template in plain and len(plain) <= rare_most:
+      as_rare = sum(m for m in plain.values() if m <= n)
+      surprise = np.log10((total + 1) / (as_rare + 1))
+      edge = rows[0] <= 1 or rows[-1] >= counted.size - 2
+      if surprise >= -np.log10(alpha) and not (edge and severity < 1):
+        out.append(Surprise('rare', template, surprise, rows.tolist(), n, 0.0))
+  return out
+
+
+def build(
+  counted: Counted, found: Sequence[Surprise], reference: Counted | None = None
+) -> list[Finding]:
+  """One finding for each cause, the most important first."""
+  severity = lambda s: (
+    0 if s.kind in _ABSENT else counted.severity.get(s.template, 0)
+  )
+  score = lambda s: min(s.surprise, _LOUDEST) + _SEVERITY * severity(s)
+  groups: list[list[Surprise]] = []
+  for item in sorted(found, key=lambda s: (-score(s), s.template, s.kind)):
+    joined = next((g for g in groups if _is_one_cause(g[0], item, counted.size)), None)
+    if joined is None:
+      groups.append([item])
+    else:
+      joined.append(item)
+  # Each finding of a kind costs the next one of the same kind a little.
+  ranked, seen = [], dict.fromkeys(KINDS, 0)
+  plain_rare = 0
+  for group in groups:
+    lead = group[0]
+    if lead.kind == 'rare' and severity(lead) < 1:
+      plain_rare += 1
+      if plain_rare > _MOST_RARE:
+        continue
+    value = score(lead) + min(1.0, np.log10(max(lead.count, 1)) / 2)
+    ranked.append((value - _REPEATED * min(seen[lead.kind], 4), group))
+    seen[lead.kind] += 1
+  ranked.sort(key=lambda pair: -pair[0])
+  findings, names = [], set[str]()
+  for value, group in ranked:
+    finding = _finding(counted, group, max(value, 0.0), reference)
+    while finding.finding_id in names:
+      finding.finding_id += 'x'
+    names.add(finding.finding_id)
+    findings.append(finding)
+  return findings
+
+
+def _is_one_cause(lead: Surprise, item: Surprise, size: int) -> bool:
+  """Whether two surprises stand together in time."""
+  if item.kind == 'missing' or lead.kind == 'missing':
+    return False
+  if lead.detail == 'late' or item.detail == 'late':
+    return item.detail == lead.detail and abs(lead.windows[0] - item.windows[0]) <= 1
+  one, other = set(lead.windows), set(item.windows)
+  if not one or not other:
+    return False
+  if size >= 50:
+    one |= {w + step for w in lead.windows for step in (-1, 1)}
+  both = len(one & other)
+  small = min(len(lead.windows), len(item.windows))
+  large = max(len(lead.windows), len(item.windows))
+  if both < (len(item.windows) if item.kind == 'rare' else 0.5 * small):
+    return False
+  return large <= 8 or both >= 0.3 * len(one | other)
+
+
+def _finding(
+  counted: Counted, group: list[Surprise], score: float, reference: Counted | None
+) -> Finding:
+  lead = group[0]
+  members = [item for item in group if item.kind not in _ABSENT] or group
+  samples, first, last = _places(counted, lead, members)
+  severity = max((counted.severity.get(item.template, 0) for item in members), default=0)
+  rows = sorted({row for item in members for row in item.windows})
+  text = counted.text(lead.template)
+  side = 'less' if lead.kind in _ABSENT else 'more'
+  name = hashlib.sha256(f'{side}\0{text}'.encode('utf-8', 'replace')).hexdigest()[:12]
+  return Finding(
+    finding_id=name,
+    kind=lead.kind,
+    score=round(score, 3),
+    p_value=float(10.0 ** -min(lead.surprise, 300.0)),
+    template_id=lead.template if lead.template != WHOLE else None,
+    template=text,
+    count=lead.count,
+    expected=round(lead.expected, 3),
+    first=first,
+    last=last,
+    samples=samples,
+    windows=[counted.window_name(row) for row in rows[:200]],
+    why=_why(counted, group, first, last, reference),
+    severity=LEVELS[severity],
+    templates=[
+      {
+        'template_id': item.template if item.template != WHOLE else None,
+        'template': counted.text(item.template),
+        'kind': item.kind,
+        'count': item.count,
+        'expected': round(item.expected, 3),
+      }
+      for item in group
+    ],
+  )
+
+
+def _places(
+  counted: Counted, lead: Surprise, members: list[Surprise]
+) -> tuple[list[dict[str, Any]], Place, Place]:
+  """Samples of the leading template first, one for each run of windows; the ends."""
+  place = lambda cell, end: Place(
+    counted.files[cell[f'{end}_file']],
+    cell[f'{end}_line'],
+    windows.iso(cell[f'{end}_time']),
+  )
+  samples, firsts, lasts = [], [], []
+  for item in members:
+    cells = _cells(counted, item)
+    if not len(cells):
+      continue
+    rows = cells['row'].to_numpy()
+    begins = np.flatnonzero(np.diff(rows, prepend=-9) > 1)
+    more = [i for i in range(len(rows)) if i not in set(begins.tolist())]
+    for i in [*begins.tolist(), *more][: _SAMPLES if item is lead else 1]:
+      cell = cells.row(i, named=True)
+      if len(samples) < _SAMPLES:
+        samples.append(place(cell, 'first')._asdict() | {'text': cell['text']})
+    key = lambda cell, end: (cell['row'], cell[f'{end}_time'] or 0, cell[f'{end}_line'])
+    if item.kind == 'rare' and item is not lead:
+      continue
+    head, tail = cells.row(0, named=True), cells.row(-1, named=True)
+    firsts.append((key(head, 'first'), place(head, 'first')))
+    lasts.append((key(tail, 'last'), place(tail, 'last')))
+  if not firsts:
+    return [], Place('', 0, None), Place('', 0, None)
+  return samples, min(firsts)[1], max(lasts)[1]
+
+
+def _cells(counted: Counted, item: Surprise) -> pl.DataFrame:
+  """The cells of a surprise; of a silence, those before and after it."""
+  chosen = pl.col('row').is_in(item.windows)
+  if item.kind in _ABSENT:
+    chosen = pl.col('row').is_in([min(item.windows) - 1, max(item.windows) + 1])
+    cells = _span(counted, item.template)
+    near = cells.filter(chosen)
+    if len(near) or item.kind == 'missing':
+      return near.sort('row', 'first_line').unique('row', keep='first').sort('row')
+    return cells.filter(pl.col('row') < min(item.windows)).sort('row').tail(1)
+  return _span(counted, item.template).filter(chosen)
+
+
+def _span(counted: Counted, template: int) -> pl.DataFrame:
+  if template == WHOLE:
+    whole = counted.cells.filter(pl.col('template') < len(counted.texts))
+    return whole.sort('row', 'first_line')
+  if template not in counted.severity:
+    return counted.cells.clear()
+  span = counted.span(template)
+  return counted.cells[span.start : span.stop]
+
+
+def _why(
+  counted: Counted,
+  group: list[Surprise],
+  first: Place,
+  last: Place,
+  reference: Counted | None,
+) -> str:
+  """The sentence with the numbers."""
+  lead, size = group[0], counted.size
+  times = lambda n: 'once' if n == 1 else f'{n:,} times'
+  at = first.time or f'line {first.line:,}'
+  span = f'{len(lead.windows):,} of {size:,} windows of {counted.width}'
+  against = 'the baseline' if reference is not None else 'the rest of this log'
+  if lead.detail == 'baseline':
+    text = f'seen {times(lead.count)} and never in the baseline'
+  elif lead.kind == 'new' and lead.detail == 'late':
+    text = f'never before {at}, then {times(lead.count)}'
+  elif lead.kind == 'new':
+    text = f'seen {times(lead.count)} within {span}, and never before {at}'
+  elif lead.kind == 'rare':
+    text = f'seen {times(lead.count)} among {counted.records:,} records'
+  elif lead.kind == 'alarm':
+    level = LEVELS[counted.severity.get(lead.template, 0)] or 'alarming'
+    text = f'{level} record, seen {times(lead.count)} among {counted.records:,}'
+  elif lead.kind == 'missing':
+    text = f'never seen here; by {against} {lead.expected:,.0f} records are expected'
+  elif lead.kind == 'drop':
+    end = '; it does not come back' if lead.detail == 'ends' else ''
+    text = (
+      f'{lead.count:,} records in {span} after {at}, where by {against} '
+      f'{lead.expected:,.0f} are expected{end}'
+    )
+  else:
+    text = (
+      f'{lead.count:,} records in {span}, where by {against} '
+      f'{lead.expected:,.1f} are expected'
+    )
+  others = len({item.template for item in group}) - 1
+  if others:
+    text += f'; {others} more template{"s" * (others > 1)} at the same place'
+  p = 10.0 ** -min(lead.surprise, 300.0)
+  return text + (f' (p = {p:.1g})' if p >= 1e-12 else ' (p < 1e-12)')

@@ -1,0 +1,146 @@
+"""Findings for people and programs: a terminal, JSON lines, a folder with report.html."""
+
+import pathlib
+import shutil
+import sys
+import textwrap
+from typing import Any
+
+from metalog_jax import atomic, clean, errors, lazy
+
+pages = lazy.module('metalog_jax.report.pages')
+
+TEMPLATES = pathlib.Path(__file__).parent / 'templates'
+FILES = ('findings.jsonl', 'windows.jsonl', 'scan.json', 'report.html')
+_COLOURS = {'critical': '1;31', 'error': '31', 'warning': '33', '': '36'}
+_SPARK = '▁▂▃▄▅▆▇█'
+_BARS = 120  # columns of the time line
+
+
+def terminal(found: Any, top: int, colour: bool, width: int | None = None) -> str:
+  """The first findings for a terminal; what is of logs cannot drive it."""
+  width = max(60, min(width or shutil.get_terminal_size().columns, 160))
+  paint = lambda text, code: f'\x1b[{code}m{text}\x1b[0m' if colour else text
+  lines = []
+  for item in found.summary['inputs']:
+    lines.append(clean.text(_about(item)))
+  lines += [paint(clean.text(f'note: {text}', 600), '2') for text in found.warnings]
+  shown = [item for item in found if item.state == 'active'][:top]
+  for rank, item in enumerate(shown, 1):
+    where = f'{pathlib.Path(item.first.file).name}:{item.first.line}'
+    head = f'{rank:3} {item.kind:7} {item.severity:8} '
+    facts = f'{(item.first.time or "").replace("T", " ")} {where}  {item.finding_id}'
+    lines += ['', paint(head, _COLOURS[item.severity]) + clean.text(facts)]
+    indent = ' ' * 4
+    lines.append(indent + paint(clean.text(item.template)[: width - 4], '1'))
+    lines += textwrap.wrap(
+      clean.text(item.why), width, initial_indent=indent, subsequent_indent=indent
+    )
+    for sample in item.samples[:3]:
+      text = sample['text'].split('\n')
+      more = f'  (+{len(text) - 1} lines)' if len(text) > 1 else ''
+      line = f'{indent}| {sample["line"]}: {text[0]}'
+      lines.append(paint(clean.text(line)[: width - len(more)] + more, '2'))
+  lines += ['', _total(found, len(shown))]
+  return '\n'.join(lines)
+
+
+def json_lines(found: Any) -> str:
+  """One finding a line, as in findings.jsonl."""
+  return ''.join(atomic.to_json(item.as_dict()) + '\n' for item in found)
+
+
+def write(found: Any, out: str) -> pathlib.Path:
+  """Writes findings.jsonl, windows.jsonl, scan.json, report.html; the report's path."""
+  folder = pathlib.Path(out)
+  if folder.is_file():
+    raise errors.UserError(f'{out} is a file: give --out a folder')
+  atomic.check_folder(folder)
+  rows = ''.join(atomic.to_json(row) + '\n' for row in found.windows)
+  atomic.write_text(folder / 'findings.jsonl', json_lines(found))
+  atomic.write_text(folder / 'windows.jsonl', rows)
+  atomic.write_text(folder / 'report.html', report(found))
+  atomic.write_json(folder / 'scan.json', found.summary)
+  return folder / 'report.html'
+
+
+def report(found: Any) -> str:
+  """report.html: one file without scripts."""
+  return pages.render('scan.j2', 'html', TEMPLATES, every=[], **_context(found))
+
+
+def notebook(found: Any) -> str:
+  """The findings as a table for a notebook."""
+  return pages.render('notebook.j2', 'html', TEMPLATES, **_context(found))
+
+
+def use_colour(stream: Any = sys.stdout) -> bool:
+  """Whether a stream is a terminal."""
+  return bool(stream and stream.isatty())
+
+
+def _context(found: Any) -> dict[str, Any]:
+  counts = {}
+  for item in found:
+    counts[item.kind] = counts.get(item.kind, 0) + 1
+  number = {row['id']: i for i, row in enumerate(found.windows)}
+  return {
+    'found': found,
+    'summary': found.summary,
+    'inputs': [_about(item) for item in found.summary['inputs']],
+    'kinds': counts,
+    'bars': _bars(found.windows),
+    'marks': [_marks(item, number, len(found.windows)) for item in found],
+    'total': _total(found, len(found)),
+    'basename': lambda path: pathlib.Path(path).name,
+  }
+
+
+def _bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+  """The time line: records and findings of so many windows at once."""
+  step = max(1, -(-len(rows) // _BARS))
+  parts = [rows[i : i + step] for i in range(0, len(rows), step)]
+  most = max((sum(row['records'] for row in part) for part in parts), default=1)
+  return [
+    {
+      'height': max(2, round(60 * sum(row['records'] for row in part) / most)),
+      'hot': any(row['anomalous'] for row in part),
+      'title': f'{part[0]["first"]["time"] or part[0]["id"]}: '
+      f'{sum(row["records"] for row in part):,} records',
+    }
+    for part in parts
+  ]
+
+
+def _marks(item: Any, number: dict[str, int], size: int) -> list[int]:
+  """Where a finding stands on a line of 60 places, as places."""
+  here = [number[name] for name in item.windows if name in number]
+  return sorted({i * 60 // max(size, 1) for i in here})
+
+
+def _about(item: dict[str, Any]) -> str:
+  """One input in words."""
+  if item.get('skipped') and not item.get('records'):
+    return f'{item["path"]}: skipped, {item["skipped"]}'
+  return (
+    f'{item["path"]}: {item["lines"]:,} lines, {item["records"]:,} records; '
+    f'{item["format"]}, {item["encoding"]}; {item["fitted"]:.1%} fit, '
+    f'{item["times"]:.1%} with a time'
+  )
+
+
+def _total(found: Any, shown: int) -> str:
+  summary = found.summary
+  states = [item.state for item in found]
+  hidden = ', '.join(
+    f'{states.count(name)} {name}'
+    for name in ('known', 'suppressed')
+    if name in states
+  )
+  text = f'{states.count("active")} findings' + (f' ({hidden})' if hidden else '')
+  if states.count('active') > shown:
+    text += f', {shown} shown (--top)'
+  return (
+    f'{text}; {summary["templates"]:,} templates, {summary["windows"]:,} windows of '
+    f'{summary["window"]}; {summary["seconds"]:.1f} s'
+  )

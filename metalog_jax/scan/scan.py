@@ -1,0 +1,330 @@
+"""From log files to findings: read, count, compare, rank.
+
+`Counter` is the state that grows with each block; `findings_of` compares it with a
+baseline or with itself. Nothing here waits for jax.
+"""
+
+import dataclasses
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from metalog_jax import errors
+from metalog_jax.logs import messages, records
+from metalog_jax.scan import baseline as baselines
+from metalog_jax.scan import counted as counting
+from metalog_jax.scan import feedback, findings, redact, windows
+from metalog_jax.scan.findings import Finding
+
+_READABLE = 0.9  # share of lines, or of times, below which a warning is due
+_FEW = 20  # windows, below which little can be said
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What `metalog scan` can be told."""
+
+  baseline: tuple[str, ...] = ()  # logs of a good run, or one saved baseline
+  save_baseline: str = ''
+  format: str = 'auto'
+  encoding: str = 'auto'
+  group: str = 'auto'  # none, or the field or id that groups records to sessions
+  window: str = 'auto'
+  labels: str = ''
+  false_alarms: float = 0.01
+  mask: tuple[str, ...] = ()  # NAME=REGEX
+  keep: tuple[str, ...] = ()
+  similarity: float | None = None
+  redact: bool = False
+  out: str = ''  # folder whose feedback is respected
+
+  def __post_init__(self):
+    if not 0 < self.false_alarms < 1:
+      raise errors.UserError(
+        f'--false_alarms={self.false_alarms}: give a share such as 1% or 0.01'
+      )
+    windows.parse_width(self.window)
+
+
+class Findings(Sequence[Finding]):
+  """Findings, the most important first, with what was read and how."""
+
+  def __init__(
+    self, items: list[Finding], summary: dict[str, Any], rows: list[dict[str, Any]]
+  ):
+    """Holds findings, what scan.json says, and the rows of windows.jsonl."""
+    self.items, self.summary, self.windows = items, summary, rows
+
+  def __getitem__(self, index: Any) -> Any:
+    """One finding by its rank, or a list of them by a slice."""
+    return self.items[index]
+
+  def __len__(self) -> int:
+    """Findings of any state."""
+    return len(self.items)
+
+  @property
+  def active(self) -> list[Finding]:
+    """Those that nobody has called normal, or suppressed."""
+    return [item for item in self.items if item.state == 'active']
+
+  @property
+  def warnings(self) -> list[str]:
+    """What limits these findings."""
+    return self.summary['warnings']
+
+  def to_polars(self) -> pl.DataFrame:
+    """One row a finding."""
+    rows = [item.as_dict() for item in self.items]
+    names = [field.name for field in dataclasses.fields(Finding)]
+    flat = [
+      {k: row[k] for k in names if not isinstance(row[k], list | dict)}
+      | {f'{end}_{k}': v for end in ('first', 'last') for k, v in row[end].items()}
+      for row in rows
+    ]
+    return pl.DataFrame(flat, infer_schema_length=None)
+
+  def plot(self) -> Any:
+    """Records per window and where the findings stand, as a matplotlib Figure."""
+    from metalog_jax.scan import picture  # matplotlib: not for the command line
+
+    return picture.plot(self)
+
+  def _repr_html_(self) -> str:
+    from metalog_jax.scan import output  # Jinja2: not for the command line
+
+    return output.notebook(self)
+
+  def __repr__(self) -> str:
+    """One line a finding."""
+    lines = [f'{x.kind:8} {x.first.file}:{x.first.line} {x.why}' for x in self.items]
+    return '\n'.join([f'{len(self)} findings', *lines])
+
+
+class Counter:
+  """The state of a scan while blocks of records come."""
+
+  def __init__(self, templates: Any, width: windows.Width | None):
+    """Counts records by these templates, in windows of this width (None: chosen)."""
+    self.templates = templates
+    self.windows = windows.Windows(width)
+    self.lines = 0
+
+  def add(self, block: Any) -> np.ndarray:
+    """Counts a `records.Records`; the number of each record's window."""
+    ids = self.templates.add(block.message, block.level)
+    self.lines += int(np.sum(block.lines))
+    return self.windows.add(
+      ids, block.time, block.file, block.line, block.level, block.text
+    )
+
+
+def scan(logs: Sequence[str], options: Options) -> Findings:
+  """Reads logs and says what stands out in them.
+
+  Args:
+    logs: files, folders, patterns; - is standard input.
+
+  Raises:
+    UserError: a file or an option is wrong; the message says which.
+  """
+  begin = time.monotonic()
+  width = windows.parse_width(options.window)
+  good = read_baseline(options)
+  if good is not None and width is None:
+    width = good.windows.width
+  templates = make_templates(options) if good is None else good.templates
+  reader = records.read(logs, format=options.format, encoding=options.encoding)
+  counter = count(reader, templates, width)
+  return conclude(counter, reader.inputs, options, good, begin)
+
+
+def read_baseline(options: Options) -> baselines.Baseline | None:
+  """The baseline that the options name: a saved one, or the counts of good logs.
+
+  Raises UserError where a saved one stands beside others, or is damaged.
+  """
+  paths = options.baseline
+  if not paths:
+    return None
+  saved = [path for path in paths if baselines.is_folder(path)]
+  if not saved:
+    reader = records.read(paths, format=options.format, encoding=options.encoding)
+    width = windows.parse_width(options.window)
+    counter = count(reader, make_templates(options), width)
+    files = [item.path for item in reader.inputs]
+    path = ','.join(paths)
+    return baselines.Baseline(counter.templates, counter.windows, files, path)
+  if len(paths) > 1:
+    raise errors.UserError(
+      f'--baseline: {saved[0]} is a saved baseline and stands alone; '
+      'metalog baseline add puts more logs into it'
+    )
+  return baselines.load(saved[0])
+
+
+def make_templates(options: Options) -> Any:
+  """An empty store of templates with the masks of the options."""
+  masks = {}
+  for text in options.mask:
+    name, equals, pattern = text.partition('=')
+    if not equals or not name or not pattern:
+      raise errors.UserError(f'--mask={text}: give NAME=REGEX')
+    masks[name] = pattern
+  more = {} if options.similarity is None else {'similarity': options.similarity}
+  return messages.Templates(masks=masks, keep=options.keep, **more)
+
+
+def count(
+  blocks: Iterable[Any], templates: Any, width: windows.Width | None
+) -> Counter:
+  """All blocks in one state.
+
+  Raises UserError where windows of a duration are asked for and there are no times.
+  """
+  counter = Counter(templates, width)
+  for block in blocks:
+    counter.add(block)
+  seen = counter.windows
+  if width is not None and width.timed and seen.records and not seen.timed:
+    raise errors.UserError(
+      f'--window={width}: no time could be read in any of {seen.records:,} records; '
+      'give --window=N (records), or --format with a group named time'
+    )
+  return counter
+
+
+def conclude(
+  counter: Counter,
+  inputs: Sequence[Any],
+  options: Options,
+  reference: baselines.Baseline | None = None,
+  begin: float = 0.0,
+) -> Findings:
+  """The findings of what was counted."""
+  inputs = [item if isinstance(item, dict) else item.as_json() for item in inputs]
+  files = [item['path'] for item in inputs]
+  counted = counting.count(counter.windows, counter.templates, files)
+  good = None if reference is None else reference.counted()
+  items: list[Finding] = []
+  if counted is not None:
+    found = findings.surprises(counted, options.false_alarms, good)
+    items = findings.build(counted, found, good)
+  feedback.apply(items, [options.out, *options.baseline])
+  about = {'state': 'itself'} if reference is None else reference.summary()
+  said = _warnings(counter, inputs, counted, items, reference is not None)
+  if counted is not None and reference is not None:
+    said = baselines.warnings(about, counted, good) + said
+  summary = {
+    'inputs': inputs,
+    'lines': counter.lines,
+    'records': counter.windows.records,
+    'templates': 0 if counted is None else len(counted.ids),
+    'window': str(counter.windows.width or ''),
+    'windows': 0 if counted is None else counted.size,
+    'group': None,
+    'baseline': about,
+    'false_alarms': options.false_alarms,
+    'findings': len(items),
+    'active': sum(item.state == 'active' for item in items),
+    'warnings': said,
+  }
+  rows = [] if counted is None else list(_window_rows(counted, items))
+  if options.save_baseline and counted is not None:
+    baselines.save(
+      options.save_baseline, counter.templates, counter.windows, files
+    )
+    summary['saved_baseline'] = options.save_baseline
+  seconds = time.monotonic() - begin
+  summary['seconds'] = round(seconds, 3)
+  summary['lines_per_second'] = round(counter.lines / max(seconds, 1e-9))
+  if options.redact:
+    for item in items:
+      item.template, item.why = redact.text(item.template), redact.text(item.why)
+      item.samples = redact.everything(item.samples)
+      item.templates = redact.everything(item.templates)
+  return Findings(items, summary, rows)
+
+
+def _window_rows(
+  counted: findings.Counted, items: Sequence[Finding]
+) -> Iterator[dict[str, Any]]:
+  """A row of windows.jsonl for each window that holds a record."""
+  by_window: dict[str, list[Finding]] = {}
+  for item in items:
+    for name in item.windows:
+      by_window.setdefault(name, []).append(item)
+  place = lambda end: [getattr(pl.col(f'{end}_{name}'), end)() for name in _PLACE]
+  whole = counted.cells.filter(pl.col('template') < len(counted.texts))
+  table = whole.sort('row', 'first_line').group_by('row', maintain_order=True)
+  rows = table.agg(
+    pl.col('count').sum(), pl.len().alias('templates'), *place('first'), *place('last')
+  )
+  for row in rows.iter_rows(named=True):
+    name = counted.window_name(row['row'])
+    here = by_window.get(name, [])
+    yield {
+      'id': name,
+      **{end: _place(row, end, counted.files) for end in ('first', 'last')},
+      'records': row['count'],
+      'templates': row['templates'],
+      'score': round(sum(item.score for item in here), 3),
+      'p_value': min((item.p_value for item in here), default=1.0),
+      'anomalous': any(item.state == 'active' for item in here),
+      'findings': [item.finding_id for item in here],
+    }
+
+
+_PLACE = ('file', 'line', 'time')
+
+
+def _place(row: dict[str, Any], end: str, files: Sequence[str]) -> dict[str, Any]:
+  file, line, moment = (row[f'{end}_{name}'] for name in _PLACE)
+  return windows.Place(files[file], line, windows.iso(moment))._asdict()
+
+
+def _warnings(counter, inputs, counted, items, is_compared=False) -> list[str]:
+  """What limits the findings, in sentences."""
+  said = []
+  seen = counter.windows
+  for item in inputs:
+    path = os.path.basename(str(item.get('path', ''))) or str(item.get('path', ''))
+    if reason := item.get('skipped'):
+      said.append(f'{path} was skipped: {reason}')
+      continue
+    for name, what, flag in (
+      ('fitted', 'lines fit the format', '--format'),
+      ('times', 'times could be read', '--format with a group named time'),
+    ):
+      share = item.get(name)
+      if share is not None and share < _READABLE and item.get('lines'):
+        found = f' {item.get("format")}' if name == 'fitted' else ''
+        said.append(f'{path}: {share:.1%} of the {what}{found}; see {flag}')
+  if counted is None:
+    return [*said, 'no record was read: there is nothing to look for']
+  if not is_compared:
+    said.append(
+      'no --baseline: this log is its own baseline, so what is in all of it is not found'
+    )
+    if counted.size < _FEW:
+      said.append(
+        f'{counted.records:,} records in {counted.size:,} windows: too few to judge '
+        'how often a message comes; severe and single ones are found alone'
+      )
+  if not seen.timed:
+    said.append('no time was read: silences cannot be found, windows are of records')
+  if not items:
+    said.append(_nothing(counted, is_compared))
+  return said
+
+
+def _nothing(counted, is_compared) -> str:
+  against = 'the baseline' if is_compared else 'the rest of the log'
+  return (
+    f'nothing found: no severe record that is no habit, and no template among '
+    f'{len(counted.ids):,} whose counts differ from {against} beyond the false-alarm rate'
+  )

@@ -1,0 +1,247 @@
+"""How surprising a count is beside the same template's other windows.
+
+Counts are overdispersed, so tails are those of negative binomials whose mean and size
+are estimated from the windows themselves without the highest ones; a count must stand
+out in absolute numbers and beside the window's other records as well, and above the
+template's other peaks. All surprises are log10 of 1/p, after allowing for the number of
+windows that were looked at.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+_TRIMMED = 0.05  # share of windows that may hold what is looked for
+_PEAKS = 3  # times that a cause may return and still be seen
+_LOUDER = 1.5  # a peak over the template's other ones
+_TINY = 1e-300
+
+
+class Rate(NamedTuple):
+  """What is expected of a template in a window."""
+
+  mean: float  # records a window
+  size: float  # of the negative binomial; infinite: Poisson
+  odds: float  # beside the window's other records
+  odds_size: float
+  peak: float  # the highest count that is ordinary
+
+
+class Surprise(NamedTuple):
+  """One thing about one template that is not as expected."""
+
+  kind: str
+  template: int  # -1: the whole log
+  surprise: float  # log10 of 1/p
+  windows: list[int]
+  count: int  # records in these windows
+  expected: float
+  detail: str = ''
+
+
+def fit_rate(x: np.ndarray, totals: np.ndarray, clean: bool = False) -> Rate:
+  """The rate of counts [T] beside all records [T]; `clean`: there is nothing to trim.
+
+  Windows without any record say nothing of a template, and are left out.
+  """
+  filled = totals > 0
+  x, totals = x[filled].astype(float), totals[filled].astype(float)
+  if not len(x):
+    return Rate(0.0, np.inf, 0.0, np.inf, 0.0)
+  trimmed = 0 if clean else min(max(1, round(_TRIMMED * len(x))), len(x) - 1)
+  level = np.partition(x, -1 - trimmed)[-1 - trimmed]
+  peak = x.max() if clean else np.sort(x)[max(-1 - _PEAKS, -len(x))]
+  other = totals - x
+  x = np.minimum(x, level)
+  mean = (x.sum() + 0.5) / (len(x) + 1)
+  odds = (x.sum() + 0.5) / (other.sum() + 1)
+  expected = odds * other
+  return Rate(
+    mean, _size(x, np.full(len(x), mean)), odds, _size(x, expected), float(peak)
+  )
+
+
+def surprises(
+  template: int, x: np.ndarray, totals: np.ndarray, rate: Rate, severe: bool = False
+) -> Iterator[Surprise]:
+  """Bursts and silences of one frequent template, counts [T] beside totals [T]."""
+  other = np.maximum(totals - x, 0)
+  expected = np.maximum(rate.mean, rate.odds * other)
+  high = (x >= 3) & (x >= 2 * expected) & (x > _LOUDER * rate.peak)
+  rows = np.flatnonzero(high)
+  if len(rows):
+    p = np.maximum(
+      _at_least(x[rows], rate.mean, rate.size),
+      _at_least(x[rows], rate.odds * other[rows], rate.odds_size),
+    )
+    p = np.maximum(p, _at_least(x[rows], np.maximum(rate.peak, rate.mean), np.inf))
+    best = _log(p.min() * len(x))
+    rows = rows[p * len(x) < 0.01] if (p * len(x) < 0.01).any() else rows
+    if severe or rows[0] > 1 or rows[-1] > len(x) // 10:  # not the start-up
+      count, usual = int(x[rows].sum()), float(expected[rows].sum())
+      yield Surprise('burst', template, best, rows.tolist(), count, usual)
+  if rate.mean >= 0.5:
+    yield from _silences(template, x, other, rate)
+
+
+def concentrated(
+  template: int,
+  windows: np.ndarray,
+  counts: np.ndarray,
+  totals: np.ndarray,
+  severe: bool = False,
+) -> Iterator[Surprise]:
+  """Whether an infrequent template stands close together, or begins late.
+
+  Args:
+    windows: ascending int [k], where it stands.
+    counts: int [k].
+    totals: int [T], all records.
+
+  The chance that so many of n records stand in so small a share of the log by chance
+  is that of a binomial for one place, times n places (a scan statistic's bound).
+  """
+  n, size, records = int(counts.sum()), len(totals), int(totals.sum())
+  starts = np.flatnonzero(np.diff(windows, prepend=-9) > 2)
+  sums = np.add.reduceat(counts, starts)
+  ends = np.append(starts[1:], len(windows)) - 1
+  first, last = windows[starts], windows[ends]
+  peaks = np.sort(sums)[::-1]
+  ordinary = peaks[_PEAKS] if len(peaks) > _PEAKS else 0
+  running = np.concatenate([[0], np.cumsum(totals)])
+  others = running[last + 1] - running[first] - sums
+  share = (others + 1) / (records - n + 1)
+  share = np.clip(np.maximum(share, (last - first + 2) / (size + 1)), 0, 1)
+  m = np.maximum(sums - 1, 1)
+  p = np.where(
+    (sums >= 3) & (sums > _LOUDER * ordinary),
+    n * special.betainc(m, np.maximum(n - m, 1), share),
+    1.0,
+  )
+  hits = np.flatnonzero(p * size**0.5 < 0.01)
+  if not severe:  # what stands at the beginning alone is a start-up
+    hits = hits[first[hits] > 1]
+  if len(hits):
+    inside = np.concatenate([np.arange(starts[i], ends[i] + 1) for i in hits])
+    rows, count = windows[inside], int(counts[inside].sum())
+    whole = (last[hits[0]] - first[hits[0]] + 1) / size
+    kind = 'burst' if windows[0] < first[hits[0]] else 'new'
+    usual = max(n - count, 0.5) * max(whole, len(rows) / size)
+    yield Surprise(kind, template, _log(p.min()), rows.tolist(), count, usual)
+    return
+  begin = running[windows[0]] / max(records, 1)
+  if begin > 0.25 and len(starts) >= 4:
+    late = -len(starts) * np.log10(1 - begin)
+    yield Surprise('new', template, late, windows.tolist(), n, 0.0, 'late')
+
+
+def _silences(template, x, other, rate) -> Iterator[Surprise]:
+  """The longest run of windows where a steady template is all but absent."""
+  usual = np.minimum(rate.mean, rate.odds * other)
+  low = (x <= 0.25 * rate.mean) & (x <= 0.25 * np.maximum(usual, 0.25))
+  runs = _runs(low)
+  runs = [(a, b) for a, b in runs if (x[:a] > 0).any()]  # it begins late
+  if not runs:
+    return
+  lengths = sorted((b - a for a, b in runs), reverse=True)
+  ordinary = lengths[_PEAKS] if len(lengths) > _PEAKS else 0
+  absolute = _log(_at_most(x, rate.mean, rate.size))
+  relative = _log(_at_most(x, rate.odds * other, rate.odds_size))
+  window = np.minimum(absolute, relative)
+  values = [window[a:b].sum() for a, b in runs]
+  best = int(np.argmax(values))
+  a, b = runs[best]
+  before = x[:a] > 0
+  steady = before.mean() >= 0.6 and a >= 0.2 * len(x)
+  if not steady or b - a < 2 * ordinary or b - a > 0.5 * len(x):
+    return
+  surprise = values[best] - np.log10(len(x))
+  detail = 'ends' if b == len(x) else ''
+  count, expected = int(x[a:b].sum()), float(np.maximum(usual, 0)[a:b].sum())
+  yield Surprise(
+    'drop', template, surprise, list(range(a, b)), count, expected, detail
+  )
+
+
+def whole_log(totals: np.ndarray) -> Iterator[Surprise]:
+  """Bursts and silences of all records together, in windows of time [T]."""
+  if len(totals) < 10:
+    return
+  x = totals[1:-1]  # those at the ends are cut
+  level = np.ones_like(x)
+  rate = fit_rate(x, level)._replace(odds=0.0)
+  for found in surprises(-1, x, x, rate, severe=True):
+    # Nothing is beside all records: what counts is the absolute number.
+    yield found._replace(windows=[w + 1 for w in found.windows])
+  low = _runs(x == 0)
+  lengths = sorted((b - a for a, b in low), reverse=True)
+  if not lengths:
+    return
+  ordinary = lengths[_PEAKS] if len(lengths) > _PEAKS else 0
+  a, b = max(low, key=lambda run: run[1] - run[0])
+  filled = (x > 0).mean()
+  if b - a >= 2 * ordinary and filled >= 0.6:
+    zero = _log(_at_most(np.zeros(1), rate.mean, rate.size))[0]
+    surprise = (b - a) * zero - np.log10(len(x))
+    rows = list(range(a + 1, b + 1))
+    yield Surprise('drop', -1, surprise, rows, 0, rate.mean * (b - a))
+
+
+def discoveries(surprise: np.ndarray, rate: float) -> np.ndarray:
+  """Which p-values pass at a false discovery rate (Benjamini and Hochberg 1995).
+
+  Args:
+    surprise: log10 of 1/p, [n].
+  """
+  count = len(surprise)
+  if not count:
+    return np.zeros(0, bool)
+  order = np.argsort(-surprise, kind='stable')
+  needed = np.log10(count / (rate * np.arange(1, count + 1)))
+  passing = np.flatnonzero(surprise[order] >= needed)
+  chosen = np.zeros(count, bool)
+  if len(passing):
+    chosen[order[: passing[-1] + 1]] = True
+  return chosen
+
+
+def _size(x: np.ndarray, expected: np.ndarray) -> float:
+  """The negative binomial's size by moments; trimming has made the variance smaller."""
+  excess = 1.3 * np.mean((x - expected) ** 2) - np.mean(expected)
+  return float(np.mean(expected**2) / excess) if excess > 0 else np.inf
+
+
+def _at_least(count: np.ndarray, mean, size: float) -> np.ndarray:
+  """P(X >= count)."""
+  mean = np.maximum(mean, 1e-9)
+  count = np.maximum(count, 1e-9)
+  if np.isinf(size):
+    return special.gammainc(count, mean)
+  return special.betainc(count, max(size, 1e-3), mean / (mean + max(size, 1e-3)))
+
+
+def _at_most(count: np.ndarray, mean, size: float) -> np.ndarray:
+  """P(X <= count)."""
+  mean = np.maximum(mean, 1e-9)
+  if np.isinf(size):
+    return special.gammaincc(count + 1, mean)
+  size = max(size, 1e-3)
+  return special.betainc(size, count + 1, size / (size + mean))
+
+
+def _log(p) -> np.ndarray:
+  """log10 of 1/p; p above 1, as bounds are, is 1."""
+  return -np.log10(np.clip(p, _TINY, 1.0))
+
+
+def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+  """(start, end) of every run of true values."""
+  edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+  return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
+
+
+def absent(expected: float, size: float, windows: int) -> float:
+  """The surprise of no record at all in so many windows, of a rate's size."""
+  return float(_log(_at_most(np.zeros(1), expected, size * windows))[0])

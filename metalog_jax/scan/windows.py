@@ -1,0 +1,280 @@
+"""Records, block by block, to counts of every template in every window.
+
+A window is a number of records or a span of time. The state is one cell for each
+window and template that meet: a count, the first and last place, and one sample. Its
+size is bounded: where there are more than `MOST` windows, neighbours are joined.
+"""
+
+import datetime
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from metalog_jax import errors
+
+MOST = 1024  # windows kept before neighbours are joined
+_AIM = 128  # windows of a first block
+_LEAST = 10  # records a window has on average at least, where it is chosen
+_SECOND = 1_000_000  # microseconds
+# Seconds; each divides the next, so that windows can be joined.
+_LADDER = (1, 2, 10, 30, 60, 120, 600, 1800, 3600, 7200, 21600, 43200, 86400, 604800)
+_UNITS = {'s': 1, 'sec': 1, 'm': 60, 'min': 60, 'h': 3600, 'd': 86400}
+_TEXT = 4000  # characters of a sample that are kept
+_COMPACT = 100_000  # cells that wait before they are joined
+SEVERITY = {
+  'WARN': 1, 'WARNING': 1, 'W': 1,
+  'ERROR': 2, 'ERR': 2, 'E': 2, 'SEVERE': 2, 'FAILURE': 2,
+  'CRITICAL': 3, 'CRIT': 3, 'FATAL': 3, 'F': 3, 'ALERT': 3, 'EMERG': 3, 'EMERGENCY': 3,
+  'PANIC': 3, 'C': 3,
+}  # fmt: skip
+ALARMING = re.compile(
+  r'(?i)\b(?:err(?:or)?s?\b|exception|fail(?:ed|ure|s)?\b|fatal|panic|critical|refused'
+  r'|denied|time[d ]?-?out|no space|out of memory|oom|killed|corrupt|unreachable|abort'
+  r'|segfault|traceback|crash|deadlock|unavailable|rejected|lost|cannot|unable)'
+  r'|[a-z](?:Exception|Error)\b'
+)
+
+
+class Place(NamedTuple):
+  """Where a record stands."""
+
+  file: str
+  line: int
+  time: str | None  # ISO 8601, UTC
+
+
+class Width(NamedTuple):
+  """How wide a window is: so many records, or seconds where `timed`."""
+
+  size: int
+  timed: bool
+
+  def __str__(self) -> str:
+    if not self.timed:
+      return f'{self.size:,} records'
+    for seconds, name in ((86400, 'd'), (3600, 'h'), (60, 'min'), (1, 's')):
+      if self.size % seconds == 0:
+        return f'{self.size // seconds} {name}'
+    return f'{self.size} s'
+
+
+def parse_width(text: str) -> Width | None:
+  """`auto` (None), a number of records, or a duration such as 30s, 5m, 1h, 2d.
+
+  Raises UserError for anything else.
+  """
+  if text == 'auto':
+    return None
+  match = re.fullmatch(r'(\d+)\s*([a-z]*)', text.strip().lower())
+  if not match or int(match[1]) < 1 or match[2] not in ('', *_UNITS):
+    raise errors.UserError(
+      f'--window={text}: give auto, a number of records, or a duration (30s, 5m, 1h)'
+    )
+  timed = bool(match[2])
+  return Width(int(match[1]) * _UNITS.get(match[2], 1), timed)
+
+
+def iso(time: int | None) -> str | None:
+  """Microseconds since 1970 as ISO 8601 in UTC; None stays None."""
+  if time is None:
+    return None
+  try:
+    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=time)
+  except OverflowError:
+    return None
+  digits = 'milliseconds' if time % 1_000_000 else 'seconds'
+  return moment.isoformat(timespec=digits) + 'Z'
+
+
+class Windows:
+  """Counts templates per window; `add` blocks in order, `cells` at any time."""
+
+  def __init__(self, width: Width | None = None, joins: bool | None = None):
+    """No width: chosen at the first block.
+
+    Args:
+      joins: whether windows may be joined where they are many; None: if no width.
+    """
+    self.width = width
+    self.joins = width is None if joins is None else joins
+    self.records = 0
+    self.timed = 0  # records whose time was read
+    self.severities = np.zeros(4, np.int64)  # records of each severity
+    self._waiting: list[pl.DataFrame] = []
+    self._size = 0
+    self._time: int | None = None  # of the last record that has one
+    self._least: int | None = None  # numbers of the first and last window
+    self._most: int | None = None
+
+  def add(
+    self,
+    templates: np.ndarray,
+    time: np.ndarray,
+    file: np.ndarray,
+    line: np.ndarray,
+    level: Sequence[str],
+    text: Sequence[str],
+  ) -> np.ndarray:
+    """Counts one block of records, all of length n; the number of each one's window.
+
+    Args:
+      templates: int32 [n].
+      time: datetime64[us] [n], NaT where it was not read.
+      level: upper case; '' where there is none.
+      text: the records as they stand.
+    """
+    if not len(templates):
+      return np.zeros(0, np.int64)
+    time, read = self._filled(np.asarray(time, 'datetime64[us]'))
+    self.timed += int(read.sum())
+    if self.width is None:
+      self.width = _choose(time, read)
+    if self.width.timed:
+      window = time // (self.width.size * _SECOND)
+    else:
+      window = (self.records + np.arange(len(time))) // self.width.size
+    self.records += len(time)
+    severity = severities(level)
+    self.severities += np.bincount(severity, minlength=4)
+    frame = pl.DataFrame(
+      {'window': window, 'template': templates, 'severity': severity,
+       'file': file, 'line': line, 'time': pl.Series(time, dtype=pl.Int64)},
+    ).with_row_index('row')  # fmt: skip
+    if not read.all():
+      shown = pl.when(pl.Series(read)).then('time').otherwise(None)
+      frame = frame.with_columns(time=shown)
+    ends = [
+      getattr(pl.col(name), end)().alias(f'{end}_{name}')
+      for end in ('first', 'last')
+      for name in ('file', 'line', 'time')
+    ]
+    row = pl.col('row').first()
+    cells = frame.group_by('window', 'template', maintain_order=True).agg(
+      pl.len().cast(pl.Int64).alias('count'), pl.col('severity').max(), *ends, row
+    )
+    sample = [text[i][:_TEXT] for i in cells['row'].to_list()]
+    self._keep(cells.drop('row').with_columns(text=pl.Series(sample, dtype=pl.String)))
+    return window
+
+  @property
+  def cells(self) -> pl.DataFrame:
+    """window, template, count, severity, first_*, last_*, text; one row a pair."""
+    if not self._waiting:
+      return pl.DataFrame(schema=_SCHEMA)
+    if len(self._waiting) > 1:
+      self._waiting = [join(pl.concat(self._waiting))]
+      self._size = len(self._waiting[0])
+    return self._waiting[0]
+
+  @property
+  def numbers(self) -> range:
+    """The windows from the first to the last; in time there may be empty ones."""
+    return range(0) if self._least is None else range(self._least, self._most + 1)
+
+  def close_before(self, window: int) -> pl.DataFrame:
+    """Takes the cells of all windows before this one out of the state (following)."""
+    cells = self.cells
+    self._waiting = [cells.filter(pl.col('window') >= window)]
+    return cells.filter(pl.col('window') < window)
+
+  @classmethod
+  def restored(
+    cls,
+    cells: pl.DataFrame,
+    width: Width | None,
+    records: int,
+    timed: int,
+    joins: bool = False,
+  ) -> 'Windows':
+    """The state that `cells` was taken from, so that more can be added."""
+    windows = cls(width, joins=joins)
+    windows.records, windows.timed = records, timed
+    windows.severities += np.bincount(
+      cells['severity'].to_numpy(), cells['count'].to_numpy(), minlength=4
+    ).astype(np.int64)
+    if len(cells):
+      windows._keep(cells)
+    return windows
+
+  def _keep(self, cells: pl.DataFrame) -> None:
+    least, most = cells['window'].min(), cells['window'].max()
+    self._least = least if self._least is None else min(self._least, least)
+    self._most = most if self._most is None else max(self._most, most)
+    self._waiting.append(cells.select(list(_SCHEMA)).cast(_SCHEMA))
+    self._size += len(cells)
+    while self.joins and len(self.numbers) > MOST and self._widen():
+      pass
+    if self._size > _COMPACT:
+      _ = self.cells
+
+  def _widen(self) -> bool:
+    """Joins neighbouring windows; False where they are as wide as they can be."""
+    wider = _wider(self.width)
+    if wider is None:
+      return False
+    factor, self.width = wider.size // self.width.size, wider
+    cells = pl.concat(self._waiting).with_columns(pl.col('window') // factor)
+    self._waiting = [join(cells)]
+    self._size = len(self._waiting[0])
+    self._least, self._most = self._least // factor, self._most // factor
+    return True
+
+  def _filled(self, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Microseconds, those that lack taken from the record before; which were read."""
+    read = ~np.isnat(time)
+    rows = np.maximum.accumulate(np.where(read, np.arange(len(time)), -1))
+    value = time.astype(np.int64)
+    before = self._time
+    if before is None:
+      before = int(value[read][0]) if read.any() else 0
+    filled = np.where(rows >= 0, value[np.maximum(rows, 0)], before)
+    if read.any():
+      self._time = int(filled[-1])
+    return filled, read
+
+
+_SCHEMA = {
+  'window': pl.Int64, 'template': pl.Int64, 'count': pl.Int64, 'severity': pl.Int64,
+  'first_file': pl.Int64, 'first_line': pl.Int64, 'first_time': pl.Int64,
+  'last_file': pl.Int64, 'last_line': pl.Int64, 'last_time': pl.Int64,
+  'text': pl.String,
+}  # fmt: skip
+
+
+def severities(levels: Sequence[str]) -> np.ndarray:
+  """Levels as int64: 0 nothing special, 1 warning, 2 error, 3 worse."""
+  known = {level: SEVERITY.get(level, 0) for level in set(levels)}
+  return np.fromiter((known[level] for level in levels), np.int64, len(levels))
+
+
+def join(cells: pl.DataFrame) -> pl.DataFrame:
+  """Rows of one window and template become one."""
+  of = lambda name: getattr(pl.col(name), 'last' if name[:4] == 'last' else 'first')()
+  rest = [of(name) for name in _SCHEMA if name[:4] in ('last', 'firs', 'text')]
+  return cells.group_by('window', 'template', maintain_order=True).agg(
+    pl.col('count').sum(), pl.col('severity').max(), *rest
+  )
+
+
+def _choose(time: np.ndarray, read: np.ndarray) -> Width:
+  """Time where nine records in ten have one and it passes, else records."""
+  count = max(1, min(_AIM, len(time) // _LEAST))
+  span = int(time.max() - time.min()) / _SECOND
+  if read.mean() < 0.9 or span < 2:
+    size = _LEAST
+    while size * count < len(time):
+      size *= 2
+    return Width(size, timed=False)
+  fitting = (size for size in _LADDER if size * count >= span)
+  return Width(next(fitting, _LADDER[-1]), timed=True)
+
+
+def _wider(width: Width) -> Width | None:
+  if not width.timed:
+    return Width(width.size * 2, timed=False)
+  fitting = (x for x in _LADDER if x > width.size and x % width.size == 0)
+  size = next(fitting, None)
+  return None if size is None else Width(size, timed=True)
