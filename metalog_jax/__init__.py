@@ -1,6 +1,6 @@
 """Log anomaly detection with meta-learning across systems, in JAX.
 
-`import metalog_jax as ml` offers ml.prepare, ml.train, ml.adapt, ml.load and
+`import metalog_jax as ml` offers ml.scan, ml.prepare, ml.train, ml.adapt, ml.load and
 ml.simulate (see `metalog_jax.api`). Importing it imports nothing heavy.
 """
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     adapt,
     load,
     prepare,
+    scan,
     simulate,
     train,
   )
@@ -25,6 +26,7 @@ __all__ = [
   'adapt',
   'load',
   'prepare',
+  'scan',
   'simulate',
   'train',
 ]

@@ -1,5 +1,6 @@
 """The Python door: what `import metalog_jax as ml` offers.
 
+  ml.scan('app.log', baseline='good.log')        # findings, the most important first
   ml.prepare('HDFS.log', system='hdfs', labels='anomaly_label.csv', out='systems/hdfs')
   run = ml.train(source='systems/hdfs', target='systems/bgl', workdir='runs/a')
   run.scores                                    # a polars frame, one row a session
@@ -23,12 +24,13 @@ from metalog_jax.logs import store, systems
 from metalog_jax.report import report
 from metalog_jax.runs import detect, folder, model, problem
 from metalog_jax.runs import run as runs
+from metalog_jax.scanning import scan as scans
 from metalog_jax.simulation import simulate
 from metalog_jax.training import loop
 
 Path = str | os.PathLike
 Paths = Path | Iterable[Path]
-__all__ = ['Run', 'System', 'adapt', 'load', 'prepare', 'simulate', 'train']
+__all__ = ['Run', 'System', 'adapt', 'load', 'prepare', 'scan', 'simulate', 'train']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +114,25 @@ def load(workdir: Path) -> Run:
   """
   folder.verify(workdir)
   return Run(pathlib.Path(workdir))
+
+
+def scan(logs: Paths, *, baseline: Paths = (), **options: Any) -> scans.Findings:
+  """What stands out in logs: no labels, no training.
+
+  Args:
+    logs: files, folders, patterns.
+    baseline: logs of a good run, or a folder of `metalog scan --save-baseline`.
+    **options: further fields of `scan.Options`: window, format, false_alarms, ...
+
+  Raises:
+    UserError: a log or an option is wrong; the message says which.
+  """
+  settings = {'baseline': baseline, **options}
+  chosen = _take(scans.Options, settings)
+  if settings:
+    known = [field.name for field in dataclasses.fields(chosen)]
+    raise errors.unknown_choice('option', next(iter(settings)), known)
+  return scans.scan(_paths(logs), chosen)
 
 
 def prepare(

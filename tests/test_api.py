@@ -46,7 +46,7 @@ def test_importing_it_imports_nothing_heavy():
 
 def test_names_are_those_that_are_promised():
   assert set(api.__all__) == set(ml.__all__)
-  assert {'prepare', 'train', 'adapt', 'load', 'simulate'} <= set(ml.__all__)
+  assert {'scan', 'prepare', 'train', 'adapt', 'load', 'simulate'} <= set(ml.__all__)
   for name in ml.__all__:
     assert getattr(ml, name) is getattr(api, name)
   with pytest.raises(AttributeError, match='trian'):
@@ -154,5 +154,7 @@ def test_readme_shows_it_in_under_ten_lines():
   compile(code, 'README.md', 'exec')
   assert len(code.splitlines()) < 10
   assert (
-    {'prepare', 'train'} <= set(re.findall(r'\bml\.(\w+)\(', code)) <= set(ml.__all__)
+    {'scan', 'prepare', 'train'}
+    <= set(re.findall(r'\bml\.(\w+)\(', code))
+    <= set(ml.__all__)
   )

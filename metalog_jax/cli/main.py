@@ -21,6 +21,9 @@ from metalog_jax.cli import options
 
 PROGRAMS = {
   'scan': 'what stands out in logs: no labels, no training',
+  'diff': 'what logs have that good ones do not',
+  'baseline': 'adds good logs to a saved baseline',
+  'feedback': 'says of a finding that it is normal, an anomaly, or to be quiet about',
   'demo': 'the main job on simulated logs, into runs/demo',
   'simulate': 'writes raw logs of a simulated system',
   'prepare': 'raw logs, or session files, to a System folder',

@@ -45,8 +45,9 @@ def parse(
   """The flags of a program as given, and the arguments that are none.
 
   Args:
-    program: has FLAGS; `detector(arguments)` if it takes a method's settings; and
-      `check(values)` if there is more to check.
+    program: has FLAGS; `detector(arguments)` if it takes a method's settings;
+      `check(values)` if there is more to check; and KEEPS_DASHES where a `--` between
+      its arguments is one itself.
     arguments: expanded.
 
   Raises:
@@ -54,7 +55,10 @@ def parse(
   """
   values, method = _define_all(program, arguments)
   try:
-    rest = values([name, *arguments])[1:]
+    dashes = getattr(program, 'KEEPS_DASHES', False) and '--' in arguments
+    end = arguments.index('--') if dashes else len(arguments)
+    rest = values([name, *arguments[:end]])[1:]
+    rest += arguments[end:]
   except flags.UnrecognizedFlagError as error:
     raise _of_another_detector(error.flagname, method) or error from None
   if rest and not getattr(program, 'TAKES_ARGUMENTS', False):

@@ -14,8 +14,8 @@ from typing import Any
 from metalog_jax import clean, errors, lazy
 from metalog_jax.cli.options import Flag
 
-output = lazy.module('metalog_jax.scan.output')
-scanning = lazy.module('metalog_jax.scan.scan')
+output = lazy.module('metalog_jax.scanning.output')
+scanning = lazy.module('metalog_jax.scanning.scan')
 
 FOUND = 3  # exit code
 FLAGS = (

@@ -157,6 +157,10 @@ class Templates:
     open_ = pl.Series(np.isin(forms, full))
     return pl.select(pl.when(open_).then(pl.lit('')).otherwise(values)).to_series()
 
+  def extras(self) -> list[str]:
+    """The level and values of each code so far, joined by a unit separator."""
+    return [extra for _, extra in self._codes]
+
   def group(self) -> np.ndarray:
     """The template of each code so far, [codes] int32, an index of `texts`.
 

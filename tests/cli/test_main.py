@@ -165,7 +165,8 @@ def test_a_full_disk_behind_the_output_is_an_error():
 
 
 def test_experiments_are_thin_names_of_the_same_programs():
-  for name in set(main.PROGRAMS) - {'demo', 'report'}:  # that knows sweeps too
+  names = ('adapt', 'detect', 'prepare', 'simulate', 'train')
+  for name in names:
     lines = (ROOT / 'experiments' / f'{name}.py').read_text().splitlines()
     assert len(lines) <= 10 and f"main.program('{name}')" in lines[-1]
   shown = [

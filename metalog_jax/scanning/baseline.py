@@ -16,7 +16,7 @@ import polars as pl
 
 from metalog_jax import atomic, errors
 from metalog_jax.logs import messages
-from metalog_jax.scan import counted, windows
+from metalog_jax.scanning import counted, windows
 
 VERSION = 1
 MANIFEST, TEMPLATES, CELLS = 'baseline.json', 'templates.json', 'cells.parquet'
@@ -67,8 +67,8 @@ def warnings(
   if summary['state'] != 'settled':
     said.append(
       f'the baseline is still learning ({summary["records"]:,} records in '
-      f'{summary.get("windows", 0):,} windows): some of what is new is new to it alone; '
-      'metalog baseline add gives it more good logs'
+      f'{summary.get("windows", 0):,} windows): some of what is new is new to it '
+      'alone; metalog baseline add gives it more good logs'
     )
   known = set() if good is None else set(good.ids.tolist())
   strange = sum(counts.number(i) for i in counts.ids.tolist() if i not in known)

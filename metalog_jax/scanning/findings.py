@@ -1,4 +1,4 @@
-"""Surprises to findings: one a cause, ranked so that rare is not sorted away by loud."""
+"""Surprises to findings: one a cause, the rare not ranked away by the loud."""
 
 import dataclasses
 import hashlib
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from metalog_jax.scan import statistics, windows
-from metalog_jax.scan.counted import WHOLE, Counted
-from metalog_jax.scan.statistics import Surprise
-from metalog_jax.scan.windows import Place
+from metalog_jax.scanning import statistics, windows
+from metalog_jax.scanning.counted import WHOLE, Counted
+from metalog_jax.scanning.statistics import Surprise
+from metalog_jax.scanning.windows import Place
 
 KINDS = ('new', 'rare', 'burst', 'drop', 'missing', 'order', 'value', 'alarm')
 LEVELS = ('', 'warning', 'error', 'critical')
@@ -49,7 +49,9 @@ class Finding:
 
   def as_dict(self) -> dict[str, Any]:
     """What findings.jsonl holds."""
-    values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+    values = {
+      field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+    }
     return values | {'first': self.first._asdict(), 'last': self.last._asdict()}
 
 
@@ -161,9 +163,7 @@ def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
       share = severe[severity] / total
       habit = len(rows) >= _HABIT and rows[-1] - rows[0] > counted.size / 2
       if not habit and severe[severity] <= max(3, _SEVERE_SHARE * total):
-        out.append(
-          Surprise('alarm', template, -np.log10(share), rows.tolist(), n, 0.0)
-        )
+        out.append(Surprise('alarm', template, -np.log10(share), rows.tolist(), n, 0.0))
     elif template in plain and len(plain) <= rare_most:
       as_rare = sum(m for m in plain.values() if m <= n)
       surprise = np.log10((total + 1) / (as_rare + 1))
@@ -177,9 +177,7 @@ def build(
   counted: Counted, found: Sequence[Surprise], reference: Counted | None = None
 ) -> list[Finding]:
   """One finding for each cause, the most important first."""
-  severity = lambda s: (
-    0 if s.kind in _ABSENT else counted.severity.get(s.template, 0)
-  )
+  severity = lambda s: 0 if s.kind in _ABSENT else counted.severity.get(s.template, 0)
   score = lambda s: min(s.surprise, _LOUDEST) + _SEVERITY * severity(s)
   groups: list[list[Surprise]] = []
   for item in sorted(found, key=lambda s: (-score(s), s.template, s.kind)):
@@ -236,7 +234,9 @@ def _finding(
   lead = group[0]
   members = [item for item in group if item.kind not in _ABSENT] or group
   samples, first, last = _places(counted, lead, members)
-  severity = max((counted.severity.get(item.template, 0) for item in members), default=0)
+  severity = max(
+    (counted.severity.get(item.template, 0) for item in members), default=0
+  )
   rows = sorted({row for item in members for row in item.windows})
   text = counted.text(lead.template)
   side = 'less' if lead.kind in _ABSENT else 'more'

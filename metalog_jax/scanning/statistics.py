@@ -160,9 +160,7 @@ def _silences(template, x, other, rate) -> Iterator[Surprise]:
   surprise = values[best] - np.log10(len(x))
   detail = 'ends' if b == len(x) else ''
   count, expected = int(x[a:b].sum()), float(np.maximum(usual, 0)[a:b].sum())
-  yield Surprise(
-    'drop', template, surprise, list(range(a, b)), count, expected, detail
-  )
+  yield Surprise('drop', template, surprise, list(range(a, b)), count, expected, detail)
 
 
 def whole_log(totals: np.ndarray) -> Iterator[Surprise]:

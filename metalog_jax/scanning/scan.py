@@ -15,10 +15,10 @@ import polars as pl
 
 from metalog_jax import errors
 from metalog_jax.logs import messages, records
-from metalog_jax.scan import baseline as baselines
-from metalog_jax.scan import counted as counting
-from metalog_jax.scan import feedback, findings, redact, windows
-from metalog_jax.scan.findings import Finding
+from metalog_jax.scanning import baseline as baselines
+from metalog_jax.scanning import counted as counting
+from metalog_jax.scanning import feedback, findings, redact, windows
+from metalog_jax.scanning.findings import Finding
 
 _READABLE = 0.9  # share of lines, or of times, below which a warning is due
 _FEW = 20  # windows, below which little can be said
@@ -90,12 +90,12 @@ class Findings(Sequence[Finding]):
 
   def plot(self) -> Any:
     """Records per window and where the findings stand, as a matplotlib Figure."""
-    from metalog_jax.scan import picture  # matplotlib: not for the command line
+    from metalog_jax.scanning import picture  # matplotlib: not for the command line
 
     return picture.plot(self)
 
   def _repr_html_(self) -> str:
-    from metalog_jax.scan import output  # Jinja2: not for the command line
+    from metalog_jax.scanning import output  # Jinja2: not for the command line
 
     return output.notebook(self)
 
@@ -167,6 +167,28 @@ def read_baseline(options: Options) -> baselines.Baseline | None:
   return baselines.load(saved[0])
 
 
+def add_to_baseline(
+  folder: str, logs: Sequence[str], options: Options
+) -> dict[str, Any]:
+  """Adds good logs to a saved baseline, or saves a first one; what is said of it.
+
+  Raises UserError where the folder holds something else, or is damaged.
+  """
+  reader = records.read(logs, format=options.format, encoding=options.encoding)
+  files: list[str] = []
+  if baselines.is_folder(folder):
+    good = baselines.load(folder, joins=True)
+    counter = Counter(good.templates, None)
+    counter.windows, files = good.windows, good.files
+    for block in reader:
+      counter.add(block)
+  else:
+    width = windows.parse_width(options.window)
+    counter = count(reader, make_templates(options), width)
+  files = [*files, *(item.path for item in reader.inputs if not item.skipped)]
+  return baselines.save(folder, counter.templates, counter.windows, files)
+
+
 def make_templates(options: Options) -> Any:
   """An empty store of templates with the masks of the options."""
   masks = {}
@@ -235,9 +257,7 @@ def conclude(
   }
   rows = [] if counted is None else list(_window_rows(counted, items))
   if options.save_baseline and counted is not None:
-    baselines.save(
-      options.save_baseline, counter.templates, counter.windows, files
-    )
+    baselines.save(options.save_baseline, counter.templates, counter.windows, files)
     summary['saved_baseline'] = options.save_baseline
   seconds = time.monotonic() - begin
   summary['seconds'] = round(seconds, 3)
@@ -308,7 +328,8 @@ def _warnings(counter, inputs, counted, items, is_compared=False) -> list[str]:
     return [*said, 'no record was read: there is nothing to look for']
   if not is_compared:
     said.append(
-      'no --baseline: this log is its own baseline, so what is in all of it is not found'
+      'no --baseline: this log is its own baseline, and what is in all of it is not '
+      'found'
     )
     if counted.size < _FEW:
       said.append(
@@ -326,5 +347,6 @@ def _nothing(counted, is_compared) -> str:
   against = 'the baseline' if is_compared else 'the rest of the log'
   return (
     f'nothing found: no severe record that is no habit, and no template among '
-    f'{len(counted.ids):,} whose counts differ from {against} beyond the false-alarm rate'
+    f'{len(counted.ids):,} whose counts differ from {against} beyond the '
+    'false-alarm rate'
   )

@@ -1,4 +1,4 @@
-"""Findings for people and programs: a terminal, JSON lines, a folder with report.html."""
+"""Findings for people and programs: terminal, JSON lines, a folder with a page."""
 
 import pathlib
 import shutil
@@ -133,9 +133,7 @@ def _total(found: Any, shown: int) -> str:
   summary = found.summary
   states = [item.state for item in found]
   hidden = ', '.join(
-    f'{states.count(name)} {name}'
-    for name in ('known', 'suppressed')
-    if name in states
+    f'{states.count(name)} {name}' for name in ('known', 'suppressed') if name in states
   )
   text = f'{states.count("active")} findings' + (f' ({hidden})' if hidden else '')
   if states.count('active') > shown:

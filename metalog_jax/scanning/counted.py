@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from metalog_jax.scan import windows
+from metalog_jax.scanning import windows
 
 _SEPARATOR = '\x1f'  # between the level and values of a code
 WHOLE = -1  # in place of a template: all records
+_LEVEL = re.compile(
+  r'\b(?:DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|SEVERE|CRITICAL|FATAL|PANIC|FAILURE)\b'
+)
 _SERVER_FAULT = re.compile(r'5\d\d')  # a status of HTTP
 
 
@@ -35,7 +38,10 @@ class Counted:
     cells = self.cells.with_columns(row=pl.col('window') - self.first_window)
     self.cells = cells.sort('template', 'row')
     template = self.cells['template'].to_numpy()
-    self.rows, self.counts = self.cells['row'].to_numpy(), self.cells['count'].to_numpy()
+    self.rows, self.counts = (
+      self.cells['row'].to_numpy(),
+      self.cells['count'].to_numpy(),
+    )
     ids, starts = np.unique(template, return_index=True)
     ends = [*starts[1:].tolist(), len(template)]
     self._spans = dict(zip(ids.tolist(), zip(starts.tolist(), ends)))
@@ -82,6 +88,9 @@ class Counted:
     if template in self.values:
       value = self.values[template][1].split()[-1]
       return max(highest, int(bool(_SERVER_FAULT.fullmatch(value))))
+    written = None if levels else _LEVEL.search(self.texts[template])
+    if written:
+      return windows.SEVERITY.get(written[0], 0)
     if highest < 2 and windows.ALARMING.search(self.texts[template]):
       return max(highest, 1) if levels else 2
     return highest

@@ -8,7 +8,7 @@ size is bounded: where there are more than `MOST` windows, neighbours are joined
 import datetime
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
