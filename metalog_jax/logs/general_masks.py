@@ -3,7 +3,7 @@
 A message becomes its *form*: ids, addresses, paths, times, sizes and numbers are
 replaced by the name of their kind. Values of small vocabularies are not: a number
 that is called a status, a code or a level is put aside by `values`, and words that
-say how something went (`is_state`) are never taken for variables.
+say how something went (`words.is_state`) are never taken for variables.
 
 Rules keep to the dialect of `masksets` and treat all digits alike, so that messages
 are masked once for all their numbers.
@@ -15,9 +15,10 @@ from collections.abc import Sequence
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import masksets
+from metalog_jax.logs import masking, masksets, words
 
-KEPT, VALUE = '\ue000', '\ue001'  # stand for a text put aside; in no other text
+KEPT = words.KEPT  # stands for a text put aside
+VALUE = '\ue001'  # stands for a small value; in no other text
 VALUE_NAME = '<VAL>'
 
 _CONSONANT = '[b-df-hj-np-tv-z0-9]'  # what Kubernetes makes names of
@@ -25,7 +26,7 @@ _NAMED = (
   '(?i:status|state|code|exit|rc|ret|retcode|errno|err|error|signal|level|severity'
   '|priority|result|returned|sqlstate)'
 )
-_NUMBER = r'(-?[0-9]{1,5}(?:\.[0-9]+)?)\b{end-half}'
+_NUMBER = r'(-?[0-9]{1,5}(?:\.[0-9]+)?|0[xX][0-9a-fA-F]{1,8})\b{end-half}'
 # A number of a small vocabulary, last in the match, after what says so.
 VALUES = (
   '((?:'
@@ -35,7 +36,10 @@ VALUES = (
   # "GET /x HTTP/1.1" 502, GET /x 502
   r'|HTTP/[0-9.]+"? '
   r'|(?:^|[^A-Za-z0-9])(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH) [^ "]+"? (?:[-=]>? )?'
-  '))' + _NUMBER
+  '))'
+  + _NUMBER
+  # ORA-00600, ERR-123, E1234
+  + r'|((?:^|[ \[(=])(?:ORA|TNS|PLS|SQL|ERR|HTTP|E|W)-?)([0-9]{3,5})\b{end-half}'
 )
 
 
@@ -44,6 +48,7 @@ def _adapt(rules: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
   changes = (
     ('(?:19|20)[0-9]{2}', '[0-9]{4}'),
     (',;]+', f',;{KEPT}{VALUE}]+'),
+    (',;|]+', f',;|{KEPT}{VALUE}]+'),
     (
       '(?:/[A-Za-z0-9_.+~@%$*:=?&#-]+){2,}/?',
       '(?:/[A-Za-z0-9_.+~@%$*:=?&#-]+)+/[A-Za-z0-9_.+~@%$*:=?&#-]*[A-Za-z0-9_+~@%$*-]/?',
@@ -51,12 +56,19 @@ def _adapt(rules: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
   )
   adapted = []
   for pattern, name in rules:
+    if name == 'USER':
+      continue  # a word after `user`: what `grouping` finds by itself
     for old, new in changes:
       pattern = pattern.replace(old, new)
     adapted.append((pattern, name))
   return tuple(adapted)
 
 
+_EQUAL_IDS = (  # of messages whose digits are 0
+  ('[0a-f]{8}-[0a-f]{4}-[0a-f]{4}-[0a-f]{4}-[0a-f]{12}',
+   'a0000000-0000-0000-0000-000000000000'),
+  ('0*[a-f][0a-f]{15,}', 'a000000000000000'),
+)  # fmt: skip
 _FIRST = (
   (
     masksets.LEFT
@@ -74,27 +86,33 @@ _FIRST = (
 RULES = (*_FIRST, *_adapt(masksets.GENERAL['default'].rules))
 MASKS = masksets.MaskSet(RULES)
 
-_STATES = frozenset(
-  """
-  true false yes no not on off up down ok okay success successful successfully fail
-  fails failure error errors warn warning critical fatal info debug notice trace done
-  begin end start stop open close closed lost found set unset reset sent shut dead
-  alive active inactive online offline ready unready busy idle healthy unhealthy valid
-  invalid full empty null none nil in out read write left right enter exit
-  get head post put delete options patch connect before after without
-  """.split()
-)
-_PARTICIPLE = re.compile(r'[A-Za-z]{2,}(?:ed|ing)')
+
+def equal_ids(texts: pl.Series) -> pl.Series:
+  """Gives all UUIDs, and all long hexadecimal ids, one value; digits are 0 already."""
+  for pattern, alike in _EQUAL_IDS:
+    texts = texts.str.replace_all(pattern, alike)
+  return texts
 
 
-def is_state(word: str) -> bool:
-  """Whether a word of a small vocabulary is one that must not be lost."""
-  return word.lower() in _STATES
+def without_marks(texts: pl.Series) -> pl.Series:
+  """The texts without characters and words that mean something here."""
+  return texts.str.replace_all(f'[{KEPT}{VALUE}\x1f]', '?').str.replace_all(
+    '<*>', '<?>', literal=True
+  )
 
 
-def may_be_state(word: str) -> bool:
-  """Whether it may be one by its ending, as `started` is, and `alfred`."""
-  return _PARTICIPLE.fullmatch(word) is not None
+def forms(texts: Sequence[str]) -> list[str]:
+  """Masks messages whose digits are 0; VALUE_NAME stands for small values."""
+  column = pl.Series('message', texts, dtype=pl.String)
+  marked = column.str.replace_all(VALUES, f'${{1}}${{3}}{VALUE}')
+  masked = masking.mask(marked, MASKS)
+  return masked.str.replace_all(VALUE, VALUE_NAME, literal=True).to_list()
+
+
+def values(texts: pl.Series) -> pl.Series:
+  """The numbers that `forms` replaces by VALUE_NAME, [n] lists of strings."""
+  last = pl.element().str.extract('([^ :=("]+)$')
+  return texts.str.extract_all(VALUES).list.eval(last)
 
 
 def check_regex(flag: str, pattern: str) -> None:
@@ -115,12 +133,19 @@ def check_regex(flag: str, pattern: str) -> None:
     raise errors.UserError(f'{flag}: it matches the empty text; ask for a character')
 
 
+def any_of(flag: str, patterns: Sequence[str]) -> str:
+  """One pattern for any of them, '' for none; raises UserError naming the flag."""
+  for pattern in patterns:
+    check_regex(f'{flag}={pattern}', pattern)
+  return '|'.join(f'(?:{pattern})' for pattern in patterns)
+
+
 def user_masks(masks: Sequence[str]) -> tuple[tuple[str, str], ...]:
   """`NAME=REGEX` texts as (regex, NAME); raises UserError naming `--mask`."""
   rules = []
   for mask in masks:
     name, equals, pattern = mask.partition('=')
-    if not equals or not re.fullmatch('[A-Za-z][A-Za-z0-9_]*', name) or not pattern:
+    if not equals or not re.fullmatch('[A-Za-z_]+', name) or not pattern:
       raise errors.UserError(
         f'--mask={mask}: write NAME=REGEX, such as ORDER=ord-[0-9]+'
       )

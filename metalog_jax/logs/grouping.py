@@ -1,26 +1,31 @@
 """Forms in, templates out: which words of masked messages vary.
 
-All forms are looked at together, so the result depends on which forms there are and
-how often, not on their order. Two forms meet only where they agree in everything but
-a few words, and a word varies where its vocabulary is *open*: many values, or values
-that occur about once, or a small share of a long message. Words that say how
-something went (`general_masks.is_state`) never vary.
+All forms are looked at together, so the result depends on which forms there are, and
+on neither their order nor how often each occurs. Two forms meet only where they agree
+in everything but a word or two, and a word varies where its vocabulary is *open*: a
+few values that look like names, some more that are plain words, or names in a small
+share of a long message. Words that say how something went (`words.is_state`) never
+vary: `started` and `stopped` stay two templates.
 """
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from metalog_jax.logs import general_masks
+from metalog_jax.logs import words as vocabulary
 
 WILDCARD = '<*>'
-_WORD = re.compile(r'(?:[^\s=,;:()\[\]{}"\'|]|(?<=[^\s(])\([^\s()]*\))+')
+_CALL = r'(?<=[^\s(])\([^\s()]*\)'
+_WORD = re.compile(rf'(?:[^\s=,;:()\[\]{{}}"\'|]|{_CALL})+')
+_QUOTED = re.compile(rf'"[^"]*"|{_WORD.pattern}')
 _PLAIN = re.compile(r'[A-Za-z]+|.{1,2}')
 _MASKED = re.compile('<[A-Z_]+>')
 _LIST = (' ', ',', ', ')  # what stands between the items of a list
-_LOOKED_AT = 48  # words of a message that may vary
+_MAY_VARY = 48  # words of a message that are looked at
 _ROUNDS = 8
-_OPEN = 5.0  # values that make a vocabulary open; a plain word counts half
+_NAMES = 3  # values that make a vocabulary open where two other words are fixed
+_OPEN = 8  # where one is, and for quoted texts
 _PAIRS = 20_000  # forms of one shape among which two words may vary at once
 
 Words = tuple[str, ...]
@@ -29,22 +34,25 @@ Words = tuple[str, ...]
 class Shape(NamedTuple):
   """A form, cut: what stands between its words, and the words."""
 
-  gaps: str  # the form with a blank character for every word
+  gaps: str  # the form with a NUL for every word
   words: Words
 
-  def text(self) -> str:
-    words = iter(self.words)
-    return ''.join(next(words) if c == '\0' else c for c in self.gaps)
+  def text(self, words: Words) -> str:
+    """The form with other words."""
+    between = self.gaps.split('\0')
+    return ''.join(itertools.chain(*zip(between, (*words, ''))))
 
 
-def cut(form: str) -> Shape:
+def cut(form: str, quoted: bool = False) -> Shape:
   """Cuts a form at spaces, brackets, quotes and `= , ; : |`.
 
-  A call, as in `close(<NUM>)`, is one word. A list of equal masked words is one word.
+  A call, as in `close(<NUM>)`, is one word, and so is a list of equal masked words;
+  with `quoted`, what stands in double quotes is one word too.
   """
+  form = form.replace('\0', ' ')
   words: list[str] = []
   gaps, end = [], 0
-  for match in _WORD.finditer(form.replace('\0', ' ')):
+  for match in (_QUOTED if quoted else _WORD).finditer(form):
     word, gap = match[0], form[end : match.start()]
     end = match.end()
     if words and word == words[-1] and gap in _LIST and _MASKED.search(word):
@@ -54,45 +62,116 @@ def cut(form: str) -> Shape:
   return Shape('\0'.join([*gaps, form[end:]]), tuple(words))
 
 
-def group(forms: Mapping[str, int], similarity: float) -> dict[str, str]:
+def group(
+  forms: Iterable[str], similarity: float, fixed: Iterable[str] = ()
+) -> dict[str, str]:
   """Groups forms.
 
   Args:
-    forms: masked message -> how often it occurs.
+    forms: masked messages.
     similarity: the least share of equal words at which two forms are one template
-      whatever the words that differ; 1 leaves this to the vocabularies alone.
+      although the names in them differ; 1 leaves this to the vocabularies alone.
+    fixed: templates that stand already; forms may join them.
 
   Returns:
-    form -> the text of its template, with `<*>` for words that vary.
+    Each of the forms and of `fixed` -> the text of its template, with `<*>` for words
+    that vary.
   """
+  template_of = _group(dict.fromkeys([*fixed, *forms]), similarity, False)
+  texts = dict.fromkeys(t for t in template_of.values() if t.count('"') > 1)
+  wider = _group(texts, similarity, True)
+  return {form: wider.get(text, text) for form, text in template_of.items()}
+
+
+def _group(forms: Iterable[str], similarity: float, quoted: bool) -> dict[str, str]:
   by_gaps: dict[str, dict[Words, list[str]]] = {}
   for form in forms:
-    shape = cut(form)
-    by_gaps.setdefault(shape.gaps, {}).setdefault(shape.words, []).append(form)
+    gaps, words = cut(form, quoted)
+    by_gaps.setdefault(gaps, {}).setdefault(words, []).append(form)
   template_of = {}
   for gaps, members in by_gaps.items():
-    counts = {w: sum(forms[form] for form in same) for w, same in members.items()}
-    for words, template in merge(counts, similarity).items():
-      text = Shape(gaps, template).text()
-      for form in members[words]:
-        template_of[form] = text
+    merged = _merge(members, similarity)
+    for words, same in members.items():
+      text = Shape(gaps, words).text(merged.get(words, words))
+      template_of.update(dict.fromkeys(same, text))
   return template_of
 
 
-def merge(counts: Mapping[Words, int], similarity: float) -> dict[Words, Words]:
-  """Words of one shape -> the words of their template."""
+def varying(template: str, form: str) -> list[str]:
+  """What stands in the form for the wildcards of its template."""
+  for quoted in (False, True):
+    (gaps, words), (same_gaps, pattern) = cut(form, quoted), cut(template, quoted)
+    if gaps == same_gaps:
+      return [word for word, want in zip(words, pattern) if want == WILDCARD]
+  return []
+
+
+class Matcher:
+  """Templates that forms are matched with; the first that has fewest wildcards wins.
+
+  Args:
+    templates: pairs of number and text.
+  """
+
+  def __init__(self, templates: Iterable[tuple[int, str]]):
+    self._by_gaps: dict[str, _Patterns] = {}
+    for number, text in templates:
+      for quoted in (False, True):
+        gaps, words = cut(text, quoted)
+        if not quoted or f'"{WILDCARD}"' not in words:
+          self._by_gaps.setdefault(gaps, _Patterns()).add(words, number)
+
+  def match(self, form: str) -> int | None:
+    """The number of the template whose words, but for wildcards, are the form's."""
+    for quoted in (False, True) if '"' in form else (False,):
+      gaps, words = cut(form, quoted)
+      patterns = self._by_gaps.get(gaps)
+      number = patterns.match(words) if patterns else None
+      if number is not None:
+        return number
+    return None
+
+
+class _Patterns:
+  """Words with wildcards, of one shape, by the places of the wildcards."""
+
+  def __init__(self) -> None:
+    self._by_wild: dict[tuple[int, ...], dict[Words, int]] = {}
+
+  def add(self, words: Words, number: int) -> None:
+    wild = tuple(i for i, word in enumerate(words) if word == WILDCARD)
+    self._by_wild.setdefault(wild, {}).setdefault(words, number)
+
+  def match(self, words: Words) -> int | None:
+    for wild in sorted(self._by_wild, key=lambda wild: (len(wild), wild)):
+      if any(vocabulary.is_state(words[i], True) for i in wild):
+        continue
+      number = self._by_wild[wild].get(_with_wildcards(words, wild))
+      if number is not None:
+        return number
+    return None
+
+
+def _with_wildcards(words: Words, wild: Sequence[int]) -> Words:
+  changed = list(words)
+  for i in wild:
+    changed[i] = WILDCARD
+  return tuple(changed)
+
+
+def _merge(forms: Iterable[Words], similarity: float) -> dict[Words, Words]:
+  """Words of one shape -> the words of their template, where they are not its own."""
   parent: dict[Words, Words] = {}
-  nodes = dict(sorted(counts.items()))
-  for _ in range(_ROUNDS):
-    merged = _round(nodes, similarity, 1) or _round(nodes, similarity, 2)
+  nodes = sorted(forms)
+  while len(nodes) > 1 and len(parent) < _ROUNDS * len(nodes):
+    merged = _absorb(nodes) or _round(nodes, similarity, 1)
+    merged = merged or _round(nodes, similarity, 2)
+    merged = {words: to for words, to in merged.items() if words != to}
     if not merged:
       break
-    for words, template in merged.items():
-      if words != template:
-        parent[words] = template
-        nodes[template] = nodes.get(template, 0) + nodes.pop(words)
-    nodes = dict(sorted(nodes.items()))
-  return {words: _root(parent, words) for words in counts}
+    parent.update(merged)
+    nodes = sorted({merged.get(words, words) for words in nodes})
+  return {words: _root(parent, words) for words in parent}
 
 
 def _root(parent: Mapping[Words, Words], words: Words) -> Words:
@@ -101,71 +180,76 @@ def _root(parent: Mapping[Words, Words], words: Words) -> Words:
   return words
 
 
-def _round(
-  nodes: Mapping[Words, int], similarity: float, positions: int
-) -> dict[Words, Words]:
-  """Merges nodes that differ in one word, or in two; each goes to one template."""
-  meetings: dict[Words, list[Words]] = {}
-  if len(nodes) < 2 or positions > 1 and len(nodes) > _PAIRS:
-    return {}
+def _absorb(nodes: Sequence[Words]) -> dict[Words, Words]:
+  """Nodes that another one matches -> that one."""
+  patterns, absorbed = _Patterns(), {}
+  for number, words in enumerate(nodes):
+    if WILDCARD in words:
+      patterns.add(words, number)
   for words in nodes:
-    for key in _keys(words, positions):
+    number = patterns.match(words)
+    if number is not None and nodes[number] != words:
+      absorbed[words] = nodes[number]
+  return absorbed
+
+
+def _round(
+  nodes: Sequence[Words], similarity: float, differing: int
+) -> dict[Words, Words]:
+  """Nodes that differ in so many words -> their template; each goes to one."""
+  if differing > 1 and len(nodes) > _PAIRS:
+    return {}
+  meetings: dict[Words, list[Words]] = {}
+  for words in nodes:
+    for key in _keys(words, differing):
       meetings.setdefault(key, []).append(words)
-  template_of: dict[Words, Words] = {}
   keys = [(-len(met), key) for key, met in meetings.items() if len(met) > 1]
+  template_of: dict[Words, Words] = {}
   for _, key in sorted(keys):
     met = [words for words in meetings[key] if words not in template_of]
-    met = _open(key, met, nodes, similarity)
-    template_of.update(dict.fromkeys(met, key))
+    if len(met) > 1:
+      met = _joining(key, met, similarity, differing)
+      template_of.update(dict.fromkeys(met, key))
   return template_of
 
 
-def _keys(words: Words, positions: int) -> Iterable[Words]:
-  free = [i for i, w in enumerate(words[:_LOOKED_AT]) if not general_masks.is_state(w)]
-  if positions == 1:
-    for i in free:
-      yield (*words[:i], WILDCARD, *words[i + 1 :])
-    return
-  if len(words) < 5:
-    return
-  for n, i in enumerate(free):
-    if words[i] == WILDCARD:
-      continue
-    for j in free[n + 1 :]:
-      if words[j] != WILDCARD:
-        yield (*words[:i], WILDCARD, *words[i + 1 : j], WILDCARD, *words[j + 1 :])
+def _keys(words: Words, differing: int) -> Iterator[Words]:
+  """The words with every `differing` of them replaced that may vary."""
+  free = [i for i, w in enumerate(words[:_MAY_VARY]) if not vocabulary.is_state(w)]
+  if differing > 1:
+    free = [i for i in free if words[i] != WILDCARD and len(words) > 4]
+  for wild in itertools.combinations(free, differing):
+    yield _with_wildcards(words, wild)
 
 
-def _open(
-  key: Words, met: Sequence[Words], nodes: Mapping[Words, int], similarity: float
+def _joining(
+  key: Words, met: list[Words], similarity: float, differing: int
 ) -> list[Words]:
-  """Those of the nodes that the template `key` takes; none where it does not hold."""
-  if len(met) < 2:
-    return []
+  """Those of the nodes that join the template `key`; none where a word is not open."""
   wild = [i for i, word in enumerate(key) if word == WILDCARD]
   fixed = sum(bool(_PLAIN.fullmatch(word)) for word in key)
-  if 2 * len(wild) > len(key) or not fixed:
+  if 2 * len(wild) > len(key) or fixed < 2 * differing - 1:
     return []
-  changed = [i for i in wild if any(words[i] != WILDCARD for words in met)]
-  for i in changed:
+  for i in wild:
     values = {words[i] for words in met} - {WILDCARD}
-    states = {v for v in values if general_masks.may_be_state(v)}
+    states = {value for value in values if vocabulary.is_state(value, True)}
     if len(values) < 10 or 4 * len(states) > len(values):
       met = [words for words in met if words[i] not in states]
-  if len(met) < 2:
-    return []
-  if key in nodes and key in met:
-    return list(met)
-  count = sum(nodes[words] for words in met)
+  if key in met:
+    return met
   near = len(wild) <= (1 - similarity) * len(key)
-  for i in changed:
-    values = {words[i] for words in met} - {WILDCARD}
-    plain = sum(bool(_PLAIN.fullmatch(v)) for v in values)
-    masked = any(_MASKED.fullmatch(v) for v in values)
-    if not plain and (near or masked and fixed >= 2):
+  for i in wild:
+    values = {words[i] for words in met}
+    if WILDCARD in values:
       continue
-    weight = len(values) - plain / 2
-    once = len(values) >= (3 if fixed >= 2 else 8) and count <= 2 * len(met)
-    if not once and weight < (_OPEN if fixed >= 2 else 2 * _OPEN):
+    plain = any(_PLAIN.fullmatch(value) for value in values)
+    masked = any(_MASKED.fullmatch(value) for value in values)
+    texts = any(value[0] == '"' for value in values)
+    named = len(values) > 1 and not texts and fixed > 1
+    if named and (
+      i and vocabulary.is_noun(key[i - 1]) or not plain and (near or masked)
+    ):
+      continue
+    if len(values) < (_OPEN if texts or fixed < 2 else _NAMES):
       return []
-  return list(met)
+  return met

@@ -1,9 +1,9 @@
 """Messages of an unknown system in, templates out, a block at a time.
 
-A message becomes a *form* (`general_masks`); equal forms of equal values have one
-*code*, which `add` returns. `group` gives every code its *template* (`grouping`), from
-all forms together: it does not matter how messages were cut into blocks, or in which
-order they came.
+A message becomes a *form* (`general_masks`); messages of one form, one level and
+equal small values, such as `status 502`, have one *code*, which `add` returns.
+`group` gives every code its *template* (`grouping`), from all forms together: it does
+not matter how messages were cut into blocks, or in which order they came.
 
     templates = Templates()
     codes = [templates.add(block.message, block.level) for block in reader]
@@ -12,29 +12,45 @@ order they came.
 """
 
 import collections
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from metalog_jax.logs import general_masks, grouping, masking
+from metalog_jax import errors
+from metalog_jax.logs import general_masks, grouping
 from metalog_jax.logs.templates import encode
 
-_ZERO = bytes.maketrans(b'0123456789', b'0' * 10)
+LIMIT = 50_000  # forms and templates that are remembered
+_FORMAT = 1  # of `to_json`
 _VALUES = 64  # different values of one form; beyond, its vocabulary is open
-_CACHE = 200_000
+_CACHE = 200_000  # messages
+_ZERO = bytes.maketrans(b'0123456789', b'0' * 10)
 _SEPARATOR = '\x1f'
+_FORGOTTEN = '<forgotten>'
+_WORDS = re.compile(r'[^\s=,;:()\[\]{}"\'|]+')
 
 
 class Templates:
   """Templates of messages, without knowledge of their system.
 
+  Memory is bounded: where there are more than `limit` forms, the templates so far are
+  frozen and forms forgotten; where there are more than half as many templates, the
+  rarest are forgotten too, and count as new if they come again. Until then, nothing
+  depends on the order of messages. Codes stay valid all along.
+
   Args:
-    masks: `NAME=REGEX`, applied before the general masks; UserError if wrong.
-    keep: regexes of what is never masked; UserError if wrong.
+    masks: `NAME=REGEX`, applied before the general masks.
+    keep: regexes of what is never masked; such texts stay apart.
     similarity: the least share of equal words at which two forms are one template
-      whatever the words that differ.
+      although names in them differ; 1 leaves this to the vocabularies alone.
+    limit: of forms.
+
+  Raises:
+    UserError: a pattern cannot be used, or the similarity is no share.
   """
 
   def __init__(
@@ -42,18 +58,33 @@ class Templates:
     masks: Sequence[str] = (),
     keep: Sequence[str] = (),
     similarity: float = 0.87,
+    limit: int = LIMIT,
   ):
+    if not 0 <= similarity <= 1:
+      raise errors.UserError(f'--similarity={similarity}: give a share from 0 to 1')
     self.masks, self.keep, self.similarity = tuple(masks), tuple(keep), similarity
     self._rules = general_masks.user_masks(self.masks)
-    for pattern in self.keep:
-      general_masks.check_regex(f'--keep={pattern}', pattern)
+    self._keep = general_masks.any_of('--keep', self.keep)
+    self._limit = limit
+    self.texts: list[str] = []  # of templates, as `group` last left them
+    self._patterns: list[str] = []  # the same, with KEPT before words that are kept
+    self.frozen = 0  # so many templates keep their numbers for ever
+    self._matcher: grouping.Matcher | None = None  # of frozen templates
+    self._matched: dict[int, int] = {}  # frozen template -> form standing for it
     self._forms: dict[str, int] = {}  # form -> its number
-    self._cache: dict[str, int] = {}  # message with digits zeroed -> its form
+    self._form_text: dict[int, str] = {}  # the other way
+    self._template: list[int] = []  # of every form; -1 where not frozen
+    self._has_value = bytearray()  # of every form
+    self._pending: set[int] = set()  # forms with a code that are not frozen
+    self._cache: dict[str, int] = {}  # message with digits zeroed -> form
+    self._vocabularies: dict[int, set[str]] = {}  # form -> its values
     self._codes: dict[tuple[int, str], int] = {}  # (form, level and values) -> code
-    self._vocabularies: dict[int, set[str]] = {}  # of a form: its values
+    self._code_form: list[int] = []
+    self._code_extra: list[str] = []
     self._counts = np.zeros(0, np.int64)  # [codes]
-    self._groups: np.ndarray | None = None
-    self.texts: list[str] = []
+    self._before = np.zeros(0, np.int64)  # messages of templates that were loaded
+    self._values_before: list[Mapping[str, int]] = []
+    self._ids: np.ndarray | None = None
 
   def add(
     self, messages: Sequence[str] | pl.Series, levels: Sequence[str] | None = None
@@ -62,89 +93,118 @@ class Templates:
 
     Args:
       messages: [n].
-      levels: [n], kept apart as a value is; None for none.
+      levels: [n], such as 'ERROR'; None for none.
 
     Returns:
-      The code of each, [n] int32: equal for equal forms, values and levels.
+      The code of each, [n] int32.
     """
     texts = pl.Series('message', messages, dtype=pl.String).fill_null('')
     if not len(texts):
       return np.zeros(0, np.int32)
+    if len(self._forms) > self._limit:
+      self._forget()
     forms, values = self._form(texts)
     extras = pl.Series('level', levels, dtype=pl.String) if levels is not None else None
-    if extras is None:
-      extras = pl.repeat('', len(texts), eager=True)
-    if values is not None:
-      extras = extras + values
-    words, index = encode(extras)
-    key = forms.astype(np.int64) * len(words) + index
-    keys, first, back = np.unique(key, return_index=True, return_inverse=True)
-    codes = [
-      self._codes.setdefault((form, words[extra]), len(self._codes))
-      for form, extra in zip(forms[first].tolist(), index[first].tolist())
-    ]
-    codes = np.array(codes, np.int32)
-    grown = len(self._codes) - len(self._counts)
-    self._counts = np.pad(self._counts, (0, grown))
+    extras = pl.repeat('', len(texts), eager=True) if extras is None else extras
+    extras = extras.fill_null('') + values if values is not None else extras
+    names, index = encode(extras.fill_null(''))
+    keys, back = np.unique(forms * len(names) + index, return_inverse=True)
+    known = len(self._code_form)
+    codes = np.array(
+      [
+        self._code(int(key) // len(names), names[int(key) % len(names)]) for key in keys
+      ],
+      np.int32,
+    )
+    self._counts = np.pad(self._counts, (0, len(self._code_form) - known))
     self._counts[codes] += np.bincount(back, minlength=len(keys))
-    if grown:
-      self._groups = None
+    if len(self._code_form) > known:
+      self._ids = None
     return codes[back]
 
+  def _code(self, form: int, extra: str) -> int:
+    code = self._codes.get((form, extra))
+    if code is None:
+      code = self._codes[form, extra] = len(self._code_form)
+      self._code_form.append(form)
+      self._code_extra.append(extra)
+      if self._template[form] < 0:
+        self._pending.add(form)
+    return code
+
   def _form(self, texts: pl.Series) -> tuple[np.ndarray, pl.Series | None]:
-    """The number of each text's form [n], and its values, joined, where one has any."""
+    """Each text's form [n] int64, and its values, joined, where any form has some."""
     kept = None
-    if self.keep:
-      pattern = '|'.join(f'(?:{pattern})' for pattern in self.keep)
-      kept = texts.str.extract_all(pattern)
-      texts = texts.str.replace_all(pattern, general_masks.KEPT)
+    if self._keep:
+      texts = general_masks.without_marks(texts)
+      kept = texts.str.extract_all(self._keep).list.join(_SEPARATOR)
+      texts = texts.str.replace_all(self._keep, general_masks.KEPT)
     for pattern, name in self._rules:
       texts = texts.str.replace_all(pattern, f'<{name}>')
     distinct, index = encode(zero_digits(texts))
-    forms = self._number(distinct)[index]
+    forms = self._numbers(distinct)[index]
     if kept is not None:
       forms = self._fill(forms, kept)
-    has = np.fromiter(self._has_value(), bool, len(self._forms))[forms]
-    if not has.any():
+    where = np.flatnonzero(np.frombuffer(self._has_value, np.uint8)[forms])
+    if not len(where):
       return forms, None
-    where = np.flatnonzero(has)
-    found = texts.gather(where).str.extract_all(general_masks.VALUES)
-    last = pl.element().str.extract(r'(-?[0-9]+(?:\.[0-9]+)?)$')
-    joined = _SEPARATOR + found.list.eval(last).list.join(_SEPARATOR)
-    joined = self._close(forms[where], joined)
-    values = pl.repeat('', len(texts), eager=True).scatter(where, joined)
-    return forms, values
+    found = general_masks.values(texts.gather(where))
+    joined = self._close(forms[where], _SEPARATOR + found.list.join(_SEPARATOR))
+    return forms, pl.repeat('', len(texts), eager=True).scatter(where, joined)
 
-  def _has_value(self):
-    return (general_masks.VALUE in form for form in self._forms)
-
-  def _number(self, flat: list[str]) -> np.ndarray:
-    """The numbers of the forms of distinct messages with digits zeroed."""
-    new = [text for text in flat if text not in self._cache]
-    if len(self._cache) + len(new) > _CACHE:
-      self._cache.clear()
-      new = flat
+  def _numbers(self, distinct: list[str]) -> np.ndarray:
+    """The numbers of the forms of distinct messages with digits zeroed, int64."""
+    cache = self._cache
+    new = [text for text in distinct if text not in cache]
+    if len(cache) + len(new) > _CACHE:
+      cache.clear()
+      new = distinct
+    alike: dict[str, str] = {}  # message -> the same with ids all equal
     if new:
       texts = pl.Series('message', new, dtype=pl.String)
-      texts = texts.str.replace_all(
-        general_masks.VALUES, f'${{1}}{general_masks.VALUE}'
-      )
-      masked = masking.mask(texts, general_masks.MASKS)
-      for text, form in zip(new, masked.to_list()):
-        self._cache[text] = self._forms.setdefault(form, len(self._forms))
-    return np.array([self._cache[text] for text in flat], np.int32)
+      if not self._keep:
+        texts = general_masks.without_marks(texts)
+      alike = dict(zip(new, general_masks.equal_ids(texts).to_list()))
+      fresh = [text for text in dict.fromkeys(alike.values()) if text not in cache]
+      for text, form in zip(fresh, general_masks.forms(fresh)):
+        cache[text] = self._number(form)
+    return np.array([cache[alike.get(text, text)] for text in distinct], np.int64)
 
   def _fill(self, forms: np.ndarray, kept: pl.Series) -> np.ndarray:
-    """Puts what is kept back into the forms."""
-    where = np.flatnonzero(kept.list.len().to_numpy())
-    names = list(self._forms)
-    filled = forms.copy()
-    for i, values in zip(where.tolist(), kept.gather(where).to_list()):
-      parts = names[forms[i]].split(general_masks.KEPT)
-      values = [*values, *[''] * len(parts)]
-      form = ''.join(x for pair in zip(parts, values) for x in pair)
-      filled[i] = self._forms.setdefault(form, len(self._forms))
-    return filled
+    """The forms with what is kept put back."""
+    names, index = encode(kept)
+    keys, back = np.unique(forms * len(names) + index, return_inverse=True)
+    filled = keys // len(names)
+    for i, key in enumerate(keys.tolist()):
+      form, texts = self._form_text[key // len(names)], names[key % len(names)]
+      if general_masks.KEPT in form:
+        parts = form.split(general_masks.KEPT)
+        words = [
+          _WORDS.sub(rf'{general_masks.KEPT}\g<0>', text)
+          for text in texts.split(_SEPARATOR)
+        ]
+        between = [*words, ''][: len(parts)]
+        filled[i] = self._number(
+          ''.join(x for pair in zip(parts, between) for x in pair)
+        )
+    return filled[back]
+
+  def _number(self, form: str) -> int:
+    number = self._forms.get(form)
+    if number is not None:
+      return number
+    template = self._matcher.match(form) if self._matcher else None
+    if template in self._matched:
+      return self._matched[template]
+    number = len(self._template)
+    self._template.append(-1 if template is None else template)
+    self._has_value.append(general_masks.VALUE_NAME in form)
+    self._form_text[number] = form
+    if template is None or general_masks.KEPT in form:
+      self._forms[form] = number
+    else:
+      self._matched[template] = number
+    return number
 
   def _close(self, forms: np.ndarray, values: pl.Series) -> pl.Series:
     """The values, but none of forms that have had too many different ones."""
@@ -153,9 +213,9 @@ class Templates:
       known = self._vocabularies.setdefault(form, set())
       if len(known) <= _VALUES:
         known.add(value)
-    full = [f for f, known in self._vocabularies.items() if len(known) > _VALUES]
-    open_ = pl.Series(np.isin(forms, full))
-    return pl.select(pl.when(open_).then(pl.lit('')).otherwise(values)).to_series()
+    full = [f for f in pairs['form'].unique() if len(self._vocabularies[f]) > _VALUES]
+    keep = pl.Series(~np.isin(forms, full))
+    return pl.select(pl.when(keep).then(values).otherwise(pl.lit(''))).to_series()
 
   def extras(self) -> list[str]:
     """The level and values of each code so far, joined by a unit separator."""
@@ -164,32 +224,147 @@ class Templates:
   def group(self) -> np.ndarray:
     """The template of each code so far, [codes] int32, an index of `texts`.
 
-    The most frequent template is 0. Numbers hold until a new code appears.
+    Without frozen templates the most frequent is 0. Numbers of templates that are not
+    frozen hold until a new code appears.
     """
-    if self._groups is None:
-      names = list(self._forms)
-      form_of = np.array([form for form, _ in self._codes], np.int32)
-      sizes = np.zeros(len(names), np.int64)
-      np.add.at(sizes, form_of, self._counts)
-      named = {_named(name): 0 for name in names}
-      for name, size in zip(names, sizes.tolist()):
-        named[_named(name)] += size
-      template_of = grouping.group(
-        {n: c for n, c in named.items() if c}, self.similarity
-      )
-      totals = collections.Counter()
-      for name, text in template_of.items():
-        totals[text] += named[name]
-      self.texts = sorted(totals, key=lambda text: (-totals[text], text))
-      number = {text: i for i, text in enumerate(self.texts)}
-      of_form = [number.get(template_of.get(_named(name))) for name in names]
-      of_form = np.array([-1 if n is None else n for n in of_form], np.int32)
-      self._groups = of_form[form_of]
-    return self._groups
+    if self._ids is None:
+      code_form = np.array(self._code_form, np.int64)
+      template = np.array(self._template, np.int32)
+      pending = {self._form_text[n]: n for n in self._pending}
+      patterns = self._patterns
+      del patterns[self.frozen :]
+      template_of = grouping.group(pending, self.similarity, patterns)
+      number: dict[str, int] = {}  # text -> template
+      for frozen, text in reversed([*enumerate(patterns)]):
+        number[template_of[text]] = frozen
+      sizes = np.bincount(code_form, self._counts, minlength=len(template))
+      totals: collections.Counter[str] = collections.Counter()
+      for form, n in pending.items():
+        totals[template_of[form]] += int(sizes[n])
+      for text in sorted(totals, key=lambda text: (-totals[text], text)):
+        if text not in number:
+          number[text] = len(patterns)
+          patterns.append(text)
+        patterns[number[text]] = text  # a frozen one may have become wider
+      self.texts = [text.replace(general_masks.KEPT, '') for text in patterns]
+      for form, n in pending.items():
+        template[n] = number[template_of[form]]
+      self._ids = template[code_form]
+    return self._ids
 
+  def counts(self) -> np.ndarray:
+    """The messages of each template so far, [templates] int64."""
+    ids = self.group()
+    counts = np.bincount(ids, self._counts, minlength=len(self.texts)).astype(np.int64)
+    counts[: len(self._before)] += self._before
+    return counts
 
-def _named(form: str) -> str:
-  return form.replace(general_masks.VALUE, general_masks.VALUE_NAME)
+  def code_values(self) -> list[str]:
+    """What tells the codes of a template from each other [codes]: its small values.
+
+    These are the numbers that stand for `<VAL>`; where there are none, the words that
+    stand for `<*>`, if they have few different values. '' for none.
+    """
+    ids = self.group()
+    texts = [' '.join(extra.split(_SEPARATOR)[1:]) for extra in self._code_extra]
+    for template in np.flatnonzero(np.bincount(ids) <= _VALUES).tolist():
+      if grouping.WILDCARD in self._patterns[template]:
+        for code in np.flatnonzero(ids == template).tolist():
+          form = self._form_text.get(self._code_form[code], '')
+          words = grouping.varying(self._patterns[template], form)
+          texts[code] = texts[code] or ' '.join(words)
+    return texts
+
+  def values(self) -> list[dict[str, int]]:
+    """Of each template, how often each of its small values occurred."""
+    counters: list[dict[str, int]] = [
+      dict(self._values_before[i]) if i < len(self._values_before) else {}
+      for i in range(len(self.texts) if self.group() is not None else 0)
+    ]
+    for template, value, count in zip(
+      self.group().tolist(), self.code_values(), self._counts.tolist()
+    ):
+      if value:
+        counters[template][value] = counters[template].get(value, 0) + count
+    return counters
+
+  def freeze(self) -> None:
+    """Lets the templates so far keep their numbers.
+
+    Later messages join one that matches them; others are grouped among themselves and
+    numbered from `frozen`. A frozen text may still become wider.
+    """
+    ids = self.group()
+    for form, template in zip(self._code_form, ids.tolist()):
+      self._template[form] = template
+    self._pending.clear()
+    self.frozen = len(self.texts)
+    self._matcher = grouping.Matcher(enumerate(self._patterns))
+    self._matched.clear()
+    self._cache.clear()
+
+  def _forget(self) -> None:
+    """Drops forms, and the rarest templates beyond half the limit."""
+    self.freeze()
+    order = np.argsort(-self.counts(), kind='stable')
+    for template in order[self._limit // 2 :].tolist():
+      self.texts[template] = self._patterns[template] = _FORGOTTEN
+    known = ((i, text) for i, text in enumerate(self._patterns) if text != _FORGOTTEN)
+    self._matcher = grouping.Matcher(known)
+    for texts in (self._forms, self._form_text, self._codes, self._vocabularies):
+      texts.clear()
+
+  def to_json(self) -> dict[str, Any]:
+    """The templates so far, their counts and values; freezes them."""
+    self.freeze()
+    return {
+      'format': _FORMAT,
+      'masks': list(self.masks),
+      'keep': list(self.keep),
+      'similarity': self.similarity,
+      'templates': [
+        {'text': text, 'count': count, 'values': values}
+        for text, count, values in zip(
+          self._patterns, self.counts().tolist(), self.values(), strict=True
+        )
+      ],
+    }
+
+  @classmethod
+  def from_json(cls, content: Any, source: str) -> 'Templates':
+    """Frozen templates from what `to_json` gave.
+
+    Args:
+      content: parsed JSON.
+      source: the file, for messages of errors.
+
+    Raises:
+      UserError: it is something else.
+    """
+    try:
+      if content['format'] != _FORMAT:
+        raise ValueError(f'format {content["format"]!r}')
+      settings = {name: content[name] for name in ('masks', 'keep', 'similarity')}
+      rows = [
+        (row['text'], row['count'], row['values']) for row in content['templates']
+      ]
+      for text, count, values in rows:
+        counts = [count, *dict.values(values)]
+        if type(text) is not str or any(type(n) is not int or n < 0 for n in counts):
+          raise ValueError(f'template {text!r}')
+      for name in ('masks', 'keep'):
+        if not all(type(pattern) is str for pattern in list.copy(settings[name])):
+          raise ValueError(name)
+      templates = cls(**settings)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+      raise errors.UserError(f'{source}: no templates of messages: {error}') from None
+    templates._patterns = [text for text, _, _ in rows]
+    templates.texts = [text.replace(general_masks.KEPT, '') for text, _, _ in rows]
+    templates._before = np.array([count for _, count, _ in rows], np.int64)
+    templates._values_before = [values for _, _, values in rows]
+    templates._ids = np.zeros(0, np.int32)
+    templates.freeze()
+    return templates
 
 
 def zero_digits(texts: pl.Series) -> pl.Series:
