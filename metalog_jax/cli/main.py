@@ -30,6 +30,7 @@ PROGRAMS = {
   'train': 'trains a detector on source systems and a few labels of a target',
   'adapt': 'adapts a trained model to a system by a few labels',
   'detect': 'judges raw logs with a trained model',
+  'export': 'writes a trained model as a folder that needs not this library',
   'report': 'writes the report of a run, or of several beside each other',
 }
 USAGE = 'metalog NAME [--flags]; metalog NAME --help shows them\n\n' + '\n'.join(

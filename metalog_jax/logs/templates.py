@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -104,6 +105,18 @@ class Templates:
     new = {line: event + above for line, event in newer.exceptions.items()}
     texts = (*self.texts, *newer.texts[1:])
     return dataclasses.replace(self, texts=texts, exceptions={**new, **self.exceptions})
+
+  def tree(self) -> dict[str, Any]:
+    """Drain's tree as plain data: {number of tokens: {'ids', 'next': {token: ...}}}."""
+
+    def plain(node):
+      children = node.key_to_child_node
+      return {
+        'ids': list(node.cluster_ids),
+        'next': {token: plain(child) for token, child in children.items()},
+      }
+
+    return plain(self._core.root_node)['next']
 
   def save(self, path: str | os.PathLike) -> None:
     """Writes JSON, atomically; the same bytes for the same templates."""

@@ -142,7 +142,7 @@ def places(x: Array, batch: types.Batch) -> Array:
 
 def mask(batch: types.Batch) -> Array:
   """Whether a place belongs to a session: [N']."""
-  return (batch.sessions < len(batch.labels)).ravel()
+  return (batch.sessions < batch.labels.shape[0]).ravel()
 
 
 def rows(x: Array, batch: types.Batch) -> Array:
@@ -152,13 +152,13 @@ def rows(x: Array, batch: types.Batch) -> Array:
 
 def sums(x: Array, batch: types.Batch) -> Array:
   """The sum over the places of each session: [N', ...] -> [B, ...]."""
-  num = len(batch.labels)
+  num = batch.labels.shape[0]
   return jax.ops.segment_sum(x, batch.sessions.ravel(), num + 1)[:num]
 
 
 @jax.custom_jvp
 def _largest(x: Array, sessions: Array, like: Array) -> Array:
-  return jax.ops.segment_max(x, sessions, len(like) + 1)[: len(like)]
+  return jax.ops.segment_max(x, sessions, like.shape[0] + 1)[: like.shape[0]]
 
 
 @_largest.defjvp
@@ -166,11 +166,11 @@ def _largest_jvp(primals, tangents):
   """The mean derivative of the places that attain the maximum, as `jnp.max` has it."""
   x, sessions, like = primals
   largest = _largest(x, sessions, like)
-  total = lambda y: jax.ops.segment_sum(y, sessions, len(like) + 1)
+  total = lambda y: jax.ops.segment_sum(y, sessions, like.shape[0] + 1)
   padded = jnp.concatenate([largest, jnp.zeros_like(largest[:1])])
   attained = (x == padded[sessions]).astype(x.dtype)
   attained /= jnp.maximum(total(attained), 1)[sessions]
-  return largest, total(attained * tangents[0])[: len(like)]
+  return largest, total(attained * tangents[0])[: like.shape[0]]
 
 
 def maxima(x: Array, batch: types.Batch, floor: Any) -> Array:
@@ -191,9 +191,9 @@ def last(states: Array, batch: types.Batch) -> Array:
   Zero for sessions without events. Later steps have higher flat numbers, so the last
   place of a session is its highest.
   """
-  num = len(batch.labels)
+  num = batch.labels.shape[0]
   places = jnp.arange(batch.sessions.size)
   highest = jax.ops.segment_max(places, batch.sessions.ravel(), num + 1)[:num]
-  return states.at[jnp.where(highest < 0, len(states), highest)].get(
+  return states.at[jnp.where(highest < 0, states.shape[0], highest)].get(
     mode='fill', fill_value=0
   )

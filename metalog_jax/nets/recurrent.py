@@ -72,7 +72,7 @@ def projected(batch: types.Batch, w: Array, b: Array) -> Array:
   Of the table or of the cells, whichever is fewer: a single session has few cells.
   """
   vectors, events = jnp.asarray(batch.vectors), batch.events.ravel()
-  if len(events) < len(vectors):
+  if events.shape[0] < vectors.shape[0]:
     return vectors[events] @ w.T + b
   return (vectors @ w.T + b)[events]
 

@@ -77,7 +77,7 @@ class Encoder(nn.Module):
       return layers.Linear(size, None, self.dtype, True, start, name=name)(x)
 
     drop = nn.Dropout(self.dropout, deterministic=not self.train)
-    split = lambda y: y.reshape(len(y), self.heads, self.size)
+    split = lambda y: y.reshape(y.shape[0], self.heads, self.size)
     q, k, v = (split(dense(self.heads * self.size, name, x)) for name in 'qkv')
     attended = dense(x.shape[-1], 'out', attention(q, k, v, batch))
     x = Norm(self.dtype, name='norm_1')(x + drop(attended))
@@ -154,5 +154,5 @@ def positions(batch: types.Batch) -> Array:
   steps, rows = batch.sessions.shape
   step = jnp.repeat(jnp.arange(steps), rows)
   sessions = batch.sessions.ravel()
-  first = jax.ops.segment_min(step, sessions, len(batch.labels) + 1)
+  first = jax.ops.segment_min(step, sessions, batch.labels.shape[0] + 1)
   return step - first[sessions]

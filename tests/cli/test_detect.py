@@ -79,6 +79,15 @@ def test_overwriting_deletes_nothing_but_a_run(root, tmp_path, metalog):
     assert sorted(os.listdir(workdir)) == before
 
 
+def test_export_writes_what_runs_alone(workdir, tmp_path, metalog):
+  pytest.importorskip('flatbuffers')
+  done = metalog('export', f'--model={workdir}', f'--out={tmp_path}/out')
+  assert done.code == 0 and f'{tmp_path}/out/run.py' in done.out
+  assert os.access(tmp_path / 'out' / 'program.stablehlo', os.R_OK)
+  assert metalog('export', f'--model={workdir}', f'--out={workdir}').code == 1
+  assert metalog('export', f'--model={workdir}').code == 2
+
+
 def test_simulated_logs_say_that_they_are(tmp_path, metalog):
   done = metalog('simulate', '--sessions=20', f'--out={tmp_path}/logs')
   assert done.code == 0 and done.out.startswith('SIMULATED blockstore')
