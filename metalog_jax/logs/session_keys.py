@@ -1,0 +1,156 @@
+"""What groups the records of an unknown system into sessions: a kind of id.
+
+A kind is a field, such as `trace_id`, or what stands before ids in messages: the
+`blk_` of `blk_-16089`, the `instance` of `instance: 0b6f2c3e-...`, the `session` of
+`session=4f2a91`. It groups records where a large share of them hold one, its values
+are many, and most come back in records of another template.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+_SAMPLE = 50_000  # records that are looked at
+_SHARE = 0.3  # least share of the records that hold an id
+_VALUES = 20  # fewest ids
+_RETURN = 0.6  # least share of the ids that come back in a record of another template
+_REACH = 0.5  # share of the sample over which half of the ids may reach at most, where
+_LARGEST = 0.2  # one id has more than this share of the records: that is a thread
+
+_UUID = '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}'
+_NAMES = (
+  'trace|request|req|session|sess|correlation|transaction|txn|tx|call|conn|connection'
+  '|context|job|task|order|process|flow|message|msg|batch|upload|ticket|run|build'
+)
+_OPENS = '["\'\\[(]?'
+# What ids follow, in letters the name of their kind, and the id.
+PATTERNS = (
+  rf'\b([A-Za-z]{{2,20}}[_-])({_UUID})\b',
+  r'\b([A-Za-z]{2,20}_)(-?[0-9]{4,}(?:_[0-9]+)*)\b',
+  rf'\b([A-Za-z]{{2,20}})["\']?[:=]? *{_OPENS}({_UUID})\b',
+  rf'\b((?i:{_NAMES})[_-]?(?i:id))["\']?[:= ] *{_OPENS}([A-Za-z0-9-]{{4,40}})\b',
+  rf'\b((?i:{_NAMES}))["\']?[:=#] *{_OPENS}([A-Za-z0-9-]*[0-9][A-Za-z0-9-]*)\b',
+  rf'\b((?i:{_NAMES})) #?([0-9]{{3,}})\b',
+  r'(\[)([0-9a-f]{12,32})\]',
+)
+_FIELD = re.compile(
+  rf'(?i)(?:.*[._-])?(?:{_NAMES}|span|block|instance|uu|mdc)?[._-]?(?:id|uuid|guid)'
+  r'|.*(?:trace|request|session|correlation|transaction)[._-]?(?:id|uuid)?'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionKey:
+  """A kind of id that groups records."""
+
+  name: str  # such as 'blk_', 'instance' or 'trace_id'
+  field: str = ''  # the field that holds it; '' where messages do
+  pattern: int = -1  # of PATTERNS, where messages hold it
+  share: float = 0.0  # of the sampled records that hold one
+
+  def sessions(
+    self, messages: Sequence[str], fields: Mapping[str, Sequence[Any]]
+  ) -> tuple[np.ndarray, list[str]]:
+    """Pairs of record and session, in order of records.
+
+    Args:
+      messages: [n].
+      fields: name -> [n]; None where a record has none.
+
+    Returns:
+      Indices of records [m] and the id each belongs to [m]. A record may belong to
+      several sessions or to none.
+    """
+    if self.field:
+      column = fields.get(self.field, ())
+      rows = [i for i, value in enumerate(column) if _given(value)]
+      return np.array(rows, np.int64), [str(column[i]) for i in rows]
+    table = _ids(pl.Series(messages, dtype=pl.String), self.pattern)
+    table = table.filter(pl.col('kind') == self.name).unique(
+      ('row', 'id'), maintain_order=True
+    )
+    return table['row'].to_numpy().astype(np.int64), table['id'].to_list()
+
+
+def find(
+  messages: Sequence[str],
+  fields: Mapping[str, Sequence[Any]],
+  templates: Sequence[int] | np.ndarray,
+) -> SessionKey | None:
+  """The kind of id that groups records best, from a sample in order of time.
+
+  Args:
+    messages: [n]; the first 50,000 are looked at.
+    fields: name -> [n]; None where a record has none.
+    templates: the template of each record [n] int.
+
+  Returns:
+    The key; None where no kind is convincing.
+  """
+  best, best_score = None, 0.0
+  for key, table in _candidates(messages[:_SAMPLE], fields):
+    share, score = _rate(table, np.asarray(templates[:_SAMPLE]))
+    if score > best_score:
+      best, best_score = dataclasses.replace(key, share=round(share, 4)), score
+  return best
+
+
+def _candidates(
+  messages: Sequence[str], fields: Mapping[str, Sequence[Any]]
+) -> Iterator[tuple[SessionKey, pl.DataFrame]]:
+  """Kinds, each with a table of records and their ids."""
+  count = len(messages)
+  for name, column in fields.items():
+    if _FIELD.fullmatch(name):
+      rows = [i for i, value in enumerate(column[:count]) if _given(value)]
+      values = [str(column[i]) for i in rows]
+      yield (
+        SessionKey(name, field=name),
+        pl.DataFrame({'row': rows, 'id': values}, {'row': pl.Int64, 'id': pl.String}),
+      )
+  texts = pl.Series(messages, dtype=pl.String)
+  for number in range(len(PATTERNS)):
+    table = _ids(texts, number)
+    for (kind,), part in table.group_by(['kind'], maintain_order=True):
+      yield SessionKey(kind, pattern=number), part.select('row', 'id')
+
+
+def _given(value: Any) -> bool:
+  return value is not None and str(value) not in ('', '-', 'null', 'None')
+
+
+def _ids(texts: pl.Series, number: int) -> pl.DataFrame:
+  """Columns row, kind and id, a row for every id."""
+  pattern = PATTERNS[number]
+  found = texts.str.extract_all(pattern)
+  table = pl.DataFrame({'row': np.arange(len(texts)), 'text': found})
+  table = table.filter(pl.col('text').list.len() > 0).explode('text')
+  text = pl.col('text').str
+  return table.select(
+    'row', kind=text.extract(pattern, 1).str.to_lowercase(), id=text.extract(pattern, 2)
+  )
+
+
+def _rate(table: pl.DataFrame, templates: np.ndarray) -> tuple[float, float]:
+  """The share of records that hold an id, and how well ids group; 0 for not at all."""
+  count = len(templates)
+  share = table['row'].n_unique() / max(count, 1)
+  if share < _SHARE:
+    return share, 0.0
+  table = table.with_columns(template=templates[table['row'].to_numpy()])
+  sessions = table.group_by('id').agg(
+    templates=pl.col('template').n_unique(),
+    size=pl.len(),
+    reach=pl.col('row').max() - pl.col('row').min(),
+  )
+  returning = sessions.filter(pl.col('templates') > 1)
+  if len(sessions) < _VALUES or len(returning) < _RETURN * len(sessions):
+    return share, 0.0
+  reach = pl.Series(returning['reach']).quantile(0.5) / count
+  if reach > _REACH and sessions['size'].max() > _LARGEST * count:
+    return share, 0.0
+  return share, share * len(returning) / len(sessions) * (1.5 - reach)
