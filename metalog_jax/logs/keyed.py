@@ -14,22 +14,27 @@ _KEYS = {  # the usual names of keys, the likeliest first, in small letters
     'timestamp time ts @timestamp __realtime_timestamp t @t datetime date_time asctime '
     'date created_at created eventtime event_time log_time logtime time_local instant '
     'timemillis timegenerated epoch _source_realtime_timestamp'
-  ).split(),
+  ).split()
+  + ['date and time', 'date/time'],
   'level': (
     'level severity lvl levelname loglevel log_level log.level @l severity_text '
-    'priority syslog_severity'
+    'priority syslog_severity s'
   ).split(),
   'message': (
     'message msg @m @mt content body text event log short_message description summary '
     'error exception'
   ).split(),
 }
-_NAMES = {'warn': 'WARN', 'err': 'ERROR'}
+_NESTED = {  # within objects, fewer: `request.time` is likelier a duration
+  'time': 'timestamp @timestamp $date datetime created_at ts'.split(),
+  'level': 'level severity levelname loglevel'.split(),
+  'message': 'message msg'.split(),
+}
 _STACK = re.compile(r'(?:stack|stack_?trace|exc_info|exception|traceback|backtrace)$')
 _MOST_KEYS = 64  # columns of a block
 _DEEPEST = 5  # objects within objects
-# Columns of published tables that say nothing, or give the answer away.
 INSIDE = '.inside'  # column of a table: the line is within its record
+# Columns of published tables that say nothing, or give the answer away.
 _LEFT_OUT = {'lineid', 'eventid', 'eventtemplate', 'parameterlist'}
 
 
@@ -98,7 +103,7 @@ class Keyed:
     for wanted in self._roles[role]:
       if wanted in by_name:
         return by_name[wanted]
-    for wanted in self._roles[role][:6]:  # inside an object: `log.level`
+    for wanted in _NESTED[role] if self._roles[role] is _KEYS[role] else ():
       for name, key in by_name.items():
         if name.rpartition('.')[2] == wanted:
           return key

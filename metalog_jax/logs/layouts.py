@@ -308,7 +308,7 @@ def _score(layout: Layout, text: pl.Series) -> float:
     share = min(1.0, 2 * share)
   if not len(table) or share < (0.1 if is_learned else _ENOUGH):
     return 0.0
-  score = share
+  score = share * (0.6 if '(?P<before>' in layout.pattern else 1.0)
   if 'time' in table.columns:
     read = times.Reader(0).read(table['time'])
     score += 0.2 * share * float(np.mean(read != times.NAT))
