@@ -213,7 +213,9 @@ class Stream:
     part = table['part'] == 'P'
     halves = np.zeros(len(text), bool)
     if part.any():
-      goes_on = part.fill_null(False) & (table['stream'] == table['stream'].shift(-1))
+      goes_on = part.fill_null(False) & table['stream'].eq_missing(
+        table['stream'].shift(-1)
+      )
       halves = goes_on.shift(1, fill_value=False).fill_null(False).to_numpy()
       whole = said.to_list()
       for row in np.flatnonzero(halves)[::-1]:

@@ -1,11 +1,11 @@
-"""Logs as programs of the world write them: format found, times, levels and messages."""
+"""Logs as the world's programs write them: format found, times, levels, messages."""
 
 import textwrap
 
 import numpy as np
 import pytest
 
-from metalog_jax.logs import layouts, records, times
+from metalog_jax.logs import layouts, records
 
 T = '2026-01-02T15:04:05'
 PLAIN_TIME = f'{T}.000000'
@@ -73,7 +73,8 @@ CASES = [
   ('logrus', 'logfmt', """\
     time="2026-01-02T15:04:05Z" level=info msg="listening on \\"any\\"" port=8080
     time="2026-01-02T15:04:06Z" level=fatal msg=failed
-   """, [(T, 'INFO', 'listening on "any"'), ('2026-01-02T15:04:06', 'FATAL', 'failed')]),
+   """, [(T, 'INFO', 'listening on "any"'),
+         ('2026-01-02T15:04:06', 'FATAL', 'failed')]),
   ('rust tracing', 'iso time, level, logger', """\
     2026-01-02T15:04:05.123456Z  INFO shop::cart: item added id=5
     2026-01-02T15:04:06.456789Z ERROR shop::pay: cannot pay
@@ -97,8 +98,8 @@ CASES = [
    """, [(None, 'INFO', 'Now listening on: http://localhost:5000'),
          (None, 'ERROR', 'Cannot pay')]),
   ('tomcat', 'common time, level, thread, logger', """\
-    02-Jan-2026 15:04:05.123 INFO [main] org.apache.catalina.startup.Catalina.start Up
-    02-Jan-2026 15:04:06.456 SEVERE [main] org.apache.catalina.core.Context.x Failed
+    02-Jan-2026 15:04:05.123 INFO [main] org.apache.catalina.Catalina.start Up
+    02-Jan-2026 15:04:06.456 SEVERE [main] org.apache.catalina.Context.x Failed
    """, [(f'{T}.123', 'INFO', 'Up'), ('2026-01-02T15:04:06.456', 'SEVERE', 'Failed')]),
   ('java.util.logging', 'java logging', """\
     Jan 02, 2026 3:04:05 PM com.example.Shop run
@@ -117,7 +118,8 @@ CASES = [
   ('json of pino', 'json', """\
     {"level":30,"time":1767366245123,"pid":42,"hostname":"a","msg":"listening"}
     {"level":50,"time":1767366246456,"pid":42,"hostname":"a","err":{"code":3},"msg":"no"}
-   """, [(f'{T}.123', 'INFO', 'listening'), ('2026-01-02T15:04:06.456', 'ERROR', 'no')]),
+   """, [(f'{T}.123', 'INFO', 'listening'),
+         ('2026-01-02T15:04:06.456', 'ERROR', 'no')]),
   ('json of elastic', 'json', """\
     {"@timestamp":"2026-01-02T15:04:05.123Z","log.level":"INFO","message":"up"}
     {"@timestamp":"2026-01-02T15:04:06Z","log":{"level":"error"},"message":"a\\nb"}
@@ -128,9 +130,9 @@ CASES = [
    """, [(f'{T}.123456', 'INFO', 'up'),
          ('2026-01-02T15:04:06.456789', 'ERROR', 'hi\\xff')]),
   ('docker', 'docker: iso time, level', r"""
-    {"log":"2026-01-02 15:04:00 INFO half ","stream":"stdout","time":"2026-01-02T15:04:05Z"}
-    {"log":"of it\n","stream":"stdout","time":"2026-01-02T15:04:05Z"}
-    {"log":"2026-01-02 15:04:01 ERROR bad\n","stream":"stderr","time":"2026-01-02T15:04:06Z"}
+    {"log":"2026-01-02 15:04:00 INFO half ","time":"2026-01-02T15:04:05Z"}
+    {"log":"of it\n","time":"2026-01-02T15:04:05Z"}
+    {"log":"2026-01-02 15:04:01 ERROR bad\n","time":"2026-01-02T15:04:06Z"}
    """, [(T, 'INFO', 'half of it'), ('2026-01-02T15:04:06', 'ERROR', 'bad')]),
   ('kubernetes', 'cri: json', """\
     2026-01-02T15:04:05.123456789Z stdout P {"level":"info",
@@ -154,7 +156,8 @@ CASES = [
     <38>Jan  2 15:04:05 host-1 sshd[12]: Accepted publickey for root
     <3>Jan 12 15:04:06 host-1 kernel: Out of memory
     <3>Jan 12 15:04:06 host-1 last message repeated 2 times
-   """, [(None, 'INFO', 'Accepted publickey for root'), (None, 'ERROR', 'Out of memory'),
+   """, [(None, 'INFO', 'Accepted publickey for root'),
+         (None, 'ERROR', 'Out of memory'),
          (None, 'ERROR', 'last message repeated 2 times')]),
   ('rsyslog', 'syslog iso', """\
     2026-01-02T15:04:05.123456+01:00 host-1 sshd[12]: Accepted publickey for root
@@ -164,7 +167,8 @@ CASES = [
   ('syslog 5424', 'syslog 5424', """\
     <165>1 2026-01-02T15:04:05.003Z host app 12 ID47 [x@1 a="b\\]c" d="e"][y@1] full
     <11>1 2026-01-02T15:04:06Z host app - - - failed
-   """, [(f'{T}.003', 'NOTICE', 'full'), ('2026-01-02T15:04:06', 'ERROR', 'failed')]),
+   """, [(f'{T}.003', 'NOTICE', 'full'),
+         ('2026-01-02T15:04:06', 'ERROR', 'failed')]),
   ('nginx access', 'access', """\
     10.0.0.1 - bob [02/Jan/2026:15:04:05 +0100] "GET /x HTTP/1.1" 200 612 "-" "curl/8"
     10.0.0.1 - - [02/Jan/2026:15:04:06 +0100] "GET /\\"x HTTP/1.1" 502 0 "-" "-" 0.1
