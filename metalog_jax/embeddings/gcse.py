@@ -6,7 +6,6 @@ that never shared a template still land in one space.
 
 import collections
 import dataclasses
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -24,7 +23,6 @@ class Embedding:
   vectors: str = word_vectors.DEFAULT  # a name or a path: `word_vectors.load`
   idf: Literal['joint', 'per_system'] = 'joint'  # over whose templates n_l counts
   variant: Literal['paper', 'reference'] = 'paper'
-  oov: Literal['zero', 'skip', 'hash'] = 'zero'  # words without a vector
 
   def __post_init__(self):
     errors.check_choices(self)
@@ -92,7 +90,7 @@ def _load(systems, config: Embedding) -> word_vectors.WordVectors:
     for word in words.words(t, config.variant)
   }
   vectors = word_vectors.load(config.vectors, needed)
-  if needed and not len(vectors) and config.oov != 'hash':
+  if needed and not len(vectors):
     raise errors.UserError(
       f'{config.vectors}: none of the {len(needed)} words of the templates has a '
       'vector there (--vectors)'
@@ -141,23 +139,10 @@ def event_vector(
 
 
 def _token_vectors(text, config, vectors) -> Iterator[tuple[str, np.ndarray]]:
-  """(token, mean vector of its words) under the policy for unknown words."""
+  """(token, mean vector of its words); unknown words count as zero."""
   for name, parts in words.tokens(text, config.variant):
-    if config.oov == 'skip':
-      parts = tuple(word for word in parts if word in vectors.rows)
-      if not parts:
-        continue
     total = np.zeros(vectors.dim)
     for word in parts:
       if word in vectors.rows:
         total += vectors.table[vectors.rows[word]]
-      elif config.oov == 'hash':
-        total += _hash_vector(word, vectors.dim)
     yield name, total / max(len(parts), 1)
-
-
-def _hash_vector(word: str, dim: int) -> np.ndarray:
-  """The same random vector for a word everywhere, spread like GloVe's."""
-  digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
-  rng = np.random.default_rng(int.from_bytes(digest, 'little'))
-  return 0.5 * rng.standard_normal(dim)

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 _CPU_CELLS, _CELLS = 1 << 9, 1 << 14  # of a batch: what caches and accelerators like
 _VERSION = 1  # of what a text becomes: a new one leaves the old cache alone
-_VARIABLE = re.compile(r'<\*>|\[\*\]|[<\[]([A-Z_]+)[>\]]')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +24,7 @@ class Encoder:
   """How templates become vectors; pooling and length are our choice where not cited.
 
   The siblings of LogMeta read at most 128 sub-words (LogRoBERTa, SemiRALD). How a
-  template becomes text is ours: `words`, as for word vectors, leaves out wildcards
-  (`<*>`) and symbols, splits camel case, and takes a mask's name (`<IP>`) as a word;
-  `template` leaves out wildcards alone and takes masks' names as words.
+  template becomes text is ours: its words, see `as_text`.
   """
 
   path: str = flags.field(
@@ -38,9 +34,7 @@ class Encoder:
     'trained', 'random: the same network without its training'
   )
   pooling: pretrained.Pooling = flags.field('mean', 'over the tokens of a text')
-  layer: int = flags.field(-1, 'hidden states of this layer; 0: embeddings, -1: last')
   max_tokens: int = flags.field(128, 'sub-words of a text that are read')
-  text: Literal['words', 'template'] = flags.field('words', 'what of a template')
   dtype: Literal['float32', 'bfloat16'] = flags.field('float32', 'to compute in')
 
   def __post_init__(self):
@@ -56,24 +50,18 @@ class Model(NamedTuple):
   form: pretrained.Form
   tokenizer: 'tokenizers.Tokenizer'
   longest: int  # tokens that are read of a text
-  depth: int  # layers that are computed
 
 
 def load(config: Encoder) -> Model:
   """Finds a model and reads all but its weights.
 
   Raises:
-    UserError: there is no such model, or it is damaged, or has no such layer.
+    UserError: there is no such model, or it is damaged.
   """
   folder = pretrained.find(config.path)
   form = pretrained.read_form(folder)
-  depth = config.layer + (form.layers + 1 if config.layer < 0 else 0)
-  if not 0 <= depth <= form.layers:
-    raise errors.UserError(
-      f'{folder}: no layer {config.layer}, the last is {form.layers}'
-    )
   longest = min(config.max_tokens, form.longest)
-  return Model(folder, form, pretrained.read_tokenizer(folder, form), longest, depth)
+  return Model(folder, form, pretrained.read_tokenizer(folder, form), longest)
 
 
 def embed(
@@ -104,18 +92,15 @@ def encode(templates: Sequence[str], config: Encoder = Encoder()) -> np.ndarray:
   return _encode(load(config), templates, config)
 
 
-def as_text(template: str, how: Literal['words', 'template'] = 'words') -> str:
-  """What the encoder reads of a template.
+def as_text(template: str) -> str:
+  """What the encoder reads of a template: its words, as for word vectors.
+
+  Wildcards and symbols are left out, camel case is split, a mask's name is a word.
 
   >>> as_text('PacketResponder <*> for block <BLK> terminating')
   'packet responder for block blk terminating'
-  >>> as_text('PacketResponder <*> for block <BLK> terminating', 'template')
-  'PacketResponder for block blk terminating'
   """
-  if how == 'words':
-    return ' '.join(words.words(template))
-  named = _VARIABLE.sub(lambda m: (m[1] or '').lower(), template)
-  return ' '.join(named.split())
+  return ' '.join(words.words(template))
 
 
 def params_of(model: Model, config: Encoder) -> Mapping:
@@ -154,9 +139,7 @@ def compute(
   ids = pretrained.tokenize(model.tokenizer, texts, model.longest).ids
   vectors = np.zeros((len(texts), model.form.hidden), np.float32)
   for batch in rows.batches(ids, cells, model.form.padding):
-    hidden = encoder.apply(
-      params, batch.ids, batch.segments, model.form, depth=model.depth
-    )
+    hidden = encoder.apply(params, batch.ids, batch.segments, model.form)
     # No text has fewer than the two tokens that mark its ends.
     pooled = pool(hidden, batch.segments, num=batch.ids.size // 2, how=how)
     vectors[batch.texts] = np.asarray(pooled)[: len(batch.texts)]
@@ -165,7 +148,7 @@ def compute(
 
 def _encode(model: Model, templates: Sequence[str], config: Encoder) -> np.ndarray:
   """The vectors of templates [n, D], from the cache where it has them."""
-  texts = [as_text(template, config.text) for template in templates]
+  texts = [as_text(template) for template in templates]
   cache = vector_cache.Cache(_key(model, config))
   vectors = cache.get(texts)
   if new := [text for text in dict.fromkeys(texts) if text not in vectors]:
@@ -181,7 +164,7 @@ def _key(model: Model, config: Encoder) -> str:
   """A hash of all but the text that a vector depends on."""
   content = [
     *(_VERSION, pretrained.fingerprint(model.folder), config.weights),
-    *(config.pooling, model.depth, model.longest, config.dtype),
+    *(config.pooling, model.form.layers, model.longest, config.dtype),
   ]
   return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -199,7 +182,7 @@ def _table(
   for event, text in enumerate(templates):
     if event != types.UNKNOWN:
       table[event] = vectors[text]
-  texts = [as_text(template, config.text) for template in templates[1:]]
+  texts = [as_text(template) for template in templates[1:]]
   used = [word for text in texts for word in text.split()]
   distinct = list(dict.fromkeys(used))
   is_known = pretrained.tokenize(model.tokenizer, distinct, model.longest).is_known

@@ -1,8 +1,9 @@
 """Attention pooling: from the states of a session to one vector.
 
 All kinds reduce to ONE weight per event: context = sum_j weight_j h_j. That is
-cheaper than forming the attended sequence, and it is what a report can show.
-States and weights are flat over places (see `grid`).
+cheaper than forming the attended sequence, and it is what a report can show. Every
+function takes the states at the places of a batch [N', H] (see `grid`), and gives the
+contexts [B, H] and the weight of every place [N'].
 """
 
 import math
@@ -35,17 +36,11 @@ def self_attention(
   never formed.
 
   Args:
-    w_q: [H, H].
-    w_k: [H, H].
-    states: [N', H].
-    batch: the batch that the states are of.
+    w_q, w_k: [H, H].
     pooling: 'sum' as published; 'mean' divides by the number of events, so that
       long sessions do not drown the head; 'log_sum' is asinh(sum), which grows
       with the logarithm of the number of events.
     scale: divide the scores by sqrt(H). The paper does not.
-
-  Returns:
-    The context [B, H], and the weight of every place [N'].
 
   References:
     Zhang et al, MetaLog, ICSE 2024, eq. 4 (which also defines V and leaves it
@@ -73,14 +68,7 @@ def guide_attention(
   weighs more than e² times another.
 
   Args:
-    guide: [H].
-    weight: [2H], w₁ and w₂.
-    bias: [].
-    states: [N', H].
-    batch: the batch that the states are of.
-
-  Returns:
-    The context [B, H], and the weight of every place [N'].
+    guide: [H]; weight: [2H], w₁ and w₂; bias: [].
   """
   w_guide, w_state = jnp.split(weight, 2)
   scores = jnp.tanh(w_guide @ guide + states @ w_state + bias)
@@ -93,16 +81,8 @@ def score_attention(
 ) -> tuple[Array, Array]:
   """LogMeta's attention: s_t = w·h_t + b, weights = softmax(s).
 
-  The bias moves all scores of a session alike, so nothing depends on it.
-
-  Args:
-    weight: [H].
-    bias: [].
-    states: [N', H].
-    batch: the batch that the states are of.
-
-  Returns:
-    The context [B, H], and the weight of every place [N'].
+  The bias moves all scores of a session alike, so nothing depends on it. weight: [H],
+  bias: [].
 
   References:
     Sun et al, LogRoBERTa, Automated Software Engineering 2025 (which attends to
@@ -121,32 +101,14 @@ def score_attention(
 def tanh_attention(
   weight: Array, bias: Array, states: Array, batch: types.Batch
 ) -> tuple[Array, Array]:
-  """LogRobust's attention: s_t = tanh(w·h_t + b), weights = softmax(s).
-
-  Args:
-    weight: [H].
-    bias: [].
-    states: [N', H].
-    batch: the batch that the states are of.
-
-  Returns:
-    The context [B, H], and the weight of every place [N'].
-  """
+  """LogRobust's: s_t = tanh(w·h_t + b), weights = softmax(s); weight: [H], bias: []."""
   # |s| <= 1, so none needs to be taken off before exp.
   parts = jnp.exp(jnp.tanh(states @ weight + bias)) * grid.mask(batch)
   return _in_proportion(parts, states, batch)
 
 
 def mean(states: Array, batch: types.Batch) -> tuple[Array, Array]:
-  """No attention: the mean over a session's states, as in MetaLog's ablation.
-
-  Args:
-    states: [N', H].
-    batch: the batch that the states are of.
-
-  Returns:
-    The context [B, H], and the weight of every place [N'].
-  """
+  """No attention: the mean over a session's states, as in MetaLog's ablation."""
   return _in_proportion(grid.mask(batch).astype(states.dtype), states, batch)
 
 
@@ -196,12 +158,9 @@ class GuideAttention(nn.Module):
 class ScoreAttention(nn.Module):
   """Declares the parameters of `score_attention`, which start as PyTorch's `Linear`."""
 
-  dtype: Any = None
-
   @nn.compact
   def __call__(self, states: Array, batch: types.Batch):
     size = states.shape[-1]
     weight = self.param('weight', layers.uniform(size), (size,))
     bias = self.param('bias', layers.uniform(size), ())
-    weight, bias = layers.cast((weight, bias), self.dtype)
     return score_attention(weight, bias, states, batch)

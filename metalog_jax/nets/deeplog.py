@@ -1,7 +1,5 @@
 """DeepLog's network: an LSTM over event numbers that names the next event."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -18,7 +16,6 @@ class Network(nn.Module):
   Attributes:
     hidden: H, the size of the state.
     layers: layers of the LSTM.
-    dtype: what to compute in; by default the type of the parameters.
 
   References:
     Du et al, DeepLog, CCS 2017.
@@ -26,17 +23,14 @@ class Network(nn.Module):
 
   hidden: int = 64
   layers: int = 2
-  dtype: Any = None
 
   @nn.compact
   def __call__(self, batch: types.Batch) -> Array:
     """Reads windows of events, one-hot: the event table is the identity [V, V]."""
-    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
-    reader = lstm.Lstm(self.hidden, self.layers, dtype=self.dtype, name='lstm')
+    reader = lstm.Lstm(self.hidden, self.layers, name='lstm')
     final = grid.last(grid.places(reader(batch), batch), batch)
-    start = layers.uniform(self.hidden)
     num = batch.vectors.shape[0]
-    return layers.Linear(num, dtype=self.dtype, bias_init=start, name='head')(final)
+    return layers.torch_linear(num, self.hidden, 'head')(final)
 
 
 def next_event_loss(

@@ -22,7 +22,6 @@ A dot is a tangent (ẋ), a bar a cotangent (x̄). Arrays are flat over the batc
 """
 
 import functools
-from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -34,23 +33,12 @@ from metalog_jax.nets import grid, products, recurrent
 Array = types.Array
 
 
-def gru(
-  params: Mapping[str, Array], batch: types.Batch, layers: int, bidirectional: bool
-) -> Array:
-  """The states after every cell, [N, H * directions]: see `recurrent.run`.
-
-  The three gates stand in the order r, z, n in the parameters.
-  """
-  return recurrent.run(states, params, batch, layers, bidirectional)
-
-
 class Gru(recurrent.Recurrent):
-  """Declares the parameters of `gru`."""
+  """The states after every cell, [N, H * directions]; gates in the order r, z, n."""
 
   @nn.compact
   def __call__(self, batch: types.Batch) -> Array:
-    params = self.declare(3, batch.vectors.shape[-1])
-    return gru(params, batch, self.layers, self.bidirectional)
+    return self.run(states, 3, batch)
 
 
 def cell(x: Array, h: Array, w: Array, b: Array) -> tuple[Array, ...]:

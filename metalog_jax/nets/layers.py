@@ -35,9 +35,9 @@ def cast(tree: Any, dtype: Any) -> Any:
   return jax.tree.map(lambda x: jnp.asarray(x, dtype) if is_real(x) else x, tree)
 
 
-def logits(y: Array) -> Array:
-  """Logits as float32 at least."""
-  return y.astype(jnp.promote_types(y.dtype, jnp.float32))
+def torch_linear(features: int, inputs: int, name: str) -> 'Linear':
+  """PyTorch's `Linear` of [inputs]: weight and bias start uniformly."""
+  return Linear(features, bias_init=uniform(inputs), name=name)
 
 
 class Linear(nn.Module):

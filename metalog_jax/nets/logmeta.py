@@ -1,7 +1,5 @@
 """LogMeta's network: bidirectional LSTM, attention, two logits."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -23,8 +21,6 @@ class Network(nn.Module):
     recurrent: without, attention weighs the event vectors themselves (an ablation).
     attention: without, the context is the last state of each direction (an ablation
       of LogRoBERTa's).
-    dtype: what to compute in; by default the type of the parameters. Logits come
-      back as float32 at least.
 
   References:
     Sun et al, LogRoBERTa, Automated Software Engineering 2025; Sun et al, SemiRALD,
@@ -34,7 +30,6 @@ class Network(nn.Module):
   hidden: int = 256
   recurrent: bool = True
   attention: bool = True
-  dtype: Any = None
 
   def __call__(self, batch: types.Batch) -> Array:
     return self.attend(batch)[0]
@@ -42,22 +37,18 @@ class Network(nn.Module):
   @nn.compact
   def attend(self, batch: types.Batch) -> tuple[Array, Array]:
     """Logits [B, 2], and the attention weight of every place [N']."""
-    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
     if self.recurrent:
-      reader = lstm.Lstm(self.hidden, bidirectional=True, dtype=self.dtype, name='lstm')
+      reader = lstm.Lstm(self.hidden, bidirectional=True, name='lstm')
       states = grid.places(reader(batch), batch)
     else:
       events = grid.places(jnp.asarray(batch.events).ravel(), batch)
       states = jnp.asarray(batch.vectors)[events]
     if self.attention:
-      attend = attention.ScoreAttention(self.dtype, name='attention')
+      attend = attention.ScoreAttention(name='attention')
       context, weights = attend(states, batch)
     else:
       context, weights = ends(states, batch)
-    start = layers.uniform(context.shape[-1])
-    head = layers.Linear(2, dtype=self.dtype, bias_init=start, name='head')
-    logits = head(context)
-    return layers.logits(logits), weights
+    return layers.torch_linear(2, context.shape[-1], 'head')(context), weights
 
 
 def ends(states: Array, batch: types.Batch) -> tuple[Array, Array]:

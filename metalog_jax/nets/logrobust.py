@@ -1,7 +1,5 @@
 """LogRobust's network: bidirectional LSTM, attention, two logits."""
 
-from typing import Any
-
 from flax import linen as nn
 
 from metalog_jax import types
@@ -16,9 +14,6 @@ class Network(nn.Module):
   Attributes:
     hidden: H, the size of the state of one direction.
     dropout: share of the states' units that are dropped while training.
-    train: whether this is training, with dropout.
-    dtype: what to compute in; by default the type of the parameters. Logits come
-      back as float32 at least.
 
   References:
     Zhang et al, LogRobust, ESEC/FSE 2019.
@@ -27,7 +22,6 @@ class Network(nn.Module):
   hidden: int = 128
   dropout: float = 0.0
   train: bool = False
-  dtype: Any = None
 
   def __call__(self, batch: types.Batch) -> Array:
     return self.attend(batch)[0]
@@ -35,15 +29,11 @@ class Network(nn.Module):
   @nn.compact
   def attend(self, batch: types.Batch) -> tuple[Array, Array]:
     """Logits [B, 2], and the attention weight of every place [N']."""
-    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
-    reader = lstm.Lstm(self.hidden, bidirectional=True, dtype=self.dtype, name='lstm')
+    reader = lstm.Lstm(self.hidden, bidirectional=True, name='lstm')
     states = grid.places(reader(batch), batch)
     states = nn.Dropout(self.dropout, deterministic=not self.train)(states)
     size = states.shape[-1]
     weight = self.param('attention_weight', layers.uniform(size), (size,))
     bias = self.param('attention_bias', layers.uniform(size), ())
-    weight, bias = layers.cast((weight, bias), self.dtype)
     context, weights = attention.tanh_attention(weight, bias, states, batch)
-    start = layers.uniform(size)
-    logits = layers.Linear(2, dtype=self.dtype, bias_init=start, name='head')(context)
-    return layers.logits(logits), weights
+    return layers.torch_linear(2, size, 'head')(context), weights

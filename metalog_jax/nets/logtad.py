@@ -1,7 +1,5 @@
 """LogTAD's network: the mean state of an LSTM, and which system it comes from."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -25,8 +23,6 @@ class Network(nn.Module):
     layers: layers of the LSTM.
     dropout: share of the states dropped between the layers while training.
     alpha: how much of the domain's gradient is turned against the LSTM.
-    train: whether this is training, with dropout.
-    dtype: what to compute in; by default the type of the parameters.
 
   References:
     Han and Yuan, LogTAD, CIKM 2021.
@@ -37,24 +33,21 @@ class Network(nn.Module):
   dropout: float = 0.3
   alpha: float = 0.1
   train: bool = False
-  dtype: Any = None
 
   @nn.compact
   def __call__(self, batch: types.Batch) -> tuple[Array, Array]:
     z = grid.means(self.states(batch), batch)
     y = reversed_gradient(z, self.alpha)
     for name, size in (('domain_1', self.hidden // 2), ('domain_2', 2)):
-      start = layers.uniform(y.shape[-1])
-      y = layers.Linear(size, None, self.dtype, True, start, name=name)(y)
+      y = layers.torch_linear(size, y.shape[-1], name)(y)
     return z, y
 
   @nn.compact
   def states(self, batch: types.Batch) -> Array:
     """The last layer's state at every place [N', H]."""
-    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
     cells = jnp.arange(batch.events.size, dtype=jnp.int32).reshape(batch.events.shape)
     for layer in range(self.layers):
-      states = lstm.Lstm(self.hidden, dtype=self.dtype, name=f'lstm_{layer}')(batch)
+      states = lstm.Lstm(self.hidden, name=f'lstm_{layer}')(batch)
       if layer < self.layers - 1:
         states = nn.Dropout(self.dropout, deterministic=not self.train)(states)
         batch = batch._replace(vectors=states, events=cells)

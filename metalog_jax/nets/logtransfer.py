@@ -1,7 +1,5 @@
 """LogTransfer's network: two LSTM layers, the last state, a dense layer, two logits."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -20,9 +18,6 @@ class Network(nn.Module):
     hidden: H, the size of each LSTM layer's state.
     dense: units of the layer before the logits.
     dropout: share of each layer's states that are dropped while training.
-    train: whether this is training, with dropout.
-    dtype: what to compute in; by default the type of the parameters. Logits come
-      back as float32 at least.
 
   References:
     Chen et al, LogTransfer, ISSRE 2020.
@@ -32,7 +27,6 @@ class Network(nn.Module):
   dense: int = 150
   dropout: float = 0.5
   train: bool = False
-  dtype: Any = None
 
   def __call__(self, batch: types.Batch) -> Array:
     return self._run(batch)[0]
@@ -50,22 +44,14 @@ class Network(nn.Module):
 
   @nn.compact
   def _run(self, batch: types.Batch, everywhere: bool = False):
-    batch = batch._replace(vectors=layers.cast(batch.vectors, self.dtype))
     drop = nn.Dropout(self.dropout, deterministic=not self.train)
     cells = jnp.arange(batch.events.size, dtype=jnp.int32).reshape(batch.events.shape)
     for name in ('lstm_1', 'lstm_2'):
-      states = lstm.Lstm(self.hidden, dtype=self.dtype, name=name)(batch)
-      states = drop(states)
+      states = drop(lstm.Lstm(self.hidden, name=name)(batch))
       batch = batch._replace(vectors=states, events=cells)  # what the next layer reads
-    start = layers.uniform(self.hidden)
-    dense = layers.Linear(self.dense, None, self.dtype, True, start, name='dense')
-    start = layers.uniform(self.dense)
-    head = layers.Linear(2, None, self.dtype, True, start, name='head')
-
-    def logits(x):
-      y = head(jax.nn.relu(dense(x)))
-      return layers.logits(y)
-
+    dense = layers.torch_linear(self.dense, self.hidden, 'dense')
+    head = layers.torch_linear(2, self.dense, 'head')
+    logits = lambda x: head(jax.nn.relu(dense(x)))
     states = grid.places(states, batch)
     out = logits(grid.last(states, batch))
     return out, logits(states) if everywhere else None

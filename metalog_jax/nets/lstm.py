@@ -6,7 +6,6 @@ gates add them to the same sum. In PyTorch's parameter layout.
 """
 
 import functools
-from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -18,23 +17,12 @@ from metalog_jax.nets import grid, products, recurrent
 Array = types.Array
 
 
-def lstm(
-  params: Mapping[str, Array], batch: types.Batch, layers: int, bidirectional: bool
-) -> Array:
-  """The states after every cell, [N, H * directions]: see `recurrent.run`.
-
-  The four gates stand in the order i, f, g, o in the parameters.
-  """
-  return recurrent.run(states, params, batch, layers, bidirectional)
-
-
 class Lstm(recurrent.Recurrent):
-  """Declares the parameters of `lstm`."""
+  """The states after every cell, [N, H * directions]; gates in the order i, f, g, o."""
 
   @nn.compact
   def __call__(self, batch: types.Batch) -> Array:
-    params = self.declare(4, batch.vectors.shape[-1])
-    return lstm(params, batch, self.layers, self.bidirectional)
+    return self.run(states, 4, batch)
 
 
 def cell(x: Array, state: Array, w: Array) -> tuple[Array, ...]:

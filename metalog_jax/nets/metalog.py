@@ -75,22 +75,16 @@ class Network(nn.Module):
     else:
       logits = layers.Linear(2, bias=False, dtype=self.dtype, name='head')(context)
       logits = jnp.tanh(logits)
-    return layers.logits(logits), weights
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), weights
 
 
 RELEASED = Network(bidirectional=True, attention='guide', head='linear')
 
 
 def peaks(states: Array, batch: types.Batch) -> Array:
-  """The maximum over a session's events of every unit of the state.
+  """The largest value that every unit of the state had in a session: [N', H] -> [B, H].
 
-  One event can decide, however long the session is.
-
-  Args:
-    states: by places, [N', H], in (-1, 1).
-    batch: the batch that the states are of.
-
-  Returns:
-    [B, H]; -1 for sessions without events.
+  One event can decide, however long the session is. States are in (-1, 1); sessions
+  without events have -1.
   """
   return grid.maxima(states, batch, floor=-1)

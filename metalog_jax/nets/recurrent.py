@@ -102,13 +102,14 @@ class Recurrent(nn.Module):
   bidirectional: bool = False
   dtype: Any = None
 
-  def declare(self, gates: int, inputs: int) -> dict[str, Array]:
-    """The parameters of a unit of so many gates over vectors [inputs], cast."""
+  def run(self, recurrence: Callable, gates: int, batch: types.Batch) -> Array:
+    """Declares the parameters of a unit of so many gates, cast, and runs it (`run`)."""
     params = {
       name: self.param(name, layers.uniform(self.hidden), shape)
-      for name, shape in self._shapes(gates * self.hidden, inputs)
+      for name, shape in self._shapes(gates * self.hidden, batch.vectors.shape[-1])
     }
-    return layers.cast(params, self.dtype)
+    params = layers.cast(params, self.dtype)
+    return run(recurrence, params, batch, self.layers, self.bidirectional)
 
   def _shapes(self, size: int, inputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     for layer in range(self.layers):

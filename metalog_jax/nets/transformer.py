@@ -42,13 +42,10 @@ def attention(q: Array, k: Array, v: Array, batch: types.Batch) -> Array:
 class Norm(nn.Module):
   """Layer normalization, in PyTorch's names."""
 
-  dtype: Any = None
-
   @nn.compact
   def __call__(self, x: Array) -> Array:
     weight = self.param('weight', nn.initializers.ones, x.shape[-1:])
     bias = self.param('bias', nn.initializers.zeros, x.shape[-1:])
-    weight, bias = layers.cast((weight, bias), self.dtype)
     centred = x - x.mean(-1, keepdims=True)
     scale = jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + _EPSILON)
     return centred * scale * weight + bias
@@ -68,21 +65,17 @@ class Encoder(nn.Module):
   hidden: int
   dropout: float = 0.0
   train: bool = False
-  dtype: Any = None
 
   @nn.compact
   def __call__(self, x: Array, batch: types.Batch) -> Array:
-    def dense(size, name, x):
-      start = layers.uniform(x.shape[-1])
-      return layers.Linear(size, None, self.dtype, True, start, name=name)(x)
-
+    dense = lambda size, name, x: layers.torch_linear(size, x.shape[-1], name)(x)
     drop = nn.Dropout(self.dropout, deterministic=not self.train)
     split = lambda y: y.reshape(y.shape[0], self.heads, self.size)
     q, k, v = (split(dense(self.heads * self.size, name, x)) for name in 'qkv')
     attended = dense(x.shape[-1], 'out', attention(q, k, v, batch))
-    x = Norm(self.dtype, name='norm_1')(x + drop(attended))
+    x = Norm(name='norm_1')(x + drop(attended))
     y = dense(x.shape[-1], 'ffn_2', jax.nn.relu(dense(self.hidden, 'ffn_1', x)))
-    return Norm(self.dtype, name='norm_2')(x + drop(y))
+    return Norm(name='norm_2')(x + drop(y))
 
 
 class Network(nn.Module):
@@ -93,9 +86,6 @@ class Network(nn.Module):
     size: units of each head; 0: as many as a vector has, as in NeuralLog.
     hidden: units of the feed-forward part; dense: of the layer before the logits.
     dropout: share dropped while training.
-    train: whether this is training, with dropout.
-    dtype: what to compute in; by default the type of the parameters. Logits come
-      back as float32 at least.
 
   References:
     Le and Zhang, NeuralLog, ASE 2021.
@@ -107,7 +97,6 @@ class Network(nn.Module):
   dense: int = 32
   dropout: float = 0.1
   train: bool = False
-  dtype: Any = None
 
   def __call__(self, batch: types.Batch) -> Array:
     return self._run(batch)[0]
@@ -119,34 +108,17 @@ class Network(nn.Module):
 
   @nn.compact
   def _run(self, batch: types.Batch, everywhere: bool = False):
-    vectors = layers.cast(jnp.asarray(batch.vectors), self.dtype)
+    vectors = jnp.asarray(batch.vectors)
     dim = vectors.shape[-1]
     x = grid.places(vectors[batch.events.ravel()], batch)
     x += sinusoids(positions(batch), dim, x.dtype)
-    encoder = Encoder(
-      self.heads,
-      self.size or dim,
-      self.hidden,
-      self.dropout,
-      self.train,
-      self.dtype,
-      name='encoder',
-    )
-    x = encoder(x, batch)
+    size, how = self.size or dim, (self.hidden, self.dropout, self.train)
+    x = Encoder(self.heads, size, *how, name='encoder')(x, batch)
     drop = nn.Dropout(self.dropout, deterministic=not self.train)
-    dense, head = (
-      layers.Linear(n, None, self.dtype, True, layers.uniform(m), name=name)
-      for n, m, name in ((self.dense, dim, 'dense'), (2, self.dense, 'head'))
-    )
-
-    def logits(y):
-      y = head(drop(jax.nn.relu(dense(drop(y)))))
-      return layers.logits(y)
-
-    where = grid.mask(batch).astype(x.dtype)
-    total = grid.sums(where[:, None] * x, batch)
-    mean = total / jnp.maximum(grid.sums(where, batch), 1)[:, None]
-    return logits(mean), logits(x) if everywhere else None
+    dense = layers.torch_linear(self.dense, dim, 'dense')
+    head = layers.torch_linear(2, self.dense, 'head')
+    logits = lambda y: head(drop(jax.nn.relu(dense(drop(y)))))
+    return logits(grid.means(x, batch)), logits(x) if everywhere else None
 
 
 def positions(batch: types.Batch) -> Array:

@@ -40,14 +40,14 @@ def changed(config, **fields):
   return texts.Encoder(config.path, **fields)
 
 
-def by_hand(config, templates, depth=None):
+def by_hand(config, templates):
   """Hidden states and mask of one padded batch."""
   model = texts.load(config)
   read = [texts.as_text(template) for template in templates]
   ids, mask = test_encoder.tokenized(model.tokenizer, read)
   ids[~mask] = model.form.padding
   segments, params = test_encoder.segments_of(mask), cases.weights(model.form)
-  states = encoder.apply(params, ids, segments, model.form, depth=depth)
+  states = encoder.apply(params, ids, segments, model.form)
   return np.asarray(states), mask
 
 
@@ -68,15 +68,10 @@ def test_a_table_is_the_encoders_vectors(config):
   np.testing.assert_array_equal(table.vectors[1:], texts.encode(SYSTEM[1:], config))
 
 
-def test_layers_and_pooling(config):
-  for layer, depth in ((-1, 3), (-2, 2), (0, 0), (1, 1)):
-    at = changed(config, layer=layer, pooling='first')
-    states, _ = by_hand(config, cases.TEMPLATES, depth)
-    found = texts.encode(cases.TEMPLATES, at)
-    np.testing.assert_allclose(found, states[:, 0], atol=1e-5)
-  for layer in (4, -5):
-    with pytest.raises(errors.UserError, match=f'no layer {layer}, the last is 3'):
-      texts.load(changed(config, layer=layer))
+def test_pooling_by_the_first_token(config):
+  states, _ = by_hand(config, cases.TEMPLATES)
+  vectors = texts.encode(cases.TEMPLATES, changed(config, pooling='first'))
+  np.testing.assert_allclose(vectors, states[:, 0], atol=1e-5)
 
 
 def test_fit_and_coverage(tmp_path):
@@ -96,19 +91,14 @@ def test_fit_and_coverage(tmp_path):
     texts.embed([SYSTEM], config, [mask[1:]])
 
 
-@pytest.mark.parametrize(
-  'template,as_words,as_template',
-  [
-    ('PacketResponder <*> for <BLK>', 'packet responder for blk', None),
-    ('[*] sent 12 [NUM] times', 'sent num times', 'sent 12 num times'),
-    ('<*>', '', ''),
-    ('a  <b> /<*>:<*>', 'a b', 'a <b> /:'),
-  ],
-)
-def test_templates_as_text(template, as_words, as_template):
+@pytest.mark.parametrize('template,as_words', [
+  ('PacketResponder <*> for <BLK>', 'packet responder for blk'),
+  ('[*] sent 12 [NUM] times', 'sent num times'),
+  ('<*>', ''),
+  ('a  <b> /<*>:<*>', 'a b'),
+])  # fmt: skip
+def test_templates_as_text(template, as_words):
   assert texts.as_text(template) == as_words
-  if as_template is not None:
-    assert texts.as_text(template, 'template') == as_template
 
 
 def test_nothing_is_computed_twice(config, monkeypatch):
@@ -135,7 +125,6 @@ def test_nothing_is_computed_twice(config, monkeypatch):
   'change',
   [
     {'pooling': 'first'},
-    {'layer': 1},
     {'dtype': 'bfloat16'},
     {'weights': 'random'},
     {'max_tokens': 4},

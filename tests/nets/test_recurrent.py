@@ -33,8 +33,10 @@ def gru_step(h, x, w, b):
 
 
 UNITS = {
-  'gru': Unit(gru.gru, gru.Gru, 3, 1, gru_step),
-  'lstm': Unit(lstm.lstm, lstm.Lstm, 4, 2, lstm_step),
+  'gru': Unit(functools.partial(recurrent.run, gru.states), gru.Gru, 3, 1, gru_step),
+  'lstm': Unit(
+    functools.partial(recurrent.run, lstm.states), lstm.Lstm, 4, 2, lstm_step
+  ),
 }
 
 

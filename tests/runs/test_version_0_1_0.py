@@ -38,6 +38,7 @@ def config_of_today() -> dict:
   """The run's settings in groups, as they are written now."""
   config = json.loads((HERE / 'runs' / 'pca' / 'config.json').read_text())
   method = config['method']
+  del method['embedding']['oov']
   method['reading'] = {name: method.pop(name) for name in ('collapse', 'max_events')}
   return config
 
