@@ -116,6 +116,7 @@ class Stream:
     self.entry, self._number, self._options = entry, number, options
     self._anchor = anchor
     self._bytes = b''  # not decoded, or without a line end
+    self._lone = False
     self._decoder: encodings.Transcoder | None = None
     self._layout: layouts.Layout | None = None
     self._inner: layouts.Layout | None = None  # of what a container said
@@ -138,9 +139,10 @@ class Stream:
         return None
       self._decoder = encodings.Transcoder(self.entry.encoding)
       data, self._bytes = self._bytes, b''
+      self._lone = b'\r' in sample and b'\n' not in sample  # an old Macintosh's ends
     data = self._bytes + self._decoder.feed(data, last)
-    if b'\r' in data and b'\n' not in data[:SAMPLE]:
-      data = data.replace(b'\r', b'\n')  # of an old Macintosh
+    if self._lone:
+      data = data.replace(b'\r', b'\n')
     if last and data and not data.endswith(b'\n'):
       data += b'\n'
     end = data.rfind(b'\n') + 1
@@ -191,10 +193,11 @@ class Stream:
     if last:
       self._open = text[:0]
       self._line += len(text)
-    else:
-      self._open = text[int(first[-1]) :]
-      self._line = int(line[-1])
-      first, count, line = first[:-1], count[:-1], line[:-1]
+    else:  # what the last line is may depend on the next
+      ended = len(first) - 1 - int(count[-1] == 1 and len(first) > 1)
+      self._open = text[int(first[ended]) :]
+      self._line = int(line[ended])
+      first, count, line = first[:ended], count[:ended], line[:ended]
     if len(first) < len(text):
       table, fits, whole = table[first], fits.gather(first), text.gather(first)
     else:
