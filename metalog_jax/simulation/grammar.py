@@ -2,20 +2,24 @@
 
 A rule in a file is one of
 
-  'step'                                   the name of a message
-  [RULE, ...]                              all of them, in this order
-  {mixed = [RULE, ...]}                    all of them, in any order
-  {pick = [RULE, ...]}                     one of them, evenly drawn
-  {repeat = RULE, times = [LOW, HIGH]}     LOW to HIGH times, evenly drawn
-  {maybe = RULE, share = S, since = AGE}   in a share S of the sessions, from AGE on
+  'step'                                      the name of a message
+  [RULE, ...]                                 all of them, in this order
+  {mixed = [RULE, ...], share = S}            in any order in a share S, else in this
+  {pick = [RULE, ...], shares = [S, ...]}     one of them
+  {repeat = RULE, times = [LOW, HIGH], share = S}
+                                              LOW times, then again with a share S each
+  {maybe = RULE, share = S, since = AGE}      in a share S of the sessions, from AGE on
 
 and becomes a function (draw, age) -> names of messages. `draw` gives uniform numbers
-in [0, 1); `age` is how far the log has come, 0 to 1: what begins late makes systems
-drift.
+in [0, 1); `age` is how far the log has come, 0 to 1: what begins late, and a share of
+`maybe` that is a pair [early, late], make systems drift. Small shares and little order
+make sessions repeat, as those of real systems do.
 """
 
+import bisect
 import dataclasses
 import functools
+import itertools
 import pathlib
 import tomllib
 from collections.abc import Callable, Mapping
@@ -67,7 +71,8 @@ class Grammar:
   opening: Rule
   work: Rule
   closing: Rule
-  faults: tuple[Fault, ...]
+  kinds: Mapping[str, float]  # of `sampling.KINDS` -> share of the anomalies
+  faults: tuple[Fault, ...]  # the most frequent first
   attempts: tuple[str, ...]  # steps of trying again: a few are harmless
   fatal: tuple[str, ...]  # messages that no healthy session holds
   odd: tuple[str, ...]  # likewise, in words that no other system shares
@@ -118,30 +123,44 @@ def rule(written: Any) -> Rule:
   return _RULES[kind](part, **options)
 
 
-def _mixed(parts: list) -> Rule:
+def _mixed(parts: list, share: float) -> Rule:
   in_order = rule(parts)
-  return lambda draw, age: shuffled(in_order(draw, age), draw)
+
+  def mixed(draw, age):
+    names = in_order(draw, age)
+    return shuffled(names, draw) if draw() < share else names
+
+  return mixed
 
 
-def _pick(parts: list) -> Rule:
+def _pick(parts: list, shares: list[float]) -> Rule:
   rules = [rule(part) for part in parts]
-  return lambda draw, age: rules[int(draw() * len(rules))](draw, age)
+  edges = list(itertools.accumulate(shares))[:-1]
+  return lambda draw, age: rules[bisect.bisect(edges, draw())](draw, age)
 
 
-def _repeat(part: Any, times: tuple[int, int]) -> Rule:
+def _repeat(part: Any, times: tuple[int, int], share: float) -> Rule:
   low, high = times
   once = rule(part)
 
   def repeat(draw, age):
-    count = low + int(draw() * (high - low + 1))
+    count = low
+    while count < high and draw() < share:
+      count += 1
     return [name for _ in range(count) for name in once(draw, age)]
 
   return repeat
 
 
-def _maybe(part: Any, share: float, since: float = 0.0) -> Rule:
+def _maybe(part: Any, share: float | tuple[float, float], since: float = 0.0) -> Rule:
   once = rule(part)
-  return lambda draw, age: once(draw, age) if age >= since and draw() < share else []
+  early, late = share if isinstance(share, list) else (share, share)
+
+  def maybe(draw, age):
+    is_due = age >= since and draw() < early + age * (late - early)
+    return once(draw, age) if is_due else []
+
+  return maybe
 
 
 _RULES: dict[str, Callable[..., Rule]] = {
@@ -150,6 +169,11 @@ _RULES: dict[str, Callable[..., Rule]] = {
   'repeat': _repeat,
   'maybe': _maybe,
 }
+
+
+def skewed(count: int, draw: Draw) -> int:
+  """A number below `count`, log-uniform: 0 is frequent, the last ones are rare."""
+  return int(count ** draw()) - 1
 
 
 def shuffled(items: list[Item] | tuple[Item, ...], draw: Draw) -> list[Item]:

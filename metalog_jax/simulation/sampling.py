@@ -1,46 +1,47 @@
 """Draws one session: its messages, and what is wrong with it.
 
-A healthy session may suffer faults as long as the last word on each is that it
-was regained. The kind `unrecovered` holds the same messages, equally often, in
-another order: the last word is that it was lost. So neither the messages nor
-their counts tell the two apart; their meaning and order do.
+Anomalies show as those of real systems do: most hold an event that no healthy session
+has, others lack one, repeat one too often, or differ in order alone. A few healthy
+sessions suffer faults too, as long as the last word on each is that it was regained;
+the kind `unrecovered` may hold the same messages, the last word being that it was lost.
 """
 
+import bisect
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
-from metalog_jax.simulation.grammar import Draw, Grammar, shuffled
+from metalog_jax.simulation.grammar import Draw, Grammar, skewed
 
 HEALTHY = 'healthy'
 
 
 class Kind(NamedTuple):
-  """A kind of anomaly."""
+  """A kind of anomaly; how often it occurs is in the grammars."""
 
-  share: float  # of the anomalies
   is_shared: bool  # does its meaning carry over to other systems?
   alert: str  # the tag in the lines of systems that write alerts
 
 
 KINDS = {
   # a fault that comes, or comes back, and stays
-  'unrecovered': Kind(0.74, True, 'NOTREGAINED'),
+  'unrecovered': Kind(True, 'NOTREGAINED'),
   # an error event that says so in plain words
-  'fatal': Kind(0.10, True, 'FATALERR'),
+  'fatal': Kind(True, 'FATALERR'),
   # repeated steps: attempts without end
-  'retries': Kind(0.06, True, 'RETRYSTORM'),
+  'retries': Kind(True, 'RETRYSTORM'),
   # missing steps: the session never finishes
-  'incomplete': Kind(0.05, True, 'CUTSHORT'),
+  'incomplete': Kind(True, 'CUTSHORT'),
   # a missing step that only this system must take
-  'skipped': Kind(0.02, False, 'STEPMISSING'),
+  'skipped': Kind(False, 'STEPMISSING'),
   # two steps the wrong way round
-  'misordered': Kind(0.015, False, 'WRONGORDER'),
+  'misordered': Kind(False, 'WRONGORDER'),
   # an unseen event in words that no other system uses
-  'odd': Kind(0.015, False, 'STRANGE'),
+  'odd': Kind(False, 'STRANGE'),
 }
-_FAULTY = 0.5  # share of the healthy sessions that suffer a passing fault
+_FAULTY = 0.015  # share of the healthy sessions that suffer a passing fault
 _NEAR = 3  # between two words on a fault there are fewer other messages than this
-_BARE = 0.5  # share of the unrecovered faults on which nothing but the loss is said
+_BARE = 0.7  # share of the unrecovered faults on which nothing but the loss is said
 _SECOND = 0.25  # of the sessions with faults, the share with two
 
 
@@ -70,7 +71,7 @@ class _Parts(NamedTuple):
 
 def session(grammar: Grammar, draw: Draw, age: float, anomalous: bool) -> Plan:
   """Draws a session at an age of the system between 0 and 1."""
-  kind = _kind(draw) if anomalous else HEALTHY
+  kind = _kind(grammar, draw) if anomalous else HEALTHY
   parts = _Parts(
     grammar.opening(draw, age), grammar.work(draw, age), grammar.closing(draw, age)
   )
@@ -83,24 +84,21 @@ def session(grammar: Grammar, draw: Draw, age: float, anomalous: bool) -> Plan:
   return Plan(parts.all, len(parts.all) - 1 if anomalous else -1, kind)
 
 
-def _kind(draw: Draw) -> str:
-  mark = draw()
-  for name, kind in KINDS.items():
-    mark -= kind.share
-    if mark < 0:
-      return name
-  return 'unrecovered'
+def _kind(grammar: Grammar, draw: Draw) -> str:
+  edges = list(itertools.accumulate(grammar.kinds.values()))[:-1]
+  return list(grammar.kinds)[bisect.bisect(edges, draw())]
 
 
 def _with_faults(grammar, work, draw, age, stays) -> list[str]:
   """Puts faults into the work; the last one stays, or all of them pass."""
   known = [n for n, fault in enumerate(grammar.faults) if fault.since <= age]
-  numbers = shuffled(known, draw)[: 1 + (draw() < _SECOND)]
-  messages = list(work)
+  count = 1 + (draw() < _SECOND)
+  numbers = {known[skewed(len(known), draw)]: None for _ in range(count)}
+  messages, last = list(work), list(numbers)[-1]
   start = 0
   for number in numbers:
     place = start + int(draw() * (len(messages) - start + 1))
-    for name in _fault_messages(number, draw, stays and number == numbers[-1]):
+    for name in _fault_messages(number, draw, stays and number == last):
       messages.insert(place, name)
       place = min(place + 1 + int(draw() * _NEAR), len(messages))
     start = place
@@ -109,8 +107,8 @@ def _with_faults(grammar, work, draw, age, stays) -> list[str]:
 
 def _fault_messages(number: int, draw: Draw, stays: bool) -> list[str]:
   """What is said of one fault: if it stays, the last word is that it was lost."""
-  lost = [f'lost.{number}'] * (1 + int(draw() * 3))
-  regained = [f'regained.{number}'] * (1 + (draw() < 0.3))
+  lost = [f'lost.{number}'] * (1 + (draw() < 0.2))
+  regained = [f'regained.{number}'] * (1 + (draw() < 0.1))
   if not stays:
     return lost + regained
   return lost if draw() < _BARE else regained + lost
@@ -119,22 +117,19 @@ def _fault_messages(number: int, draw: Draw, stays: bool) -> list[str]:
 # Each of these gives the messages of an anomalous session and the position to alert on.
 def _fatal(grammar, draw, parts):
   place = len(parts.opening) + max(len(parts.work) - int(draw() * _NEAR), 0)
-  messages = _with_event('fatal', grammar.fatal, draw, parts.all, place)
-  return _with_event('fatal', grammar.fatal, draw, messages, place + 1), place + 1
+  name = f'fatal.{skewed(len(grammar.fatal), draw)}'
+  said = [name] * (2 + int(draw() * 3))
+  return parts.all[:place] + said + parts.all[place:], place
 
 
 def _odd(grammar, draw, parts):
   place = parts.place_in_work(draw)
-  return _with_event('odd', grammar.odd, draw, parts.all, place), place
-
-
-def _with_event(role, texts, draw, messages, place):
-  name = f'{role}.{int(draw() * len(texts))}'
-  return messages[:place] + [name] + messages[place:]
+  name = f'odd.{skewed(len(grammar.odd), draw)}'
+  return parts.all[:place] + [name] + parts.all[place:], place
 
 
 def _retries(grammar, draw, parts):
-  names = shuffled(grammar.attempts, draw)
+  names = grammar.attempts
   count = 7 + int(draw() * 4)
   place = parts.place_in_work(draw)
   storm = [names[turn % len(names)] for turn in range(count)]
@@ -143,7 +138,7 @@ def _retries(grammar, draw, parts):
 
 
 def _incomplete(grammar, draw, parts):
-  messages = parts.opening + parts.work[: 1 + int(draw() * len(parts.work))]
+  messages = parts.opening + parts.work[: 1 + int(draw() * len(parts.work) / 2)]
   return messages, len(messages) - 1
 
 
