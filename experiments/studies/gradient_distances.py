@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from metalog_jax import types
-from metalog_jax.meta import gradients, inner, outer
+from metalog_jax import meta, types
+from metalog_jax.meta import gradients, inner
 
 REFERENCE = 'mixed'  # exact, and the one that keeps least
 FIRST = 'first'
@@ -97,7 +97,7 @@ def make_measure(loss_fn: Loss) -> Callable[..., dict[str, dict[str, Distance]]]
   @functools.partial(jax.jit, static_argnames='config')
   def take(params, task, inner_lr, config):
     config = dataclasses.replace(config, inner_lr=inner_lr)
-    objective = lambda params: outer.meta_loss(loss_fn, params, task, config)
+    objective = lambda params: meta.meta_loss(loss_fn, params, task, config)
     return jax.grad(objective)(params)
 
   @functools.partial(jax.jit, static_argnames='config')

@@ -26,23 +26,37 @@ MAML (Finn et al, ICML 2017) on sinusoids of random amplitude and phase:
   >>> losses[-1] < losses[0] / 2
   True
 
+With hyperparameters a loss is `loss_fn(params, hyper, batch)`, and `wrt` says what is
+learned. Here the weight decay and the inner rate, while the initial weights stay:
+
+  >>> def decayed(params, hyper, batch):
+  ...   squares = sum(jnp.sum(p**2) for p in jax.tree.leaves(params))
+  ...   return loss_fn(params, batch) + hyper['decay'] * squares
+  >>> config = meta.MetaConfig(rule=lambda hyper: optax.sgd(hyper['rate']))
+  >>> hyper = {'decay': jnp.array(0.1), 'rate': jnp.array(0.01)}
+  >>> value, grads = meta.value_and_meta_grad(
+  ...   decayed, params, task(jax.random.key(2)), config, hyper=hyper, wrt='hyper')
+  >>> sorted(grads)
+  ['decay', 'rate']
+
 `adapt` takes the inner steps alone; `gradients` lists the modes of the meta-gradient,
 `rules` the inner rules, `mesh` how steps run over devices, `costs` what they cost.
 """
 
-from metalog_jax.meta.inner import MetaConfig, adapt, path
+from metalog_jax.meta.config import MetaConfig
+from metalog_jax.meta.inner import adapt, path
+from metalog_jax.meta.objective import meta_grad, meta_loss, value_and_meta_grad
 from metalog_jax.meta.outer import (
+  HyperState,
   State,
   choose,
   init_state,
   make_meta_step,
-  meta_grad,
-  meta_loss,
-  value_and_meta_grad,
 )
 from metalog_jax.types import Task
 
 __all__ = [
+  'HyperState',
   'MetaConfig',
   'State',
   'Task',

@@ -10,11 +10,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend import core
 from jax.interpreters import ad
 
 from metalog_jax import errors
 
 Function = Callable[[Any, Any], Any]
+
+
+def is_real(leaf: Any) -> bool:
+  """Whether a leaf has derivatives: no integer, key or the like."""
+  return jnp.issubdtype(getattr(leaf, 'dtype', type(leaf)), jnp.inexact)
 
 
 def split(tree: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -24,7 +30,7 @@ def split(tree: Any) -> tuple[Any, Callable[[Any], Any]]:
     The tree with None in place of integers, keys and the like; and merge(real) ->
     the whole tree, for others of that form.
   """
-  real = jax.tree.map(lambda x: x if _is_real(x) else None, tree)
+  real = jax.tree.map(lambda x: x if is_real(x) else None, tree)
 
   def merge(real: Any) -> Any:
     pick = lambda r, x: x if r is None else r
@@ -42,12 +48,24 @@ def explicit(function: Function, params: Any, data: Any) -> tuple[Function, Any]
 
   Returns:
     f and `given` with f(params, given) = function(params, data), where f closes over
-    nothing that a derivative could be asked in.
+    nothing that is traced.
   """
-  converted, captured = jax.closure_convert(function, params, data)
-  if not captured:  # the function as it is, and so the same program
+  # Not `jax.closure_convert`, which leaves traced integers and keys where they are.
+  jaxpr, shape = jax.make_jaxpr(function, return_shape=True)(params, data)
+  hoisted = [isinstance(x, jax.core.Tracer) for x in jaxpr.consts]
+  if not any(hoisted):  # the function as it is, and so the same program
     return lambda params, given: function(params, given[0]), (data, ())
-  return lambda params, given: converted(params, given[0], *given[1]), (data, captured)
+  captured = [x for x, yes in zip(jaxpr.consts, hoisted, strict=True) if yes]
+
+  def converted(params, given):
+    data, captured = given[0], iter(given[1])
+    pairs = zip(jaxpr.consts, hoisted, strict=True)
+    consts = [next(captured) if yes else x for x, yes in pairs]
+    call = core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr.jaxpr, consts))
+    results = call(*jax.tree.leaves((params, data)))
+    return jax.tree.unflatten(jax.tree.structure(shape), results)
+
+  return converted, (data, captured)
 
 
 def with_rule(function: Function, forward: Callable[..., tuple[Any, Any]]) -> Function:
@@ -62,7 +80,7 @@ def with_rule(function: Function, forward: Callable[..., tuple[Any, Any]]) -> Fu
   ruled = jax.custom_vjp(function)
 
   def first(params, data):
-    in_data = any(x.perturbed and _is_real(x.value) for x in jax.tree.leaves(data))
+    in_data = any(x.perturbed and is_real(x.value) for x in jax.tree.leaves(data))
     value = lambda tree: jax.tree.map(lambda x: x.value, tree)
     return forward(value(params), value(data), in_data)
 
@@ -83,16 +101,12 @@ def refuse(data: Any, message: str) -> Any:
 
   def rule(primals, tangents):
     primals_, tangents_ = map(jax.tree.leaves, (primals, tangents))
-    if any(map(lambda p, t: _is_real(p) and not _is_zero(t), primals_, tangents_)):
+    if any(map(lambda p, t: is_real(p) and not _is_zero(t), primals_, tangents_)):
       raise errors.UserError(message)
     return primals[0], tangents[0]
 
   identity.defjvp(rule, symbolic_zeros=True)
   return identity(data)
-
-
-def _is_real(leaf: Any) -> bool:
-  return jnp.issubdtype(getattr(leaf, 'dtype', type(leaf)), jnp.inexact)
 
 
 def _is_zero(leaf: Any) -> bool:

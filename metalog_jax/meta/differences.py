@@ -12,7 +12,7 @@ from metalog_jax.meta import derivatives
 
 STEP = 1e-4  # truncation O(STEP⁴) and rounding O(1e-16 / STEP) are both below 1e-11
 REFUSAL = (
-  "gradient='finite' has differences in the parameters alone, not in the data or in "
+  "gradient='finite' has differences in params and hyper alone, not in the data or in "
   "what the loss closes over: take gradient='mixed', which is exact there too"
 )
 

@@ -14,11 +14,15 @@
 
 First order (`order='first'`) takes the inner gradients as constants.
 
-The support's data, and whatever the loss closes over, have derivatives too: exact in
-the exact modes; through the last inner steps with 'truncated' (Shaban et al, Truncated
-Back-propagation for Bilevel Optimization, AISTATS 2019); at the optimum with
-'implicit'. Where there is none (first order, 'reptile', 'finite'), asking for it is a
-UserError. Unless it is asked for, nothing is computed for it.
+Hyperparameters, the support's data and whatever the loss closes over have derivatives
+too: exact in the exact modes; through the last inner steps with 'truncated' (Shaban et
+al, Truncated Back-propagation for Bilevel Optimization, AISTATS 2019); at the optimum
+with 'implicit'. Where there is none (first order, 'reptile', of data 'finite'), asking
+for it is a UserError. Hyperparameters of the inner rule have theirs in first order too,
+through the updates alone. Unless it is asked for, nothing is computed for it.
+
+In the exact modes an inner loop can be cut into segments (`MetaConfig.segments`): K
+steps then keep about 2 √K of what stands in the table, and compute one pass more.
 """
 
 import functools
@@ -71,13 +75,19 @@ def linearized(loss_fn: Loss) -> Derivative:
   return _with_rule(loss_fn, forward)
 
 
-def constant(loss_fn: Loss, refusal: str = '') -> Derivative:
-  """The gradient as a constant; with a refusal, of those who ask for it in the data."""
+def constant(loss_fn: Loss, refusal: str = '', captured: bool = True) -> Derivative:
+  """The gradient as a constant; with a refusal, of those who ask for it in the data.
+
+  Args:
+    captured: whether the refusal is of what the loss closes over, too.
+  """
 
   def grad(params, batch):
     loss, data = derivatives.explicit(loss_fn, params, batch)
-    if refusal:
+    if refusal and captured:
       data = derivatives.refuse(data, refusal)
+    elif refusal:
+      data = derivatives.refuse(data[0], refusal), *data[1:]
     return jax.grad(loss)(*jax.lax.stop_gradient((params, data)))
 
   return grad
@@ -109,36 +119,19 @@ def joint(loss_fn: Loss, data: Any, in_data: bool) -> Callable[[Any], tuple]:
   return lambda params: jax.grad(loss, argnums=(0, 1))(params, real)
 
 
-def choose(
-  loss_fn: Loss,
-  params: Any,
-  batch: Any,
-  steps: int,
-  tasks: int = 1,
-) -> tuple[Gradient, str]:
-  """Picks an exact mode by what the inner steps would keep: (mode, why).
-
-  Keeping is quicker than computing again only while it stays near the processor, or
-  where one step keeps for itself alone: on two CPU cores, five inner steps of a GRU of
-  100 units took 407 ms linearized and 390 ms mixed. (Accelerators were not measured.)
-  Traces the loss and compiles nothing.
+def kept_bytes(loss_fn: Loss, params: Any, batch: Any) -> int:
+  """What the linearized gradient of one inner step keeps. Compiles nothing.
 
   Args:
-    loss_fn: (params, batch) -> scalar.
-    params: arrays or their shapes.
-    batch: of one inner step, arrays or their shapes.
-    steps: K, the inner steps.
-    tasks: T, how many tasks are taken side by side.
+    params, batch: arrays or their shapes.
   """
-  if not steps:
-    return 'reverse', 'there are no inner steps'
   keep = lambda p, b: jax.linearize(lambda p: jax.grad(loss_fn)(p, b), p)[1]
-  leaves = jax.tree.leaves(jax.eval_shape(keep, params, batch))
-  size = steps * tasks * sum(x.size * x.dtype.itemsize for x in leaves)
-  kept = f'{size / 2**20:.1f} MiB to keep of {steps} inner steps, {tasks} tasks'
-  if steps == 1 or size <= KEEP:
-    return 'linearized', f'{kept}: quicker than computing again'
-  return 'mixed', f'{kept}: quicker to compute again'
+  return total_bytes(jax.eval_shape(keep, params, batch))
+
+
+def total_bytes(tree: Any) -> int:
+  """Of the arrays of a pytree, or of their shapes."""
+  return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 def are_in_turn() -> bool:

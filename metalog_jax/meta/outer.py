@@ -1,10 +1,4 @@
-"""The outer loop: one objective for MAML and MetaLog, and the step that lowers it.
-
-    L_S(θ) · support_weight + L_Q(adapt(θ, S)) · query_weight
-
-MAML is (0, 1), the default; MetaLog is (1, β). The modes of the meta-gradient differ
-in the second term; the first is always differentiated exactly.
-"""
+"""The outer loop: the step that lowers the meta-objective of many tasks."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,16 +8,27 @@ import jax
 import jax.numpy as jnp
 
 from metalog_jax import errors, types
-from metalog_jax.meta import approximate, differences, gradients, inner, rules
+from metalog_jax.meta import gradients, inner, rules, variables
 from metalog_jax.meta import mesh as meshes
+from metalog_jax.meta import objective as objectives
+from metalog_jax.meta.config import MetaConfig
 
-Loss = Callable[[Any, Any], jax.Array]
+Loss = Callable[..., Any]  # (params, batch) or (params, hyper, batch) -> scalar
 
 
 class State(NamedTuple):
   """All that a meta-step reads and writes."""
 
   params: Any
+  optimizer: Any
+  step: jax.Array  # [] int32, meta-steps taken
+
+
+class HyperState(NamedTuple):
+  """The state of a meta-step with hyperparameters."""
+
+  params: Any
+  hyper: Any
   optimizer: Any
   step: jax.Array  # [] int32, meta-steps taken
 
@@ -36,16 +41,14 @@ class Step:
   def __init__(self, compiled: Any):
     self._compiled = compiled
 
-  def lower(self, state: State, tasks: types.Task) -> Any:
+  def lower(self, state: Any, tasks: types.Task) -> Any:
     """As of a function that `jax.jit` returns."""
     return self._compiled.lower(state, tasks)
 
   def _cache_size(self) -> int:
     return self._compiled._cache_size()
 
-  def __call__(
-    self, state: State, tasks: types.Task
-  ) -> tuple[State, dict[str, jax.Array]]:
+  def __call__(self, state: Any, tasks: types.Task) -> tuple[Any, dict[str, jax.Array]]:
     """Takes one step; see `make_meta_step`.
 
     Raises:
@@ -62,114 +65,99 @@ class Step:
       ) from error
 
 
-def meta_loss(
-  loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig, step: Any = 0
-) -> jax.Array:
-  """The meta-objective of one task.
-
-  With `config.support_per_step`, the support's loss is the mean over its slices,
-  all at the initial parameters (MetaLog, eq. 3).
-
-  Args:
-    loss_fn: (params, batch) -> scalar.
-    params: any pytree; with an inner rule that learns, its meta-parameters.
-    task: support and query, whatever `loss_fn` understands; see `inner.adapt`.
-    config: see `inner.MetaConfig`.
-    step: meta-steps taken; matters with `config.anneal` alone, see `step_weights`.
-
-  References:
-    Zhang et al, MetaLog, ICSE 2024, eq. 2 and 3. Finn et al, MAML, ICML 2017.
-  """
-  _check_task(task)
-  return _objective(loss_fn, params, task, config, step)[0]
-
-
-def value_and_meta_grad(
-  loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig, step: Any = 0
-) -> tuple[jax.Array, Any]:
-  """The meta-objective of one task and its gradient in `params`; see `meta_loss`."""
-  inner.check_real(params)
-  loss = lambda params: meta_loss(loss_fn, params, task, config, step)
-  return jax.value_and_grad(loss)(params)
-
-
-def meta_grad(
-  loss_fn: Loss, params: Any, task: types.Task, config: inner.MetaConfig, step: Any = 0
+def init_state(
+  params: Any,
+  optimizer: rules.Transformation,
+  *,
+  hyper: Any = None,
+  wrt: variables.Wrt = 'params',
 ) -> Any:
-  """The gradient in `params` of the meta-objective of one task; see `meta_loss`."""
-  return value_and_meta_grad(loss_fn, params, task, config, step)[1]
-
-
-def step_weights(steps: int, anneal: int, step: Any) -> jax.Array:
-  """How much the query's loss after each inner step counts: [K], of sum one.
-
-  All alike at first; those before the last fall to zero over `anneal` meta-steps, in
-  a straight line (the paper leaves the line open).
+  """The state before the first meta-step. Copies, since steps donate their state.
 
   Args:
-    steps: K.
-    anneal: > 0.
-    step: meta-steps taken.
+    hyper, wrt: as of `make_meta_step`. The optimizer sees what is trained: with 'both'
+      the pair (params, hyper), so that `optax.partition({'params': .., 'hyper': ..},
+      ('params', 'hyper'))` gives each its own.
 
-  References:
-    Antoniou et al, How to train your MAML, ICLR 2019, section 4, eq. 4.
+  Returns:
+    A `State`; with hyperparameters a `HyperState`.
   """
-  early = jnp.maximum(1 - step / anneal, 0) / steps
-  return jnp.full(steps, early).at[-1].set(1 - (steps - 1) * early)
-
-
-def init_state(params: Any, optimizer: rules.Transformation) -> State:
-  """The state before the first meta-step. Copies, since steps donate their state."""
-  params = jax.tree.map(jnp.array, params)
-  return State(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+  params, hyper = jax.tree.map(jnp.array, (params, hyper))
+  start = optimizer.init(variables.trained(params, hyper, wrt)[0])
+  step = jnp.zeros((), jnp.int32)
+  if hyper is None:
+    return State(params, start, step)
+  return HyperState(params, hyper, start, step)
 
 
 def make_meta_step(
   loss_fn: Loss,
   optimizer: rules.Transformation,
-  config: inner.MetaConfig,
+  config: MetaConfig,
   mesh: jax.sharding.Mesh | None = None,
   runs: bool = False,
+  *,
+  wrt: variables.Wrt = 'params',
+  has_aux: bool = False,
 ) -> Step:
   """Makes the compiled step(state, tasks) -> (state, metrics).
 
   Args:
-    loss_fn: (params, batch) -> scalar.
+    loss_fn: (params, batch) -> scalar; of a `HyperState`, (params, hyper, batch).
     optimizer: an optax transformation.
-    config: see `inner.MetaConfig`.
+    config: see `MetaConfig`.
     mesh: over which the step runs, see `mesh`. `loss_fn` then sees the rows of one
       device and must add up over the axis `mesh.ROWS`.
     runs: whether all that is read and returned is of S runs side by side, in a leading
       axis of all leaves: each takes its own step, as it would alone.
+    wrt: what is trained: 'params', 'hyper' (the initial parameters stay) or 'both'.
+    has_aux: whether the loss gives (scalar, aux), aux of real numbers alone.
 
   Returns:
     The step. `state` is of `init_state`, and donated: go on with the one returned.
     `tasks` is a Task whose leaves carry a leading axis T, over which the meta-gradient
     is averaged ([T, D, ...] over a mesh). `metrics` has the means over tasks of `loss`
-    (the meta-objective), `support_loss` (0 where its weight is 0) and `query_loss`,
-    all before the update. A state or tasks of another structure are a UserError.
+    (the meta-objective), `support_loss` (0 where its weight is 0), `query_loss` and,
+    with `has_aux`, the query's `aux`, all before the update. A state or tasks of
+    another structure are a UserError.
   """
 
   # Along which what belongs to one task differs from device to device.
   axes = (meshes.RUNS, meshes.TASKS)[0 if runs else 1 :] if mesh else ()
 
-  def gradient(params, tasks, step):
+  def gradient(trained, merge, tasks, step):
     """Means over the tasks of the gradients and of the metrics."""
     if mesh:  # each device adapts to its own tasks
-      params = jax.tree.map(meshes.vary, params)
-    mode, _ = choose(loss_fn, params, tasks, config)
+      trained = jax.tree.map(meshes.vary, trained)
+    params, hyper = merge(trained)
+    options: Any = {'hyper': hyper, 'has_aux': has_aux}
+    mode, _ = choose(loss_fn, params, tasks, config, **options)
     chosen = dataclasses.replace(config, gradient=mode) if mode != 'first' else config
-    objective = lambda params, task: _objective(loss_fn, params, task, chosen, step)
+
+    def one(trained, task):
+      params, hyper = merge(trained)
+      loss, parts = objectives.objective(
+        loss_fn, params, hyper, task, chosen, step, has_aux
+      )
+      _check_aux(parts.get('aux'))
+      return loss, parts
+
     alone = _num(tasks) == 1
     mean = _mean_in_turn if alone or _are_in_turn(config) else _mean_side_by_side
-    results = mean(objective, params, tasks, axes)
+    results = mean(one, trained, tasks, axes)
     return jax.lax.pmean(results, meshes.TASKS) if mesh else results
 
   def step(state, tasks):
-    grads, metrics = gradient(state.params, tasks, state.step)
-    updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
-    params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), state.params, updates)
-    return State(params, optimizer_state, state.step + 1), metrics
+    start, merge = variables.trained(state.params, _hyper(state), wrt)
+    grads, metrics = gradient(start, merge, tasks, state.step)
+    updates, optimizer_state = optimizer.update(grads, state.optimizer, start)
+    moved = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), start, updates)
+    params, hyper = merge(moved)
+    changed = {'hyper': hyper} if isinstance(state, HyperState) else {}
+    state = state._replace(
+      params=params, optimizer=optimizer_state, step=state.step + 1, **changed
+    )
+    return state, metrics
 
   each = (_in_turn if _are_in_turn(config) else jax.vmap) if runs else None
   if mesh:
@@ -178,38 +166,45 @@ def make_meta_step(
     step = each(step)
 
   def checked(state, tasks):
-    _check(state, tasks, optimizer, 1 + runs)
+    _check(state, tasks, optimizer, wrt, 1 + runs)
     return step(state, tasks)
 
   return Step(jax.jit(checked, donate_argnums=0))
 
 
-def _check(state: Any, tasks: Any, optimizer: Any, axes: int) -> None:
+def _hyper(state: Any) -> Any:
+  return state.hyper if isinstance(state, HyperState) else None
+
+
+def _check_aux(aux: Any) -> None:
+  for leaf in jax.tree.leaves(aux):
+    if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+      raise errors.UserError(
+        f'aux has {jnp.result_type(leaf)}: a step averages it over tasks, so it needs '
+        'real numbers, such as x.astype(float)'
+      )
+
+
+def _check(state: Any, tasks: Any, optimizer: Any, wrt: Any, axes: int) -> None:
   """Checks what a step is given; costs nothing once the step is compiled."""
-  if not isinstance(state, State):
+  if not isinstance(state, (State, HyperState)):
     raise errors.UserError(
       f'a step takes init_state(params, optimizer), not a {type(state).__name__}'
     )
-  _check_task(tasks)
-  inner.check_real(state.params)
-  needed: Any = jax.tree.structure(jax.eval_shape(optimizer.init, state.params))
+  objectives.check_task(tasks)
+  variables.check_real(state.params)
+  start, _ = variables.trained(state.params, _hyper(state), wrt)
+  needed: Any = jax.tree.structure(jax.eval_shape(optimizer.init, start))
   if jax.tree.structure(state.optimizer) != needed:
     raise errors.UserError(
-      'the state is of another optimizer or of other parameters than the step: make '
-      'both with the same optimizer'
+      'the state is of another optimizer, of other parameters or of another wrt than '
+      'the step: make both with the same'
     )
   shapes = {jnp.shape(x)[:axes] for x in jax.tree.leaves(tasks)}
   if len(shapes) != 1 or len(min(shapes)) < axes:
     raise errors.UserError(
       'every leaf of the tasks of a step needs the same leading axis, an entry a task; '
       f'the shapes begin with {sorted(shapes)}'
-    )
-
-
-def _check_task(task: Any) -> None:
-  if not isinstance(task, types.Task):
-    raise errors.UserError(
-      f'a task is metalog_jax.meta.Task(support, query), not a {type(task).__name__}'
     )
 
 
@@ -222,23 +217,30 @@ def choose(
   loss_fn: Loss,
   params: Any,
   tasks: types.Task,
-  config: inner.MetaConfig,
+  config: MetaConfig,
   mesh: jax.sharding.Mesh | None = None,
+  *,
+  hyper: Any = None,
+  has_aux: bool = False,
 ) -> tuple[str, str]:
   """The mode in which a step takes the meta-gradient of `tasks`, and why.
 
   Takes what `make_meta_step` and its step take. Needs shapes alone, and compiles
-  nothing; see `gradients.choose`.
+  nothing; see `inner.choose`.
   """
+  options: Any = {'hyper': hyper, 'has_aux': has_aux}
   if mesh:  # traced as the step is, where the loss can sum over its axis
     choices = []
 
     def look(params, tasks):
-      choices.append(choose(loss_fn, params, tasks, config))
+      choices.append(choose(loss_fn, params, tasks, config, **options))
       return params
 
     jax.eval_shape(meshes.shard(look, mesh), params, tasks)
     return choices[0]
+  if config.mode != 'auto':
+    return config.mode, 'as asked for'
+  loss_fn, _, config = variables.bind(loss_fn, config, hyper, has_aux)
   split = lambda p, t: (
     config.inner_rule.split(p)[0],
     jax.tree.map(lambda x: x[0], t.support),
@@ -248,7 +250,7 @@ def choose(
   return inner.choose(loss_fn, seen, support, config, at_once)
 
 
-def _are_in_turn(config: inner.MetaConfig) -> bool:
+def _are_in_turn(config: MetaConfig) -> bool:
   """Whether a device takes its tasks one after another."""
   if config.tasks == 'auto':
     return gradients.are_in_turn()
@@ -281,29 +283,3 @@ def _mean_side_by_side(objective, params, tasks, _):
 
 def _num(tasks: types.Task) -> int:
   return jax.tree.leaves(tasks)[0].shape[0]
-
-
-def _objective(loss_fn, params, task, config, step):
-  """The meta-objective, and its parts by name."""
-  if config.mode == 'finite':
-    plain = dataclasses.replace(config, order='first')  # the values are the same
-    f = lambda params, task: _objective(loss_fn, params, task, plain, step)
-    return differences.differentiated(f)(params, task)
-  start, loss_fn = config.inner_rule.split(params)[0], inner.scalar(loss_fn)
-  support = jnp.zeros(())
-  if inner.is_positive(config.support_weight):
-    support_loss = inner.support_loss(loss_fn, config, config.gradient)
-    support = support_loss(start, task.support)
-  if config.anneal and config.inner_steps:
-    path = inner.path(loss_fn, params, task.support, config)
-    losses = jax.lax.map(lambda params: loss_fn(params, task.query), path)
-    step = jnp.asarray(step, losses.dtype)  # or integers make weights of float32
-    query = step_weights(config.inner_steps, config.anneal, step) @ losses
-    adapted = jax.tree.map(lambda x: x[-1], path)
-  else:
-    adapted = inner.adapt(loss_fn, params, task.support, config)
-    query = loss_fn(adapted, task.query)
-  if config.mode == 'reptile':  # of K + 1 steps, whose last is on the query
-    query += approximate.reptile(start, adapted, config.inner_lr)
-  loss = config.support_weight * support + config.query_weight * query
-  return loss, {'loss': loss, 'support_loss': support, 'query_loss': query}

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metalog_jax import errors
+from metalog_jax.meta import derivatives
 
 EPS_ROOT = 1e-8  # what Adam adds under the root, so that it has a derivative at zero
 
@@ -35,6 +36,10 @@ class Rule(NamedTuple):
   split: Callable  # meta-parameters -> (params, rates: leaves [K, ...], or None)
   init: Callable  # params -> state of the rule
   update: Callable  # (grads, state, params, rates of this step) -> (params, state)
+  probe: Any = None  # the same rule of plain numbers, for `check`; None: this one
+
+
+OfHyper = Callable[[Any], Rule | Transformation]  # hyperparameters -> rule
 
 
 class Learned(NamedTuple):
@@ -44,11 +49,19 @@ class Learned(NamedTuple):
   rates: Any  # like params; leaves [K] or [K, *shape], or with 1 in the place of K
 
 
-def sgd(rate: float) -> Rule:
-  """Gradient descent: θᵢ = θᵢ₋₁ - α g."""
+def sgd(rate: Any) -> Rule:
+  """Gradient descent: θᵢ = θᵢ₋₁ - α g.
+
+  Args:
+    rate: α, one for all; or a pytree like the parameters, a rate or an array of rates
+      for each leaf.
+  """
+  shared = jax.tree_util.treedef_is_leaf(jax.tree.structure(rate))
 
   def update(grads, state, params, _):
-    return jax.tree.map(lambda p, g: p - rate * g, params, grads), state
+    if shared:
+      return jax.tree.map(lambda p, g: p - rate * g, params, grads), state
+    return jax.tree.map(lambda p, g, r: p - r * g, params, grads, rate), state
 
   return Rule(lambda params: (params, None), lambda _: (), update)
 
@@ -67,6 +80,67 @@ def as_rule(rule: Any) -> Rule:
       'transformation, such as optax.sgd(0.1)'
     )
   return from_optax(rule)
+
+
+def is_of_hyper(rule: Any) -> bool:
+  """Whether it is a function of the hyperparameters rather than a rule."""
+  return callable(rule) and not isinstance(rule, Transformation)
+
+
+def resolve(rule: OfHyper, hyper: Any) -> Rule:
+  """The rule that a function of the hyperparameters gives.
+
+  Its probe has 1/2 in place of those that are traced: whether a derivative at a
+  gradient of zero is finite does not hang on them, but for an `eps_root`.
+  """
+
+  def plain(x):
+    if not isinstance(x, jax.core.Tracer) or not derivatives.is_real(x):
+      return x
+    return np.full(x.shape, 0.5, x.dtype)
+
+  probe = as_rule(rule(jax.tree.map(plain, hyper)))
+  return as_rule(rule(hyper))._replace(probe=probe)
+
+
+def injected(transform: Transformation, part: Any = None) -> OfHyper:
+  """The rule of a transformation whose hyperparameters are meta-parameters.
+
+      >>> import optax
+      >>> adam = optax.inject_hyperparams(optax.adam)(0.1, eps_root=1e-8)
+      >>> rule = injected(adam, 'adam')  # hyper['adam'] may have 'learning_rate'
+
+  Args:
+    transform: made by `optax.inject_hyperparams`.
+    part: the key under which `hyper` has a dict of the hyperparameters to set, by
+      optax's names; None: `hyper` is that dict. Those it does not name stay as they
+      are.
+
+  Raises:
+    UserError: when used, if there is no such hyperparameter, or a schedule sets it.
+  """
+
+  def rule(hyper):
+    numbers = hyper if part is None else hyper[part]
+
+    def init(params):
+      state = transform.init(params)
+      if not hasattr(state, 'hyperparams'):
+        raise errors.UserError(
+          'rules.injected needs a transformation of optax.inject_hyperparams, such as '
+          'optax.inject_hyperparams(optax.sgd)(0.1)'
+        )
+      names = set(state.hyperparams) - set(getattr(state, 'hyperparams_states', ()))
+      for name in numbers:
+        if name not in names:
+          raise errors.unknown_choice('hyperparameter', name, sorted(names))
+      dtype = {name: jnp.asarray(x).dtype for name, x in state.hyperparams.items()}
+      given = {name: jnp.asarray(x, dtype[name]) for name, x in numbers.items()}
+      return state._replace(hyperparams=state.hyperparams | given)
+
+    return from_optax(transform)._replace(init=init)
+
+  return rule
 
 
 def from_optax(transform: Transformation) -> Rule:
@@ -107,13 +181,14 @@ def _settings(module: Any, name: str) -> Collection[str]:
   return inspect.signature(function).parameters if inspect.isfunction(function) else ()
 
 
-def only(rule: Rule | Transformation, parts: Collection[str]) -> Rule:
+def only(rule: Any, parts: Collection[str]) -> Any:
   """`rule` for some parts of the parameters; the others stay as they are (ANIL).
 
   The meta-step still learns the others; no inner gradient is computed for them.
 
   Args:
-    rule: a rule, or a transformation of optax.
+    rule: a rule, a transformation of optax, or a function of the hyperparameters
+      that gives one; a function is returned for a function.
     parts: keys at the top of what the loss sees, a dict.
 
   Raises:
@@ -122,7 +197,8 @@ def only(rule: Rule | Transformation, parts: Collection[str]) -> Rule:
   References:
     Raghu et al, Rapid Learning or Feature Reuse?, ICLR 2020, section 4.
   """
-
+  if is_of_hyper(rule):
+    return lambda hyper: only(rule(hyper), parts)
   rule = as_rule(rule)
 
   def update(grads, state, params, rates):
@@ -191,6 +267,7 @@ def check(rule: Rule, params: Any) -> None:
   Raises:
     UserError: it is not; every meta-gradient would be NaN.
   """
+  rule = rule.probe or rule
   with jax.ensure_compile_time_eval():
     zeros = jax.tree.map(lambda p: np.zeros((1,) * p.ndim, p.dtype), params)
     step = lambda grads: rule.update(grads, rule.init(zeros), zeros, zeros)[0]

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from metalog_jax import meta, types
-from metalog_jax.meta import gradients, inner, outer, rules
+from metalog_jax.meta import gradients, inner, objective, rules
 from tests import grids
 from tests.meta import problems
 
@@ -199,9 +199,9 @@ def test_reptile_goes_where_the_steps_went(one):
 
 
 def test_weights_of_the_steps():
-  np.testing.assert_allclose(outer.step_weights(4, 8, 0), [0.25] * 4)
-  np.testing.assert_allclose(outer.step_weights(4, 8, 4), [0.125] * 3 + [0.625])
-  np.testing.assert_allclose(outer.step_weights(4, 8, 99), [0, 0, 0, 1])
+  np.testing.assert_allclose(objective.step_weights(4, 8, 0), [0.25] * 4)
+  np.testing.assert_allclose(objective.step_weights(4, 8, 4), [0.125] * 3 + [0.625])
+  np.testing.assert_allclose(objective.step_weights(4, 8, 99), [0, 0, 0, 1])
 
 
 def test_the_path_ends_where_adapt_does(one):

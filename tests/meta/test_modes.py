@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metalog_jax import meta
-from metalog_jax.meta import gradients
+from metalog_jax.meta import gradients, inner
 from metalog_jax.nets import logmeta, metalog
 from tests import grids
 from tests.meta import problems
@@ -137,7 +137,8 @@ def test_auto_chooses_by_what_would_be_kept_and_computes_nothing(monkeypatch):
   assert '5 inner steps, 1 tasks' in why
   params, task = shapes[0], one_task(problems.regression(STEPS)).task
   batch = jax.tree.map(lambda x: x[0], task.support)
-  pick = lambda tasks: gradients.choose(loss_fn, params, batch, STEPS, tasks)[0]
+  one = with_mode('auto', support_per_step=False)
+  pick = lambda tasks: inner.choose(loss_fn, params, batch, one, tasks)[0]
   assert [pick(1), pick(10**6)] == ['linearized', 'mixed']
   monkeypatch.setattr(gradients, 'KEEP', 1)
   assert meta.choose(loss_fn, *shapes, config)[0] == 'mixed'

@@ -12,7 +12,7 @@ from experiments.released import detector as released
 from experiments.released import faults
 from metalog_jax import flags, types
 from metalog_jax.detectors import metalog, registry
-from metalog_jax.meta import outer
+from metalog_jax.meta import objective
 from metalog_jax.training import base
 from tests import builders
 from tests.detectors import systems
@@ -73,7 +73,7 @@ def test_a_step_is_the_release_s():
     jax.tree.map(lambda x: x[0, 0], task.support),
     jax.tree.map(lambda x: x[0, 0], task.query),
   )
-  found = own(lambda p: outer.meta_grad(full, p, one, meta))(state.params)
+  found = own(lambda p: objective.meta_grad(full, p, one, meta))(state.params)
   assert not any(np.any(x) for x in jax.tree.leaves(found.pop('copy')))
   for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-5)
