@@ -73,7 +73,8 @@ def _rule(config: MetaConfig, hyper: Any) -> rules.Rule:
       f"gradient={config.mode!r} gives the inner rule's hyperparameters no gradient: "
       f"{what}. Take gradient='mixed', which differentiates the inner steps",
     )
-  return rules.resolve(config.rule, hyper)
+  of_hyper: Any = config.rule
+  return rules.resolve(of_hyper, hyper)
 
 
 def trained(
@@ -139,7 +140,8 @@ def check_scalar(loss: Any) -> None:
   Raises:
     UserError: it is no real scalar.
   """
-  leaf = jax.tree.structure(loss) == jax.tree.structure(0)
+  structure: Any = jax.tree.structure(loss)
+  leaf = structure == jax.tree.structure(0)
   if (
     not leaf
     or jnp.shape(loss)
