@@ -175,6 +175,7 @@ def soup(rng: random.Random) -> bytes:
   pieces = [
     *(HEAD.format(n=n, level='INFO', text='x').encode()[:-1] for n in range(3)),
     *(line.encode() for trace, _ in TRACES.values() for line in trace.split('\n')),
+    *(trace.encode() for trace, _ in TRACES.values() for _ in range(4)),
     b'{"level":"error","msg":"no","time":1767366245}', b'{"broken', b'', b'   ', b'\t',
     b'a,b\n"c', b'"', b'time=5 level=info msg="x', b'\0\0\0', b'\xff\xfe\x80',
     b'\x1b[31mred\x1b[0m', b'\x1b]0;title\x07', b'x' * 300, b'<34>1 - - - - - -',
