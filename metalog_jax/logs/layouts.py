@@ -273,13 +273,22 @@ LEVEL_FIRST = Layout(
 PLAIN = Layout('plain', r'(?s)^(?P<message>.*)$', example='anything at all')
 BY_NAME = {layout.name: layout for layout in (*LAYOUTS, LEVEL_FIRST, PLAIN)}
 _ENOUGH = 0.3  # of the lines of a sample fit
+_PERFECT = 1.28  # all lines fit, have a time and a known level
 
 
-def choose(lines: list[str], keys: Mapping[str, str] | None = None) -> Layout:
+def choose(
+  lines: list[str],
+  keys: Mapping[str, str] | None = None,
+  likely: list[Layout] | None = None,
+) -> Layout:
   """The layout that most lines of a sample fit; those that continue do not count.
 
   Among layouts that as many fit, one whose times can be read and whose levels are known
   is preferred, and then the first of the table.
+
+  Args:
+    keys: names of keys of structured logs, by role.
+    likely: layouts of files beside this one, tried first; the chosen one is added.
   """
   if header := keyed.table(lines, keys):
     table = Layout('table', parse=header)
@@ -288,6 +297,10 @@ def choose(lines: list[str], keys: Mapping[str, str] | None = None) -> Layout:
       return table
   text = pl.Series('line', lines, dtype=pl.String)
   text = text.filter(~multiline.continues(text))
+  likely = [] if likely is None else likely
+  for layout in likely:
+    if _score(layout, text) > _PERFECT:
+      return layout
   candidates = [with_keys(layout, keys) for layout in LAYOUTS]
   if found := learned.learn(text.to_list()):
     candidates.append(Layout(*found))
@@ -296,6 +309,8 @@ def choose(lines: list[str], keys: Mapping[str, str] | None = None) -> Layout:
     score = _score(layout, text)
     if score > best_score:
       best, best_score = layout, score
+  if best_score > _PERFECT:
+    likely.append(best)
   return best
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from metalog_jax.logs import records
+from metalog_jax.logs import streams
 from tests.logs.test_records import whole
 
 HEAD = '2026-01-02 15:04:0{n} {level} shop.cart: {text}\n'
@@ -191,8 +191,8 @@ def soup(rng: random.Random) -> bytes:
 
 def pieces(data: bytes, size: int, format: str = 'auto', encoding: str = ''):
   """The frames of a stream that is given `size` bytes at a time."""
-  entry = records.Input('x', encoding=encoding)
-  stream = records.Stream(entry, 0, records.Options(format), anchor=0)
+  entry = streams.Input('x', encoding=encoding)
+  stream = streams.Stream(entry, 0, streams.Options(format), anchor=0)
   parts = [data[i : i + size] for i in range(0, len(data), size)]
   frames = [stream.feed(part) for part in parts]
   frames.append(stream.feed(b'', last=True))
@@ -204,7 +204,7 @@ def pieces(data: bytes, size: int, format: str = 'auto', encoding: str = ''):
 @pytest.mark.parametrize('format', ['auto', 'json', 'table', 'cri', 'syslog', 'plain'])
 def test_every_line_belongs_to_one_record(seed, format, monkeypatch):
   """Whatever the bytes, the format and the pieces in which they come."""
-  monkeypatch.setattr(records, 'SAMPLE', 1 << 30)
+  monkeypatch.setattr(streams, 'SAMPLE', 1 << 30)
   data = soup(random.Random(seed))
   if format == 'table':
     data = b'LineId,Time,Content\n' + data
@@ -224,8 +224,8 @@ def test_every_line_belongs_to_one_record(seed, format, monkeypatch):
 @pytest.mark.parametrize('seed', range(30))
 @pytest.mark.parametrize('format', ['json', 'cri', 'syslog', 'plain', 'dotnet'])
 def test_records_do_not_depend_on_the_pieces(seed, format, monkeypatch):
-  monkeypatch.setattr(records, 'SAMPLE', 1)
-  monkeypatch.setattr(records.layouts, 'choose', lambda *_: records.layouts.PLAIN)
+  monkeypatch.setattr(streams, 'SAMPLE', 1)
+  monkeypatch.setattr(streams.layouts, 'choose', lambda *_: streams.layouts.PLAIN)
   data = soup(random.Random(seed))
   expected, _ = pieces(data, 1 << 30, format, 'utf-8')
   rows, _ = pieces(data, 40, format, 'utf-8')
