@@ -1,8 +1,11 @@
 """Pre-trained word vectors, by name or path."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
+import logging
 import pathlib
+import sys
 from collections.abc import Collection
 
 import numpy as np
@@ -38,8 +41,9 @@ def load(name_or_path: str, words: Collection[str]) -> WordVectors:
   Nothing is unpickled and no downloaded code is run.
 
   Args:
-    name_or_path: `glove-6b-50d` (Stanford GloVe 6B from the installed package), or a
-      file (GloVe text, word2vec text or binary, compressed or not).
+    name_or_path: `glove-6b-50d` (Stanford GloVe 6B from the installed package), a
+      file (GloVe text, word2vec text or binary, compressed or not), or the name of a
+      gensim-data model, which is downloaded once.
     words: that are looked for.
 
   Raises:
@@ -52,9 +56,11 @@ def load(name_or_path: str, words: Collection[str]) -> WordVectors:
   else:
     path = pathlib.Path(name_or_path).expanduser()
     if not path.is_file():
-      raise errors.UserError(
-        f'{name_or_path}: no such file: give --vectors word vectors, or {DEFAULT}'
-      )
+      if path.exists() or path.suffix or len(path.parts) > 1:
+        raise errors.UserError(
+          f'{name_or_path}: no such file of word vectors (--vectors)'
+        )
+      path = _download(name_or_path)
     known, table = vector_files.read(path, wanted)
   return WordVectors({word: row for row, word in enumerate(known)}, table)
 
@@ -82,3 +88,22 @@ def _read_package(wanted: frozenset[str]) -> tuple[list[str], np.ndarray]:
     ) from None
   rows = words.is_in(sorted(wanted)).arg_true()
   return words.gather(rows).to_list(), np.array(table[rows.to_numpy()])
+
+
+def _download(name: str) -> pathlib.Path:
+  """The file of a gensim-data model."""
+  from gensim import downloader  # slow to import, and for these names alone
+
+  log = logging.getLogger('gensim.downloader')
+  level = log.level
+  log.setLevel(logging.CRITICAL)  # it logs a traceback before it raises
+  try:
+    with contextlib.redirect_stdout(sys.stderr):  # its progress bar
+      return pathlib.Path(downloader.load(name, return_path=True))
+  except Exception as error:  # the downloader raises bare Exceptions too
+    raise errors.UserError(
+      f'{name}: no such file, and not to be had as a gensim-data model ({error}); '
+      f'give --vectors a file or {DEFAULT}'
+    ) from None
+  finally:
+    log.setLevel(level)

@@ -12,7 +12,7 @@ import jax
 import metalog_jax
 
 PACKAGES = tuple(
-  'jax jaxlib flax optax numpy orbax-checkpoint drain3 scikit-learn'.split()
+  'jax jaxlib flax optax numpy orbax-checkpoint drain3 gensim scikit-learn'.split()
 )
 
 

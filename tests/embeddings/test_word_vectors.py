@@ -152,12 +152,24 @@ def test_native_gensim_files_are_refused_unread(tmp_path, name):
     word_vectors.load(saved(tmp_path, name, glove()), WORDS)
 
 
-@pytest.mark.parametrize(
-  'name', ['missing.txt', 'no/such', '.', 'glove-wiki-gigaword-50']
-)
+@pytest.mark.parametrize('name', ['missing.txt', 'no/such', '.'])
 def test_missing_file(name):
   with pytest.raises(errors.UserError, match='no such file'):
     word_vectors.load(name, WORDS)
+
+
+def test_gensim_data_name_offline(monkeypatch, tmp_path):
+  downloader = pytest.importorskip('gensim.downloader')
+
+  def fail(name, return_path):
+    raise OSError('no network')
+
+  monkeypatch.setattr(downloader, 'load', fail)
+  with pytest.raises(errors.UserError, match='gensim-data model .no network'):
+    word_vectors.load('glove-wiki-gigaword-50', WORDS)
+  path = saved(tmp_path, 'downloaded.gz', gzip.compress(glove()))
+  monkeypatch.setattr(downloader, 'load', lambda name, return_path: path)
+  assert list(word_vectors.load('glove-wiki-gigaword-50', WORDS).rows) == WORDS
 
 
 def test_package_missing(monkeypatch):
