@@ -63,6 +63,8 @@ def detect(sample: bytes) -> str:
 def _is_binary(sample: bytes) -> bool:
   controls = len(re.findall(rb'[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]', sample))
   zeros = len(re.sub(rb'\0{64,}', b'', sample).split(b'\0')) - 1  # a crash leaves runs
+  if sample.count(0) > 0.9 * len(sample) > 0:
+    return True
   return controls + zeros > 0.1 * max(len(sample), 1) or zeros > 0.3 * len(sample)
 
 

@@ -171,19 +171,16 @@ def expand(paths: Iterable[str | os.PathLike]) -> list[tuple[str, str]]:
     if path == '-' or here.exists() and not here.is_dir():
       expanded[path] = ''
       continue
-    inside = (
-      sorted(p for p in here.rglob('*') if not p.is_dir())
-      if here.is_dir()
-      else [pathlib.Path(p) for p in sorted(glob.glob(path, recursive=True))]
-    )
+    if here.is_dir():
+      inside = sorted(p for p in here.rglob('*') if not p.is_dir())
+      inside = [p for p in inside if '/.' not in f'/{p.relative_to(here)}']
+    else:
+      inside = [pathlib.Path(p) for p in sorted(glob.glob(path, recursive=True))]
+      inside = [p for p in inside if not p.is_dir()]
     if not inside:
-      what = 'is an empty folder' if here.is_dir() else 'does not exist'
+      what = 'holds no file' if here.is_dir() else 'does not exist'
       raise errors.UserError(f'{path} {what}: give a log, a folder or a pattern')
     for file in inside:
-      if file.is_dir() or any(
-        p.startswith('.') for p in file.relative_to(here).parts if here.is_dir()
-      ):
-        continue
       expanded.setdefault(str(file), '' if file.is_file() else 'no regular file')
   return list(expanded.items())
 

@@ -128,6 +128,9 @@ class Stream:
     """Frame of the records that `data` ends; `last` ends them all."""
     if self._decoder is None:
       self._bytes += data
+      if self._bytes.startswith(bytes(64)):  # the hole that a rotated log leaves
+        self._bytes = self._bytes.lstrip(b'\0')
+        self.entry.num_damaged = 1
       if len(self._bytes) < SAMPLE and not last:
         return None
       sample = self._bytes[:SAMPLE]
