@@ -124,4 +124,6 @@ def _floors(system, split: splits.Split) -> dict[str, float]:
     name: metrics.measure(test.sessions.labels, *fitted[name])['f1'] for name in fitted
   }
   best = max(value or 0.0 for value in measured.values())
-  return {f'F1 of {name}': measured[name] for name in _FLOORS} | {'best floor': best}
+  return {f'F1 of {name}': measured[name] for name in _FLOORS if name in measured} | {
+    'best floor': best
+  }

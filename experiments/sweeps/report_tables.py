@@ -39,6 +39,25 @@ def quality(rows: Rows) -> pages.Table:
   return pages.table(table, groups=('quoted', 'ours, all', 'distinct', 'unseen'))
 
 
+def floors(rows: Rows) -> pages.Table:
+  """Every floor over seeds, and its worst one: of the row that has most floors."""
+  every = lambda row: results.floors(row.results, row.test)
+  row = max(rows, key=lambda row: (len(every(row)), len(row.results)))
+  fixed, table = results.fixed_floor(row.results, row.test), []
+  for name in every(row):
+    value = lambda kind, measure, name=name: results.value(
+      row.results, row.test, kind, measure, name
+    )
+    f1 = results.each(row.results, row.test, 'all', 'f1', name)
+    cells = {'%': f'{name}, fixed' if name == fixed else name}
+    cells['F1'] = value('all', 'f1').percent(1)
+    cells['F1, worst'] = results.Value(min(f1, default=math.nan)).percent(1)
+    cells['AUPRC'] = value('all', 'auprc').percent(1)
+    cells |= {f'F1 {k}': value(k, 'f1').percent(1) for k in ('distinct', 'unseen')}
+    table.append(cells)
+  return pages.table(table)
+
+
 def brief(rows: Rows, reference: sweep_folder.Row | None = None) -> pages.Table:
   """What decides, in a table that a README has room for."""
   is_quoted = any('f1' in row.quoted for row in rows)

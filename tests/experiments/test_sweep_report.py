@@ -71,6 +71,15 @@ def test_quotes_stand_beside_ours_with_floors_marked(table):
   assert 'quoted' not in str(report_tables.quality(rows[1:]).spans)
 
 
+def test_every_floor_stands_with_its_worst_seed(table):
+  rows = sweep_folder.read(table).of('')
+  found = rows_of(report_tables.floors(rows))
+  first = found[0]
+  assert first['%'] == 'tree_counts, fixed'
+  assert first['F1'] == '95.8 ± 0.0' and first['F1, worst'] == '95.8'
+  assert len(found) == len(rows[0].results[0]['test']['rest']['floors'])
+
+
 def test_the_brief_table_has_what_decides(table):
   rows = sweep_folder.read(table).of('')
   brief, whole = report_tables.brief(rows), report_tables.quality(rows)
