@@ -15,6 +15,7 @@ WHOLE = -1  # in place of a template: all records
 _LEVEL = re.compile(
   r'\b(?:DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|SEVERE|CRITICAL|FATAL|PANIC|FAILURE)\b'
 )
+_WARNING = re.compile(r'(?i)\W*warn(?:ing)?\b')
 _SERVER_FAULT = re.compile(r'5\d\d')  # a status of HTTP
 
 
@@ -91,6 +92,8 @@ class Counted:
     written = None if levels else _LEVEL.search(self.texts[template])
     if written:
       return windows.SEVERITY.get(written[0], 0)
+    if _WARNING.match(self.texts[template]):
+      return max(highest, 1)
     if highest < 2 and windows.ALARMING.search(self.texts[template]):
       return max(highest, 1) if levels else 2
     return highest

@@ -21,7 +21,10 @@ _LOUDEST = 10.0  # a surprise above it adds nothing to the score
 _SEVERITY = 3.0  # score of one step of severity
 _REPEATED = 1.5  # score that each earlier finding of the same kind costs
 _SEVERE_SHARE = 0.05  # of records as severe, above which severity says nothing
+_OFTEN = 20  # records of an error that are judged by when they come alone
 _HABIT = 8  # places spread over the log, from which on an error is a habit
+_RARE = 3  # records of a template like no other
+_GAP = 5  # times as many records have all others then
 _MOST_RARE = 10  # findings of single lines that are not alarming
 
 
@@ -119,7 +122,8 @@ def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surpris
       if severe or novelty >= -np.log10(alpha):
         rows = counted.rows[counted.span(template)].tolist()
         n = counted.number(template)
-        out.append(Surprise('new', template, novelty, rows, n, 0.0, 'baseline'))
+        surprise = novelty * len(rows)
+        out.append(Surprise('new', template, surprise, rows, n, 0.0, 'baseline'))
   for value, (template, _) in counted.values.items():
     if value in reference.severity or template not in reference.severity:
       continue
@@ -129,7 +133,8 @@ def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surpris
     if novelty >= -np.log10(alpha):
       rows = counted.rows[counted.span(value)].tolist()
       n = counted.number(value)
-      out.append(Surprise('value', value, novelty, rows, n, 0.0, 'baseline'))
+      surprise = novelty * len(rows)
+      out.append(Surprise('value', value, surprise, rows, n, 0.0, 'baseline'))
   for template in reference.ids.tolist():
     if counted.number(template):
       continue
@@ -151,8 +156,11 @@ def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
   severe = [
     sum(n for i, n in numbers.items() if counted.severity[i] >= s) for s in range(4)
   ]
-  plain = {i: n for i, n in numbers.items() if n <= 3 and counted.severity[i] < 2}
-  rare_most = max(5, len(numbers) // 4)
+  plain = {
+    i: n for i, n in numbers.items() if n <= _RARE and counted.severity[i] < 2
+  }
+  others = [n for n in numbers.values() if n > _RARE]
+  apart = not others or min(others) >= _GAP * max(plain.values(), default=0)
   out = []
   for template, n in numbers.items():
     rows = counted.rows[counted.span(template)]
@@ -161,10 +169,12 @@ def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
       continue
     if severity >= 2:
       share = severe[severity] / total
-      habit = len(rows) >= _HABIT and rows[-1] - rows[0] > counted.size / 2
+      habit = n > _OFTEN or (
+        len(rows) >= _HABIT and rows[-1] - rows[0] > counted.size / 2
+      )
       if not habit and severe[severity] <= max(3, _SEVERE_SHARE * total):
         out.append(Surprise('alarm', template, -np.log10(share), rows.tolist(), n, 0.0))
-    elif template in plain and len(plain) <= rare_most:
+    elif template in plain and apart:
       as_rare = sum(m for m in plain.values() if m <= n)
       surprise = np.log10((total + 1) / (as_rare + 1))
       edge = rows[0] <= 1 or rows[-1] >= counted.size - 2
@@ -180,7 +190,7 @@ def build(
   severity = lambda s: 0 if s.kind in _ABSENT else counted.severity.get(s.template, 0)
   score = lambda s: min(s.surprise, _LOUDEST) + _SEVERITY * severity(s)
   groups: list[list[Surprise]] = []
-  for item in sorted(found, key=lambda s: (-score(s), s.template, s.kind)):
+  for item in sorted(found, key=lambda s: (-score(s), s.template < 0, s.template, s.kind)):
     joined = next((g for g in groups if _is_one_cause(g[0], item, counted.size)), None)
     if joined is None:
       groups.append([item])
@@ -190,6 +200,7 @@ def build(
   ranked, seen = [], dict.fromkeys(KINDS, 0)
   plain_rare = 0
   for group in groups:
+    group.sort(key=lambda s: s.kind in _ABSENT)  # what is there explains what is not
     lead = group[0]
     if lead.kind == 'rare' and severity(lead) < 1:
       plain_rare += 1
@@ -273,45 +284,49 @@ def _places(
   counted: Counted, lead: Surprise, members: list[Surprise]
 ) -> tuple[list[dict[str, Any]], Place, Place]:
   """Samples of the leading template first, one for each run of windows; the ends."""
-  place = lambda cell, end: Place(
-    counted.files[cell[f'{end}_file']],
-    cell[f'{end}_line'],
-    windows.iso(cell[f'{end}_time']),
-  )
   samples, firsts, lasts = [], [], []
   for item in members:
-    cells = _cells(counted, item)
-    if not len(cells):
-      continue
+    cells, inside = _cells(counted, item)
     rows = cells['row'].to_numpy()
     begins = np.flatnonzero(np.diff(rows, prepend=-9) > 1)
-    more = [i for i in range(len(rows)) if i not in set(begins.tolist())]
-    for i in [*begins.tolist(), *more][: _SAMPLES if item is lead else 1]:
+    more = np.setdiff1d(np.arange(len(rows)), begins)
+    most = _SAMPLES if item is lead else 1
+    for i in [*begins.tolist(), *more.tolist()][: min(most, _SAMPLES - len(samples))]:
       cell = cells.row(i, named=True)
-      if len(samples) < _SAMPLES:
-        samples.append(place(cell, 'first')._asdict() | {'text': cell['text']})
-    key = lambda cell, end: (cell['row'], cell[f'{end}_time'] or 0, cell[f'{end}_line'])
-    if item.kind == 'rare' and item is not lead:
+      place = _place(counted, cell, 'first')
+      samples.append(place._asdict() | {'text': cell['text']})
+    if not len(inside) or (item.kind == 'rare' and item is not lead):
       continue
-    head, tail = cells.row(0, named=True), cells.row(-1, named=True)
-    firsts.append((key(head, 'first'), place(head, 'first')))
-    lasts.append((key(tail, 'last'), place(tail, 'last')))
-  if not firsts:
-    return [], Place('', 0, None), Place('', 0, None)
-  return samples, min(firsts)[1], max(lasts)[1]
+    key = lambda cell, end: (cell['row'], cell[f'{end}_time'] or 0, cell[f'{end}_line'])
+    head, tail = inside.row(0, named=True), inside.row(-1, named=True)
+    firsts.append((key(head, 'first'), _place(counted, head, 'first')))
+    lasts.append((key(tail, 'last'), _place(counted, tail, 'last')))
+  nowhere = Place('', 0, None)
+  ends = (min(firsts)[1], max(lasts)[1]) if firsts else (nowhere, nowhere)
+  return samples, *ends
 
 
-def _cells(counted: Counted, item: Surprise) -> pl.DataFrame:
-  """The cells of a surprise; of a silence, those before and after it."""
-  chosen = pl.col('row').is_in(item.windows)
-  if item.kind in _ABSENT:
-    chosen = pl.col('row').is_in([min(item.windows) - 1, max(item.windows) + 1])
-    cells = _span(counted, item.template)
-    near = cells.filter(chosen)
-    if len(near) or item.kind == 'missing':
-      return near.sort('row', 'first_line').unique('row', keep='first').sort('row')
-    return cells.filter(pl.col('row') < min(item.windows)).sort('row').tail(1)
-  return _span(counted, item.template).filter(chosen)
+def _place(counted: Counted, cell: dict[str, Any], end: str) -> Place:
+  time = windows.iso(cell[f'{end}_time'])
+  return Place(counted.files[cell[f'{end}_file']], cell[f'{end}_line'], time)
+
+
+def _cells(counted: Counted, item: Surprise) -> tuple[pl.DataFrame, pl.DataFrame]:
+  """Cells with samples of a surprise, and those that its ends are taken from.
+
+  Of an absence: one cell before, the first record that stands there instead, one after.
+  """
+  own = _span(counted, item.template)
+  inside = own.filter(pl.col('row').is_in(item.windows))
+  if item.kind not in _ABSENT:
+    return inside, inside
+  first, last = min(item.windows), max(item.windows)
+  whole = _span(counted, WHOLE)
+  instead = whole.filter(pl.col('row').is_between(first, last))
+  before = own.filter(pl.col('row') < first).tail(1)
+  after = own.filter(pl.col('row') > last).head(1)
+  ends = instead if len(instead) else pl.concat([before, after])
+  return pl.concat([before, instead.head(1), after]), ends
 
 
 def _span(counted: Counted, template: int) -> pl.DataFrame:
