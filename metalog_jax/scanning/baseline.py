@@ -1,8 +1,9 @@
 """A baseline: the counts of good records, in memory or in a folder.
 
-A folder holds `baseline.json` (what it was made of, checksums), `templates.json` and
-`cells.parquet`. It has no line of the logs, only templates and counts, and is read
-strictly: a file that is changed or missing is refused by name.
+A folder holds `baseline.json` (what it was made of, checksums), `templates.json`,
+`cells.parquet` and, of sessions, `bags.parquet` and `order.parquet`. It has no line of
+the logs, only templates and counts, and is read strictly: a file that is changed or
+missing is refused by name.
 """
 
 import dataclasses
@@ -16,10 +17,14 @@ import polars as pl
 
 from metalog_jax import atomic, errors
 from metalog_jax.logs import messages
+from metalog_jax.logs.session_keys import SessionKey
 from metalog_jax.scanning import counted, windows
+from metalog_jax.scanning.sessions import Sessions
 
 VERSION = 1
 MANIFEST, TEMPLATES, CELLS = 'baseline.json', 'templates.json', 'cells.parquet'
+_TABLES = ('bags', 'order')  # of sessions, NAME.parquet
+_FILES = (TEMPLATES, CELLS, *(f'{name}.parquet' for name in _TABLES))
 _SETTLED = 0.01  # probability of an unseen template below which nothing more is learned
 _FEW = 20  # windows
 _UNKNOWN = 0.5  # share of records that the baseline does not know
@@ -31,6 +36,7 @@ class Baseline:
 
   templates: Any
   windows: windows.Windows
+  sessions: Sessions
   files: list[str]
   path: str
 
@@ -86,7 +92,11 @@ def is_folder(path: str) -> bool:
 
 
 def save(
-  folder: str, templates: Any, seen: windows.Windows, files: Sequence[str]
+  folder: str,
+  templates: Any,
+  seen: windows.Windows,
+  sessions: Sessions,
+  files: Sequence[str],
 ) -> dict[str, Any]:
   """Writes a baseline, which takes the place of the one there; what is said of it.
 
@@ -97,18 +107,21 @@ def save(
     raise errors.UserError(
       f'{folder} holds something else: give --save-baseline a new folder'
     )
-  baseline = Baseline(templates, seen, list(files), folder)
+  baseline = Baseline(templates, seen, sessions, list(files), folder)
   width = seen.width
   with atomic.replacing_folder(place) as partial:
     (partial / TEMPLATES).write_text(atomic.to_json(templates.to_json()), 'utf-8')
     seen.cells.with_columns(text=pl.lit('')).write_parquet(partial / CELLS)
+    for name, table in sessions.to_frames().items():
+      table.write_parquet(partial / f'{name}.parquet')
     manifest = {
       'version': VERSION,
       'summary': baseline.summary(),
       'width': list(width) if width else None,
+      'key': dataclasses.asdict(sessions.key) if sessions.key else None,
       'records': seen.records,
       'timed': seen.timed,
-      'sha256': {name: _sha256(partial / name) for name in (TEMPLATES, CELLS)},
+      'sha256': {name: _sha256(partial / name) for name in _FILES},
     }
     text = atomic.to_json(manifest, indent=1) + '\n'
     (partial / MANIFEST).write_text(text, 'utf-8')
@@ -134,19 +147,22 @@ def load(folder: str, joins: bool = False) -> Baseline:
       raise errors.UserError(
         f'{place / MANIFEST} is of version {version}, this is {VERSION}: save it again'
       )
-    for name in (TEMPLATES, CELLS):
+    for name in _FILES:
       if _sha256(place / name) != manifest['sha256'][name]:
         raise errors.UserError(
           f'{place / name} is not the file that was saved: save the baseline again'
         )
     width = windows.Width(*manifest['width']) if manifest['width'] else None
     templates = messages.Templates.from_json(
-      json.loads((place / TEMPLATES).read_text('utf-8'))
+      json.loads((place / TEMPLATES).read_text('utf-8')), str(place / TEMPLATES)
     )
     cells = pl.read_parquet(place / CELLS)
     seen = windows.Windows.restored(
       cells, width, manifest['records'], manifest['timed'], joins
     )
+    key = SessionKey(**manifest['key']) if manifest['key'] else None
+    frames = {name: pl.read_parquet(place / f'{name}.parquet') for name in _TABLES}
+    sessions = Sessions.from_frames(frames, key)
     files = manifest['summary'].get('files', [])
   except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
     if isinstance(error, errors.UserError):
@@ -154,7 +170,7 @@ def load(folder: str, joins: bool = False) -> Baseline:
     raise errors.UserError(
       f'{folder} is a damaged baseline: {error!r}; save it again'
     ) from error
-  return Baseline(templates, seen, files, folder)
+  return Baseline(templates, seen, sessions, files, folder)
 
 
 def _sha256(path: pathlib.Path) -> str:

@@ -18,7 +18,7 @@ LEVELS = ('', 'warning', 'error', 'critical')
 _ABSENT = ('drop', 'missing')
 _SAMPLES = 5
 _LOUDEST = 10.0  # a surprise above it adds nothing to the score
-_SEVERITY = 3.0  # score of one step of severity
+SEVERITY = 3.0  # score of one step of severity
 _REPEATED = 1.5  # score that each earlier finding of the same kind costs
 _SEVERE_SHARE = 0.05  # of records as severe, above which severity says nothing
 _OFTEN = 20  # records of an error that are judged by when they come alone
@@ -156,9 +156,7 @@ def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
   severe = [
     sum(n for i, n in numbers.items() if counted.severity[i] >= s) for s in range(4)
   ]
-  plain = {
-    i: n for i, n in numbers.items() if n <= _RARE and counted.severity[i] < 2
-  }
+  plain = {i: n for i, n in numbers.items() if n <= _RARE and counted.severity[i] < 2}
   others = [n for n in numbers.values() if n > _RARE]
   apart = not others or min(others) >= _GAP * max(plain.values(), default=0)
   out = []
@@ -188,17 +186,17 @@ def build(
 ) -> list[Finding]:
   """One finding for each cause, the most important first."""
   severity = lambda s: 0 if s.kind in _ABSENT else counted.severity.get(s.template, 0)
-  score = lambda s: min(s.surprise, _LOUDEST) + _SEVERITY * severity(s)
+  score = lambda s: min(s.surprise, _LOUDEST) + SEVERITY * severity(s)
   groups: list[list[Surprise]] = []
-  for item in sorted(found, key=lambda s: (-score(s), s.template < 0, s.template, s.kind)):
+  for item in sorted(
+    found, key=lambda s: (-score(s), s.template < 0, s.template, s.kind)
+  ):
     joined = next((g for g in groups if _is_one_cause(g[0], item, counted.size)), None)
     if joined is None:
       groups.append([item])
     else:
       joined.append(item)
-  # Each finding of a kind costs the next one of the same kind a little.
-  ranked, seen = [], dict.fromkeys(KINDS, 0)
-  plain_rare = 0
+  plain_rare, items = 0, []
   for group in groups:
     group.sort(key=lambda s: s.kind in _ABSENT)  # what is there explains what is not
     lead = group[0]
@@ -207,17 +205,28 @@ def build(
       if plain_rare > _MOST_RARE:
         continue
     value = score(lead) + min(1.0, np.log10(max(lead.count, 1)) / 2)
-    ranked.append((value - _REPEATED * min(seen[lead.kind], 4), group))
-    seen[lead.kind] += 1
-  ranked.sort(key=lambda pair: -pair[0])
-  findings, names = [], set[str]()
-  for value, group in ranked:
-    finding = _finding(counted, group, max(value, 0.0), reference)
-    while finding.finding_id in names:
-      finding.finding_id += 'x'
-    names.add(finding.finding_id)
-    findings.append(finding)
-  return findings
+    items.append(_finding(counted, group, value, reference))
+  return ranked(items)
+
+
+def ranked(items: Sequence[Finding]) -> list[Finding]:
+  """By score, where each finding of a kind costs the next of the same kind a little."""
+  seen, names = dict.fromkeys(KINDS, 0), set[str]()
+  values = []
+  for item in sorted(items, key=lambda item: -item.score):
+    values.append(item.score - _REPEATED * min(seen[item.kind], 4))
+    seen[item.kind] += 1
+    while item.finding_id in names:
+      item.finding_id += 'x'
+    names.add(item.finding_id)
+  items = sorted(items, key=lambda item: -item.score)
+  order = np.argsort(-np.array(values), kind='stable')
+  return [items[i] for i in order]
+
+
+def identity(side: str, text: str) -> str:
+  """The id of a finding: the same for the same message in any log."""
+  return hashlib.sha256(f'{side}\0{text}'.encode('utf-8', 'replace')).hexdigest()[:12]
 
 
 def _is_one_cause(lead: Surprise, item: Surprise, size: int) -> bool:
@@ -251,9 +260,8 @@ def _finding(
   rows = sorted({row for item in members for row in item.windows})
   text = counted.text(lead.template)
   side = 'less' if lead.kind in _ABSENT else 'more'
-  name = hashlib.sha256(f'{side}\0{text}'.encode('utf-8', 'replace')).hexdigest()[:12]
   return Finding(
-    finding_id=name,
+    finding_id=identity(side, text),
     kind=lead.kind,
     score=round(score, 3),
     p_value=float(10.0 ** -min(lead.surprise, 300.0)),

@@ -17,7 +17,14 @@ from metalog_jax import errors
 from metalog_jax.logs import messages, records
 from metalog_jax.scanning import baseline as baselines
 from metalog_jax.scanning import counted as counting
-from metalog_jax.scanning import feedback, findings, redact, windows
+from metalog_jax.scanning import (
+  feedback,
+  findings,
+  redact,
+  session_findings,
+  sessions,
+  windows,
+)
 from metalog_jax.scanning.findings import Finding
 
 _READABLE = 0.9  # share of lines, or of times, below which a warning is due
@@ -108,9 +115,10 @@ class Findings(Sequence[Finding]):
 class Counter:
   """The state of a scan while blocks of records come."""
 
-  def __init__(self, templates: Any, width: windows.Width | None):
+  def __init__(self, templates: Any, width: windows.Width | None, group: str = 'auto'):
     """Counts records by these templates, in windows of this width (None: chosen)."""
     self.templates = templates
+    self.sessions = sessions.Sessions(group)
     self.windows = windows.Windows(width)
     self.lines = 0
 
@@ -118,6 +126,7 @@ class Counter:
     """Counts a `records.Records`; the number of each record's window."""
     ids = self.templates.add(block.message, block.level)
     self.lines += int(np.sum(block.lines))
+    self.sessions.add(ids, block)
     return self.windows.add(
       ids, block.time, block.file, block.line, block.level, block.text
     )
@@ -139,7 +148,7 @@ def scan(logs: Sequence[str], options: Options) -> Findings:
     width = good.windows.width
   templates = make_templates(options) if good is None else good.templates
   reader = records.read(logs, format=options.format, encoding=options.encoding)
-  counter = count(reader, templates, width)
+  counter = count(reader, templates, width, options.group)
   return conclude(counter, reader.inputs, options, good, begin)
 
 
@@ -155,10 +164,12 @@ def read_baseline(options: Options) -> baselines.Baseline | None:
   if not saved:
     reader = records.read(paths, format=options.format, encoding=options.encoding)
     width = windows.parse_width(options.window)
-    counter = count(reader, make_templates(options), width)
+    counter = count(reader, make_templates(options), width, options.group)
     files = [item.path for item in reader.inputs]
     path = ','.join(paths)
-    return baselines.Baseline(counter.templates, counter.windows, files, path)
+    return baselines.Baseline(
+      counter.templates, counter.windows, counter.sessions, files, path
+    )
   if len(paths) > 1:
     raise errors.UserError(
       f'--baseline: {saved[0]} is a saved baseline and stands alone; '
@@ -179,14 +190,17 @@ def add_to_baseline(
   if baselines.is_folder(folder):
     good = baselines.load(folder, joins=True)
     counter = Counter(good.templates, None)
-    counter.windows, files = good.windows, good.files
+    counter.windows, counter.sessions = good.windows, good.sessions
+    files = good.files
     for block in reader:
       counter.add(block)
   else:
     width = windows.parse_width(options.window)
-    counter = count(reader, make_templates(options), width)
+    counter = count(reader, make_templates(options), width, options.group)
   files = [*files, *(item.path for item in reader.inputs if not item.skipped)]
-  return baselines.save(folder, counter.templates, counter.windows, files)
+  return baselines.save(
+    folder, counter.templates, counter.windows, counter.sessions, files
+  )
 
 
 def make_templates(options: Options) -> Any:
@@ -202,13 +216,16 @@ def make_templates(options: Options) -> Any:
 
 
 def count(
-  blocks: Iterable[Any], templates: Any, width: windows.Width | None
+  blocks: Iterable[Any],
+  templates: Any,
+  width: windows.Width | None,
+  group: str = 'auto',
 ) -> Counter:
   """All blocks in one state.
 
   Raises UserError where windows of a duration are asked for and there are no times.
   """
-  counter = Counter(templates, width)
+  counter = Counter(templates, width, group)
   for block in blocks:
     counter.add(block)
   seen = counter.windows
@@ -233,9 +250,12 @@ def conclude(
   counted = counting.count(counter.windows, counter.templates, files)
   good = None if reference is None else reference.counted()
   items: list[Finding] = []
+  scored = None
   if counted is not None:
     found = findings.surprises(counted, options.false_alarms, good)
     items = findings.build(counted, found, good)
+    scored, more = _of_sessions(counter, counted, reference, options.false_alarms)
+    items = _merged(items, more)
   feedback.apply(items, [options.out, *options.baseline])
   about = {'state': 'itself'} if reference is None else reference.summary()
   said = _warnings(counter, inputs, counted, items, reference is not None)
@@ -248,7 +268,8 @@ def conclude(
     'templates': 0 if counted is None else len(counted.ids),
     'window': str(counter.windows.width or ''),
     'windows': 0 if counted is None else counted.size,
-    'group': None,
+    'group': counter.sessions.key.name if counter.sessions.key else None,
+    'sessions': len(counter.sessions.names),
     'baseline': about,
     'false_alarms': options.false_alarms,
     'findings': len(items),
@@ -256,6 +277,10 @@ def conclude(
     'warnings': said,
   }
   rows = [] if counted is None else list(_window_rows(counted, items))
+  if counted is not None and scored is not None:
+    state = counter.sessions
+    rows = [*session_findings.rows(counted, state, scored, items), *rows]
+    summary['odd_sessions'] = int(scored.odd.sum())
   if options.save_baseline and counted is not None:
     baselines.save(options.save_baseline, counter.templates, counter.windows, files)
     summary['saved_baseline'] = options.save_baseline
@@ -268,6 +293,49 @@ def conclude(
       item.samples = redact.everything(item.samples)
       item.templates = redact.everything(item.templates)
   return Findings(items, summary, rows)
+
+
+def _of_sessions(
+  counter: Counter,
+  counted: counting.Counted,
+  reference: baselines.Baseline | None,
+  alpha: float,
+) -> tuple[sessions.Scored | None, list[Finding]]:
+  """Scores of sessions and findings about them."""
+  state = counter.sessions
+  good = reference.sessions if reference and reference.sessions.key else None
+  if state.key is None or (reference is not None and good is None):
+    return None, []
+  group, width = counter.templates.group(), len(counted.texts)
+  bags = None if good is None else good.bags(group, width)
+  scored = sessions.score(state.bags(group, width), alpha, bags)
+  if scored is None:
+    return None, []
+  why = sessions.reasons(scored, bags)
+  order = None if good is None else good.order(group)
+  table = sessions.unusual_orders(state.order(group), alpha, order)
+  items = session_findings.build(counted, state, scored, why, alpha)
+  return scored, items + session_findings.orders(counted, state, table)
+
+
+def _merged(items: list[Finding], more: list[Finding]) -> list[Finding]:
+  """Findings of windows and of sessions; those about one template are one."""
+  present = ('new', 'rare', 'burst', 'alarm')
+  by_template = {
+    part['template_id']: item
+    for item in reversed(items)
+    for part in item.templates
+    if part['kind'] in present
+  }
+  rest = []
+  for item in more:
+    known = by_template.get(item.template_id) if item.kind in present else None
+    if known is None:
+      rest.append(item)
+    else:
+      known.why += f'; in {item.count:,} odd sessions'
+      known.windows += item.windows
+  return findings.ranked([*items, *rest])
 
 
 def _window_rows(
@@ -289,6 +357,7 @@ def _window_rows(
     here = by_window.get(name, [])
     yield {
       'id': name,
+      'unit': 'window',
       **{end: _place(row, end, counted.files) for end in ('first', 'last')},
       'records': row['count'],
       'templates': row['templates'],

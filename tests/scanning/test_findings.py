@@ -1,0 +1,239 @@
+"""What a scan finds in logs of our own making, and what it leaves alone."""
+
+import datetime
+import json
+import random
+
+import pytest
+
+from metalog_jax import errors
+from metalog_jax.scanning import scan
+from tests.scanning import logs
+
+
+def findings(path, **options):
+  return scan.scan([str(path)], scan.Options(**options))
+
+
+def at(found, first, last):
+  """Ranks of the findings that begin, or have a sample, between two lines."""
+  return [
+    rank
+    for rank, item in enumerate(found)
+    if first <= item.first.line <= last
+    or any(first <= sample['line'] <= last for sample in item.samples)
+  ]
+
+
+@pytest.mark.parametrize('form', logs.FORMS)
+@pytest.mark.parametrize('seed', range(2))
+def test_outage_and_single_critical_line(tmp_path, form, seed):
+  log = logs.Log(seed)
+  log.outage(1200, 1230)
+  log.put(1700, 'CRITICAL', 'disk', 'No space left on device /var/{n}')
+  found = findings(log.write(tmp_path / 'x', form))
+  assert len(found) == 2  # one a cause
+  outage, disk = found
+  assert outage.kind == 'new' and outage.severity == 'error'
+  assert 1201 <= outage.first.line and outage.last.line <= 1230
+  assert len(outage.templates) >= 2 and outage.p_value < 1e-6
+  assert (disk.kind, disk.first.line, disk.count) == ('alarm', 1701, 1)
+  assert 'No space left' in disk.samples[0]['text']
+  assert str(disk.count) in disk.why or 'once' in disk.why
+
+
+@pytest.mark.parametrize('form', logs.FORMS)
+@pytest.mark.parametrize('records', [300, 1000, 4000])
+def test_a_clean_log_gives_nothing(tmp_path, form, records):
+  found = findings(logs.Log(records, records).write(tmp_path / 'x', form))
+  assert not found.items
+  assert any('nothing found' in text for text in found.warnings)
+
+
+def test_false_alarms_of_clean_logs_are_few(tmp_path):
+  """Of 40 logs, at the default rate; and start-up lines are no findings."""
+  count = 0
+  for seed in range(40):
+    log = logs.Log(seed, 500)
+    log.put(0, 'INFO', 'main', 'starting version 3.1')
+    log.put(499, 'INFO', 'main', 'shutting down')
+    count += len(findings(log.write(tmp_path / 'x')))
+  assert count <= 3
+
+
+def test_a_burst_of_a_usual_message(tmp_path):
+  log = logs.Log(1, 1200)
+  for _ in range(400):
+    log.say('INFO', 'beat', 'heartbeat ok', gap=0.05)
+  for _ in range(800):
+    log.usually()
+  found = findings(log.write(tmp_path / 'x'))
+  assert found[0].kind == 'burst' and found[0].template == 'heartbeat ok'
+  assert found[0].count > 390 and found[0].expected < 100
+  assert at(found[:1], 1100, 1650)
+
+
+def test_a_message_that_goes_silent(tmp_path):
+  log = logs.Log(2)
+  rows = enumerate(log.records)
+  log.records = [
+    r for i, r in rows if not (1000 <= i < 1400 and r[3] == 'heartbeat ok')
+  ]
+  found = findings(log.write(tmp_path / 'x'))
+  assert [(item.kind, item.template) for item in found] == [('drop', 'heartbeat ok')]
+  assert at(found, 1000, 1400) and found[0].expected > 20 and found[0].count == 0
+
+
+def test_a_log_that_goes_silent(tmp_path):
+  log = logs.Log(3, 1200)
+  log.time += datetime.timedelta(minutes=20)
+  for _ in range(1000):
+    log.usually()
+  found = findings(log.write(tmp_path / 'x'))
+  assert found[0].kind == 'drop' and found[0].template == '(all records)'
+  assert [sample['line'] for sample in found[0].samples] == pytest.approx(
+    [1200, 1200], abs=40
+  )
+
+
+def test_a_status_that_changes(tmp_path):
+  path = tmp_path / 'access.log'
+  path.write_text('\n'.join(logs.access()) + '\n')
+  found = findings(path)
+  assert found[0].kind == 'value' and '502' in found[0].template
+  assert at(found[:1], 1501, 1620)
+
+
+def test_succeeded_becomes_failed(tmp_path):
+  usual = (*logs.USUAL, ('INFO', 'pay', 'payment of {n} succeeded', 3))
+  log = logs.Log(4, usual=usual)
+  for row in range(1000, 1040):
+    log.put(row, 'INFO', 'pay', 'payment of {n} failed')
+  found = findings(log.write(tmp_path / 'x'))
+  assert at(found[:1], 1001, 1040) == [0]
+
+
+def test_traces_are_records_and_alarms(tmp_path):
+  lines = logs.Log(5, 500).lines()
+  trace = [
+    'Traceback (most recent call last):',
+    '  File "/srv/a.py", line 3, in run',
+    '    return rows[0]',
+    "KeyError: 'id'",
+  ]
+  for row in (400, 200):
+    head = lines[row].split(' [')[0].replace('INFO ', 'ERROR').split()[:2]
+    lines[row : row + 1] = [f'{" ".join(head)} ERROR    [main] app.x: failed', *trace]
+  path = tmp_path / 'x.log'
+  path.write_text('\n'.join(lines) + '\n')
+  found = findings(path)
+  assert found[0].kind == 'alarm' and 'KeyError' in found[0].template
+  assert 'Traceback' in found[0].samples[0]['text']
+  assert found.summary['lines'] == 508 and found.summary['records'] == 500
+
+
+@pytest.mark.parametrize('count', range(1, 6))
+def test_tiny_files(tmp_path, count):
+  log = logs.Log(6, count)
+  log.put(count - 1, 'CRITICAL', 'disk', 'No space left on device /var/{n}')
+  found = findings(log.write(tmp_path / 'x'))
+  assert [item.first.line for item in found] == [count]
+  assert any('too few to judge' in text for text in found.warnings)
+
+
+@pytest.mark.parametrize('text', ['', '\n\n'])
+def test_an_empty_file_is_called_empty(tmp_path, text):
+  path = tmp_path / 'x.log'
+  path.write_text(text)
+  if text:
+    assert not findings(path).items
+  else:
+    with pytest.raises(errors.UserError, match=r'x\.log is empty'):
+      findings(path)
+
+
+def test_what_a_good_run_does_not_have(tmp_path):
+  good = logs.Log(7).write(tmp_path / 'good')
+  log = logs.Log(8, 1000)
+  log.outage(500, 530)
+  log.put(800, 'INFO', 'disk', 'volume {n} is nearly full')
+  log.records = [r for r in log.records if r[3] != 'heartbeat ok']
+  found = findings(log.write(tmp_path / 'x'), baseline=(str(good),))
+  assert {item.kind for item in found} == {'new', 'missing'}
+  assert at(found, 420, 460) and at(found, 684, 684)
+  missing = next(item for item in found if item.kind == 'missing')
+  assert missing.template == 'heartbeat ok' and missing.expected > 50
+
+
+def test_another_good_run_is_not_new(tmp_path):
+  good = logs.Log(9).write(tmp_path / 'good')
+  found = findings(logs.Log(10, 1500).write(tmp_path / 'x'), baseline=(str(good),))
+  assert not found.items
+
+
+def test_a_burst_beside_a_good_run(tmp_path):
+  good = logs.Log(11).write(tmp_path / 'good')
+  log = logs.Log(12, 600)
+  for _ in range(200):
+    log.say('INFO', 'beat', 'heartbeat ok', gap=0.05)
+  for _ in range(300):
+    log.usually()
+  found = findings(log.write(tmp_path / 'x'), baseline=(str(good),))
+  assert (found[0].kind, found[0].template) == ('burst', 'heartbeat ok')
+
+
+def test_sessions_that_end_early(tmp_path):
+  draw = random.Random(13)
+  lines, time = [], logs.START
+  for number in range(400):
+    steps = ['opened', 'charged', 'shipped', 'closed']
+    steps = steps[:2] if number in (150, 310) else steps
+    for step in steps:
+      time += datetime.timedelta(seconds=draw.expovariate(1))
+      lines.append(f'{time:%Y-%m-%d %H:%M:%S} INFO shop: order {number + 5000} {step}')
+  path = tmp_path / 'x.log'
+  path.write_text('\n'.join(lines) + '\n')
+  found = findings(path)
+  assert found.summary['group'] == 'order' and found.summary['sessions'] == 400
+  odd = {row['id'] for row in found.windows if row['unit'] == 'session'} & {
+    row['id'] for row in found.windows if row['anomalous']
+  }
+  assert odd == {'5150', '5310'}
+  assert found[0].kind == 'missing' and found[0].count == 2
+  assert not findings(path, group='none').summary['sessions']
+  with pytest.raises(errors.UserError, match="'order'"):
+    findings(path, group='ordre')
+
+
+def test_windows_of_a_duration_need_times(tmp_path):
+  path = logs.Log(14, 100).write(tmp_path / 'x', 'plain')
+  with pytest.raises(errors.UserError, match='no time could be read'):
+    findings(path, window='5m')
+  timed = logs.Log(14, 600).write(tmp_path / 'y')
+  assert findings(timed, window='5m').summary['windows'] in (4, 5)
+  assert findings(timed, window='50').summary['windows'] == 12
+
+
+def test_findings_do_not_depend_on_blocks(tmp_path, monkeypatch):
+  log = logs.Log(15)
+  log.outage(1200, 1230)
+  path = log.write(tmp_path / 'x')
+  whole = [item.as_dict() for item in findings(path, window='1m')]
+  read = scan.records.read
+  small = lambda paths, **options: read(paths, block=77, **options)
+  monkeypatch.setattr(scan.records, 'read', small)
+  assert [item.as_dict() for item in findings(path, window='1m')] == whole
+
+
+def test_findings_are_strict_json_with_the_promised_keys(tmp_path):
+  log = logs.Log(16, 500)
+  log.put(400, 'CRITICAL', 'disk', 'No space left on device /var/{n}')
+  (item,) = findings(log.write(tmp_path / 'x'))
+  line = json.loads(json.dumps(item.as_dict(), allow_nan=False))
+  promised = (
+    'finding_id kind score p_value template_id template count expected first last '
+    'samples windows why state'
+  )
+  assert set(promised.split()) <= set(line)
+  assert set(line['first']) == {'file', 'line', 'time'}
+  assert set(line['samples'][0]) == {'file', 'line', 'time', 'text'}
