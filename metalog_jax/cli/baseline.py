@@ -35,7 +35,7 @@ def main(values: Any, rest: list[str]) -> None:
     raise errors.UserError('metalog baseline add DIR LOG..; metalog baseline show DIR')
   folder, *logs = places
   if what == 'show':
-    summary = baselines.load(folder).summary()
+    summary = baselines.show(folder)
   else:
     options = scanning.Options(
       format=values.format,

@@ -6,7 +6,6 @@
 The same as `metalog scan BAD.. --baseline=GOOD,..`.
 """
 
-import dataclasses
 from typing import Any
 
 from metalog_jax import errors, lazy
@@ -25,6 +24,4 @@ def main(values: Any, rest: list[str]) -> int:
   good, bad = rest[:middle], rest[middle + 1 :]
   if not good or not bad:
     raise errors.UserError('metalog diff GOOD.. -- BAD..: two sets of logs are needed')
-  options = program.options(values)
-  options = dataclasses.replace(options, baseline=tuple(good))
-  return program.show(scanning.scan(bad, options), values)
+  return program.show(scanning.scan(bad, program.options(values, good)), values)

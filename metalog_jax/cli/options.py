@@ -20,6 +20,7 @@ registry = lazy.module('metalog_jax.detectors.registry')
 
 MOST_SEED = 2**32 - 1  # what jax and NumPy both take whole
 MOST_COUNT = 2**31 - 1
+_DASHES = '\0'  # in place of a `--` that the program is to see
 HELP = ('--help', '--helpshort', '--helpfull', '-h', '-help')
 
 
@@ -55,10 +56,9 @@ def parse(
   """
   values, method = _define_all(program, arguments)
   try:
-    dashes = getattr(program, 'KEEPS_DASHES', False) and '--' in arguments
-    end = arguments.index('--') if dashes else len(arguments)
-    rest = values([name, *arguments[:end]])[1:]
-    rest += arguments[end:]
+    keeps = getattr(program, 'KEEPS_DASHES', False)
+    given = [_DASHES if keeps and item == '--' else item for item in arguments]
+    rest = ['--' if item == _DASHES else item for item in values([name, *given])[1:]]
   except flags.UnrecognizedFlagError as error:
     raise _of_another_detector(error.flagname, method) or error from None
   if rest and not getattr(program, 'TAKES_ARGUMENTS', False):

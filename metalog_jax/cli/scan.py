@@ -9,6 +9,7 @@ where something was found.
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from metalog_jax import clean, errors, lazy
@@ -49,14 +50,14 @@ def main(values: Any, rest: list[str]) -> int:
   """Scans, prints and writes; the exit code."""
   if not rest:
     raise errors.UserError('no log to scan: metalog scan app.log')
-  found = scanning.scan(rest, options(values))
+  found = scanning.scan(rest, options(values, values.baseline))
   return show(found, values)
 
 
-def options(values: Any) -> Any:
+def options(values: Any, baseline: Sequence[str]) -> Any:
   """The flags as `scan.Options`."""
   return scanning.Options(
-    baseline=tuple(values.baseline),
+    baseline=tuple(baseline),
     save_baseline=values.save_baseline,
     format=values.format,
     encoding=values.encoding,

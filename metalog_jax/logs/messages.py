@@ -217,9 +217,9 @@ class Templates:
     keep = pl.Series(~np.isin(forms, full))
     return pl.select(pl.when(keep).then(values).otherwise(pl.lit(''))).to_series()
 
-  def extras(self) -> list[str]:
-    """The level and values of each code so far, joined by a unit separator."""
-    return [extra for _, extra in self._codes]
+  def code_levels(self) -> list[str]:
+    """The level of the messages of each code [codes]; '' for none."""
+    return [extra.split(_SEPARATOR)[0] for extra in self._code_extra]
 
   def group(self) -> np.ndarray:
     """The template of each code so far, [codes] int32, an index of `texts`.

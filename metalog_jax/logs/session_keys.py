@@ -92,14 +92,14 @@ def find(
     The key; None where no kind is convincing.
   """
   best, best_score = None, 0.0
-  for key, table in _candidates(messages[:_SAMPLE], fields):
+  for key, table in candidates(messages[:_SAMPLE], fields):
     share, score = _rate(table, np.asarray(templates[:_SAMPLE]))
     if score > best_score:
       best, best_score = dataclasses.replace(key, share=round(share, 4)), score
   return best
 
 
-def _candidates(
+def candidates(
   messages: Sequence[str], fields: Mapping[str, Sequence[Any]]
 ) -> Iterator[tuple[SessionKey, pl.DataFrame]]:
   """Kinds, each with a table of records and their ids."""

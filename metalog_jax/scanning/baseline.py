@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -25,6 +24,7 @@ VERSION = 1
 MANIFEST, TEMPLATES, CELLS = 'baseline.json', 'templates.json', 'cells.parquet'
 _TABLES = ('bags', 'order')  # of sessions, NAME.parquet
 _FILES = (TEMPLATES, CELLS, *(f'{name}.parquet' for name in _TABLES))
+FEEDBACK = 'feedback.jsonl'
 _SETTLED = 0.01  # probability of an unseen template below which nothing more is learned
 _FEW = 20  # windows
 _UNKNOWN = 0.5  # share of records that the baseline does not know
@@ -32,48 +32,54 @@ _UNKNOWN = 0.5  # share of records that the baseline does not know
 
 @dataclasses.dataclass
 class Baseline:
-  """Counts of good records."""
+  """Counts of good records: those that were saved, and those of this process."""
 
   templates: Any
-  windows: windows.Windows
+  windows: windows.Windows  # since it was loaded
   sessions: Sessions
   files: list[str]
   path: str
+  past: pl.DataFrame | None = None  # cells of `counted.table` that were saved
 
-  def counted(self) -> counted.Counted | None:
-    """The counts by the templates as they are grouped now."""
-    return counted.count(self.windows, self.templates, self.files)
+  def cells(self) -> pl.DataFrame:
+    """All cells, by the templates as they are grouped now."""
+    cells = counted.table(self.windows, self.templates)
+    if self.past is None:
+      return cells
+    both = pl.concat([self.past, cells.select(self.past.columns)])
+    return windows.join(both, ('window', 'template', 'value'))
 
-  def summary(self) -> dict[str, Any]:
-    """What is said of it, with how much it has learned."""
-    counts = self.counted()
-    if counts is None:
-      return {'path': self.path, 'records': 0, 'state': 'empty'}
-    once = sum(counts.number(i) == 1 for i in counts.ids.tolist())
-    unseen = (once + 1) / (counts.records + 1)
-    filled = int((counts.totals > 0).sum())
-    state = 'settled' if filled >= _FEW and unseen <= _SETTLED else 'learning'
-    return {
-      'path': self.path,
-      'files': self.files,
-      'records': counts.records,
-      'windows': filled,
-      'window': str(counts.width),
-      'templates': len(counts.ids),
-      'state': state,
-      'probability_of_an_unseen_template': unseen,
-    }
+
+def summary(
+  good: counted.Counted | None, path: str, files: list[str]
+) -> dict[str, Any]:
+  """What is said of a baseline, with how much it has learned."""
+  if good is None:
+    return {'path': path, 'records': 0, 'state': 'empty'}
+  once = sum(good.number(i) == 1 for i in good.ids.tolist())
+  unseen = (once + 1) / (good.records + 1)
+  filled = int((good.totals > 0).sum())
+  return {
+    'path': path,
+    'files': files,
+    'records': good.records,
+    'windows': filled,
+    'window': str(good.width),
+    'templates': len(good.ids),
+    'state': 'settled' if filled >= _FEW and unseen <= _SETTLED else 'learning',
+    'probability_of_an_unseen_template': unseen,
+  }
 
 
 def warnings(
-  summary: dict[str, Any], counts: counted.Counted, good: counted.Counted | None
+  about: dict[str, Any], counts: counted.Counted, good: counted.Counted | None
 ) -> list[str]:
   """What limits a comparison with a baseline, in sentences."""
   said = []
-  if summary['state'] != 'settled':
+  if about['state'] != 'settled':
     said.append(
-      f'the baseline is still learning ({summary["records"]:,} records in '
-      f'{summary.get("windows", 0):,} windows): some of what is new is new to it '
+      f'the baseline is still learning ({about["records"]:,} records in '
+      f'{about.get("windows", 0):,} windows): some of what is new is new to it '
       'alone; metalog baseline add gives it more good logs'
     )
   known = set() if good is None else set(good.ids.tolist())
@@ -91,51 +97,54 @@ def is_folder(path: str) -> bool:
   return (pathlib.Path(path) / MANIFEST).is_file()
 
 
-def save(
-  folder: str,
-  templates: Any,
-  seen: windows.Windows,
-  sessions: Sessions,
-  files: Sequence[str],
-) -> dict[str, Any]:
+def save(folder: str, baseline: Baseline) -> dict[str, Any]:
   """Writes a baseline, which takes the place of the one there; what is said of it.
 
-  Raises UserError where `folder` is one that holds something else.
+  Raises UserError where `folder` is one that holds something else, or nothing was read.
   """
   place = pathlib.Path(folder)
   if place.is_dir() and any(place.iterdir()) and not is_folder(folder):
     raise errors.UserError(
       f'{folder} holds something else: give --save-baseline a new folder'
     )
-  baseline = Baseline(templates, seen, sessions, list(files), folder)
-  width = seen.width
+  width, state = baseline.windows.width, baseline.templates
+  cells = baseline.cells().with_columns(text=pl.lit(''))
+  if width is None or not len(cells):
+    raise errors.UserError(f'no record was read: nothing to save in {folder}')
+  group = state.group()
+  frames = baseline.sessions.to_frames(group, len(state.texts))
+  cells, width = windows.widened(cells, width)
+  values = counted.number_values(state.texts, cells)
+  good = counted.count(cells, values, state.texts, [], width)
+  about = summary(good, folder, baseline.files)
+  feedback = place / FEEDBACK
+  said = feedback.read_text('utf-8') if feedback.is_file() else ''
   with atomic.replacing_folder(place) as partial:
-    (partial / TEMPLATES).write_text(atomic.to_json(templates.to_json()), 'utf-8')
-    seen.cells.with_columns(text=pl.lit('')).write_parquet(partial / CELLS)
-    for name, table in sessions.to_frames().items():
+    (partial / TEMPLATES).write_text(atomic.to_json(state.to_json()), 'utf-8')
+    cells.write_parquet(partial / CELLS)
+    for name, table in frames.items():
       table.write_parquet(partial / f'{name}.parquet')
+    if said:
+      (partial / FEEDBACK).write_text(said, 'utf-8')
+    key = baseline.sessions.key
     manifest = {
       'version': VERSION,
-      'summary': baseline.summary(),
-      'width': list(width) if width else None,
-      'key': dataclasses.asdict(sessions.key) if sessions.key else None,
-      'records': seen.records,
-      'timed': seen.timed,
+      'summary': about,
+      'width': list(width),
+      'key': dataclasses.asdict(key) if key else None,
+      'records': baseline.windows.records,
+      'timed': baseline.windows.timed,
       'sha256': {name: _sha256(partial / name) for name in _FILES},
     }
     text = atomic.to_json(manifest, indent=1) + '\n'
     (partial / MANIFEST).write_text(text, 'utf-8')
-  return manifest['summary']
+  return about
 
 
-def load(folder: str, joins: bool = False) -> Baseline:
-  """Reads a saved baseline.
+def load(folder: str) -> Baseline:
+  """Reads a saved baseline, to which more can be added.
 
-  Args:
-    joins: whether windows may become wider when more is added.
-
-  Raises:
-    UserError: there is none, or a file of it is missing or changed.
+  Raises UserError where there is none, or a file of it is missing or changed.
   """
   place = pathlib.Path(folder)
   if not is_folder(folder):
@@ -152,25 +161,30 @@ def load(folder: str, joins: bool = False) -> Baseline:
         raise errors.UserError(
           f'{place / name} is not the file that was saved: save the baseline again'
         )
-    width = windows.Width(*manifest['width']) if manifest['width'] else None
+    path = place / TEMPLATES
     templates = messages.Templates.from_json(
-      json.loads((place / TEMPLATES).read_text('utf-8')), str(place / TEMPLATES)
+      json.loads(path.read_text('utf-8')), str(path)
     )
-    cells = pl.read_parquet(place / CELLS)
-    seen = windows.Windows.restored(
-      cells, width, manifest['records'], manifest['timed'], joins
-    )
+    seen = windows.Windows(windows.Width(*manifest['width']))
+    seen.records, seen.timed = manifest['records'], manifest['timed']
     key = SessionKey(**manifest['key']) if manifest['key'] else None
     frames = {name: pl.read_parquet(place / f'{name}.parquet') for name in _TABLES}
     sessions = Sessions.from_frames(frames, key)
     files = manifest['summary'].get('files', [])
+    past = pl.read_parquet(place / CELLS)
   except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
     if isinstance(error, errors.UserError):
       raise
     raise errors.UserError(
       f'{folder} is a damaged baseline: {error!r}; save it again'
     ) from error
-  return Baseline(templates, seen, sessions, files, folder)
+  return Baseline(templates, seen, sessions, files, folder, past)
+
+
+def show(folder: str) -> dict[str, Any]:
+  """What is said of a saved baseline; raises UserError as `load`."""
+  load(folder)
+  return json.loads((pathlib.Path(folder) / MANIFEST).read_text('utf-8'))['summary']
 
 
 def _sha256(path: pathlib.Path) -> str:

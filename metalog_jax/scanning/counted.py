@@ -10,13 +10,14 @@ import polars as pl
 
 from metalog_jax.scanning import windows
 
+_VALUES = 64  # of one template, above which none is counted by itself
 _SEPARATOR = '\x1f'  # between the level and values of a code
 WHOLE = -1  # in place of a template: all records
 _LEVEL = re.compile(
   r'\b(?:DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|SEVERE|CRITICAL|FATAL|PANIC|FAILURE)\b'
 )
 _WARNING = re.compile(r'(?i)\W*warn(?:ing)?\b')
-_SERVER_FAULT = re.compile(r'5\d\d')  # a status of HTTP
+_SERVER_FAULT = re.compile(r'\b5\d\d\b')  # a status of HTTP
 
 
 @dataclasses.dataclass
@@ -87,8 +88,8 @@ class Counted:
     """Of its level; by its words, where its level says nothing."""
     highest = int(severity[self.span(template)].max())
     if template in self.values:
-      value = self.values[template][1].split()[-1]
-      return max(highest, int(bool(_SERVER_FAULT.fullmatch(value))))
+      value = self.values[template][1]
+      return max(highest, int(bool(_SERVER_FAULT.search(value))))
     written = None if levels else _LEVEL.search(self.texts[template])
     if written:
       return windows.SEVERITY.get(written[0], 0)
@@ -99,41 +100,63 @@ class Counted:
     return highest
 
 
-def count(
-  seen: windows.Windows, templates: Any, files: Sequence[str]
-) -> Counted | None:
-  """The counts of a state whose cells are by `templates`' codes; None without records.
+def table(seen: windows.Windows, templates: Any) -> pl.DataFrame:
+  """The cells of a state by window, template and value, as a baseline keeps them.
 
-  Codes become templates; where the codes of one template have different values, each
-  value is counted by itself as well.
+  A value is the level and the small values of a message, such as a status.
   """
-  numbers, width = seen.numbers, seen.width
-  if width is None or not len(numbers):
-    return None
-  group = templates.group()
-  texts = list(templates.texts)
-  extras = templates.extras()
-  by_template: dict[int, dict[str, list[int]]] = {}
-  for code, template in enumerate(group.tolist()):
-    by_template.setdefault(template, {}).setdefault(extras[code], []).append(code)
-  value_of = np.full(len(group), -1, np.int64)
-  values: dict[int, tuple[int, str]] = {}
-  for template, by_value in sorted(by_template.items()):
-    if len(by_value) < 2:
-      continue
-    parts = [extra.split(_SEPARATOR) for extra in by_value]
-    same_level = len({part[0] for part in parts}) == 1
-    for part, codes in zip(parts, by_value.values()):
-      name = ' '.join(filter(None, part[same_level:])) or 'none'
-      number = len(texts) + len(values)
-      values[number] = (template, name)
-      value_of[codes] = number
-  cells = seen.cells
+  cells, group = seen.cells, templates.group()
+  values = [
+    f'{level}{_SEPARATOR}{value}'
+    for level, value in zip(templates.code_levels(), templates.code_values())
+  ]
   codes = cells['template'].to_numpy()
-  parts = [cells.with_columns(template=pl.Series(group[codes].astype(np.int64)))]
-  apart = value_of[codes] >= 0
-  if apart.any():
-    split = cells.with_columns(template=pl.Series(value_of[codes]))
-    parts.append(split.filter(pl.Series(apart)))
-  joined = windows.join(pl.concat(parts))
-  return Counted(joined, texts, files, width, numbers.start, len(numbers), values)
+  return windows.join(
+    cells.with_columns(
+      template=pl.Series(group[codes], dtype=pl.Int64),
+      value=pl.Series(values, dtype=pl.String).gather(codes),
+    ),
+    ('window', 'template', 'value'),
+  )
+
+
+def number_values(texts: Sequence[str], *tables: pl.DataFrame) -> pl.DataFrame:
+  """template, value, number, name: values that are counted by themselves.
+
+  Those of templates that have several, and not too many, in any of the tables.
+  """
+  pairs = pl.concat([item.select('template', 'value') for item in tables]).unique()
+  several = pl.len().over('template').is_between(2, _VALUES)
+  pairs = pairs.filter(several).sort('template', 'value')
+  level, value = (
+    pl.col('value').str.split(_SEPARATOR).list.get(i, null_on_oob=True) for i in (0, 1)
+  )
+  pairs = pairs.with_columns(level=level, small=value.fill_null(''))
+  one = pl.col('level').n_unique().over('template') == 1
+  name = (
+    pl.when(one).then('small').otherwise(pl.concat_str('level', 'small', separator=' '))
+  )
+  return pairs.with_columns(
+    number=pl.int_range(pl.len(), dtype=pl.Int64) + len(texts),
+    name=name.str.strip_chars(),
+  ).select('template', 'value', 'number', 'name')
+
+
+def count(
+  cells: pl.DataFrame,
+  values: pl.DataFrame,
+  texts: Sequence[str],
+  files: Sequence[str],
+  width: windows.Width,
+) -> Counted:
+  """Counts of the cells of `table` by template, and by value where it has a number."""
+  apart = cells.join(values, on=('template', 'value')).with_columns(template='number')
+  columns = [name for name in cells.columns if name != 'value']
+  joined = windows.join(pl.concat([cells.select(columns), apart.select(columns)]))
+  first = cells['window'].min()
+  size = cells['window'].max() - first + 1
+  named = {
+    number: (template, name or 'none')
+    for template, _, number, name in values.iter_rows()
+  }
+  return Counted(joined, texts, files, width, first, size, named)

@@ -71,6 +71,8 @@ def surprises(
   for template in counted.ids.tolist():
     candidates += _of_counts(counted, template, counted.totals, reference)
   for value, (template, _) in counted.values.items():
+    if value not in counted.severity:
+      continue  # it is in the reference alone
     for item in _of_counts(counted, value, counted.series(template), reference):
       if item.kind in ('new', 'burst') and item.detail != 'late':
         candidates.append(item._replace(kind='value'))
@@ -125,7 +127,9 @@ def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surpris
         surprise = novelty * len(rows)
         out.append(Surprise('new', template, surprise, rows, n, 0.0, 'baseline'))
   for value, (template, _) in counted.values.items():
-    if value in reference.severity or template not in reference.severity:
+    if value not in counted.severity or value in reference.severity:
+      continue
+    if template not in reference.severity:
       continue
     once = [v for v, (t, _) in reference.values.items() if t == template]
     once = sum(reference.number(v) == 1 for v in once)

@@ -131,6 +131,13 @@ class Counter:
       ids, block.time, block.file, block.line, block.level, block.text
     )
 
+  def as_baseline(
+    self, files: list[str], path: str, past: pl.DataFrame | None = None
+  ) -> baselines.Baseline:
+    """These counts as a baseline, after those of `past`."""
+    state = self.templates, self.windows, self.sessions
+    return baselines.Baseline(*state, files, path, past)
+
 
 def scan(logs: Sequence[str], options: Options) -> Findings:
   """Reads logs and says what stands out in them.
@@ -167,9 +174,7 @@ def read_baseline(options: Options) -> baselines.Baseline | None:
     counter = count(reader, make_templates(options), width, options.group)
     files = [item.path for item in reader.inputs]
     path = ','.join(paths)
-    return baselines.Baseline(
-      counter.templates, counter.windows, counter.sessions, files, path
-    )
+    return counter.as_baseline(files, path)
   if len(paths) > 1:
     raise errors.UserError(
       f'--baseline: {saved[0]} is a saved baseline and stands alone; '
@@ -186,21 +191,19 @@ def add_to_baseline(
   Raises UserError where the folder holds something else, or is damaged.
   """
   reader = records.read(logs, format=options.format, encoding=options.encoding)
-  files: list[str] = []
+  files, past = list[str](), None
   if baselines.is_folder(folder):
-    good = baselines.load(folder, joins=True)
+    good = baselines.load(folder)
     counter = Counter(good.templates, None)
     counter.windows, counter.sessions = good.windows, good.sessions
-    files = good.files
     for block in reader:
       counter.add(block)
+    files, past = good.files, good.past
   else:
     width = windows.parse_width(options.window)
     counter = count(reader, make_templates(options), width, options.group)
   files = [*files, *(item.path for item in reader.inputs if not item.skipped)]
-  return baselines.save(
-    folder, counter.templates, counter.windows, counter.sessions, files
-  )
+  return baselines.save(folder, counter.as_baseline(files, folder, past))
 
 
 def make_templates(options: Options) -> Any:
@@ -247,8 +250,7 @@ def conclude(
   """The findings of what was counted."""
   inputs = [item if isinstance(item, dict) else item.as_json() for item in inputs]
   files = [item['path'] for item in inputs]
-  counted = counting.count(counter.windows, counter.templates, files)
-  good = None if reference is None else reference.counted()
+  counted, good = _counts(counter, reference, files)
   items: list[Finding] = []
   scored = None
   if counted is not None:
@@ -257,7 +259,11 @@ def conclude(
     scored, more = _of_sessions(counter, counted, reference, options.false_alarms)
     items = _merged(items, more)
   feedback.apply(items, [options.out, *options.baseline])
-  about = {'state': 'itself'} if reference is None else reference.summary()
+  about = (
+    {'state': 'itself'}
+    if reference is None
+    else baselines.summary(good, reference.path, reference.files)
+  )
   said = _warnings(counter, inputs, counted, items, reference is not None)
   if counted is not None and reference is not None:
     said = baselines.warnings(about, counted, good) + said
@@ -282,7 +288,8 @@ def conclude(
     rows = [*session_findings.rows(counted, state, scored, items), *rows]
     summary['odd_sessions'] = int(scored.odd.sum())
   if options.save_baseline and counted is not None:
-    baselines.save(options.save_baseline, counter.templates, counter.windows, files)
+    target = options.save_baseline
+    baselines.save(target, counter.as_baseline(files, target))
     summary['saved_baseline'] = options.save_baseline
   seconds = time.monotonic() - begin
   summary['seconds'] = round(seconds, 3)
@@ -293,6 +300,25 @@ def conclude(
       item.samples = redact.everything(item.samples)
       item.templates = redact.everything(item.templates)
   return Findings(items, summary, rows)
+
+
+def _counts(
+  counter: Counter, reference: baselines.Baseline | None, files: Sequence[str]
+) -> tuple[counting.Counted | None, counting.Counted | None]:
+  """The counts of the logs and of the baseline, with the same numbers of values."""
+  templates = counter.templates
+  tables = [counting.table(counter.windows, templates)]
+  widths = [counter.windows.width]
+  if reference is not None:
+    tables.append(reference.cells())
+    widths.append(reference.windows.width)
+  texts = list(templates.texts)
+  values = counting.number_values(texts, *tables)
+  counts = [
+    counting.count(cells, values, texts, files, width) if len(cells) else None
+    for cells, width in zip(tables, widths)
+  ]
+  return counts[0], counts[1] if reference is not None else None
 
 
 def _of_sessions(

@@ -54,6 +54,7 @@ class Sessions:
     self.key: session_keys.SessionKey | None = None
     self._asked = group == 'none'
     self._number: dict[str, int] = {}
+    self._past: dict[str, pl.DataFrame] | None = None  # of a baseline, by template
     self._last = np.zeros(0, np.int64)  # code of each session's last record
     self._bags = _Rows(_BAGS, ('session', 'code'))
     self._order = _Rows(_ORDER, ('before', 'after'))
@@ -125,19 +126,27 @@ class Sessions:
     )
 
   def bags(self, template: np.ndarray, width: int) -> sparse.csr_matrix:
-    """[S, width] records of each template in each session."""
+    """[S, width] records of each template in each session, a baseline's first."""
     rows = self._bags.table
     shape = (len(self._number), width)
     where = (rows['session'].to_numpy(), template[rows['code'].to_numpy()])
     bags = sparse.csr_matrix((rows['count'].to_numpy(), where), shape, np.float64)
+    if self._past is not None:
+      past = self._past['bags']
+      where = (past['session'].to_numpy(), past['code'].to_numpy())
+      shape = (int(where[0].max()) + 1 if len(past) else 0, width)
+      old = sparse.csr_matrix((past['count'].to_numpy(), where), shape, np.float64)
+      bags = sparse.vstack([old, bags]).tocsr()
     bags.sum_duplicates()
     return bags
 
   def order(self, template: np.ndarray) -> pl.DataFrame:
     """before, after, count: how often one template follows another in a session."""
     rows = self._order.table
-    of = lambda name: pl.Series(template[rows[name].to_numpy()].astype(np.int64))
+    of = lambda name: pl.Series(template[rows[name].to_numpy()], dtype=pl.Int64)
     rows = rows.with_columns(before=of('before'), after=of('after'))
+    if self._past is not None:
+      rows = pl.concat([self._past['order'], rows])
     rest = [pl.col(name).first() for name in _ORDER if name not in rows.columns[:3]]
     return rows.group_by('before', 'after').agg(pl.col('count').sum(), *rest)
 
@@ -145,23 +154,23 @@ class Sessions:
     """first_* and last_*, records and the last text, a row for each session."""
     return self._places.table.sort('session')
 
-  def to_frames(self) -> dict[str, pl.DataFrame]:
-    """What a baseline keeps of them: no ids, no texts."""
-    order = self._order.table.with_columns(text=pl.lit(''))
-    return {'bags': self._bags.table, 'order': order}
+  def to_frames(self, template: np.ndarray, width: int) -> dict[str, pl.DataFrame]:
+    """What a baseline keeps of them, by template: no ids, no texts."""
+    bags = self.bags(template, width).tocoo()
+    table = {'session': bags.row, 'code': bags.col, 'count': bags.data}
+    order = self.order(template).with_columns(text=pl.lit(''))
+    return {
+      'bags': pl.DataFrame(table).cast(_BAGS),
+      'order': order.select(list(_ORDER)).cast(_ORDER),
+    }
 
   @classmethod
   def from_frames(
     cls, frames: dict[str, pl.DataFrame], key: session_keys.SessionKey | None
   ) -> 'Sessions':
-    """The state that a baseline keeps."""
+    """What a baseline keeps, to which more can be added."""
     state = cls('auto' if key else 'none')
-    state._asked, state.key = True, key
-    count = frames['bags']['session'].max()
-    state._number = {f'#{i}': i for i in range(0 if count is None else count + 1)}
-    state._last = np.full(len(state._number), -1)
-    state._bags.add(frames['bags'])
-    state._order.add(frames['order'])
+    state._asked, state.key, state._past = True, key, frames
     return state
 
 

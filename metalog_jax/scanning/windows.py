@@ -180,25 +180,6 @@ class Windows:
     self._waiting = [cells.filter(pl.col('window') >= window)]
     return cells.filter(pl.col('window') < window)
 
-  @classmethod
-  def restored(
-    cls,
-    cells: pl.DataFrame,
-    width: Width | None,
-    records: int,
-    timed: int,
-    joins: bool = False,
-  ) -> 'Windows':
-    """The state that `cells` was taken from, so that more can be added."""
-    windows = cls(width, joins=joins)
-    windows.records, windows.timed = records, timed
-    windows.severities += np.bincount(
-      cells['severity'].to_numpy(), cells['count'].to_numpy(), minlength=4
-    ).astype(np.int64)
-    if len(cells):
-      windows._keep(cells)
-    return windows
-
   def _keep(self, cells: pl.DataFrame) -> None:
     least, most = cells['window'].min(), cells['window'].max()
     self._least = least if self._least is None else min(self._least, least)
@@ -250,13 +231,26 @@ def severities(levels: Sequence[str]) -> np.ndarray:
   return np.fromiter((known[level] for level in levels), np.int64, len(levels))
 
 
-def join(cells: pl.DataFrame) -> pl.DataFrame:
-  """Rows of one window and template become one."""
+def join(
+  cells: pl.DataFrame, key: Sequence[str] = ('window', 'template')
+) -> pl.DataFrame:
+  """Cells with equal keys become one."""
   of = lambda name: getattr(pl.col(name), 'last' if name[:4] == 'last' else 'first')()
   rest = [of(name) for name in _SCHEMA if name[:4] in ('last', 'firs', 'text')]
-  return cells.group_by('window', 'template', maintain_order=True).agg(
+  return cells.group_by(*key, maintain_order=True).agg(
     pl.col('count').sum(), pl.col('severity').max(), *rest
   )
+
+
+def widened(cells: pl.DataFrame, width: Width) -> tuple[pl.DataFrame, Width]:
+  """Cells of a baseline with windows joined until there are no more than `MOST`."""
+  while len(cells) and cells['window'].max() - cells['window'].min() >= MOST:
+    wider = _wider(width)
+    if wider is None:
+      break
+    cells = cells.with_columns(pl.col('window') // (wider.size // width.size))
+    cells, width = join(cells, ('window', 'template', 'value')), wider
+  return cells, width
 
 
 def _choose(time: np.ndarray, read: np.ndarray) -> Width:

@@ -13,8 +13,8 @@ class Done(NamedTuple):
   err: str
 
 
-@pytest.fixture
-def metalog(capsys):
+@pytest.fixture(name='metalog')
+def fixture_metalog(capsys):
   """metalog('train', '--help') -> Done."""
 
   def run(*arguments) -> Done:

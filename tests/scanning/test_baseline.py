@@ -1,0 +1,127 @@
+"""Baselines in folders, feedback, and the programs around them."""
+
+import datetime
+import json
+
+import pytest
+
+from metalog_jax import errors
+from metalog_jax.scanning import baseline, feedback, scan
+from tests.cli.conftest import fixture_metalog  # noqa: F401
+from tests.scanning import logs
+
+
+@pytest.fixture(name='base')
+def fixture_base(tmp_path):
+  """A saved baseline and its log."""
+  good = logs.Log(1).write(tmp_path / 'good.log')
+  folder = str(tmp_path / 'base')
+  scan.scan([str(good)], scan.Options(save_baseline=folder))
+  return folder, good
+
+
+def bad_log(tmp_path):
+  log = logs.Log(2, 800)
+  log.outage(500, 530)
+  return str(log.write(tmp_path / 'bad.log'))
+
+
+def test_a_saved_baseline_gives_what_its_logs_give(tmp_path, base):
+  folder, good = base
+  path = bad_log(tmp_path)
+  saved = scan.scan([path], scan.Options(baseline=(folder,)))
+  direct = scan.scan([path], scan.Options(baseline=(str(good),)))
+  key = lambda found: [(x.finding_id, x.kind, x.count, x.first.line) for x in found]
+  assert key(saved) == key(direct) and saved[0].kind == 'new'
+  assert saved.summary['baseline']['state'] == 'settled'
+  assert not any('learning' in text for text in saved.warnings)
+
+
+def test_a_baseline_learns(tmp_path, base):
+  folder, _ = base
+  path = bad_log(tmp_path)
+  before = baseline.show(folder)['records']
+  about = scan.add_to_baseline(folder, [path], scan.Options())
+  assert about['records'] == before + 800 and len(about['files']) == 2
+  known = scan.scan([path], scan.Options(baseline=(folder,)))
+  assert not [item for item in known if item.kind == 'new']
+
+
+def test_a_first_log_makes_one_that_is_still_learning(tmp_path):
+  folder = str(tmp_path / 'base')
+  log = logs.Log(3, 60).write(tmp_path / 'short.log')
+  about = scan.add_to_baseline(folder, [str(log)], scan.Options())
+  assert about['state'] == 'learning'
+  found = scan.scan([bad_log(tmp_path)], scan.Options(baseline=(folder,)))
+  assert any('still learning' in text for text in found.warnings)
+
+
+@pytest.mark.parametrize('name', ['cells.parquet', 'templates.json', 'baseline.json'])
+def test_a_changed_baseline_is_refused(base, name):
+  folder, _ = base
+  with open(f'{folder}/{name}', 'r+b') as file:
+    file.seek(20)
+    file.write(b'\0')
+  with pytest.raises(errors.UserError, match='save'):
+    baseline.load(folder)
+
+
+def test_what_a_folder_holds_is_not_overwritten(tmp_path):
+  (tmp_path / 'mine').mkdir()
+  (tmp_path / 'mine' / 'thesis.tex').touch()
+  log = logs.Log(4, 50).write(tmp_path / 'x.log')
+  with pytest.raises(errors.UserError, match='something else'):
+    scan.add_to_baseline(str(tmp_path / 'mine'), [str(log)], scan.Options())
+
+
+def test_feedback_is_respected_by_later_scans(tmp_path, metalog):
+  log = logs.Log(5, 1000)
+  log.outage(500, 530)
+  log.put(800, 'CRITICAL', 'disk', 'No space left on device /var/{n}')
+  path, out = log.write(tmp_path / 'x.log'), tmp_path / 'out'
+  assert metalog('scan', path, f'--out={out}', '--fail-on-findings').code == 3
+  read = lambda: [json.loads(x) for x in (out / 'findings.jsonl').open()]
+  outage, disk = read()
+  say = lambda name, *more: metalog('feedback', out, name, *more).code
+  assert say(outage['finding_id'], 'normal', '--reason=a test') == 0
+  past, future = (
+    datetime.date.today() + datetime.timedelta(days=days) for days in (-9, 9)
+  )
+  assert say(disk['finding_id'][:6], 'suppress', f'--until={past}') == 0
+  metalog('scan', path, f'--out={out}')
+  assert [x['state'] for x in read()] == ['known', 'active']
+  assert say(disk['finding_id'], 'suppress', f'--until={future}') == 0
+  done = metalog('scan', path, f'--out={out}', '--fail_on_findings')
+  assert done.code == 0 and '1 known, 1 suppressed' in done.out
+  assert [x['state'] for x in read()] == ['known', 'suppressed']
+  assert say(disk['finding_id'], 'anomaly') == 0
+  assert metalog('scan', path, f'--out={out}', '--fail-on-findings').code == 3
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (('x', 'fine'), 'normal, anomaly, suppress'),
+    (('x', 'normal', '2027-01-01'), '--until belongs to suppress'),
+    (('x', 'suppress', 'tomorrow'), 'is no date'),
+    (('nope', 'normal'), 'no finding'),
+  ],
+)
+def test_wrong_feedback(tmp_path, arguments, message):
+  (tmp_path / 'findings.jsonl').write_text('{"finding_id": "abc"}\n')
+  with pytest.raises(errors.UserError, match=message):
+    feedback.add(str(tmp_path), *arguments)
+  assert not (tmp_path / feedback.FILE).exists()
+
+
+def test_diff_and_baseline_programs(tmp_path, metalog):
+  good = logs.Log(6).write(tmp_path / 'good.log')
+  bad = bad_log(tmp_path)
+  done = metalog('diff', good, '--', bad, '--json')
+  assert done.code == 0
+  assert [json.loads(line)['kind'] for line in done.out.splitlines()] == ['new']
+  assert metalog('diff', good, bad).code == 1
+  assert metalog('baseline', 'add', tmp_path / 'b', good).code == 0
+  done = metalog('baseline', 'show', tmp_path / 'b')
+  assert json.loads(done.out)['records'] == 2000
+  assert metalog('baseline', 'ad', tmp_path / 'b', good).code == 1
