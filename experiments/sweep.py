@@ -60,7 +60,7 @@ def main(values: Any, last_flags: list[str]) -> None:
     _say(f'{table.name}: {trials.progress(folder, every)}')
     failed += [
       f'{table.name}, {trial.name}: {trials.last_line(folder, trial)}'
-      for trial in trials.run(folder, every, _say)
+      for trial in trials.run_trials(folder, every, _say)
     ]
   _report([folder for folder, _ in todo], out)
   if failed:

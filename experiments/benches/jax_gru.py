@@ -12,7 +12,7 @@ import optax
 from experiments.benches import ladder, reference_gru, variants, workloads
 from experiments.benches.variants import Runner, Variant
 from metalog_jax import flags, meta, types
-from metalog_jax.batches import sampling
+from metalog_jax.batches import drawing
 from metalog_jax.detectors import metalog
 from metalog_jax.evaluation import scoring
 from metalog_jax.training import base
@@ -111,7 +111,7 @@ def _control(
       task = jax.tree.map(lambda x: x[:, 0], draws.task(i))
     else:
       support, query = draws.padded(i, trim=False)
-      task = sampling.stack([types.Task(sampling.stack(support), query)])
+      task = drawing.stack([types.Task(drawing.stack(support), query)])
     tasks.append(jax.device_put(task))
   state = meta.init_state(first_weights(workload), optimizer)
   return runner(step, state, tasks)

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.benches import profile
 from metalog_jax import types
-from metalog_jax.batches import sampling
+from metalog_jax.batches import drawing
 from metalog_jax.batches import sequences as batches
 from metalog_jax.logs import store
 
@@ -120,17 +120,17 @@ class Draws:
     read = lambda data: batches.sequences(
       data.sessions, 0, profile.CUT, sharing == 'prefixes'
     )
-    self._sampler = sampling.Sampler(
+    self._sampler = drawing.Sampler(
       workload.batch, 0, _SEED, sharing != 'nothing', devices
     )
-    self._parts = sampling.parts(source, read(source), workload.parts, _SEED)
-    self._query = sampling.whole(target, read(target))
+    self._parts = drawing.parts(source, read(source), workload.parts, _SEED)
+    self._query = drawing.whole(target, read(target))
 
   @functools.cached_property
   def _rooms(self):
     return [self._sampler.rooms(p) for p in (self._parts, [self._query])]
 
-  def _support(self, step: int) -> list[sampling.Pool]:
+  def _support(self, step: int) -> list[drawing.Pool]:
     chosen = np.random.default_rng([_SEED, 2, step]).choice(
       self._workload.parts, self._workload.inner_steps, replace=False
     )
@@ -143,7 +143,7 @@ class Draws:
     query = query._replace(
       **{n: x[:, 0] for n, x in query._asdict().items() if x is not None}
     )
-    return sampling.stack([types.Task(support, query)])
+    return drawing.stack([types.Task(support, query)])
 
   def rows(self, step: int) -> tuple[list['Rows'], 'Rows']:
     """The same, as plain rows: with sharing, equal ones merged."""
@@ -167,7 +167,7 @@ class Rows(NamedTuple):
   weights: np.ndarray  # [B] how many sessions each stands for
 
 
-def _rows(pool: sampling.Pool, draw: batches.Draw) -> Rows:
+def _rows(pool: drawing.Pool, draw: batches.Draw) -> Rows:
   seqs = pool.seqs
   order = np.lexsort((draw.labels, draw.rows, -seqs.lengths[draw.rows]))
   return Rows(

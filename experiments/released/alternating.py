@@ -9,7 +9,7 @@ from typing import Any
 
 import optax
 
-from metalog_jax.batches import sampling
+from metalog_jax.batches import drawing
 from metalog_jax.meta import mesh
 from metalog_jax.training import base, supervised, two_optimizers
 
@@ -40,7 +40,7 @@ def make_detector(
     support, query = pools(config, transfer, seed)
     devices, epochs = supervised.num_devices(), config.training.epochs
 
-    def stream(side: list[sampling.Pool]):
+    def stream(side: list[drawing.Pool]):
       return supervised.labelled_stream(side, config.sampling, seed, devices, epochs)
 
     return two_optimizers.in_turn(stream(support), stream([query]), epochs)

@@ -176,7 +176,7 @@ def _options(plan: Plan, target: str, labels: str, seed: int) -> problems.Option
 def _cell(plan: Plan, detectors, trained, options: problems.Options) -> list[Record]:
   """All arms and floors on the same labels of a target."""
   known = model.known(trained[META])
-  problem = problems.make(
+  problem = problems.make_problem(
     options, plan.method.embedding, logmeta.needs(plan.method), known
   )
   states = _starts(detectors, trained, problem, options.seed)

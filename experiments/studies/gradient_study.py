@@ -190,7 +190,7 @@ def make_probe(job: runs.Job) -> Probe:
       'gradient can be taken in one way only'
     )
   needs = module.needs(job.method)
-  problem = problems.make(job.data, job.method.embedding, needs)
+  problem = problems.make_problem(job.data, job.method.embedding, needs)
   return Probe(job, detector, problem)
 
 

@@ -134,7 +134,7 @@ def last_line(out: pathlib.Path, trial: Trial) -> str:
   return lines[-1] if lines else 'it printed nothing'
 
 
-def run(
+def run_trials(
   out: pathlib.Path, every: Sequence[Trial], say: Callable[[str], None]
 ) -> list[Trial]:
   """Runs every trial that is not finished; first those that nobody else is at.

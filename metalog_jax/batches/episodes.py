@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from metalog_jax import errors, flags, lazy, types
-from metalog_jax.batches import packing, sampling, sequences
+from metalog_jax.batches import drawing, packing, sequences
 
 splits = lazy.module('metalog_jax.logs.splits')  # polars: not for --help
 
@@ -142,7 +142,7 @@ class Sampler(NamedTuple):
       ]
       for which in (1, 2)
     )
-    return types.Task(*(sampling.fitting(*both) for both in zip(sides, rooms)))
+    return types.Task(*(drawing.fitting(*both) for both in zip(sides, rooms)))
 
   def _deal(self, task: tuple, which: int) -> list[sequences.Draw]:
     return sequences.deal(task[0].seqs, task[which], self.devices)
@@ -175,7 +175,7 @@ def episode_stream(
       'there is no --source to learn from: give some, or --preset=scratch'
     )
   sampler = Sampler(settings, seed, devices)
-  tables = sampling.same_height([data.vectors for data in transfer.sources])
+  tables = drawing.same_height([data.vectors for data in transfer.sources])
   lines = [
     timeline(data._replace(vectors=table), reading.sequences(data.sessions))
     for data, table in zip(transfer.sources, tables)

@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 
 from metalog_jax import errors, flags, types
-from metalog_jax.batches import sampling, sequences
+from metalog_jax.batches import drawing, sequences
 
-Pool = sampling.Pool
+Pool = drawing.Pool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,18 +46,18 @@ def meta_stream(
   if how.parts == 1:  # the released epoch ends when both sides have been read
     per_epoch = max(per_epoch, -(-query.size // how.batch))
   merge = how.share != 'nothing'
-  sampler = sampling.Sampler(how.batch, how.anomaly_share, seed, merge, devices)
+  sampler = drawing.Sampler(how.batch, how.anomaly_share, seed, merge, devices)
   support_rooms = sampler.rooms(support) if support else []
   query_rooms = sampler.rooms([query])
 
   def draw(step: int) -> types.Task:
     target = sampler.batch_of(query, step, query_rooms)
     if not support:
-      return sampling.stack([types.Task((), target)])
+      return drawing.stack([types.Task((), target)])
     rng = np.random.default_rng([seed, 1, step // per_epoch])
     chosen = rng.choice(len(support), inner_steps, replace=len(support) < inner_steps)
     parts = sampler.batches([support[i] for i in chosen], step, support_rooms)
-    return sampling.stack([types.Task(parts, target)])  # one task a step
+    return drawing.stack([types.Task(parts, target)])  # one task a step
 
   steps = config.training.steps or config.training.epochs * per_epoch
   return types.Stream(steps, draw)
@@ -82,11 +82,11 @@ def pools(config: Any, transfer: types.Transfer, seed: int) -> tuple[list[Pool],
     return config.reading.sequences(data.sessions, share)
 
   def whole(data: types.Dataset) -> Pool:
-    return sampling.whole(data, read(data))
+    return drawing.whole(data, read(data))
 
   def cut(sources) -> list[Pool]:
     num = config.sampling.parts
-    return [p for x in sources for p in sampling.parts(x, read(x), num, seed)]
+    return [p for x in sources for p in drawing.parts(x, read(x), num, seed)]
 
   sources, target = transfer.sources, transfer.target
   if target is not None:

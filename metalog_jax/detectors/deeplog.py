@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalog_jax import errors, flags, lazy, types
-from metalog_jax.batches import sampling, sequences
+from metalog_jax.batches import drawing, sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base, supervised
 
@@ -145,7 +145,7 @@ def stream(
     raise errors.UserError(
       'no session of the target is known to be normal: raise its budget'
     )
-  sampler = sampling.Sampler(config.batch, 0.0, seed, devices=devices)
+  sampler = drawing.Sampler(config.batch, 0.0, seed, devices=devices)
   rooms = sampler.rooms([pool])
 
   def draw(step: int) -> types.Task:
@@ -155,7 +155,7 @@ def stream(
   return types.Stream(config.epochs * -(-pool.size // config.batch), draw)
 
 
-def windows(config: Config, data: types.Dataset) -> sampling.Pool:
+def windows(config: Config, data: types.Dataset) -> drawing.Pool:
   """Every event of the normal sessions as a session of the events before it."""
   normal = data.sessions.take(np.flatnonzero(data.sessions.labels == 0))
   seqs = config.reading.sequences(normal)
@@ -169,7 +169,7 @@ def windows(config: Config, data: types.Dataset) -> sampling.Pool:
     np.array([event for row in rows for event in row], np.int32),
     np.cumsum([0, *map(len, rows)]).astype(np.int64),
   )
-  return sampling.Pool(
+  return drawing.Pool(
     np.eye(len(data.vectors), dtype=np.float32),
     sequences.sequences(sessions, 0, config.window),
     np.repeat(np.arange(len(rows)), np.fromiter(counts.values(), int, len(rows))),

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from metalog_jax import errors, flags, lazy, types
-from metalog_jax.batches import sampling, sequences
+from metalog_jax.batches import drawing, sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base, supervised
 
@@ -188,9 +188,9 @@ def stream(
       'logtad needs normal sessions of both sides: raise the budgets'
     )
   half = -(-config.batch // 2)
-  tables = sampling.same_height([pool.vectors for pool in others])
+  tables = drawing.same_height([pool.vectors for pool in others])
   others = [pool._replace(vectors=table) for pool, table in zip(others, tables)]
-  sampler = sampling.Sampler(half, 0.0, seed, devices=devices)
+  sampler = drawing.Sampler(half, 0.0, seed, devices=devices)
   rooms, target_rooms = sampler.rooms(others), sampler.rooms([target])
   turns = supervised.Turns(tuple(-(-pool.size // half) for pool in others), seed)
   per_epoch = max(turns.per_epoch, -(-target.size // half)) + 1

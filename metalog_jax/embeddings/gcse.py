@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from metalog_jax import errors, types
-from metalog_jax.embeddings import tables, word_vectors, words
+from metalog_jax.embeddings import event_tables, word_vectors, words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ def embed(
   config: Embedding = Embedding(),
   fit: Sequence[np.ndarray | None] | None = None,
   vectors: word_vectors.WordVectors | None = None,
-) -> list[tables.Table]:
+) -> list[event_tables.Table]:
   """Embeds the templates of systems that will be used together.
 
   Args:
@@ -65,7 +65,8 @@ def embed(
   """
   fit = fit or [None] * len(systems)
   masks = [
-    tables.fitted_rows(texts, mask) for texts, mask in zip(systems, fit, strict=True)
+    event_tables.fitted_rows(texts, mask)
+    for texts, mask in zip(systems, fit, strict=True)
   ]
   if vectors is None:
     vectors = _load(systems, config)
@@ -107,7 +108,7 @@ def count(templates: Sequence[str], variant: words.Style) -> Idf:
   return Idf(max(len(templates), 1), dict(counts))
 
 
-def _table(templates, idf: Idf, config: Embedding, vectors, mask) -> tables.Table:
+def _table(templates, idf: Idf, config: Embedding, vectors, mask) -> event_tables.Table:
   """Embeds the templates of one system."""
   table = np.zeros((len(templates), vectors.dim))
   for event, text in enumerate(templates):
@@ -115,7 +116,7 @@ def _table(templates, idf: Idf, config: Embedding, vectors, mask) -> tables.Tabl
       table[event] = event_vector(text, idf, config, vectors)
   used = [word for text in templates[1:] for word in words.words(text, config.variant)]
   fitted_events = idf.documents if idf.counts else 0
-  return tables.make_table(table, mask, used, vectors.rows, fitted_events)
+  return event_tables.make_table(table, mask, used, vectors.rows, fitted_events)
 
 
 def event_vector(

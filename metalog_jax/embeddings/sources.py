@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metalog_jax import errors
-from metalog_jax.embeddings import gcse, pretrained, tables, texts
+from metalog_jax.embeddings import event_tables, gcse, pretrained, texts
 
 Config = gcse.Embedding | texts.Encoder
 
@@ -15,7 +15,7 @@ def embed(
   systems: Sequence[Sequence[str]],
   config: Config,
   fit: Sequence[np.ndarray | None] | None = None,
-) -> list[tables.Table]:
+) -> list[event_tables.Table]:
   """Embeds the templates of systems that will be used together; see `gcse.embed`."""
   if isinstance(config, texts.Encoder):
     return texts.embed(systems, config, fit)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from metalog_jax import errors, flags, types
-from metalog_jax.embeddings import pretrained, rows, tables, vector_cache, words
+from metalog_jax.embeddings import event_tables, pretrained, rows, vector_cache, words
 
 if TYPE_CHECKING:
   import tokenizers
@@ -68,7 +68,7 @@ def embed(
   systems: Sequence[Sequence[str]],
   config: Encoder = Encoder(),
   fit: Sequence[np.ndarray | None] | None = None,
-) -> list[tables.Table]:
+) -> list[event_tables.Table]:
   """Embeds the templates of systems; see `gcse.embed`, whose interface this has.
 
   Nothing is fitted but the unknown event, the mean of the templates in `fit`.
@@ -77,7 +77,7 @@ def embed(
   distinct = list(dict.fromkeys(text for texts in systems for text in texts[1:]))
   vectors = dict(zip(distinct, _encode(model, distinct, config)))
   masks = [
-    tables.fitted_rows(texts, mask)
+    event_tables.fitted_rows(texts, mask)
     for texts, mask in zip(systems, fit or [None] * len(systems), strict=True)
   ]
   fitted_events = int(sum(mask.sum() for mask in masks))
@@ -176,7 +176,7 @@ def _table(
   vectors: Mapping[str, np.ndarray],
   mask: np.ndarray,
   fitted_events: int,
-) -> tables.Table:
+) -> event_tables.Table:
   """The table of one system, from the vectors of all templates."""
   table = np.zeros((len(templates), model.form.hidden), np.float32)
   for event, text in enumerate(templates):
@@ -188,4 +188,4 @@ def _table(
   is_known = pretrained.tokenize(model.tokenizer, distinct, model.longest).is_known
   known = {word for word, is_one in zip(distinct, is_known) if is_one}
   cut = int(pretrained.tokenize(model.tokenizer, texts, model.longest).is_cut.sum())
-  return tables.make_table(table, mask, used, known, fitted_events, cut)
+  return event_tables.make_table(table, mask, used, known, fitted_events, cut)

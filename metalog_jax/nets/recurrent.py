@@ -20,7 +20,7 @@ from metalog_jax.nets import grid, layers, products
 Array = types.Array
 
 
-def run(
+def run_layers(
   recurrence: Callable[..., Array],
   params: Mapping[str, Array],
   batch: types.Batch,
@@ -103,13 +103,13 @@ class Recurrent(nn.Module):
   dtype: Any = None
 
   def run(self, recurrence: Callable, gates: int, batch: types.Batch) -> Array:
-    """Declares the parameters of a unit of so many gates, cast, and runs it (`run`)."""
+    """Declares the parameters of a unit of so many gates and runs it over a batch."""
     params = {
       name: self.param(name, layers.uniform(self.hidden), shape)
       for name, shape in self._shapes(gates * self.hidden, batch.vectors.shape[-1])
     }
     params = layers.cast(params, self.dtype)
-    return run(recurrence, params, batch, self.layers, self.bidirectional)
+    return run_layers(recurrence, params, batch, self.layers, self.bidirectional)
 
   def _shapes(self, size: int, inputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     for layer in range(self.layers):

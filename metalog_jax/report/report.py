@@ -12,7 +12,7 @@ from typing import Any
 
 from metalog_jax import atomic, errors
 from metalog_jax.evaluation import metrics
-from metalog_jax.report import key_values, pages, plots, repeats, sessions, tables
+from metalog_jax.report import folding, key_values, pages, plots, repeats, tables
 from metalog_jax.runs import record
 
 Path = str | os.PathLike
@@ -88,6 +88,6 @@ def _context(runs: Sequence[record.Run], kinds: Sequence[str]) -> dict[str, Any]
     'compared': compared,
     'same': same,
     'key_values': key_values,
-    'sessions': sessions,
+    'folding': folding,
     'tables': tables,
   }

@@ -31,7 +31,7 @@ _NAMES = '|'.join(map(re.escape, (*WRITTEN, RESULT, CHECKSUMS, *REPORT)))
 _OURS = re.compile(rf'({_NAMES})(\.tmp)?|\.({_NAMES})\..*partial.*|process_\d+')
 
 
-def place(workdir: str | os.PathLike) -> pathlib.Path:
+def run_folder(workdir: str | os.PathLike) -> pathlib.Path:
   """The run folder that a flag names.
 
   Raises:
@@ -56,7 +56,7 @@ def clear(workdir: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) 
       is in use. Nothing is deleted then.
   """
   try:
-    if jax.process_index() == 0 and (folder := place(workdir)).exists():
+    if jax.process_index() == 0 and (folder := run_folder(workdir)).exists():
       _check_disposable(folder, inputs)
       with atomic.locked(folder):
         for path in folder.iterdir():

@@ -158,7 +158,7 @@ def trained_state(
   if not path.exists():
     raise folder.missing(path)
   saved = checkpoints.Checkpoints(path)
-  progress = saved.restore(checkpoints.start(like))
+  progress = saved.restore(checkpoints.first_progress(like))
   saved.close()
   if progress is None:
     raise errors.UserError(f'{path} has no checkpoint: train again with --overwrite')

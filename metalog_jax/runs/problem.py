@@ -68,7 +68,7 @@ class Problem(NamedTuple):
     return target.sessions.take(np.flatnonzero(target.sessions.labels >= 0))
 
 
-def make(
+def make_problem(
   options: Options,
   embedding: sources.Config,
   needs: frozenset[str],

@@ -11,11 +11,11 @@ import jax
 
 from metalog_jax import atomic, errors, flags, types
 from metalog_jax.detectors import registry
-from metalog_jax.embeddings import tables
+from metalog_jax.embeddings import event_tables
 from metalog_jax.evaluation import metrics, scoring, thresholds
 from metalog_jax.logs import manifests
 from metalog_jax.meta import costs
-from metalog_jax.runs import environment, folder, model, results
+from metalog_jax.runs import environment, folder, model, result_json
 from metalog_jax.runs import problem as problems
 from metalog_jax.runs.job import Job, check_content, check_settings, restore, save
 from metalog_jax.training import base, checkpoints
@@ -51,7 +51,7 @@ def start(
     UserError: the folder holds a run with other settings or data, or is in use; or the
       data are unfit.
   """
-  shared = mine = folder.place(workdir)
+  shared = mine = folder.run_folder(workdir)
   if any(os.path.realpath(path) == os.path.realpath(shared) for path in job.folders):
     raise errors.UserError(f'--workdir={shared} is a System folder: give another one')
   if jax.process_index():  # one process writes the run folder, the others beside it
@@ -124,12 +124,12 @@ def _prepare(job: Job, say: Callable) -> Ready:
     known = model.known(pathlib.Path(job.model))
   if job.model or not detector.keeps_best:  # all labels are learned from
     data = dataclasses.replace(data, validation=0.0)
-  problem = problems.make(data, job.method.embedding, needs, known)
+  problem = problems.make_problem(data, job.method.embedding, needs, known)
   if job.model:
     problem.fingerprints[job.model] = folder.fingerprint(job.model)
   for name, coverage in problem.facts['coverage'].items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
-    if warning := tables.Coverage(**coverage).warning(name):
+    if warning := event_tables.Coverage(**coverage).warning(name):
       say(f'warning: {warning}')
   return Ready(job, detector, problem, scoring.Scorer(detector))
 
@@ -174,7 +174,7 @@ def _adapt(ready: Ready, fitted: training.Fitted, workdir: pathlib.Path):
   assert ready.detector.adapt  # the callers ask
   state, report = ready.detector.adapt(fitted.state, problem.train, ready.job.data.seed)
   saved = checkpoints.Checkpoints(workdir / folder.ADAPTED)
-  saved.save(max(fitted.steps, 1), checkpoints.start(state))
+  saved.save(max(fitted.steps, 1), checkpoints.first_progress(state))
   saved.close()
   rounds = [_pseudo_counts(labels, problem.truth) for labels in report.pop('pseudo')]
   before = {}
@@ -211,15 +211,15 @@ def _finish(
   seconds = time.perf_counter() - begin
   limits, new = _thresholds(ready, fitted.state, scores)
   tested = {
-    name: results.Tested(data, scores[name], *limits[name])
+    name: result_json.Tested(data, scores[name], *limits[name])
     for name, data in problem.tests.items()
   }
-  result = results.result(ready, fitted, tested, seconds)
+  result = result_json.result(ready, fitted, tested, seconds)
   result |= {'gradient': gradient, 'adaptation': adaptation}
   result['threshold'] = {'value': new[0], 'from': new[1]}
   for warning in result['warnings']:
     say(f'warning: {warning}')
-  results.write_scores(workdir / folder.SCORES, tested)
+  result_json.write_scores(workdir / folder.SCORES, tested)
   explained = {
     name: scoring.explain(scorer, fitted.state, test.data, test.scores, test.threshold)
     for name, test in tested.items()

@@ -27,7 +27,7 @@ class Progress(NamedTuple):
   step: np.ndarray  # [] int32 meta-steps done
 
 
-def start(state: Any) -> Progress:
+def first_progress(state: Any) -> Progress:
   """Progress before the first step."""
   return progress(state, state, -np.inf, 0, 0)
 

@@ -102,8 +102,8 @@ def fit(
   )
   setup_seconds = time.perf_counter() - begin
   saved = checkpoints.Checkpoints((shared or workdir) / 'checkpoints')
-  restored = saved.restore(checkpoints.start(state))
-  progress = restored or checkpoints.start(state)
+  restored = saved.restore(checkpoints.first_progress(state))
+  progress = restored or checkpoints.first_progress(state)
   metrics = metrics_file.MetricsFile(workdir / 'metrics.jsonl', int(progress.step))
   loop = _Loop(
     training,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metalog_jax import errors, flags, lazy, types
-from metalog_jax.batches import bags, sampling, sequences
+from metalog_jax.batches import bags, drawing, sequences
 
 decomposition = lazy.module('sklearn.decomposition')
 exceptions = lazy.module('sklearn.exceptions')
@@ -51,14 +51,14 @@ class Clusters(NamedTuple):
 
 def pool(
   data: types.Dataset, seqs: sequences.Sequences, options: Options, seed: int
-) -> sampling.Pool:
+) -> drawing.Pool:
   """All sessions of a system, with estimated labels but for the known normal ones.
 
   Labels 1 are not read: those sessions are as unlabelled as the others.
   """
   targets = estimate(data, seqs, options, seed)
   everyone, nobody = np.arange(len(targets)), np.zeros(0, np.int64)
-  return sampling.Pool(data.vectors, seqs, everyone, nobody, 0, targets)
+  return drawing.Pool(data.vectors, seqs, everyone, nobody, 0, targets)
 
 
 def estimate(

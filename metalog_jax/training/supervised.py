@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from metalog_jax import errors, lazy, types
-from metalog_jax.batches import sampling
+from metalog_jax.batches import drawing
 from metalog_jax.training import base
 
 jax = lazy.module('jax')
@@ -70,7 +70,7 @@ def example(size: int) -> types.Batch:
 
 def wholes(
   systems: Iterable[types.Dataset], config: Any, share: bool = False
-) -> list[sampling.Pool]:
+) -> list[drawing.Pool]:
   """The labelled sessions of each system, as far as they are read.
 
   Args:
@@ -79,13 +79,13 @@ def wholes(
       forward only. Their dropout is then one as well, as that of equal sessions is.
   """
   return [
-    sampling.whole(data, config.reading.sequences(data.sessions, share), number)
+    drawing.whole(data, config.reading.sequences(data.sessions, share), number)
     for number, data in enumerate(systems)
   ]
 
 
 def labelled_stream(
-  systems: list[sampling.Pool], config: Any, seed: int, devices: int, epochs: int
+  systems: list[drawing.Pool], config: Any, seed: int, devices: int, epochs: int
 ) -> types.Stream:
   """Passes over all systems, a batch of one system in every step.
 
@@ -98,10 +98,10 @@ def labelled_stream(
   systems = [pool for pool in systems if pool.size]
   if not systems:
     raise errors.UserError('no session to learn from has a label: raise the budgets')
-  tables = sampling.same_height([pool.vectors for pool in systems])
+  tables = drawing.same_height([pool.vectors for pool in systems])
   systems = [pool._replace(vectors=x) for pool, x in zip(systems, tables)]
   share = getattr(config, 'anomaly_share', 0.0)
-  sampler = sampling.Sampler(config.batch, share, seed, devices=devices)
+  sampler = drawing.Sampler(config.batch, share, seed, devices=devices)
   rooms = sampler.rooms(systems)
   turns = Turns(tuple(-(-pool.size // config.batch) for pool in systems), seed)
 
@@ -149,7 +149,7 @@ def plain_task(batch: Any, seed: int, step: int, devices: int) -> types.Task:
   noise = np.random.default_rng([seed, 8, step]).integers(
     0, 1 << 32, (devices, 2), np.uint32
   )
-  return sampling.stack([types.Task((), Drawn(batch, noise))])
+  return drawing.stack([types.Task((), Drawn(batch, noise))])
 
 
 def make_step(loss: Callable, optimizer: Any, devices: Any) -> Callable:

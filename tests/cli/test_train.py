@@ -41,7 +41,7 @@ def command(root: pathlib.Path, workdir: pathlib.Path) -> list[str]:
 def last_state(workdir: pathlib.Path):
   loaded = model.load(workdir)
   saved = checkpoints.Checkpoints(workdir / 'checkpoints')
-  progress = saved.restore(checkpoints.start(loaded.state))
+  progress = saved.restore(checkpoints.first_progress(loaded.state))
   saved.close()
   return progress
 

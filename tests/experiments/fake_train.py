@@ -11,6 +11,8 @@ import pathlib
 import sys
 import time
 
+import polars as pl
+
 SLICES = 10
 SECONDS = float(os.environ.get('FAKE_SECONDS', 0.02))  # a slice
 
@@ -60,6 +62,12 @@ def main() -> None:
       file.write('.')
   config = {'detector': 'x', 'data': {'seed': args.seed}}
   (args.workdir / 'config.json').write_text(json.dumps(config))
+  for name in ('environment.json', 'explained.json', 'checksums.json'):
+    (args.workdir / name).write_text('{}')
+  names = 'system', 'session_id', 'label', 'score'
+  pl.DataFrame({name: [] for name in names}).write_parquet(
+    args.workdir / 'scores.parquet'
+  )
   temporary = args.workdir / 'result.json.tmp'
   temporary.write_text(json.dumps(result(args.seed, args.alert_rate)))
   os.replace(temporary, args.workdir / 'result.json')

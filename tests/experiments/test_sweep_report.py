@@ -137,14 +137,6 @@ def test_times_stand_beside_those_of_the_paper(table):
   assert report_tables.times([b]).frame.width == 6
 
 
-def test_a_method_without_scores_is_not_compared(table):
-  (table / 'trials/b-seed0/scores.parquet').unlink()
-  (table / 'trials/b-seed0/explained.json').write_text('{}')
-  conftest.change(table / 'trials/b-seed0')
-  a, b = sweep_folder.read(table).of('')
-  assert report_tables.differences([a, b], a) is None
-
-
 def test_the_page_of_a_sweep(table):
   page = report.write([table], table)
   text = page.read_text()

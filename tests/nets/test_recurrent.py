@@ -33,9 +33,11 @@ def gru_step(h, x, w, b):
 
 
 UNITS = {
-  'gru': Unit(functools.partial(recurrent.run, gru.states), gru.Gru, 3, 1, gru_step),
+  'gru': Unit(
+    functools.partial(recurrent.run_layers, gru.states), gru.Gru, 3, 1, gru_step
+  ),
   'lstm': Unit(
-    functools.partial(recurrent.run, lstm.states), lstm.Lstm, 4, 2, lstm_step
+    functools.partial(recurrent.run_layers, lstm.states), lstm.Lstm, 4, 2, lstm_step
   ),
 }
 

@@ -202,7 +202,7 @@ import sys, jax
 from metalog_jax.runs import folder
 jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
 folder.clear(sys.argv[3])
-assert not any(folder.place(sys.argv[3]).iterdir())
+assert not any(folder.run_folder(sys.argv[3]).iterdir())
 """
 
 

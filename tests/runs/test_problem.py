@@ -37,7 +37,9 @@ def make(folders, **changes) -> problems.Problem:
     validation=0.25,
   )
   options = problems.Options(**options | changes)
-  return problems.make(options, gcse.Embedding(vectors=folders['vectors']), NEEDS)
+  return problems.make_problem(
+    options, gcse.Embedding(vectors=folders['vectors']), NEEDS
+  )
 
 
 def classes(data: types.Dataset) -> tuple[int, int]:

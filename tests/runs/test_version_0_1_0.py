@@ -55,7 +55,7 @@ def test_systems_and_runs_are_refused_and_say_how_to_make_them_again(here):
   for read in (model.load, folder.verify, lambda path: report.write([path], path)):
     with pytest.raises(errors.UserError, match='version 0.1.0 .* or train again with'):
       read('runs/pca')
-  with pytest.raises(errors.UserError, match='collapse=2.*make the run again'):
+  with pytest.raises(errors.UserError, match='oov=.*make the run again'):
     run.restore('runs/pca')
 
 

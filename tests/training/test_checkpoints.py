@@ -12,7 +12,7 @@ from metalog_jax.training import checkpoints
 
 def save(folder, value):
   state = {'w': jnp.full((4, 3), value), 'count': jnp.array(7, jnp.int32)}
-  progress = checkpoints.start(state)
+  progress = checkpoints.first_progress(state)
   saved = checkpoints.Checkpoints(folder)
   saved.save(1, progress)
   saved.close()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metalog_jax import types
-from metalog_jax.batches import sampling, sequences
+from metalog_jax.batches import drawing, sequences
 from tests import builders
 
 
@@ -18,7 +18,7 @@ def fixture_data() -> types.Dataset:
 
 def test_parts_share_out_the_labelled_sessions(data):
   seqs = sequences.sequences(data.sessions, 0, 100)
-  parts = sampling.parts(data, seqs, 5, seed=1)
+  parts = drawing.parts(data, seqs, 5, seed=1)
   members = np.concatenate([np.r_[p.normals, p.anomalies] for p in parts])
   assert sorted(members) == np.flatnonzero(data.sessions.labels >= 0).tolist()
   assert max(p.size for p in parts) - min(p.size for p in parts) <= 1
@@ -26,11 +26,11 @@ def test_parts_share_out_the_labelled_sessions(data):
 
 def test_a_pass_draws_every_session_once(data):
   seqs = sequences.sequences(data.sessions, 0, 100)
-  pool = sampling.whole(data, seqs)._replace(
+  pool = drawing.whole(data, seqs)._replace(
     normals=np.arange(20), anomalies=np.arange(0)
   )
   pool = pool._replace(seqs=seqs._replace(inverse=np.arange(60)))
-  sampler = sampling.Sampler(batch=4, anomaly_share=0.0, seed=3)
+  sampler = drawing.Sampler(batch=4, anomaly_share=0.0, seed=3)
   drawn = np.concatenate([sampler.draw(pool, step).rows for step in range(5)])
   assert sorted(drawn) == list(range(20))
   np.testing.assert_array_equal(sampler.draw(pool, 7).rows, sampler.draw(pool, 7).rows)
@@ -39,14 +39,14 @@ def test_a_pass_draws_every_session_once(data):
 
 @pytest.mark.parametrize('share, anomalies', [(0.5, 5), (0.2, 2)])
 def test_share_of_anomalies(data, share, anomalies):
-  pool = sampling.whole(data, sequences.sequences(data.sessions, 0, 100))
-  draw = sampling.Sampler(10, share, 0).draw(pool, 3)
+  pool = drawing.whole(data, sequences.sequences(data.sessions, 0, 100))
+  draw = drawing.Sampler(10, share, 0).draw(pool, 3)
   assert draw.weights @ draw.labels == anomalies and draw.weights.sum() == 10
 
 
 def test_unlabelled_sessions_are_never_drawn(data):
   seqs = sequences.sequences(data.sessions, 0, 100)._replace(inverse=np.arange(60))
-  pool = sampling.whole(data, seqs)
-  sampler = sampling.Sampler(16, 0.5, 0)
+  pool = drawing.whole(data, seqs)
+  sampler = drawing.Sampler(16, 0.5, 0)
   drawn = np.unique(np.concatenate([sampler.draw(pool, i).rows for i in range(30)]))
   assert np.all(data.sessions.labels[drawn] >= 0)
