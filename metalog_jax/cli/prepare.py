@@ -22,7 +22,8 @@ from metalog_jax.cli.options import Flag
 systems = lazy.module('metalog_jax.logs.systems')
 
 SYSTEMS = (  # those of `logs.formats`, whose import takes longer than --help may
-  'hdfs', 'bgl', 'thunderbird', 'spirit', 'openstack', 'hadoop', 'custom', 'jsonl',
+  'hdfs', 'bgl', 'thunderbird', 'spirit', 'openstack', 'hadoop', 'auto', 'custom',
+  'jsonl',
 )  # fmt: skip
 CONTENT = (  # what determines the folder
   Flag('system', None, 'format of the logs', SYSTEMS, required=True),

@@ -5,15 +5,19 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 
 from metalog_jax import types
 from metalog_jax.logs import (
+  accounts,
   budgets,
   files,
   formats,
+  manifests,
   masking,
   parse,
   readers,
+  records,
   templates,
 )
 
@@ -39,6 +43,47 @@ def read(
   counts = np.bincount(codes, minlength=len(texts))
   lines = lines._replace(content=lines.content.clear())
   return Part(chunk.number, lines, texts, counts, codes)
+
+
+def read_records(
+  reader: records.Reader, maskset: masking.MaskSet, inputs: list[files.Input]
+) -> Iterator[Part]:
+  """Masks the records of any log; `inputs` is given the files when all are read.
+
+  A record has the number of its first line, lines being counted in reading order.
+  """
+  number = 1
+  for block in reader:
+    content = pl.Series('content', block.message)
+    texts, codes = templates.encode(masking.mask(content, maskset))
+    counts = np.bincount(codes, minlength=len(texts))
+    end = np.cumsum(block.lines, dtype=np.int64)
+    time = block.time.astype(np.int64) / 1e6
+    time[np.isnat(block.time)] = np.nan
+    size, total = len(block), int(end[-1])
+    tally = accounts.Tally(
+      path='',
+      lines=total,
+      good=size,
+      skipped={'continuation': total - size} if total > size else {},
+      bad={},
+      times=int((~np.isnan(time)).sum()),
+    )
+    lines = readers.Lines(
+      number + end - block.lines,
+      content.clear(),
+      np.arange(size),
+      pl.Series('name', [], dtype=pl.String),
+      time,
+      np.full(size, -1, np.int8),
+      tally,
+    )
+    yield Part(number, lines, texts, counts, codes)
+    number += total
+  for item in reader.inputs:
+    path = pathlib.Path(item.path)
+    sha256 = manifests.file_hash(path) if path.is_file() else ''
+    inputs.append(files.Input(item.path, sha256, item.bytes, item.lines))
 
 
 class Result(NamedTuple):

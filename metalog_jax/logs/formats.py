@@ -148,7 +148,9 @@ FORMATS = {
   'openstack': OPENSTACK,
   'hadoop': HADOOP,
 }
-SYSTEMS = (*FORMATS, 'custom', 'jsonl')
+# What `logs.records` makes of any log: messages and times, cut into windows.
+AUTO = Format('auto', line='', window='120')
+SYSTEMS = (*FORMATS, 'auto', 'custom', 'jsonl')
 
 
 def custom(pattern: str, time_format: str = '') -> Format:

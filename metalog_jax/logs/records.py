@@ -10,7 +10,8 @@ import os
 import pathlib
 import re
 import time as clock
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -46,8 +47,15 @@ class Reader:
   Files are given as `expand` gives them.
   """
 
-  def __init__(self, paths: list[tuple[str, str]], options: Options, block: int):
+  def __init__(
+    self,
+    paths: list[tuple[str, str]],
+    options: Options,
+    block: int,
+    progress: Callable[[int], Any] = bool,
+  ):
     self._paths, self._options, self._block = paths, options, block
+    self._progress = progress
     self.inputs = [Input(path, skipped=skipped) for path, skipped in paths]
 
   def __iter__(self) -> Iterator[Records]:
@@ -102,7 +110,12 @@ class Reader:
 
   def _frames(self, stream: streams.Stream, size: int) -> Iterator[pl.DataFrame]:
     entry = stream.entry
-    blocks = files.read_blocks(entry.path, lambda block: entry.count(block))
+
+    def seen(block: bytes) -> None:
+      entry.bytes += len(block)
+      self._progress(len(block))
+
+    blocks = files.read_blocks(entry.path, seen)
     for data in _chunks(blocks, 1 if entry.path == '-' else size, entry):
       frame = stream.feed(data)
       if frame is not None:
@@ -191,6 +204,7 @@ def read(
   encoding: str = 'auto',
   block: int = 20_000,
   keys: dict[str, str] | None = None,
+  progress: Callable[[int], Any] = bool,
 ) -> Reader:
   """A reader of logs; iterate over it for blocks of `Records`.
 
@@ -201,6 +215,7 @@ def read(
     encoding: 'auto' for each file's own, or one of Python's names.
     block: records of a block.
     keys: names of keys of structured logs, by `time`, `level` and `message`.
+    progress: called with numbers of stored bytes that were read.
 
   Raises:
     UserError: a path that does not exist, no such format or encoding.
@@ -211,4 +226,4 @@ def read(
     encodings.check(encoding)
   if format != 'auto':
     layouts.named(format, keys, [])
-  return Reader(expand(paths), Options(format, encoding, keys), block)
+  return Reader(expand(paths), Options(format, encoding, keys), block, progress)

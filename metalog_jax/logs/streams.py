@@ -67,10 +67,6 @@ class Input:
   def times(self) -> float:
     return self.num_times / max(self.records, 1)
 
-  def count(self, block: bytes) -> None:
-    """Counts stored bytes that were read."""
-    self.bytes += len(block)
-
   def as_json(self) -> dict:
     """As scan.json has it."""
     shares = dict(fitted=round(self.fitted, 4), times=round(self.times, 4))

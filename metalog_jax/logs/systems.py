@@ -26,6 +26,7 @@ from metalog_jax.logs import (
   manifests,
   masksets,
   parallel,
+  records,
   simulated,
   store,
   templates,
@@ -42,7 +43,7 @@ class Options:
   labels: str = ''
   sessions: tuple[str, ...] = ()  # of --system=jsonl
   templates: str = ''  # of --system=jsonl: event_id,template
-  format: str = ''  # of --system=custom
+  format: str = ''  # of --system=custom and auto
   time_format: str = ''  # likewise
   group: str = ''  # what lines are grouped by; '': the format's own choice
   window: str = ''  # '': the format's own choice
@@ -69,7 +70,8 @@ class Options:
     for name, fits in (
       *((name, files) for name in ('sessions', 'templates')),
       *((name, not files) for name in ('logs', 'labels', 'group', 'window')),
-      *((name, custom) for name in ('format', 'time_format')),
+      ('format', custom or self.system == 'auto'),
+      ('time_format', custom),
     ):
       if getattr(self, name) and not fits:
         raise errors.UserError(f'--{name} means nothing to --system={self.system}')
@@ -83,6 +85,8 @@ class Options:
     """How a raw line is read."""
     if self.system == 'custom':
       return formats.custom(self.format, self.time_format)
+    if self.system == 'auto':
+      return formats.AUTO
     return formats.FORMATS[self.system]
 
   def cut(self) -> sessions_lib.Cut:
@@ -175,15 +179,25 @@ def _prepare_raw(
   maskset = frozen.maskset if frozen else options.maskset()
   collector = events.Collector(maskset, mining, fit, spilled.folder / 'order')
   inputs: list[files.Input] = []
-  read = functools.partial(
-    events.read, format=form, group=options.group, maskset=maskset
-  )
-  paths = files.expand(options.logs, [options.labels])
-  chunks = files.read_chunks(paths, inputs.append, progress=progress)
-  for part in pool.map(read, chunks):
+  if options.system == 'auto':
+    reader = records.read(options.logs, options.format or 'auto', progress=progress)
+    parts = events.read_records(reader, maskset, inputs)
+  else:
+    read = functools.partial(
+      events.read, format=form, group=options.group, maskset=maskset
+    )
+    paths = files.expand(options.logs, [options.labels])
+    chunks = files.read_chunks(paths, inputs.append, progress=progress)
+    parts = pool.map(read, chunks)
+  for part in parts:
     account.add(part.lines.tally)
     spilled.add(part.lines, collector.codes(part))
   account.check()
+  if cut.seconds and not account.num_times:
+    raise errors.UserError(
+      f'--window={cut.text} needs times, and no line has one that can be read: '
+      'give lines, such as --window=120'
+    )
   if not spilled.num_events:
     raise errors.UserError(
       f'{account.num_lines:,} lines were read, but none names what it belongs to: '
@@ -265,7 +279,10 @@ def up_to_date(
       return None
     hashes.append(manifests.file_hash(path))
   if options.system != 'jsonl':
-    paths = files.expand(options.logs, [options.labels])
+    if options.system == 'auto':
+      paths = [path for path, _ in records.expand(options.logs)]
+    else:
+      paths = files.expand(options.logs, [options.labels])
     if paths != [item['path'] for item in manifest['inputs'][: len(paths)]]:
       return None  # files came or went
   return manifest if _recipe(options, None, hashes) == manifest.get('recipe') else None

@@ -44,6 +44,11 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
       'the model was trained on session files and knows no raw lines: prepare the '
       'target from --logs, train again, then export'
     )
+  if model.options.system == 'auto':
+    raise errors.UserError(
+      'the runner of an export reads lines by one expression, and --system=auto has '
+      'none: prepare with --system=custom --format=REGEX, train again, then export'
+    )
   out = pathlib.Path(out)
   inside = {path.name for path in out.iterdir()} if out.is_dir() else set()
   if out.exists() and not (out.is_dir() and inside <= {*NAMES, CHECKSUMS}):
