@@ -60,10 +60,19 @@ def _adapt(rules: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
       continue  # a word after `user`: what `grouping` finds by itself
     for old, new in changes:
       pattern = pattern.replace(old, new)
-    adapted.append((pattern, name))
+    # Hexadecimal ids look like numbers or like these, by chance: both are NUM.
+    glued = pattern.startswith(masksets.LEFT + '[A-Za-z]+[0-9]+[A-Za-z]+')
+    adapted.append((pattern, 'NUM' if glued else name))
   return tuple(adapted)
 
 
+_WHOLE = (
+  (VALUES, f'${{1}}${{3}}{VALUE}'),
+  (r'\b(GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH) /[^\s"]*', '${1} <PATH>'),
+  (r'"[A-Za-z][A-Za-z0-9._-]*/[0-9][^"]*"', '"<AGENT>"'),
+  (r'\b0{2}/[A-Z][a-z]{2}/0{4}:00:00:00(?: [+-]0{4})?', '<TIME>'),
+  (r'\b(javax?|sun)\.net\.', f'${{1}}.{KEPT}net.'),  # no host of that domain
+)
 _EQUAL_IDS = (  # of messages whose digits are 0
   ('[0a-f]{8}-[0a-f]{4}-[0a-f]{4}-[0a-f]{4}-[0a-f]{12}',
    'a0000000-0000-0000-0000-000000000000'),
@@ -83,7 +92,12 @@ _FIRST = (
     'ID',
   ),  # a PCI address
 )
-RULES = (*_FIRST, *_adapt(masksets.GENERAL['default'].rules))
+_NUMBERS = r'<(?:NUM|TIME)>(?:[:.,/+-]<(?:NUM|TIME)>)+'  # glued together
+RULES = (
+  *_FIRST,
+  *_adapt(masksets.GENERAL['default'].rules),
+  (_NUMBERS, 'NUM'),
+)
 MASKS = masksets.MaskSet(RULES)
 
 
@@ -104,9 +118,11 @@ def without_marks(texts: pl.Series) -> pl.Series:
 def forms(texts: Sequence[str]) -> list[str]:
   """Masks messages whose digits are 0; VALUE_NAME stands for small values."""
   column = pl.Series('message', texts, dtype=pl.String)
-  marked = column.str.replace_all(VALUES, f'${{1}}${{3}}{VALUE}')
-  masked = masking.mask(marked, MASKS)
-  return masked.str.replace_all(VALUE, VALUE_NAME, literal=True).to_list()
+  for pattern, replacement in _WHOLE:
+    column = column.str.replace_all(pattern, replacement)
+  masked = masking.mask(column, MASKS)
+  named = masked.str.replace_all(VALUE, VALUE_NAME, literal=True)
+  return named.str.replace_all(f'.{KEPT}net.', '.net.', literal=True).to_list()
 
 
 def values(texts: pl.Series) -> pl.Series:

@@ -13,20 +13,23 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from metalog_jax.logs import words as vocabulary
+import numpy as np
+
+from metalog_jax.logs import words as lexicon
 
 WILDCARD = '<*>'
 _CALL = r'(?<=[^\s(])\([^\s()]*\)'
-_WORD = re.compile(rf'(?:[^\s=,;:()\[\]{{}}"\'|]|{_CALL})+')
-_QUOTED = re.compile(rf'"[^"]*"|{_WORD.pattern}')
+_WORDS = rf'(?:[^\s=,;:()\[\]{{}}"\'|]|{_CALL})+'
+_WORD = re.compile(f'({_WORDS})')
+_QUOTED = re.compile(f'("[^"]*"|{_WORDS})')
 _PLAIN = re.compile(r'[A-Za-z]+|.{1,2}')
 _MASKED = re.compile('<[A-Z_]+>')
 _LIST = (' ', ',', ', ')  # what stands between the items of a list
 _MAY_VARY = 48  # words of a message that are looked at
-_ROUNDS = 8
+_ROUNDS = 50
 _NAMES = 3  # values that make a vocabulary open where two other words are fixed
 _OPEN = 8  # where one is, and for quoted texts
-_PAIRS = 20_000  # forms of one shape among which two words may vary at once
+_KEYS = 1 << 20  # computed at once
 
 Words = tuple[str, ...]
 
@@ -49,17 +52,13 @@ def cut(form: str, quoted: bool = False) -> Shape:
   A call, as in `close(<NUM>)`, is one word, and so is a list of equal masked words;
   with `quoted`, what stands in double quotes is one word too.
   """
-  form = form.replace('\0', ' ')
-  words: list[str] = []
-  gaps, end = [], 0
-  for match in (_QUOTED if quoted else _WORD).finditer(form):
-    word, gap = match[0], form[end : match.start()]
-    end = match.end()
-    if words and word == words[-1] and gap in _LIST and _MASKED.search(word):
-      continue
-    words.append(word)
-    gaps.append(gap)
-  return Shape('\0'.join([*gaps, form[end:]]), tuple(words))
+  parts = (_QUOTED if quoted else _WORD).split(form.replace('\0', ' '))
+  gaps, words = parts[::2], parts[1::2]
+  if '>' in form:  # of a list, the first item stays
+    for i in range(len(words) - 1, 0, -1):
+      if words[i] == words[i - 1] and gaps[i] in _LIST and _MASKED.search(words[i]):
+        del words[i], gaps[i]
+  return Shape('\0'.join(gaps), tuple(words))
 
 
 def group(
@@ -116,7 +115,7 @@ class Matcher:
   def __init__(self, templates: Iterable[tuple[int, str]]):
     self._by_gaps: dict[str, _Patterns] = {}
     for number, text in templates:
-      for quoted in (False, True):
+      for quoted in (False, True) if '"' in text else (False,):
         gaps, words = cut(text, quoted)
         if not quoted or f'"{WILDCARD}"' not in words:
           self._by_gaps.setdefault(gaps, _Patterns()).add(words, number)
@@ -144,7 +143,7 @@ class _Patterns:
 
   def match(self, words: Words) -> int | None:
     for wild in sorted(self._by_wild, key=lambda wild: (len(wild), wild)):
-      if any(vocabulary.is_state(words[i], True) for i in wild):
+      if any(lexicon.is_state(words[i], True) for i in wild):
         continue
       number = self._by_wild[wild].get(_with_wildcards(words, wild))
       if number is not None:
@@ -163,7 +162,7 @@ def _merge(forms: Iterable[Words], similarity: float) -> dict[Words, Words]:
   """Words of one shape -> the words of their template, where they are not its own."""
   parent: dict[Words, Words] = {}
   nodes = sorted(forms)
-  while len(nodes) > 1 and len(parent) < _ROUNDS * len(nodes):
+  for _ in range(_ROUNDS):
     merged = _absorb(nodes) or _round(nodes, similarity, 1)
     merged = merged or _round(nodes, similarity, 2)
     merged = {words: to for words, to in merged.items() if words != to}
@@ -197,15 +196,12 @@ def _round(
   nodes: Sequence[Words], similarity: float, differing: int
 ) -> dict[Words, Words]:
   """Nodes that differ in so many words -> their template; each goes to one."""
-  if differing > 1 and len(nodes) > _PAIRS:
-    return {}
-  meetings: dict[Words, list[Words]] = {}
-  for words in nodes:
-    for key in _keys(words, differing):
-      meetings.setdefault(key, []).append(words)
-  keys = [(-len(met), key) for key, met in meetings.items() if len(met) > 1]
+  meetings = {}
+  for rows, wild in _meetings(nodes, differing):
+    key = _with_wildcards(nodes[rows[0]], wild)
+    meetings[key] = [nodes[row] for row in rows]
   template_of: dict[Words, Words] = {}
-  for _, key in sorted(keys):
+  for key in sorted(meetings, key=lambda key: (-len(meetings[key]), key)):
     met = [words for words in meetings[key] if words not in template_of]
     if len(met) > 1:
       met = _joining(key, met, similarity, differing)
@@ -213,13 +209,48 @@ def _round(
   return template_of
 
 
-def _keys(words: Words, differing: int) -> Iterator[Words]:
-  """The words with every `differing` of them replaced that may vary."""
-  free = [i for i, w in enumerate(words[:_MAY_VARY]) if not vocabulary.is_state(w)]
-  if differing > 1:
-    free = [i for i in free if words[i] != WILDCARD and len(words) > 4]
-  for wild in itertools.combinations(free, differing):
-    yield _with_wildcards(words, wild)
+def _meetings(
+  nodes: Sequence[Words], differing: int
+) -> Iterator[tuple[list[int], tuple[int, ...]]]:
+  """Rows of two or more nodes that are equal but for the words at some places.
+
+  A node's sum of hashes less those of some words is its key; words that say how
+  something went are never left out.
+  """
+  count, length = len(nodes), min(len(nodes[0]), _MAY_VARY)
+  if count < 2 or length < (1 if differing == 1 else 5):
+    return
+  vocabulary = sorted({word for words in nodes for word in words})
+  number = {word: i for i, word in enumerate(vocabulary)}
+  free = np.array([not lexicon.is_state(word) for word in vocabulary])
+  codes = np.array([[number[word] for word in words] for words in nodes], np.uint64)
+  salt = np.arange(1, codes.shape[1] + 1, dtype=np.uint64)
+  hashes = _hash(codes, salt)
+  total = hashes.sum(1)
+  hashes -= _hash(np.array([number.get(WILDCARD, len(number))], np.uint64), salt)
+  places = np.array([*itertools.combinations(range(length), differing)])
+  at_once = max(1, _KEYS // count)
+  for start in range(0, len(places), at_once):
+    part = places[start : start + at_once]
+    left_out = hashes[:, part]  # [count, places, differing]
+    keys = total[:, None] - left_out.sum(2)
+    keys = _hash(keys, np.arange(len(part), dtype=np.uint64))
+    rows, columns = np.nonzero(free[codes[:, part]].all(2))
+    keys = keys[rows, columns]
+    order = np.argsort(keys, kind='stable')
+    same = keys[order][1:] == keys[order][:-1]
+    ends = np.flatnonzero(np.diff(np.r_[False, same, False]))
+    for first, last in ends.reshape(-1, 2).tolist():
+      met = order[first : last + 1]
+      yield rows[met].tolist(), tuple(part[columns[met[0]]].tolist())
+
+
+def _hash(values: np.ndarray, salt: np.ndarray) -> np.ndarray:
+  """64 bits of every value and salt, uint64 (the finalizer of SplitMix64)."""
+  x = values * np.uint64(0x9E3779B97F4A7C15) + salt * np.uint64(0xD1B54A32D192ED03)
+  x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+  x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+  return x ^ (x >> np.uint64(31))
 
 
 def _joining(
@@ -227,12 +258,15 @@ def _joining(
 ) -> list[Words]:
   """Those of the nodes that join the template `key`; none where a word is not open."""
   wild = [i for i, word in enumerate(key) if word == WILDCARD]
-  fixed = sum(bool(_PLAIN.fullmatch(word)) for word in key)
+  plain_words = sum(bool(_PLAIN.fullmatch(word)) for word in key)
+  fixed = plain_words + (len(key) - len(wild) - plain_words) // 2
   if 2 * len(wild) > len(key) or fixed < 2 * differing - 1:
     return []
   for i in wild:
     values = {words[i] for words in met} - {WILDCARD}
-    states = {value for value in values if vocabulary.is_state(value, True)}
+    states = {value for value in values if lexicon.is_state(value, True)}
+    if _named(key, i) and lexicon.is_verb(''.join(key[i + 1 : i + 2])):
+      states = set()  # as in `user alfred logged in`
     if len(values) < 10 or 4 * len(states) > len(values):
       met = [words for words in met if words[i] not in states]
   if key in met:
@@ -242,14 +276,17 @@ def _joining(
     values = {words[i] for words in met}
     if WILDCARD in values:
       continue
-    plain = any(_PLAIN.fullmatch(value) for value in values)
     masked = any(_MASKED.fullmatch(value) for value in values)
+    plain = any(_PLAIN.fullmatch(v) and (v != '-' or not masked) for v in values)
     texts = any(value[0] == '"' for value in values)
     named = len(values) > 1 and not texts and fixed > 1
-    if named and (
-      i and vocabulary.is_noun(key[i - 1]) or not plain and (near or masked)
-    ):
+    if named and (_named(key, i) or not plain and (near or masked)):
       continue
     if len(values) < (_OPEN if texts or fixed < 2 else _NAMES):
       return []
   return met
+
+
+def _named(key: Words, place: int) -> bool:
+  """Whether a word names one of what the word before it says, as after `user`."""
+  return place > 0 and lexicon.is_noun(key[place - 1])

@@ -233,10 +233,12 @@ class Templates:
       pending = {self._form_text[n]: n for n in self._pending}
       patterns = self._patterns
       del patterns[self.frozen :]
-      template_of = grouping.group(pending, self.similarity, patterns)
+      known = {text: i for i, text in reversed([*enumerate(patterns)])}
+      known.pop(_FORGOTTEN, None)
+      template_of = grouping.group(pending, self.similarity, known)
       number: dict[str, int] = {}  # text -> template
-      for frozen, text in reversed([*enumerate(patterns)]):
-        number[template_of[text]] = frozen
+      for text, frozen in known.items():
+        number[template_of[text]] = min(frozen, number.get(template_of[text], frozen))
       sizes = np.bincount(code_form, self._counts, minlength=len(template))
       totals: collections.Counter[str] = collections.Counter()
       for form, n in pending.items():

@@ -32,6 +32,11 @@ def is_noun(word: str) -> bool:
   return word.lower() in _NOUNS
 
 
+def is_verb(word: str) -> bool:
+  """Whether a word ends as verbs do that say what happened."""
+  return _VERB.fullmatch(word) is not None or word in ('is', 'was', 'has', 'not')
+
+
 def is_state(word: str, perhaps: bool = False) -> bool:
   """Whether a word says how something went, or what went wrong.
 
