@@ -45,45 +45,62 @@ def read(
   return Part(chunk.number, lines, texts, counts, codes)
 
 
-def read_records(
-  reader: records.Reader, maskset: masking.MaskSet, inputs: list[files.Input]
-) -> Iterator[Part]:
-  """Masks the records of any log; `inputs` is given the files when all are read.
+class Merged:
+  """The parts of any log, through `logs.records`: iterate, then ask for the inputs.
 
   A record has the number of its first line, lines being counted in reading order.
   """
-  number = 1
-  for block in reader:
-    content = pl.Series('content', block.message)
-    texts, codes = templates.encode(masking.mask(content, maskset))
-    counts = np.bincount(codes, minlength=len(texts))
-    end = np.cumsum(block.lines, dtype=np.int64)
-    time = block.time.astype(np.int64) / 1e6
-    time[np.isnat(block.time)] = np.nan
-    size, total = len(block), int(end[-1])
-    tally = accounts.Tally(
-      path='',
-      lines=total,
-      good=size,
-      skipped={'continuation': total - size} if total > size else {},
-      bad={},
-      times=int((~np.isnan(time)).sum()),
-    )
-    lines = readers.Lines(
-      number + end - block.lines,
-      content.clear(),
-      np.arange(size),
-      pl.Series('name', [], dtype=pl.String),
-      time,
-      np.full(size, -1, np.int8),
-      tally,
-    )
-    yield Part(number, lines, texts, counts, codes)
-    number += total
-  for item in reader.inputs:
-    path = pathlib.Path(item.path)
-    sha256 = manifests.file_hash(path) if path.is_file() else ''
-    inputs.append(files.Input(item.path, sha256, item.bytes, item.lines))
+
+  def __init__(self, reader: records.Reader, maskset: masking.MaskSet):
+    self._reader, self._maskset = reader, maskset
+    self._order: list[int] = []  # of the files, by their first record
+    self.interleaved = False  # a file goes on after another began
+
+  def __iter__(self) -> Iterator[Part]:
+    number = 1
+    for block in self._reader:
+      for file in block.file[np.flatnonzero(np.diff(block.file, prepend=-1))].tolist():
+        self.interleaved |= file in self._order[:-1]
+        self._order += [file] if file not in self._order else []
+      part = _part(block, number, self._maskset)
+      yield part
+      number += part.lines.tally.lines
+
+  def inputs(self) -> list[files.Input]:
+    """The files in reading order; those without a record are last."""
+    rest = set(range(len(self._reader.inputs))) - set(self._order)
+    items = [self._reader.inputs[i] for i in (*self._order, *sorted(rest))]
+    return [
+      files.Input(item.path, _hash(item.path), item.bytes, item.lines) for item in items
+    ]
+
+
+def _hash(path: str) -> str:
+  return manifests.file_hash(pathlib.Path(path)) if pathlib.Path(path).is_file() else ''
+
+
+def _part(block: records.Records, number: int, maskset: masking.MaskSet) -> Part:
+  content = pl.Series('content', block.message)
+  texts, codes = templates.encode(masking.mask(content, maskset))
+  counts = np.bincount(codes, minlength=len(texts))
+  end = np.cumsum(block.lines, dtype=np.int64)
+  time = block.time.astype(np.int64) / 1e6
+  time[np.isnat(block.time)] = np.nan
+  size, total = len(block), int(end[-1])
+  tally = accounts.Tally(
+    path='',
+    lines=total,
+    good=size,
+    skipped={'continuation': total - size} if total > size else {},
+    bad={},
+    times=int((~np.isnan(time)).sum()),
+  )
+  names = pl.Series('name', [], dtype=pl.String)
+  label = np.full(size, -1, np.int8)
+  start = number + end - block.lines
+  owner = np.arange(size)
+  lines = readers.Lines(start, content.clear(), owner, names, time, label, tally)
+  return Part(number, lines, texts, counts, codes)
 
 
 class Result(NamedTuple):

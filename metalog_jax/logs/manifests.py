@@ -67,7 +67,13 @@ def check(folder: str | os.PathLike, manifest: dict[str, Any]) -> None:
 
 
 def locate(manifest: dict[str, Any], number: int) -> tuple[str, int]:
-  """The file and the line in it (from 1) of a line number of the sessions."""
+  """The file and the line in it (from 1) of a line number of the sessions.
+
+  Where files were merged line by line, the line is one of the merged files.
+  """
+  if manifest.get('interleaved'):
+    paths = [item['path'] for item in manifest['inputs'] if item['lines']]
+    return f'{", ".join(paths)} (merged by time)', number
   for item in manifest['inputs']:
     if number <= item['lines']:
       return item['path'], number

@@ -179,9 +179,10 @@ def _prepare_raw(
   maskset = frozen.maskset if frozen else options.maskset()
   collector = events.Collector(maskset, mining, fit, spilled.folder / 'order')
   inputs: list[files.Input] = []
+  merged = None
   if options.system == 'auto':
     reader = records.read(options.logs, options.format or 'auto', progress=progress)
-    parts = events.read_records(reader, maskset, inputs)
+    merged = parts = events.Merged(reader, maskset)
   else:
     read = functools.partial(
       events.read, format=form, group=options.group, maskset=maskset
@@ -193,6 +194,8 @@ def _prepare_raw(
     account.add(part.lines.tally)
     spilled.add(part.lines, collector.codes(part))
   account.check()
+  if merged:
+    inputs += merged.inputs()
   if cut.seconds and not account.num_times:
     raise errors.UserError(
       f'--window={cut.text} needs times, and no line has one that can be read: '
@@ -222,6 +225,8 @@ def _prepare_raw(
     'labels': audit.report(),
     'inputs': [item._asdict() for item in (*inputs, *audit.inputs)],
   }
+  if merged and merged.interleaved:
+    manifest['interleaved'] = True
   return store.Contents(result.templates.texts, result.counts, manifest)
 
 
@@ -280,7 +285,10 @@ def up_to_date(
     hashes.append(manifests.file_hash(path))
   if options.system != 'jsonl':
     if options.system == 'auto':
-      paths = [path for path, _ in records.expand(options.logs)]
+      logs = {path for path, _ in records.expand(options.logs)}
+      paths = [item['path'] for item in manifest['inputs'] if item['path'] in logs]
+      if len(paths) < len(logs):
+        return None
     else:
       paths = files.expand(options.logs, [options.labels])
     if paths != [item['path'] for item in manifest['inputs'][: len(paths)]]:

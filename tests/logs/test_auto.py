@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from metalog_jax import errors
-from metalog_jax.logs import store, systems
+from metalog_jax.logs import manifests, store, systems
 
 LINE = '2026-01-02 15:{:02}:00 INFO shop: order {} paid\n'
 
@@ -32,9 +32,20 @@ def test_files_in_time_order_with_traces_in_windows(tmp_path, logs):
   manifest, sessions, _ = prepare(tmp_path, window='5m')
   assert sessions['events'].list.len().to_list() == [5, 5, 5, 5]
   assert sessions['first_line'].to_list() == [1, 6, 11, 16]
+  assert manifests.locate(manifest, 12) == (str(logs / 'app.log'), 2)
   assert (manifest['lines'], manifest['bad_lines']) == (23, 0)
   assert manifest['skipped_lines'] == {'continuation': 3}
   assert manifest['templates'] == 3  # unknown, paid, paid and a ValueError
+
+
+def test_files_of_one_time_are_one_log(tmp_path, logs):
+  (logs / 'app.log').write_text(''.join(LINE.format(n, n) for n in range(5, 15)))
+  manifest, sessions, _ = prepare(tmp_path, window='5m')
+  assert sessions['events'].list.len().to_list() == [5, 10, 5]
+  assert manifests.locate(manifest, 12) == (
+    f'{logs / "app.log.1"}, {logs / "app.log"} (merged by time)',
+    12,
+  )
 
 
 def test_lines_are_the_default_window(tmp_path, logs):
