@@ -277,10 +277,11 @@ def _joining(
     if WILDCARD in values:
       continue
     masked = any(_MASKED.fullmatch(value) for value in values)
-    plain = any(_PLAIN.fullmatch(v) and (v != '-' or not masked) for v in values)
+    plain = any(_PLAIN.fullmatch(value) for value in values - {'-'})
     texts = any(value[0] == '"' for value in values)
     named = len(values) > 1 and not texts and fixed > 1
-    if named and (_named(key, i) or not plain and (near or masked)):
+    absent = '-' in values  # what stands for no value
+    if named and (absent or _named(key, i) or not plain and (near or masked)):
       continue
     if len(values) < (_OPEN if texts or fixed < 2 else _NAMES):
       return []
