@@ -29,7 +29,7 @@ CONTENT = (  # what determines the folder
   Flag('system', None, 'format of the logs', SYSTEMS, required=True),
   Flag('logs', [], 'raw logs in order: files, patterns, folders, or - for standard '
        'input; .gz .zst .xz .bz2 and loghub *_structured.csv are read as such'),
-  Flag('labels', '', 'file of labels: lines id,label, or the Hadoop list'),
+  Flag('labels', '', 'file of labels: id,label or start,end or file:line-line'),
   Flag('sessions', [], 'session files of --system=jsonl'),
   Flag('templates', '', 'CSV event_id,template of --system=jsonl'),
   Flag('format', '', 'of --system=custom: regex of a line with the named groups '
@@ -99,7 +99,7 @@ def summary(manifest: dict) -> str:
   for name in ('lines_without_session', 'escaped_lines'):
     if m.get(name):
       lines.append(f'{name.replace("_", " ")}: {m[name]:,}')
-  for name in ('duplicates', 'unknown_ids', 'sessions_without_label'):
+  for name in ('duplicates', 'unknown_ids', 'unknown_ranges', 'sessions_without_label'):
     if m.get('labels', {}).get(name):
       lines.append(f'labels: {m["labels"][name]:,} {name.replace("_", " ")}')
   return '\n'.join(lines)

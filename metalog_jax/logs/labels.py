@@ -1,18 +1,19 @@
 """Labels from files: who is anomalous, and what is wrong with the list.
 
-Two kinds of file: columns `id,label` (loghub's `anomaly_label.csv`, with or
-without a header; comma, tab or space between), and loghub's Hadoop list, where
-applications stand under headings.
+Lines `id,label` (loghub's `anomaly_label.csv`, with or without a header; comma, tab or
+space between), ranges of time and of lines (`label_ranges`), or loghub's Hadoop list,
+where applications stand under headings.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import files
+from metalog_jax.logs import files, label_ranges
 
 NORMAL = 'normal 0 false no success ok - 0.0 benign'.split()
 ANOMALOUS = 'anomaly anomalous abnormal 1 true yes fail failure 1.0'.split()
@@ -26,6 +27,7 @@ class Labels(NamedTuple):
   table: pl.DataFrame  # id str (unique), label int8
   duplicates: int  # ids that stood twice, with equal labels
   input: files.Input
+  ranges: label_ranges.Ranges
 
 
 def values(column: pl.Series) -> tuple[np.ndarray, pl.Series]:
@@ -46,6 +48,13 @@ def read(path: str) -> Labels:
   lines = pl.Series(text.split('\n'), dtype=pl.String).str.strip_chars()
   table = lines.to_frame('text').with_row_index('line', offset=1)
   headings = lines.str.starts_with('### ').any()
+  parsed = [
+    label_ranges.parse(number, line, _WORDS)
+    for number, line in (() if headings else table.iter_rows())
+  ]
+  ranges = label_ranges.Ranges([item for item in parsed if item])
+  if ranges.ranges:
+    table = table.filter([item is None for item in parsed])
   rows = _headings(table) if headings else _columns(table, path)
   clash = rows.filter(pl.col('label') != pl.col('label').first().over('id'))
   if len(clash):
@@ -54,10 +63,10 @@ def read(path: str) -> Labels:
     raise errors.UserError(
       f'{path}:{line}: {name} has another label than in line {before}'
     )
-  if not len(rows):
+  if not len(rows) and not ranges.ranges:
     raise errors.UserError(f'{path} holds no label: check --labels')
   table = rows.unique('id', keep='first', maintain_order=True).select('id', 'label')
-  return Labels(table, len(rows) - len(table), source)
+  return Labels(table, len(rows) - len(table), source, ranges)
 
 
 def _columns(lines: pl.DataFrame, path: str) -> pl.DataFrame:
@@ -74,7 +83,7 @@ def _columns(lines: pl.DataFrame, path: str) -> pl.DataFrame:
     line, text, *_ = lines.filter('strange').row(0)
     raise errors.UserError(
       f'{path}:{line}: {text[:80]!r} is not an id and a label (normal/0 or '
-      'anomaly/1): check --labels'
+      'anomaly/1), no start,end of a time and no file:line-line: check --labels'
     )
   return lines.select('line', 'id', 'label')
 
@@ -113,12 +122,57 @@ class Audit:
     self.missing += int((label < 0).sum())
     return label.to_numpy()
 
+  def of_sessions(
+    self, block: pl.DataFrame, whole: str, inputs: Sequence[files.Input]
+  ) -> np.ndarray:
+    """The label of sessions or windows, [n] int8: of their id, of what they belong to,
+    or of a range that they touch; else the one they have.
+
+    Args:
+      block: session_id, entity, label, time and end_time (seconds), first_line and
+        last_line (over all inputs).
+      whole: the entity that is no session, but the whole log.
+      inputs: files in order.
+    """
+    if not self.labels:
+      return block['label'].to_numpy()
+    otherwise = block['label']
+    if self.labels.ranges.ranges:
+      ends = np.cumsum([0, *(item.lines for item in inputs)])
+      first = block['first_line'].to_numpy()
+      file = np.clip(np.searchsorted(ends, first, 'left') - 1, 0, len(inputs) - 1)
+      table = pl.DataFrame(
+        {
+          'start': block['time'],
+          'end': block['end_time'],
+          'file': [inputs[i].path for i in file.tolist()],
+          'first': first - ends[file],
+          'last': block['last_line'].to_numpy() - ends[file],
+        }
+      )
+      label = self.labels.ranges.label(table)
+      otherwise = pl.Series(np.where(label >= 0, label, otherwise.to_numpy()))
+    entity = block['entity']
+    is_session = (entity != whole) | (entity == block['session_id'])
+    entity = pl.select(pl.when(is_session).then(entity)).to_series()
+    missing = self.missing
+    label = self.of(entity, otherwise)
+    self.missing = missing
+    return self.of(block['session_id'], pl.Series(label))
+
   def report(self) -> dict[str, Any]:
     """What a manifest says of the labels; UserError if none belongs to a session."""
     if not self.labels:
       return {}
     unknown = self.labels.table['id'].filter(~pl.Series(self._used))
-    if len(unknown) == len(self._used):
+    ranges = self.labels.ranges
+    unmatched = ranges.unmatched
+    if len(unknown) == len(self._used) and len(unmatched) == len(ranges.ranges):
+      if unmatched:
+        raise errors.UserError(
+          f'{self.labels.input.path}: no session or window is in any of its '
+          f'{len(unmatched):,} ranges ({unmatched[0]}, ...): check --labels'
+        )
       path, first = self.labels.input.path, unknown[0]
       raise errors.UserError(
         f'{path}: none of its {len(unknown):,} ids ({first}, ...) is a session of '
@@ -131,4 +185,7 @@ class Audit:
       'unknown_ids': len(unknown),
       'first_unknown_ids': unknown[:10].to_list(),
       'sessions_without_label': self.missing,
+      'ranges': len(ranges.ranges),
+      'unknown_ranges': len(unmatched),
+      'first_unknown_ranges': unmatched[:10],
     }

@@ -203,6 +203,7 @@ def group(
     keys += ['side', 'window']
   columns = {
     'time': pl.col('time').drop_nulls().first(),
+    'end_time': pl.col('time').max(),
     'events': pl.col('code').cast(pl.Int32),
     'label': pl.col('label').max(),
     'first_line': pl.col('number').first(),

@@ -210,7 +210,7 @@ def _prepare_raw(
   result = collector.look_up(frozen, grow) if frozen else collector.mine(num_lines)
   at_line = result.last_line if fit != 'all' else 0
   parts = _group(spilled, result, dataclasses.replace(cut, at_line=at_line), pool)
-  truncated = _write(parts, writer, audit, cut.max_events)
+  truncated = _write(parts, writer, audit, cut.max_events, inputs)
   shutil.rmtree(spilled.folder)
   result.templates.save(writer.folder / templates.FILE)
   manifest = {
@@ -245,14 +245,18 @@ def _group(
 
 
 def _write(
-  parts: list[pathlib.Path], writer: store.Writer, audit: labels.Audit, max_events: int
+  parts: list[pathlib.Path],
+  writer: store.Writer,
+  audit: labels.Audit,
+  max_events: int,
+  inputs: list[files.Input],
 ) -> int:
   """Sessions in order of first appearance, with labels; how many were cut short."""
   truncated = 0
   for block in sessions_lib.merge(parts):
     if max_events:
       truncated += int((block['length'] > max_events).sum())
-    label = audit.of(block['entity'], block['label'])
+    label = audit.of_sessions(block, sessions_lib.WHOLE, inputs)
     known = pl.when(pl.col('label') >= 0).then(pl.col('label'))
     block = block.with_columns(label=label).with_columns(label=known)
     writer.write(sessions_lib.to_arrow(block))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from metalog_jax import errors
+from metalog_jax import errors, lazy
 from metalog_jax.logs import messages, records
 from metalog_jax.scanning import baseline as baselines
 from metalog_jax.scanning import counted as counting
@@ -26,6 +26,8 @@ from metalog_jax.scanning import (
   windows,
 )
 from metalog_jax.scanning.findings import Finding
+
+labelled = lazy.module('metalog_jax.scanning.labelled')
 
 _READABLE = 0.9  # share of lines, or of times, below which a warning is due
 _FEW = 20  # windows, below which little can be said
@@ -287,6 +289,10 @@ def conclude(
     state = counter.sessions
     rows = [*session_findings.rows(counted, state, scored, items), *rows]
     summary['odd_sessions'] = int(scored.odd.sum())
+  if options.labels:
+    summary['labels'], unmatched = labelled.apply(options.labels, rows, items)
+    summary['warnings'] = unmatched + summary['warnings']
+    summary['active'] = sum(item.state == 'active' for item in items)
   if options.save_baseline and counted is not None:
     target = options.save_baseline
     baselines.save(target, counter.as_baseline(files, target))

@@ -55,6 +55,54 @@ def test_wrong(tmp_path, text, message):
     read(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+  'line, want',
+  [
+    ('2026-03-01 09:13:41,2026-03-01 09:15:04,db01 down', ('', 1772356421, 1)),
+    ('2026-03-01T10:13:41+01:00;2026-03-01T09:15:04Z', ('', 1772356421, 1)),
+    ('1772356421,1772356504,normal', ('', 1772356421, 0)),
+    ('app.log:12-40', ('app.log', 12, 1)),
+    ('logs/app.log:40-12, normal', ('logs/app.log', 12, 0)),
+    ('"2026-03-01","2026-03-02",""', ('', 1772323200, 1)),
+  ],
+)
+def test_ranges(tmp_path, line, want):
+  ids, whole = read(tmp_path, f'start,end,what\n{line}\nb1,anomaly\n')
+  (item,) = whole.ranges.ranges
+  assert (item.file, item.start, item.label) == want and item.end > item.start
+  assert ids == {'b1': 1}
+
+
+@pytest.mark.parametrize('line', ['blk_1:2,0', '12,1', '2026-03-01,1', 'a:1-2x,1'])
+def test_ids_are_no_ranges(tmp_path, line):
+  assert not read(tmp_path, line)[1].ranges.ranges
+
+
+def test_rows_in_ranges(tmp_path):
+  text = 'a/x.log:5-9,normal\nx.log:9-12\n1772356421,1772356504\ny.log:1-2\n'
+  ranges = read(tmp_path, text)[1].ranges
+  table = pl.DataFrame(
+    {
+      'start': [None, None, 1772356500.0, 1772356505.0, None],
+      'end': [None, None, 1772356600.0, 1772356600.0, None],
+      'file': ['/b/a/x.log', '/b/a/x.log', 'z', 'z', '/b/xx.log'],
+      'first': [1, 8, 1, 1, 9],
+      'last': [5, 9, 2, 2, 9],
+    }
+  )
+  assert ranges.label(table).tolist() == [0, 1, 1, -1, -1]
+  assert ranges.unmatched == ['y.log:1-2']
+
+
+def test_outside_a_list_of_incidents_all_is_normal(tmp_path):
+  ranges = read(tmp_path, 'x.log:9-12\n')[1].ranges
+  table = pl.DataFrame(
+    {'start': [None] * 2, 'end': [None] * 2, 'file': ['x.log'] * 2,
+     'first': [1, 9], 'last': [8, 9]}
+  )  # fmt: skip
+  assert ranges.label(table).tolist() == [0, 1]
+
+
 def test_audit(tmp_path):
   read(tmp_path, 'a,0\nb,1\nc,1\nc,1\n')
   audit = labels.Audit(str(tmp_path / 'labels.csv'))

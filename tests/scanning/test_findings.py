@@ -237,3 +237,37 @@ def test_findings_are_strict_json_with_the_promised_keys(tmp_path):
   assert set(promised.split()) <= set(line)
   assert set(line['first']) == {'file', 'line', 'time'}
   assert set(line['samples'][0]) == {'file', 'line', 'time', 'text'}
+
+
+@pytest.mark.parametrize(
+  'text, state',
+  [
+    ('x:1690-1710,normal\n', 'known'),
+    ('x:1690-1710\n', 'active'),
+    ('{time},{time},normal\n', 'known'),
+    ('{id},normal\n', 'known'),
+    ('{id},anomaly\n', 'active'),
+  ],
+)
+def test_labels_of_findings(tmp_path, text, state):
+  log = logs.Log(17)
+  log.put(1700, 'CRITICAL', 'disk', 'No space left on device /var/{n}')
+  path = log.write(tmp_path / 'x')
+  (before,) = findings(path)
+  labels = tmp_path / 'labels.csv'
+  labels.write_text(text.format(time=before.first.time, id=before.finding_id) + 'w9z,1')
+  found = findings(path, labels=str(labels))
+  assert [item.state for item in found] == [state]
+  about = found.summary['labels']
+  assert about['unmatched'] == 1 and about['first_unmatched'] == ['w9z']
+  assert any('w9z' in text for text in found.warnings)
+
+
+def test_incidents_judge_windows(tmp_path):
+  log = logs.Log(18)
+  log.outage(1200, 1230)
+  path, labels = log.write(tmp_path / 'x'), tmp_path / 'labels.csv'
+  labels.write_text(f'start,end\n{log.records[1200][0]},{log.records[1229][0]}\n')
+  about = findings(path, labels=str(labels)).summary['labels']
+  assert about['recall'] == 1 and about['precision'] == 1 and about['auprc'] == 1
+  assert about['anomalies'] in (1, 2, 3) and about['judged'] > 50
