@@ -1,6 +1,5 @@
-"""MetaLog by this library, its meta-step and scores; and the ladder to it."""
+"""MetaLog by this library: its meta-step and scores."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.benches import ladder, reference_gru, variants, workloads
+from experiments.benches import reference_gru, variants, workloads
 from experiments.benches.variants import Runner, Variant
-from metalog_jax import flags, meta, types
-from metalog_jax.batches import drawing
+from metalog_jax import flags, types
 from metalog_jax.detectors import metalog
 from metalog_jax.evaluation import scoring
 from metalog_jax.training import base
@@ -49,8 +47,6 @@ def meta_step(
   if variant.how == 'reference':
     draws = workloads.Draws(workload, 'nothing', folders)
     return reference_gru.runner(workload, draws, variant.order)
-  if variant.how != 'ours':
-    return _control(workload, variant, folders, num)
   draws = workloads.Draws(workload, variant.sharing, folders, jax.device_count())
   metalog_detector = detector(workload, variant)
   tasks = [metalog_detector.training.put(draws.task(i)) for i in range(num)]
@@ -88,30 +84,3 @@ def runner(step: Callable, state: Any, tasks: list) -> Runner:
   return Runner(run, lambda: gradient)
 
 
-def _control(
-  workload: workloads.Workload, variant: Variant, folders: dict[str, str], num: int
-) -> Runner:
-  """A rung of the ladder in this library's meta-step, reverse over reverse."""
-  draws = workloads.Draws(workload, 'nothing', folders)
-  rung = variant.how.removeprefix('ladder ')
-  loss = functools.partial(ladder.loss, rung)
-  optimizer = optax.adam(2e-3, b1=_B1)
-  config = meta.MetaConfig(
-    inner_lr=workload.inner_lr,
-    inner_steps=workload.inner_steps,
-    gradient='reverse',
-    support_weight=1.0,
-    query_weight=workload.beta,
-    support_per_step=True,
-  )
-  step = meta.make_meta_step(loss, optimizer, config)
-  tasks = []
-  for i in range(num):
-    if rung == 'packed':
-      task = jax.tree.map(lambda x: x[:, 0], draws.task(i))
-    else:
-      support, query = draws.padded(i, trim=False)
-      task = drawing.stack([types.Task(drawing.stack(support), query)])
-    tasks.append(jax.device_put(task))
-  state = meta.init_state(first_weights(workload), optimizer)
-  return runner(step, state, tasks)

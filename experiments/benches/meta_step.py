@@ -18,7 +18,6 @@ PACKAGES, SAMPLES = suite.PACKAGES, suite.SAMPLES
 _ours = lambda **settings: Variant('jax', 'ours', **settings)
 _torch = lambda how, **settings: Variant('torch', how, **settings)
 _PACKED, _PADDED = 'nn.GRU packed and trimmed', 'nn.GRU trimmed'
-_ladder = lambda rung: Variant('jax', f'ladder {rung}', control=True)
 METALOG = {  # those whose ratios are reported come first: they share their turns
   'ours': _ours(),
   'ours, 2 devices': _ours(devices=2),
@@ -32,10 +31,6 @@ METALOG = {  # those whose ratios are reported come first: they share their turn
   f'{_PADDED}, first order': _torch(_PADDED, order='first'),
   'ours, first order': _ours(order='first'),
   'PyTorch rewritten': _torch('rewritten', control=True),
-  'ladder 0: no library': _ladder('no library'),
-  'ladder 1: table': _ladder('table'),
-  'ladder 2: column sums': _ladder('column sums'),
-  'ladder 3: packed': _ladder('packed'),
   **{
     f'ours, {gradient}': _ours(gradient=gradient)
     for gradient in variants.GRADIENTS

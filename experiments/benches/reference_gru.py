@@ -69,10 +69,10 @@ def scorer(
   return score
 
 
-def nested(params: dict[str, np.ndarray], dtype=np.float64) -> dict:
+def nested(params: dict[str, np.ndarray]) -> dict:
   """PyTorch's names to `no_library_maml`'s."""
   layers = 1 + max(int(n.split('_l')[1]) for n in params if n.startswith('gru.'))
-  array = lambda name: jnp.asarray(params[name], dtype)
+  array = lambda name: jnp.asarray(params[name], np.float64)
   return {
     'layers': [
       {ours: array(f'gru.{theirs}_l{i}') for theirs, ours in _NAMES.items()}
