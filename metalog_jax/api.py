@@ -58,17 +58,17 @@ class Run(os.PathLike):
     return str(self.folder)
 
   def __str__(self) -> str:
-    """The table of its results, or what there is to go on with."""
+    """The table of its results; of a run that was stopped, its folder."""
     return report.table(self.result) if self.is_finished else f'{self.folder}: stopped'
 
   @property
   def is_finished(self) -> bool:
-    """Whether it has a result; else a signal stopped it, and the same call goes on."""
+    """Whether it has a result; if a signal stopped it, the same call continues."""
     return (self.folder / folder.RESULT).exists()
 
   @property
   def result(self) -> dict[str, Any]:
-    """What result.json holds: metrics of every test set, floors, seconds."""
+    """The content of result.json: metrics of every test set, floors, seconds."""
     return folder.read_json(self.folder / folder.RESULT)
 
   @property
@@ -174,7 +174,7 @@ def train(
     workdir: the run folder.
     devices: CPU cores to share each batch out to; 0: all, up to 4.
     overwrite: delete the run that `workdir` holds first.
-    say: takes what a user is to know on the way.
+    say: called with messages for the user.
     **settings: see `make_job`.
 
   Raises:
@@ -190,7 +190,7 @@ def train(
 
 
 def explain(*, devices: int = 0, **settings: Any) -> str:
-  """What a step of a training costs in work, memory and time, and how it is taken.
+  """The cost of a training step in work, memory and time, and its gradient mode.
 
   Args:
     devices, settings: as in `train`.
@@ -213,7 +213,7 @@ def adapt(
     trained: a finished run.
     target: System folder to adapt to.
     workdir: the run folder to write.
-    say: takes what a user is to know on the way.
+    say: called with messages for the user.
     **settings: further flags of `metalog adapt`, and of the detector; those that are
       not given are the trained model's.
 

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, told apart from faults of our own.
+"""Errors that the user can mend, kept apart from internal faults.
 
 A `UserError` says what is wrong and which flag, field or file to change. Programs print
 it in one line; anything else that escapes is an internal fault and keeps its traceback.
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class UserError(ValueError):
-  """What the user gave does not fit; the message names it and what to change."""
+  """Something the user gave does not fit; the message says what to change."""
 
 
 def unknown_choice(name: str, value: Any, choices: Iterable[str]) -> UserError:

@@ -1,4 +1,4 @@
-"""What a program asks of the machine before its first computation."""
+"""Settings of this process and machine, made before the first computation."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""How the C library deals with the memory of a computation."""
+"""Memory that the C library keeps between the steps of a computation."""
 
 import ctypes
 

@@ -35,15 +35,11 @@ class Sessions(NamedTuple):
   """Sessions of one system, ragged: session i is events[offsets[i]:offsets[i+1]]."""
 
   ids: np.ndarray  # [S] object, str
-  times: (
-    np.ndarray
-  )  # [S] float64 seconds since the epoch of the first line; nan if unknown
+  times: np.ndarray  # [S] float64 of the first line, seconds since the epoch; or nan
   events: np.ndarray  # [N] int32 event ids
   offsets: np.ndarray  # [S + 1] int64
   labels: np.ndarray  # [S] int8: 1 anomalous, 0 normal, -1 unlabelled
-  first_lines: (
-    np.ndarray
-  )  # [S] int64, 1-based over all input files in order; 0 if unknown
+  first_lines: np.ndarray  # [S] int64 from 1 on, over all files in order; 0: unknown
   last_lines: np.ndarray  # [S] int64
 
   @classmethod

@@ -82,5 +82,3 @@ def runner(step: Callable, state: Any, tasks: list) -> Runner:
       gradient.update(variants.flatten(scaled))
 
   return Runner(run, lambda: gradient)
-
-

@@ -1,4 +1,4 @@
-"""What MetaLog's steps read: batches of the sources' parts, and of the target."""
+"""The batches of MetaLog's steps: of the sources' parts, and of the target."""
 
 import dataclasses
 from typing import Any, Literal

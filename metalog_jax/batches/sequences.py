@@ -33,7 +33,7 @@ class Sequences(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Reading(flags.Settings):
-  """What a detector reads of a session."""
+  """The part of a session that a detector reads."""
 
   collapse: int = flags.field(2, 'cut runs of equal events to this many; 0: keep them')
   max_events: int = flags.field(96, 'events of a session that are read', least=1)

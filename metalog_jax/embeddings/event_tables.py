@@ -1,4 +1,4 @@
-"""What every source of event vectors gives: a table for each system."""
+"""Event tables: the vectors of a system's events, and how many words are known."""
 
 import collections
 from collections.abc import Collection, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Folders of pre-trained BERT and RoBERTa in Hugging Face's form, and what is in them.
+"""Folders of pre-trained BERT and RoBERTa in Hugging Face's form, and their content.
 
 config.json gives the form, tokenizer.json the tokenizer, model.safetensors the weights.
 Nothing is downloaded, no code of the folder is run and nothing is unpickled.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from metalog_jax import errors
+from metalog_jax.logs import manifests
 
 if TYPE_CHECKING:
   import tokenizers
@@ -82,7 +83,7 @@ class Form:
 
 
 class Tokens(NamedTuple):
-  """What texts became."""
+  """Tokenized texts."""
 
   ids: list[np.ndarray]  # of each text, int32, with what marks begin and end
   is_cut: np.ndarray  # [n] bool: the text had more tokens than it may
@@ -115,7 +116,7 @@ def find(path: str = '') -> pathlib.Path:
 
 
 def is_installed() -> bool:
-  """Whether the default model is there."""
+  """Whether the default model is installed."""
   try:
     return find().is_dir()
   except errors.UserError:
@@ -127,9 +128,7 @@ def fingerprint(folder: pathlib.Path) -> str:
   total = hashlib.sha256()
   for name in (CONFIG, WEIGHTS, TOKENIZER):
     if (folder / name).is_file():
-      with (folder / name).open('rb') as file:
-        digest = hashlib.file_digest(file, 'sha256').hexdigest()
-      total.update(f'{name} {digest}'.encode())
+      total.update(f'{name} {manifests.file_hash(folder / name)}'.encode())
   return total.hexdigest()
 
 

@@ -58,7 +58,7 @@ NOTHING = Seen(0, 0, 0, 0, np.inf, -np.inf, np.nan, False)
 
 
 def warnings(seen: Seen, bound: float | None = None) -> list[str]:
-  """What is wrong with verdicts, most fundamental first; empty if nothing is seen.
+  """What is wrong with verdicts, most fundamental first; empty if nothing is.
 
   Args:
     bound: no score of the detector can be above it; None: not known.

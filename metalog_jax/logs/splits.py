@@ -45,9 +45,7 @@ def split(
       'tail': the released MetaLog's cut, with exact budgets: the last `tail`
       share in file order is the test, and training sessions are drawn from what
       precedes it. 'random': both are drawn from everything, the test is the rest.
-    normals: budget of training normals. For 'chronological' it may be 'fit': all
-      normals that end before the line up to which templates were fitted.
-    anomalies: budget of training anomalies.
+    normals, anomalies: budgets of training normals and anomalies.
     seed: of everything that is drawn.
 
   Raises:
@@ -57,11 +55,9 @@ def split(
   if kind not in KINDS:
     raise errors.unknown_choice('--split', kind, KINDS)
   labels = np.asarray(system.sessions.labels)
-  num_normals = None if normals == 'fit' else budget(normals, int((labels == 0).sum()))
+  num_normals = budget(normals, int((labels == 0).sum()))
   num_anomalies = budget(anomalies, int((labels == 1).sum()))
   pool, rest = _pool(system, kind, num_normals, tail)
-  if num_normals is None:
-    num_normals = int((labels[pool] == 0).sum())
   rng = np.random.default_rng(seed)
   train_normals = _draw(rng, pool, labels, 0, num_normals, system.name, kind)
   train_anomalies = _draw(rng, pool, labels, 1, num_anomalies, system.name, kind)
@@ -78,28 +74,14 @@ def split(
 
 
 def _pool(
-  system: types.System, kind: str, num_normals: int | None, tail: str
+  system: types.System, kind: str, num_normals: int, tail: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """What training sessions are drawn from, and what follows it.
-
-  Args:
-    num_normals: that the pool must hold; None: it ends where the templates' fit does.
-  """
+  """What training sessions are drawn from (`num_normals` at least), and the rest."""
   if kind != 'chronological':
-    if num_normals is None:
-      raise errors.UserError(
-        f'--target_normals=fit needs --split=chronological, not {kind}'
-      )
     num = system.sessions.num
     cut = num - (budget(tail, num) if kind == 'tail' else 0)
     return np.arange(cut), np.arange(cut, num)
   order = time_order(system.sessions)
-  if num_normals is None:
-    fit = system.manifest.get('fit', {'share': 'all'})
-    if fit['share'] == 'all':
-      raise errors.UserError(f'system {system.name} was prepared without --fit=SHARE')
-    first, last = system.sessions.first_lines[order], system.sessions.last_lines[order]
-    return order[last <= fit['last_line']], order[first > fit['last_line']]
   if not num_normals:
     return order[:0], order
   so_far = np.cumsum(np.asarray(system.sessions.labels)[order] == 0)

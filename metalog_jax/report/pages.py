@@ -70,10 +70,10 @@ def save(
   Args:
     out: folder.
     template: of the contents, with the blocks `title`, `about` and `body`.
-    figures: of each part of the report; without matplotlib the template is given none,
-      and `no_figures` says what to install.
+    figures: of each part of the report; without matplotlib there are none, and
+      `no_figures` says what to install.
     folder: of the template.
-    context: that the template is given.
+    context: variables of the template.
   """
   out = pathlib.Path(out)
   images, missing = canvas.draw_all([f for part in figures.values() for f in part])

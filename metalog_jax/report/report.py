@@ -78,7 +78,7 @@ def _read(run_folders: Sequence[Path]) -> list[record.Run]:
 
 
 def _context(runs: Sequence[record.Run], kinds: Sequence[str]) -> dict[str, Any]:
-  """What the templates are given."""
+  """The variables of the templates."""
   groups = repeats.group(runs)
   compared, same = tables.comparison(groups, kinds)
   return {

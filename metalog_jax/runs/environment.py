@@ -17,7 +17,7 @@ PACKAGES = tuple(
 
 
 def describe() -> dict[str, Any]:
-  """What environment.json holds; whatever is not to be had is null."""
+  """The content of environment.json; null for what cannot be found out."""
   return {
     'metalog_jax': metalog_jax.__version__,
     'python': platform.python_version(),
@@ -36,7 +36,7 @@ def _version(package: str) -> str | None:
 
 
 def commit(file: pathlib.Path) -> str | None:
-  """The commit of the git repository that tracks a file; None without one, or git.
+  """The commit of the git repository that tracks a file; None without git or one.
 
   A package that is installed below another repository is not tracked there, and that
   repository's commit says nothing of it.

@@ -2,7 +2,7 @@
 
 result.json is written last: a folder that has it is a finished run. checksums.json,
 just before it, has the SHA-256 of every file of the run, so that files of another run,
-cut or changed ones are seen by whoever reads them (`verify`).
+cut or changed ones are found when they are read (`verify`).
 """
 
 import contextlib
@@ -19,6 +19,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from metalog_jax import atomic, errors
+from metalog_jax.logs import manifests
 
 CONFIG, RESULT, CHECKSUMS = 'config.json', 'result.json', 'checksums.json'
 ENVIRONMENT, EXPLAINED = 'environment.json', 'explained.json'
@@ -43,7 +44,7 @@ def run_folder(workdir: str | os.PathLike) -> pathlib.Path:
 
 
 def clear(workdir: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:
-  """Empties a run folder, so that a run can begin anew there; what --overwrite does.
+  """Empties a run folder, so that a run can begin anew there: --overwrite.
 
   Of several processes the first one empties it, and the others wait. The folder itself
   stays.
@@ -102,7 +103,7 @@ def _is_run(folder: pathlib.Path) -> bool:
 def seal(workdir: pathlib.Path, result: dict[str, Any]) -> dict[str, Any]:
   """Ends a run: writes checksums.json and, last, result.json, which is returned."""
   text = atomic.to_json(result, indent=1) + '\n'
-  sums = {name: _checksum(workdir / name) for name in _files(workdir)}
+  sums = {name: manifests.file_hash(workdir / name) for name in _files(workdir)}
   sums[RESULT] = hashlib.sha256(text.encode()).hexdigest()
   atomic.write_json(workdir / CHECKSUMS, sums)
   atomic.write_text(workdir / RESULT, text)
@@ -116,11 +117,6 @@ def _files(workdir: pathlib.Path) -> list[str]:
   return [
     path.relative_to(workdir).as_posix() for path in (*paths, *inside) if path.is_file()
   ]
-
-
-def _checksum(path: pathlib.Path) -> str:
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def verify(workdir: str | os.PathLike) -> None:
@@ -141,20 +137,20 @@ def verify(workdir: str | os.PathLike) -> None:
     path = workdir / name
     if not path.is_file():
       raise missing(path)
-    if _checksum(path) != expected:
+    if manifests.file_hash(path) != expected:
       raise damaged(path, f'it does not fit {CHECKSUMS}; is it of another run?')
 
 
 def fingerprint(workdir: str | os.PathLike) -> str:
   """A hash of all that a finished run wrote."""
-  return _checksum(pathlib.Path(workdir) / CHECKSUMS)
+  return manifests.file_hash(pathlib.Path(workdir) / CHECKSUMS)
 
 
 _ANEW = 'restore it, or train again with --overwrite'
 
 
 def missing(path: pathlib.Path) -> errors.UserError:
-  """The error for a file that a run had and has no more."""
+  """The error for a file of a run that is missing now."""
   return errors.UserError(f'{path} is missing: {_ANEW}')
 
 
@@ -165,7 +161,7 @@ def damaged(path: pathlib.Path, why: Any) -> errors.UserError:
 
 
 def read_json(path: pathlib.Path, kind: type = dict) -> Any:
-  """The object, or what else is of `kind`, in a JSON file of a run.
+  """The value in a JSON file of a run, which must be of type `kind`.
 
   Raises:
     UserError: the file is missing or damaged.

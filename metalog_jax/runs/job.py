@@ -102,7 +102,7 @@ def check_content(workdir: pathlib.Path, fingerprints: dict[str, str]) -> None:
   """Refuses the folder of a run on other content under the same paths.
 
   Args:
-    fingerprints: of folders that the run reads; those it did not record are passed by.
+    fingerprints: of folders that the run reads; those it did not record are ignored.
 
   Raises:
     UserError: names the folder that has changed.

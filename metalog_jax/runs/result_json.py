@@ -1,4 +1,4 @@
-"""What a run says of its test: result.json with floors and warnings, scores.parquet."""
+"""The results of a run: result.json with floors and warnings, and scores.parquet."""
 
 import pathlib
 from typing import Any, NamedTuple
@@ -21,12 +21,12 @@ class Tested(NamedTuple):
 
 
 def result(ready, fitted, tested: dict[str, Tested], seconds: float) -> dict[str, Any]:
-  """What result.json holds, but for the gradient, adaptation and threshold.
+  """The content of result.json, without gradient, adaptation and threshold.
 
   Args:
     ready: a `run.Ready`; fitted: a `loop.Fitted`.
     tested: by the names of test sets.
-    seconds: that scoring took.
+    seconds: spent on scoring.
   """
   job, problem, detector = ready.job, ready.problem, ready.detector
   labelled = problem.labelled

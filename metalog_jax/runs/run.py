@@ -42,7 +42,7 @@ def start(
   """Runs `job` in `workdir`, or goes on with it there.
 
   Args:
-    say: gets what a user is to know.
+    say: called with messages for the user.
 
   Returns:
     The result (result.json), or None if a signal stopped the training.
@@ -86,7 +86,7 @@ def start(
 
 
 def explain(job: Job) -> str:
-  """What a step of `job` costs, and how its gradient is taken; trains nothing.
+  """The cost of a step of `job`, and its gradient mode; trains nothing.
 
   Raises:
     UserError: the method takes no steps, or the data are unfit.
@@ -135,7 +135,7 @@ def _prepare(job: Job, say: Callable) -> Ready:
 
 
 def _trained(ready: Ready) -> training.Fitted:
-  """What the training of `job.model` left, as if it had been here.
+  """The state that the training of `job.model` ended with.
 
   Raises:
     UserError: the method cannot adapt, or there is no target.
@@ -148,7 +148,7 @@ def _trained(ready: Ready) -> training.Fitted:
 
 
 def _gradient(ready: Ready, say: Callable) -> str | None:
-  """How the meta-gradient is taken; says so where that was left open."""
+  """The gradient mode; the user is told where it was chosen automatically."""
   method = ready.job.method
   if flags.get(method, 'order') == 'first':
     return 'first'
@@ -160,7 +160,7 @@ def _gradient(ready: Ready, say: Callable) -> str | None:
 
 
 def _first(ready: Ready) -> tuple[Any, Any]:
-  """The state and the batch that training begins with."""
+  """The state and the batch of the first step."""
   seed, train = ready.job.data.seed, ready.problem.train
   state = ready.detector.init(jax.random.key(seed), train)
   how = ready.detector.training
@@ -198,7 +198,7 @@ def _pseudo_counts(labels, truth) -> dict[str, int]:
 def _finish(
   ready: Ready, fitted: training.Fitted, workdir, gradient, say
 ) -> dict[str, Any]:
-  """Adapts where that is due, tests, and writes what a finished run holds."""
+  """Adapts if asked for, tests, and writes the files of a finished run."""
   job, problem, scorer = ready.job, ready.problem, ready.scorer
   adaptation = None
   if problem.train.target is not None and (job.model or ready.detector.then_adapts):

@@ -1,4 +1,4 @@
-"""What a detector is, and how labels that it may not see are erased."""
+"""The record that a detector is; erasing the labels that it may not see."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

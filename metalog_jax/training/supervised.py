@@ -1,4 +1,4 @@
-"""Networks that plain steps on labelled batches train; what their detectors share.
+"""Networks that are trained by plain steps on labelled batches.
 
 A step without inner steps is a meta-step on the query alone, so that plain training
 has the devices, the state and the losses of `meta.outer`.
@@ -120,7 +120,7 @@ def stream_of(config: Any, transfer: types.Transfer, seed: int) -> types.Stream:
 
 
 def num_devices() -> int:
-  """How many parts a batch is dealt to."""
+  """The number of devices, each of which takes a part of a batch."""
   return mesh.make_mesh().size
 
 

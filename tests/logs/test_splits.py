@@ -99,29 +99,12 @@ def test_budgets():
     ('random', 1, 3, 'system toy has 2 anomalous sessions, fewer than the 3'),
     ('tail', 5, 0, 'pool of system toy has 3 normal'),
     ('sideways', 1, 0, "--split='sideways' is not one of chronological, tail, random"),
-    ('random', 'fit', 0, '--target_normals=fit needs --split=chronological'),
-    ('chronological', 'fit', 0, 'was prepared without --fit'),
+    ('random', 'fit', 0, "'fit' is neither a count"),
   ],
 )  # fmt: skip
 def test_asking_for_too_much(kind, normals, anomalies, message):
   with pytest.raises(ValueError, match=message):
     splits.split(system([0, 1, 0, 0, 0, 0, 0, 1]), kind, normals, anomalies, 0, '50%')
-
-
-def test_the_cut_of_the_templates():
-  """Sessions that end by the line are the pool, those that begin after it the test."""
-  toy = system([0, 1, 0, 0, 1, 0], fit={'share': '50%', 'last_line': 30})
-  got = splits.split(toy, 'chronological', 'fit', 1, 0)
-  assert got.train_normals.tolist() == [0]
-  assert got.train_anomalies.tolist() == [1]
-  assert got.dropped.tolist() == [2]  # lines 21 to 35
-  assert got.test.tolist() == [3, 4, 5]
-
-
-def test_templates_fitted_on_everything_make_no_cut():
-  toy = system([0, 1, 0], fit={'share': 'all', 'last_line': 30})
-  with pytest.raises(ValueError, match='was prepared without --fit'):
-    splits.split(toy, 'chronological', 'fit', 1, 0)
 
 
 def test_audit():
