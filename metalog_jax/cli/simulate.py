@@ -21,6 +21,13 @@ FLAGS = (
   Flag('sessions', 4000, 'how many sessions to write', low=1, high=options.MOST_COUNT),
   Flag('seed', 0, 'of all that is drawn', low=0, high=options.MOST_SEED),
   Flag('anomalies', 0.1, 'share of anomalous sessions', low=0, high=1),
+  Flag(
+    'variety',
+    0.0,
+    'above 0, each seed is another system: how far its rates differ',
+    low=0,
+    high=1,
+  ),
   Flag('out', None, 'folder to write into', required=True),
 )
 
@@ -29,7 +36,12 @@ def main(values: Any, rest: list[str]) -> None:
   """Writes the logs and says where they are."""
   begin = time.perf_counter()
   written = simulation.simulate(
-    values.system, values.out, values.sessions, values.seed, values.anomalies
+    values.system,
+    values.out,
+    values.sessions,
+    values.seed,
+    values.anomalies,
+    values.variety,
   )
   seconds = time.perf_counter() - begin
   programs.say(

@@ -21,6 +21,7 @@ import dataclasses
 import functools
 import itertools
 import pathlib
+import random
 import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -92,8 +93,12 @@ class Grammar:
 
 
 @functools.cache
-def load(system: str) -> Grammar:
+def load(system: str, variety: float = 0.0, seed: int = 0) -> Grammar:
   """Reads the grammar of a system.
+
+  Args:
+    variety: how far the shares are from those of the file, 0 to 1: the seed makes
+      another system of it, which says the same in other rates.
 
   Raises:
     UserError: no such system; names the nearest one.
@@ -102,6 +107,8 @@ def load(system: str) -> Grammar:
     raise errors.unknown_choice('--system', system, SYSTEMS)
   path = pathlib.Path(__file__).parent / 'systems' / f'{system}.toml'
   content = tomllib.loads(path.read_text(encoding='utf-8'))
+  if variety:
+    _vary(content, variety, random.Random(f'{system} {seed}').random)
   content['log'] = Log(**content['log'])
   content['faults'] = [Fault(**fault) for fault in content['faults']]
   for name in ('opening', 'work', 'closing'):
@@ -109,6 +116,40 @@ def load(system: str) -> Grammar:
   for name in ('faults', 'attempts', 'fatal', 'odd', 'mandatory', 'ordered'):
     content[name] = tuple(content[name])
   return Grammar(name=system, **content)
+
+
+def _vary(content: dict[str, Any], variety: float, draw: Draw) -> None:
+  """Multiplies the shares of a grammar, all by one number and each by one of its own.
+
+  The first of several shares is what the others leave, and at least a tenth.
+  """
+  factor = lambda: 4 ** (variety * (2 * draw() - 1))
+  common = factor()
+
+  def scale(share: Any) -> Any:
+    if isinstance(share, list):
+      return [scale(each) for each in share]
+    return min(share * common * factor(), 1.0)
+
+  def walk(part: Any) -> None:
+    if isinstance(part, dict):
+      if 'share' in part:
+        part['share'] = scale(part['share'])
+      if 'shares' in part:
+        others = [share * common * factor() for share in part['shares'][1:]]
+        total = max(1.0, sum(others) / 0.9)
+        part['shares'] = [0.0, *(share / total for share in others)]
+        part['shares'][0] = 1 - sum(part['shares'])
+    for each in part.values() if isinstance(part, dict) else part:
+      if isinstance(each, dict | list):
+        walk(each)
+
+  for name in ('opening', 'work', 'closing'):
+    walk(content[name])
+  kinds = {kind: share * factor() for kind, share in content['kinds'].items()}
+  content['kinds'] = {
+    kind: share / sum(kinds.values()) for kind, share in kinds.items()
+  }
 
 
 def rule(written: Any) -> Rule:

@@ -55,6 +55,7 @@ def simulate(
   sessions: int = 4000,
   seed: int = 0,
   anomalies: float = 0.1,
+  variety: float = 0.0,
 ) -> Simulated:
   """Writes log, labels and truth of a simulated system into a folder.
 
@@ -65,18 +66,24 @@ def simulate(
     sessions: how many, at least 1.
     seed: not negative; equal arguments give equal bytes.
     anomalies: share of the sessions that are anomalous, 0 to 1.
+    variety: 0 to 1, how far rates differ from the grammar's: with more than 0, each
+      seed is another system, with other rates of what is rare and of what goes wrong.
 
   Raises:
     UserError: an unknown system, a number out of range, or a folder with files that
       are not the last simulation of this system.
   """
-  grammar = grammars.load(system)
+  grammar = grammars.load(system)  # an unknown system is said first
   if sessions < 1:
     raise errors.UserError(f'--sessions={sessions} must be at least 1')
   if seed < 0:
     raise errors.UserError(f'--seed={seed} must not be negative')
   if not 0 <= anomalies <= 1:
     raise errors.UserError(f'--anomalies={anomalies} must lie between 0 and 1')
+  if not 0 <= variety <= 1:
+    raise errors.UserError(f'--variety={variety} must lie between 0 and 1')
+  if variety:
+    grammar = grammars.load(system, variety, seed)
   folder = pathlib.Path(out)
   log, truth = folder / grammar.log.file, folder / 'truth.csv'
   labels = folder / 'anomaly_label.csv' if grammar.log.labels else None

@@ -256,6 +256,29 @@ def test_memory_does_not_grow_with_the_log(tmp_path, monkeypatch):
   assert peak(1600) < 1.3 * peak(400)
 
 
+@ALL
+def test_variety_makes_every_seed_another_system(system, tmp_path):
+  """Same words, other rates: how often sessions repeat, and what goes wrong."""
+  base = grammars.load(system)
+  others = [grammars.load(system, 1.0, seed) for seed in range(8)]
+  repeats = []
+  for grammar in others:
+    assert grammar.messages == base.messages
+    assert sum(grammar.kinds.values()) == pytest.approx(1)
+    draw = np.random.default_rng(0).random
+    plans = [
+      sampling.session(grammar, draw, age, False) for age in np.linspace(0, 1, 500)
+    ]
+    repeats.append(len({tuple(sorted(plan.messages)) for plan in plans}) / 500)
+  assert max(repeats) > 2 * min(repeats)
+  assert np.ptp([grammar.kinds['fatal'] for grammar in others]) > 0.15
+  written = [
+    simulate(system, tmp_path / name, 60, seed=1, variety=variety).log.read_bytes()
+    for name, variety in (('a', 1.0), ('b', 1.0), ('c', 0.0))
+  ]
+  assert written[0] == written[1] != written[2]
+
+
 def test_rules():
   numbers = iter([0.9, 0.0, 0.1, 0.3, 0.9, 0.5, 0.5, 0.3])
 
@@ -284,11 +307,13 @@ def test_rules():
     ('cloud', 10, -1, 0.1, '--seed=-1'),
     ('cloud', 10, 0, 1.5, '--anomalies=1.5'),
     ('cloud', 10, 0, float('nan'), '--anomalies=nan'),
+    ('cloud', 10, 0, 0.1, '--variety=2'),
   ],
 )
 def test_bad_arguments_are_named(system, sessions, seed, anomalies, message, tmp_path):
   with pytest.raises(errors.UserError, match=message):
-    simulate(system, tmp_path / 'out', sessions, seed, anomalies)
+    variety = 2 if 'variety' in message else 0
+    simulate(system, tmp_path / 'out', sessions, seed, anomalies, variety)
   assert not (tmp_path / 'out').exists()
 
 
