@@ -49,6 +49,7 @@ def _adapt(rules: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     ('(?:19|20)[0-9]{2}', '[0-9]{4}'),
     (',;]+', f',;{KEPT}{VALUE}]+'),
     (',;|]+', f',;|{KEPT}{VALUE}]+'),
+    ('[a-fA-F]+[0-9][0-9a-fA-F]*', '[a-fA-F]+[0-9][0-9a-fA-F]{3,}'),  # not of db1
     (
       '(?:/[A-Za-z0-9_.+~@%$*:=?&#-]+){2,}/?',
       '(?:/[A-Za-z0-9_.+~@%$*:=?&#-]+)+/[A-Za-z0-9_.+~@%$*:=?&#-]*[A-Za-z0-9_+~@%$*-]/?',
@@ -140,7 +141,8 @@ def check_regex(flag: str, pattern: str) -> None:
   try:
     pl.Series(['']).str.replace_all(pattern, 'x')
   except pl.exceptions.PolarsError as error:
-    why = str(error).strip().splitlines()[-1].removeprefix('error: ')
+    said = re.search(r'\nerror: (.*)|error: (Compiled.*)', str(error))
+    why = (said[1] or said[2]) if said else str(error)
     raise errors.UserError(
       f'{flag}: not a regular expression we can run in bounded time: {why}'
       ' (no look-around, no back-references, no huge repetition)'

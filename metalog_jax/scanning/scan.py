@@ -210,14 +210,8 @@ def add_to_baseline(
 
 def make_templates(options: Options) -> Any:
   """An empty store of templates with the masks of the options."""
-  masks = {}
-  for text in options.mask:
-    name, equals, pattern = text.partition('=')
-    if not equals or not name or not pattern:
-      raise errors.UserError(f'--mask={text}: give NAME=REGEX')
-    masks[name] = pattern
   more = {} if options.similarity is None else {'similarity': options.similarity}
-  return messages.Templates(masks=masks, keep=options.keep, **more)
+  return messages.Templates(masks=options.mask, keep=options.keep, **more)
 
 
 def count(

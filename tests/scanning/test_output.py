@@ -103,6 +103,15 @@ def test_wrong_flags(path, metalog, flags, message):
   assert done.code in (1, 2) and message in done.err and not done.out
 
 
+def test_masks_and_what_is_kept(tmp_path, metalog):
+  path = tmp_path / 'a.log'
+  time = '2026-03-01 08:00:00,750 INFO app: '
+  path.write_text(''.join(f'{time}zone z{i % 2} of {c}\n' for i, c in enumerate('abc')))
+  flags = ('--mask', 'X=of [abc]', '--keep', 'z[0-9]', f'--out={tmp_path / "out"}')
+  assert metalog('scan', str(path), *flags).code == 0
+  assert json.loads((tmp_path / 'out' / 'scan.json').read_text())['templates'] == 2
+
+
 def test_from_python(path):
   found = ml.scan(path)
   assert len(found) == 1 and found[0].first.line == 701
