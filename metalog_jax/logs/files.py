@@ -14,7 +14,7 @@ import signal
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import zstandard
 
@@ -105,7 +105,10 @@ def is_structured(path: str) -> bool:
 
 
 def read_blocks(
-  path: str, seen: Callable[[bytes], Any] = len, size: int = BLOCK
+  path: str,
+  seen: Callable[[bytes], Any] = len,
+  size: int = BLOCK,
+  opener: Callable[[str], BinaryIO] | None = None,
 ) -> Iterator[bytes]:
   """Yields the decompressed content; `seen` is given the bytes as they are stored.
 
@@ -116,7 +119,7 @@ def read_blocks(
     raw = sys.stdin.buffer
     signal.siginterrupt(signal.SIGINT, True)  # else polars makes Ctrl-C wait for input
   else:
-    raw = open(path, 'rb')
+    raw = opener(path) if opener else open(path, 'rb')
   with raw:
     engine: Any = make() if make else None
     while block := raw.read(size):
@@ -193,20 +196,43 @@ def read_chunks(
     UserError: damaged data, a file that is not text, or no line in any file.
   """
   total = 0
-  chunk_bytes = chunk_bytes or CHUNK
   for path in paths:
-    stored, lines, header = _Stored(progress), 0, b''
-    blocks = read_blocks(path, stored.add, min(BLOCK, chunk_bytes))
-    for data in _whole_lines(path, blocks, chunk_bytes):
-      count = data.count(b'\n')
-      if is_structured(path) and not lines:
-        header = data[: data.index(b'\n') + 1]
-      yield Chunk(data, path, total + 1, lines + 1, header)
-      lines += count
-      total += count
-    done(stored.as_input(path, lines))
+    inputs: list[Input] = []
+    yield from read_file(path, inputs.append, total + 1, chunk_bytes, progress)
+    total += inputs[0].lines
+    done(inputs[0])
   if not total:
-    raise errors.UserError(f'{", ".join(paths)}: no line to read, the input is empty')
+    raise empty(paths)
+
+
+def read_file(
+  path: str,
+  done: Callable[[Input], Any],
+  number: int = 1,
+  chunk_bytes: int = 0,
+  progress: Callable[[int], Any] = bool,
+  opener: Callable[[str], BinaryIO] | None = None,
+) -> Iterator[Chunk]:
+  """Yields the lines of one file; see `read_chunks`.
+
+  Args:
+    number: of its first line over all inputs.
+    opener: gives the stored bytes of a path; None: a local file's.
+  """
+  chunk_bytes = chunk_bytes or CHUNK
+  stored, lines, header = _Stored(progress), 0, b''
+  blocks = read_blocks(path, stored.add, min(BLOCK, chunk_bytes), opener)
+  for data in _whole_lines(path, blocks, chunk_bytes):
+    if is_structured(path) and not lines:
+      header = data[: data.index(b'\n') + 1]
+    yield Chunk(data, path, number + lines, lines + 1, header)
+    lines += data.count(b'\n')
+  done(stored.as_input(path, lines))
+
+
+def empty(paths: Sequence[str]) -> errors.UserError:
+  """The error for inputs without a line."""
+  return errors.UserError(f'{", ".join(paths)}: no line to read, the input is empty')
 
 
 def _whole_lines(path, blocks, chunk_bytes) -> Iterator[bytes]:

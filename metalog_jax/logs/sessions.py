@@ -81,24 +81,10 @@ class Spill:
 
   def add(self, lines: readers.Lines, codes: np.ndarray) -> None:
     """Appends the events of some lines; `codes` [n] are theirs."""
-    number = len(lines.number)
-    owner, entity = lines.owner, lines.entity
-    if self.whole:
-      owner, entity = np.arange(number), pl.Series([WHOLE]).new_from_index(0, number)
-    owners = np.bincount(owner, minlength=number)
-    self.num_orphans += int((owners == 0).sum())
-    self.num_shared += int((owners > 1).sum())
-    self.num_events += owner.size
-    events = pl.DataFrame(
-      {
-        'entity': entity,
-        'number': lines.number[owner],
-        'nth': (np.arange(owner.size) - np.searchsorted(owner, owner)).astype(np.int32),
-        'code': codes[owner],
-        'time': pl.Series(lines.time[owner]).fill_nan(None),
-        'label': lines.label[owner],
-      }
-    )
+    events, orphans, shared = rows(lines, codes, self.whole)
+    self.num_orphans += orphans
+    self.num_shared += shared
+    self.num_events += len(events)
     self._pending.append(events)
     self._num_pending += len(events)
     if self._num_pending >= BUFFER:
@@ -137,6 +123,36 @@ class Spill:
   def report(self) -> dict[str, int]:
     """What a manifest says of the lines."""
     return dict(lines_without_session=self.num_orphans, shared_lines=self.num_shared)
+
+
+def rows(
+  lines: readers.Lines, codes: np.ndarray, whole: bool = False
+) -> tuple[pl.DataFrame, int, int]:
+  """The events of some lines, a row each, with what they belong to.
+
+  Args:
+    codes: [n], the lines' own.
+    whole: the whole log is one entity.
+
+  Returns:
+    The events in order, how many lines belong to nothing, and how many to several.
+  """
+  number = len(lines.number)
+  owner, entity = lines.owner, lines.entity
+  if whole:
+    owner, entity = np.arange(number), pl.Series([WHOLE]).new_from_index(0, number)
+  owners = np.bincount(owner, minlength=number)
+  events = pl.DataFrame(
+    {
+      'entity': entity,
+      'number': lines.number[owner],
+      'nth': (np.arange(owner.size) - np.searchsorted(owner, owner)).astype(np.int32),
+      'code': codes[owner],
+      'time': pl.Series(lines.time[owner]).fill_nan(None),
+      'label': lines.label[owner],
+    }
+  )
+  return events, int((owners == 0).sum()), int((owners > 1).sum())
 
 
 def group_part(path: pathlib.Path, table: np.ndarray, cut: Cut) -> pathlib.Path:

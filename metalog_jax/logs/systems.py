@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
@@ -111,6 +111,38 @@ class Options:
     return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
+class Grouped(NamedTuple):
+  """Raw lines, read and grouped: what the folder is written from."""
+
+  account: accounts.Account
+  lines: dict[str, int]  # such as belong to no session: for the manifest
+  result: events.Result
+  parts: list[pathlib.Path]  # sessions, in each file in order of first appearance
+  inputs: list[files.Input]
+
+
+class Task(NamedTuple):
+  """What an engine reads and groups."""
+
+  options: Options
+  frozen: templates.Templates | None
+  grow: bool
+  folder: pathlib.Path  # for its files, which go at the end
+
+  @property
+  def whole(self) -> bool:
+    """Whether the whole log is one entity."""
+    return not self.options.line_format().keys(self.options.group)
+
+  @property
+  def maskset(self) -> masksets.MaskSet:
+    """What is masked: of the templates that there are, or are to be."""
+    return self.frozen.maskset if self.frozen else self.options.maskset()
+
+
+Engine = Callable[[Task], Grouped]
+
+
 def prepare(
   options: Options,
   out: str | os.PathLike,
@@ -118,6 +150,7 @@ def prepare(
   workers: int = 1,
   progress: Callable[[int], Any] = bool,
   grow: bool = False,
+  engine: Engine | None = None,
 ) -> dict[str, Any]:
   """Makes the System folder `out`; returns its manifest.
 
@@ -128,6 +161,7 @@ def prepare(
     workers: processes; any number gives the same folder.
     progress: called with numbers of stored bytes that were read.
     grow: mine new templates, after `frozen`, from lines that those do not know.
+    engine: reads and groups raw lines; None: that of this machine.
 
   Raises:
     UserError: bad options or inputs; the message says what to change.
@@ -145,7 +179,9 @@ def prepare(
         progress,
       )
     else:
-      contents = _prepare_raw(options, frozen, grow, writer, pool, progress)
+      local = functools.partial(_read_and_group, pool=pool, progress=progress)
+      task = Task(options, frozen, grow, writer.folder / 'spill')
+      contents = _prepare_raw(task, engine or local, writer)
     manifest = {**contents.manifest, 'options': options.as_json()}
     inputs = manifest['inputs']
     manifest['simulated'] |= any(simulated.beside(item['path']) for item in inputs)
@@ -156,36 +192,55 @@ def prepare(
     return writer.finish(options.system, contents._replace(manifest=manifest))
 
 
-def _prepare_raw(
-  options: Options,
-  frozen: templates.Templates | None,
-  grow: bool,
-  writer: store.Writer,
-  pool: parallel.Pool,
-  progress: Callable[[int], Any],
-) -> store.Contents:
-  """Writes the sessions of `options.logs`, and the templates as detect wants them.
+def _prepare_raw(task: Task, engine: Engine, writer: store.Writer) -> store.Contents:
+  """Writes the sessions of `options.logs`, and the templates as detect wants them."""
+  options, cut = task.options, task.options.cut()
+  audit = labels.Audit(options.labels)
+  task.folder.mkdir()
+  account, lines, result, parts, inputs = engine(task)
+  truncated = _write(parts, writer, audit, cut.max_events, inputs)
+  shutil.rmtree(task.folder)
+  result.templates.save(writer.folder / templates.FILE)
+  frozen = task.frozen is not None
+  manifest = {
+    **account.report(),
+    **lines,
+    'mining': 'frozen' if frozen else options.mining,
+    'template_hash': result.templates.hash,
+    'assignment': dict(zip(templates.HOW, result.how.tolist(), strict=True)),
+    'fit': {'share': 'all' if frozen else options.fit, 'last_line': result.last_line},
+    'window': cut.text,
+    'truncated_sessions': truncated,
+    'labels': audit.report(),
+    'inputs': [item._asdict() for item in (*inputs, *audit.inputs)],
+  }
+  return store.Contents(result.templates.texts, result.counts, manifest)
+
+
+def _read_and_group(
+  task: Task, pool: parallel.Pool, progress: Callable[[int], Any]
+) -> Grouped:
+  """The engine of one machine.
 
   The logs are read once, in chunks that any process can take: parsed, masked, and left
   on disk by what they belong to. Then templates are mined, and one part of the entities
   at a time is given its events, grouped and written. Memory is bounded by a chunk, a
   part and the distinct masked lines.
   """
-  form, cut = options.line_format(), options.cut()
-  audit = labels.Audit(options.labels)
+  options, frozen = task.options, task.frozen
+  form = options.line_format()
   account = accounts.Account(options.max_bad_lines, form)
-  spilled = sessions_lib.Spill(writer.folder / 'spill', not form.keys(options.group))
+  spilled = sessions_lib.Spill(task.folder / 'events', task.whole)
   mining, fit = ('frozen', 'all') if frozen else (options.mining, options.fit)
-  maskset = frozen.maskset if frozen else options.maskset()
-  collector = events.Collector(maskset, mining, fit, spilled.folder / 'order')
+  collector = events.Collector(task.maskset, mining, fit, spilled.folder / 'order')
   inputs: list[files.Input] = []
   merged = None
   if options.system == 'auto':
     reader = records.read(options.logs, options.format or 'auto', progress=progress)
-    merged = parts = events.Merged(reader, maskset)
+    merged = parts = events.Merged(reader, task.maskset)
   else:
     read = functools.partial(
-      events.read, format=form, group=options.group, maskset=maskset
+      events.read, format=form, group=options.group, maskset=task.maskset
     )
     paths = files.expand(options.logs, [options.labels])
     chunks = files.read_chunks(paths, inputs.append, progress=progress)
@@ -193,41 +248,34 @@ def _prepare_raw(
   for part in parts:
     account.add(part.lines.tally)
     spilled.add(part.lines, collector.codes(part))
-  account.check()
   if merged:
     inputs += merged.inputs()
+  check_lines(task, account, spilled.num_events)
+  num_lines = account.num_lines
+  result = collector.look_up(frozen, task.grow) if frozen else collector.mine(num_lines)
+  at_line = result.last_line if fit != 'all' else 0
+  cut = dataclasses.replace(options.cut(), at_line=at_line)
+  grouped = _group(spilled, result, cut, pool)
+  report = spilled.report()
+  if merged and merged.interleaved:
+    report['interleaved'] = True
+  return Grouped(account, report, result, grouped, inputs)
+
+
+def check_lines(task: Task, account: accounts.Account, num_events: int) -> None:
+  """Raises UserError where lines that were read are too bad, or make no session."""
+  account.check()
+  cut = task.options.cut()
   if cut.seconds and not account.num_times:
     raise errors.UserError(
       f'--window={cut.text} needs times, and no line has one that can be read: '
       'give lines, such as --window=120'
     )
-  if not spilled.num_events:
+  if not num_events:
     raise errors.UserError(
       f'{account.num_lines:,} lines were read, but none names what it belongs to: '
       'check --system and --group'
     )
-  num_lines = account.num_lines
-  result = collector.look_up(frozen, grow) if frozen else collector.mine(num_lines)
-  at_line = result.last_line if fit != 'all' else 0
-  parts = _group(spilled, result, dataclasses.replace(cut, at_line=at_line), pool)
-  truncated = _write(parts, writer, audit, cut.max_events, inputs)
-  shutil.rmtree(spilled.folder)
-  result.templates.save(writer.folder / templates.FILE)
-  manifest = {
-    **account.report(),
-    **spilled.report(),
-    'mining': mining,
-    'template_hash': result.templates.hash,
-    'assignment': dict(zip(templates.HOW, result.how.tolist(), strict=True)),
-    'fit': {'share': fit, 'last_line': result.last_line},
-    'window': cut.text,
-    'truncated_sessions': truncated,
-    'labels': audit.report(),
-    'inputs': [item._asdict() for item in (*inputs, *audit.inputs)],
-  }
-  if merged and merged.interleaved:
-    manifest['interleaved'] = True
-  return store.Contents(result.templates.texts, result.counts, manifest)
 
 
 def _group(
