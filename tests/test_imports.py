@@ -24,6 +24,7 @@ LEVELS = [
   ['detectors'],
   ['evaluation'],
   ['runs'],
+  ['beam'],
   ['report'],
   ['scanning'],
   ['api'],
@@ -90,6 +91,12 @@ def test_no_file_imports_itself_through_others():
 def test_host_rooms_have_no_jax(path):
   if str(path.relative_to(ROOT)) not in DEVICE:
     assert not {n.split('.')[0] for n in imported(path)} & {'jax', 'flax', 'optax'}
+
+
+def test_beam_is_imported_in_its_room_alone():
+  """It has an environment of its own: nothing else may need it."""
+  users = [path for path in FILES if any('apache_beam' in n for n in imported(path))]
+  assert users and {room_of(path) for path in users} == {'beam'}
 
 
 def test_settings_are_read_without_jax():

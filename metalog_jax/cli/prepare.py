@@ -8,17 +8,20 @@ r"""Raw logs, or session files, to a System folder.
   metalog prepare --system=jsonl --sessions=sessions.jsonl \
     --templates=templates.csv --out=systems/mine
 
-Again with the same inputs and flags, it does nothing (--force does it again).
+Again with the same inputs and flags, it does nothing (--force does it again). With
+--runner, Apache Beam reads and groups the lines, on as many machines as its runner
+has: the folder is the same.
 """
 
 import os
 from typing import Any
 
-from metalog_jax import lazy
+from metalog_jax import errors, lazy
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import options, progress
 from metalog_jax.cli.options import Flag
 
+beam = lazy.module('metalog_jax.beam.prepare')
 systems = lazy.module('metalog_jax.logs.systems')
 
 SYSTEMS = (  # those of `logs.formats`, whose import takes longer than --help may
@@ -57,6 +60,18 @@ FLAGS = (
   Flag(
     'workers', 0, 'processes; 0: one a core. Any number gives the same folder', low=0
   ),
+  Flag(
+    'runner',
+    'local',
+    'what reads and groups the lines: this program, or a runner of '
+    'Apache Beam: DirectRunner, FlinkRunner, DataflowRunner, ...',
+  ),
+  Flag(
+    'runner_options',
+    '',
+    "flags of Beam's runner, as on a command line: "
+    "'--direct_num_workers=2 --direct_running_mode=multi_processing'",
+  ),
   Flag('force', False, 'prepare again even if nothing has changed'),
 )
 
@@ -74,8 +89,32 @@ def main(values: Any, rest: list[str]) -> None:
   else:
     with progress.Bytes(chosen.logs or chosen.sessions) as read:
       workers = values.workers or os.cpu_count() or 1
-      manifest = systems.prepare(chosen, values.out, None, workers, read)
+      engine = _engine(values)
+      manifest = systems.prepare(chosen, values.out, None, workers, read, engine=engine)
   programs.say(summary(manifest))
+
+
+def check(values: Any) -> None:
+  """Raises UserError for options of a runner that there is not."""
+  if values.runner == 'local' and values.runner_options:
+    raise errors.UserError('--runner_options are those of Beam: give --runner too')
+  if values.runner != 'local' and values.system == 'jsonl':
+    raise errors.UserError('--runner reads raw logs, and no --system=jsonl')
+
+
+def _engine(values: Any) -> Any:
+  """The engine that --runner names; None: that of this machine."""
+  if values.runner == 'local':
+    return None
+  try:
+    return beam.engine(values.runner, values.runner_options)
+  except ModuleNotFoundError as error:
+    if not (error.name or '').startswith('apache_beam'):
+      raise
+    raise errors.UserError(
+      f'--runner={values.runner} needs Apache Beam, which has an environment of its '
+      'own: make beam, or see docs/beam.md'
+    ) from None
 
 
 def summary(manifest: dict) -> str:

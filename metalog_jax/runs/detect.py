@@ -139,14 +139,7 @@ def detect(
       'the model was trained on session files and knows no raw lines: '
       'prepare the target from --logs, train again, then detect'
     )
-  threshold = model.threshold if threshold is None else threshold
-  if threshold is None:
-    raise errors.UserError(
-      'the run has no threshold for its target: with --alert_rate each test set has '
-      f'its own, and {types.REST} was not in --test; give --threshold'
-    )
-  if not math.isfinite(threshold):
-    raise errors.UserError(f'--threshold={threshold}: give a number')
+  threshold = threshold_of(model, threshold)
   logs = (logs,) if isinstance(logs, str | os.PathLike) else logs
   options = dataclasses.replace(
     model.options,
@@ -161,6 +154,23 @@ def detect(
   out = pathlib.Path(folder.name) / 'system'
   systems.prepare(options, out, model.templates, workers, progress, grow)
   return Verdicts(model, folder, threshold)
+
+
+def threshold_of(model: models.Model, threshold: float | None) -> float:
+  """The threshold that is given, else the run's.
+
+  Raises:
+    UserError: there is neither, or it is no number.
+  """
+  threshold = model.threshold if threshold is None else threshold
+  if threshold is None:
+    raise errors.UserError(
+      'the run has no threshold for its target: with --alert_rate each test set has '
+      f'its own, and {types.REST} was not in --test; give --threshold'
+    )
+  if not math.isfinite(threshold):
+    raise errors.UserError(f'--threshold={threshold}: give a number')
+  return threshold
 
 
 @contextlib.contextmanager

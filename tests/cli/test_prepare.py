@@ -1,5 +1,6 @@
 """The program: exit codes, messages, and what a full disk or a Ctrl-C leaves behind."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -152,3 +153,12 @@ def test_progress_without_a_terminal(tmp_path, capsys):
     read(1_000_000)
     read(2_000_000)
   assert capsys.readouterr().err == 'read 1 of 4 MB\nread 3 of 4 MB\n'
+
+
+@pytest.mark.skipif(
+  importlib.util.find_spec('apache_beam') is not None, reason='Beam is here'
+)
+def test_a_runner_without_beam(metalog, tmp_path, flags):
+  done = metalog('prepare', *flags, '--runner=DirectRunner')
+  assert done.code == 1 and 'make beam' in done.err and 'Traceback' not in done.err
+  assert metalog('prepare', *flags, '--runner_options=--x').code == 2
