@@ -85,6 +85,11 @@ def _run(
 def check(task: systems.Task) -> None:
   """Raises UserError for what depends on the order of the lines."""
   options = task.options
+  if options.system == 'auto':
+    raise errors.UserError(
+      '--system=auto learns the format from the first lines: name it, or give '
+      '--runner=local'
+    )
   for name, value, default in (
     ('mining', options.mining, 'canonical'),
     ('fit', options.fit, 'all'),
@@ -157,10 +162,8 @@ def _read(task: systems.Task, paths: list[str]) -> systems.Grouped:
     account.add(_tally(*tally))
   if not account.num_lines:
     raise files.empty(paths)
-  account.check()
   num_events, orphans, shared = rest['lines']
-  if not num_events:
-    raise systems.no_session(account.num_lines)
+  systems.check_lines(task, account, num_events)
   frozen = templates.Templates.load(task.folder / templates.FILE)
   counts, how = (np.array(rest[name], np.int64) for name in ('counts', 'how'))
   last_line = 0 if task.frozen else account.num_lines

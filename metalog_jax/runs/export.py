@@ -36,7 +36,7 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
   """Writes the folder `out`; returns the bytes of every file.
 
   Raises:
-    UserError: the model knows no raw lines, its scores cannot be exported, flatbuffers
+    UserError: the model knows no raw lines or formats that run.py has, its scores cannot be exported, flatbuffers
       is not installed, or `out` holds something else than an exported model.
   """
   if model.templates is None:
@@ -48,6 +48,11 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
     raise errors.UserError(
       'the runner of an export reads lines by one expression, and --system=auto has '
       'none: prepare with --system=custom --format=REGEX, train again, then export'
+    )
+  if model.options.system == 'auto':
+    raise errors.UserError(
+      'the target was read by --system=auto, whose rules run.py does not have: prepare '
+      'it with --system=custom --format=REGEX, train again, then export'
     )
   out = pathlib.Path(out)
   inside = {path.name for path in out.iterdir()} if out.is_dir() else set()

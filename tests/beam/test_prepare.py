@@ -82,6 +82,9 @@ def test_labels_and_frozen_templates(logs, tmp_path):
 
 
 @pytest.mark.parametrize('changes, says', [
+  ({'system': 'auto'}, '--runner=local'),
+  ({'system': 'custom', 'format': '^(?P<session>.*?): (?P<content>.*)$',
+    'window': '5s', 'max_bad_lines': '9'}, '--window=5s needs times'),
   ({'mining': 'arrival'}, '--mining=canonical, or --runner=local'),
   ({'fit': '30%'}, '--fit=all, or --runner=local'),
   ({'logs': ('-',)}, '--runner=local'),

@@ -1,5 +1,6 @@
 """An exported model scores raw lines as `detect` does, without this library."""
 
+import dataclasses
 import gzip
 import importlib.util
 import json
@@ -213,6 +214,9 @@ def test_what_cannot_be_exported_is_refused(workdir, tmp_path):
   loaded = model.load(workdir)
   with pytest.raises(errors.UserError, match='knows no raw lines'):
     export.export(loaded._replace(templates=None), tmp_path / 'out')
+  auto = dataclasses.replace(loaded.options, system='auto')
+  with pytest.raises(errors.UserError, match='--system=auto'):
+    export.export(loaded._replace(options=auto), tmp_path / 'out')
   host = loaded.detector._replace(score=lambda state, batch: np.asarray(batch.events))
   with pytest.raises(errors.UserError, match='cannot be exported'):
     export.export(loaded._replace(detector=host), tmp_path / 'out')
