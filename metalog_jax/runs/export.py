@@ -36,8 +36,9 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
   """Writes the folder `out`; returns the bytes of every file.
 
   Raises:
-    UserError: the model knows no raw lines or formats that run.py has, its scores cannot be exported, flatbuffers
-      is not installed, or `out` holds something else than an exported model.
+    UserError: the model knows no raw lines, or such as run.py cannot read; its scores
+      cannot be exported; flatbuffers
+      is not installed; or `out` holds something else than an exported model.
   """
   if model.templates is None:
     raise errors.UserError(
