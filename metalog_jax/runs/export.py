@@ -37,8 +37,8 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
 
   Raises:
     UserError: the model knows no raw lines, or such as run.py cannot read; its scores
-      cannot be exported; flatbuffers
-      is not installed; or `out` holds something else than an exported model.
+      cannot be exported; flatbuffers is not installed; or `out` holds something else
+      than an exported model.
   """
   if model.templates is None:
     raise errors.UserError(
