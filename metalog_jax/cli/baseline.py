@@ -20,8 +20,8 @@ FLAGS = (
   Flag('format', 'auto', "each file's own, a name of a format, or a named-group regex"),
   Flag('encoding', 'auto', "each file's own, or the name of one"),
   Flag('window', 'auto', 'of a new baseline: number of records, or a duration'),
-  Flag('mask', [], 'of a new baseline: NAME=REGEX of what is a variable', kind=list),
-  Flag('keep', [], 'of a new baseline: REGEX of what is never one', kind=list),
+  Flag('mask', [], 'of a new baseline: NAME=REGEX of what is a variable', kind=tuple),
+  Flag('keep', [], 'of a new baseline: REGEX of what is never one', kind=tuple),
 )  # fmt: skip
 TAKES_ARGUMENTS = True
 

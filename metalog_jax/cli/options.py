@@ -144,6 +144,7 @@ def _define_all(
 def _define(flag: Flag, values: flags.FlagValues) -> None:
   kind = flag.kind or type(flag.default)
   define: Any = {bool: flags.DEFINE_bool, list: flags.DEFINE_list}
+  define |= {tuple: flags.DEFINE_multi_string}  # given once for each value
   define |= {int: flags.DEFINE_integer, float: flags.DEFINE_float}
   bounds = {'lower_bound': flag.low, 'upper_bound': flag.high}
   text = f'<{"|".join(flag.choices)}>: ' if flag.choices else ''

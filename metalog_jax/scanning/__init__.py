@@ -3,10 +3,14 @@
 From bottom to top:
   redact, feedback   what is masked in outputs; what people said of findings
   windows            records, block by block, to counts of templates per window
+  counted            these counts by template and by value
   statistics         how surprising a count is beside the template's other windows
-  sessions           records with an id in common to bags, their scores and reasons
+  surprises          all that is not as expected
+  sessions           records with an id in common: bags, their scores and reasons
   findings           surprises to causes: merged, ranked, with samples and a sentence
-  baseline           counts of a good run in a folder, and added to
-  scan               the road from files to findings
-  output             the terminal's table, JSON lines, report.html
+  session_findings   the same for odd sessions
+  baseline           counts of good records in a folder, and added to
+  labelled, account  labels held against findings; what limits them
+  scan               the road from files to findings; result: what Python gets
+  output, picture    the terminal's table, JSON lines, report.html, a figure
 """

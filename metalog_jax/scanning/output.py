@@ -13,7 +13,6 @@ pages = lazy.module('metalog_jax.report.pages')
 TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 FILES = ('findings.jsonl', 'windows.jsonl', 'scan.json', 'report.html')
 _COLOURS = {'critical': '1;31', 'error': '31', 'warning': '33', '': '36'}
-_SPARK = '▁▂▃▄▅▆▇█'
 _BARS = 120  # columns of the time line
 
 
@@ -83,14 +82,18 @@ def _context(found: Any) -> dict[str, Any]:
   counts = {}
   for item in found:
     counts[item.kind] = counts.get(item.kind, 0) + 1
-  number = {row['id']: i for i, row in enumerate(found.windows)}
+  rows = [row for row in found.windows if row['unit'] == 'window']
+  number = {row['id']: i for i, row in enumerate(rows)}
+  files = [item['path'] for item in found.summary['inputs'] if item.get('records')]
   return {
     'found': found,
     'summary': found.summary,
+    'files': [pathlib.Path(path).name for path in files],
     'inputs': [_about(item) for item in found.summary['inputs']],
     'kinds': counts,
-    'bars': _bars(found.windows),
-    'marks': [_marks(item, number, len(found.windows)) for item in found],
+    'rows': rows,
+    'bars': _bars(rows),
+    'sparks': [_spark(item, number, len(rows)) for item in found],
     'total': _total(found, len(found)),
     'basename': lambda path: pathlib.Path(path).name,
   }
@@ -112,10 +115,17 @@ def _bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
   ]
 
 
-def _marks(item: Any, number: dict[str, int], size: int) -> list[int]:
-  """Where a finding stands on a line of 60 places, as places."""
-  here = [number[name] for name in item.windows if name in number]
-  return sorted({i * 60 // max(size, 1) for i in here})
+def _spark(item: Any, number: dict[str, int], size: int) -> list[dict[str, Any]]:
+  """How often its template comes along the log, and which places are the finding's."""
+  bins = len(item.histogram) or 60
+  hot = {number[x] * bins // max(size, 1) for x in item.windows if x in number}
+  most = max(item.histogram, default=0)
+  heights = [16 * n / most for n in item.histogram] if most else [4.0] * bins
+  return [
+    {'x': x, 'height': round(max(h, 0.6 if x in hot else 0), 2), 'hot': x in hot}
+    for x, h in enumerate(heights)
+    if h or x in hot
+  ]
 
 
 def _about(item: dict[str, Any]) -> str:

@@ -5,9 +5,8 @@ baseline or with itself. Nothing here waits for jax.
 """
 
 import dataclasses
-import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,22 +14,22 @@ import polars as pl
 
 from metalog_jax import errors, lazy
 from metalog_jax.logs import messages, records
-from metalog_jax.scanning import baseline as baselines
-from metalog_jax.scanning import counted as counting
 from metalog_jax.scanning import (
+  account,
   feedback,
   findings,
   redact,
   session_findings,
   sessions,
+  surprises,
   windows,
 )
+from metalog_jax.scanning import baseline as baselines
+from metalog_jax.scanning import counted as counting
 from metalog_jax.scanning.findings import Finding
+from metalog_jax.scanning.result import Findings
 
 labelled = lazy.module('metalog_jax.scanning.labelled')
-
-_READABLE = 0.9  # share of lines, or of times, below which a warning is due
-_FEW = 20  # windows, below which little can be said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,61 +56,6 @@ class Options:
         f'--false_alarms={self.false_alarms}: give a share such as 1% or 0.01'
       )
     windows.parse_width(self.window)
-
-
-class Findings(Sequence[Finding]):
-  """Findings, the most important first, with what was read and how."""
-
-  def __init__(
-    self, items: list[Finding], summary: dict[str, Any], rows: list[dict[str, Any]]
-  ):
-    """Holds findings, what scan.json says, and the rows of windows.jsonl."""
-    self.items, self.summary, self.windows = items, summary, rows
-
-  def __getitem__(self, index: Any) -> Any:
-    """One finding by its rank, or a list of them by a slice."""
-    return self.items[index]
-
-  def __len__(self) -> int:
-    """Findings of any state."""
-    return len(self.items)
-
-  @property
-  def active(self) -> list[Finding]:
-    """Those that nobody has called normal, or suppressed."""
-    return [item for item in self.items if item.state == 'active']
-
-  @property
-  def warnings(self) -> list[str]:
-    """What limits these findings."""
-    return self.summary['warnings']
-
-  def to_polars(self) -> pl.DataFrame:
-    """One row a finding."""
-    rows = [item.as_dict() for item in self.items]
-    names = [field.name for field in dataclasses.fields(Finding)]
-    flat = [
-      {k: row[k] for k in names if not isinstance(row[k], list | dict)}
-      | {f'{end}_{k}': v for end in ('first', 'last') for k, v in row[end].items()}
-      for row in rows
-    ]
-    return pl.DataFrame(flat, infer_schema_length=None)
-
-  def plot(self) -> Any:
-    """Records per window and where the findings stand, as a matplotlib Figure."""
-    from metalog_jax.scanning import picture  # matplotlib: not for the command line
-
-    return picture.plot(self)
-
-  def _repr_html_(self) -> str:
-    from metalog_jax.scanning import output  # Jinja2: not for the command line
-
-    return output.notebook(self)
-
-  def __repr__(self) -> str:
-    """One line a finding."""
-    lines = [f'{x.kind:8} {x.first.file}:{x.first.line} {x.why}' for x in self.items]
-    return '\n'.join([f'{len(self)} findings', *lines])
 
 
 class Counter:
@@ -250,7 +194,7 @@ def conclude(
   items: list[Finding] = []
   scored = None
   if counted is not None:
-    found = findings.surprises(counted, options.false_alarms, good)
+    found = surprises.surprises(counted, options.false_alarms, good)
     items = findings.build(counted, found, good)
     scored, more = _of_sessions(counter, counted, reference, options.false_alarms)
     items = _merged(items, more)
@@ -260,7 +204,9 @@ def conclude(
     if reference is None
     else baselines.summary(good, reference.path, reference.files)
   )
-  said = _warnings(counter, inputs, counted, items, reference is not None)
+  said = account.warnings(
+    counter.windows, inputs, counted, items, reference is not None
+  )
   if counted is not None and reference is not None:
     said = baselines.warnings(about, counted, good) + said
   summary = {
@@ -278,7 +224,7 @@ def conclude(
     'active': sum(item.state == 'active' for item in items),
     'warnings': said,
   }
-  rows = [] if counted is None else list(_window_rows(counted, items))
+  rows = [] if counted is None else list(account.window_rows(counted, items))
   if counted is not None and scored is not None:
     state = counter.sessions
     rows = [*session_findings.rows(counted, state, scored, items), *rows]
@@ -362,86 +308,3 @@ def _merged(items: list[Finding], more: list[Finding]) -> list[Finding]:
       known.why += f'; in {item.count:,} odd sessions'
       known.windows += item.windows
   return findings.ranked([*items, *rest])
-
-
-def _window_rows(
-  counted: findings.Counted, items: Sequence[Finding]
-) -> Iterator[dict[str, Any]]:
-  """A row of windows.jsonl for each window that holds a record."""
-  by_window: dict[str, list[Finding]] = {}
-  for item in items:
-    for name in item.windows:
-      by_window.setdefault(name, []).append(item)
-  place = lambda end: [getattr(pl.col(f'{end}_{name}'), end)() for name in _PLACE]
-  whole = counted.cells.filter(pl.col('template') < len(counted.texts))
-  table = whole.sort('row', 'first_line').group_by('row', maintain_order=True)
-  rows = table.agg(
-    pl.col('count').sum(), pl.len().alias('templates'), *place('first'), *place('last')
-  )
-  for row in rows.iter_rows(named=True):
-    name = counted.window_name(row['row'])
-    here = by_window.get(name, [])
-    yield {
-      'id': name,
-      'unit': 'window',
-      **{end: _place(row, end, counted.files) for end in ('first', 'last')},
-      'records': row['count'],
-      'templates': row['templates'],
-      'score': round(sum(item.score for item in here), 3),
-      'p_value': min((item.p_value for item in here), default=1.0),
-      'anomalous': any(item.state == 'active' for item in here),
-      'findings': [item.finding_id for item in here],
-    }
-
-
-_PLACE = ('file', 'line', 'time')
-
-
-def _place(row: dict[str, Any], end: str, files: Sequence[str]) -> dict[str, Any]:
-  file, line, moment = (row[f'{end}_{name}'] for name in _PLACE)
-  return windows.Place(files[file], line, windows.iso(moment))._asdict()
-
-
-def _warnings(counter, inputs, counted, items, is_compared=False) -> list[str]:
-  """What limits the findings, in sentences."""
-  said = []
-  seen = counter.windows
-  for item in inputs:
-    path = os.path.basename(str(item.get('path', ''))) or str(item.get('path', ''))
-    if reason := item.get('skipped'):
-      said.append(f'{path} was skipped: {reason}')
-      continue
-    for name, what, flag in (
-      ('fitted', 'lines fit the format', '--format'),
-      ('times', 'times could be read', '--format with a group named time'),
-    ):
-      share = item.get(name)
-      if share is not None and share < _READABLE and item.get('lines'):
-        found = f' {item.get("format")}' if name == 'fitted' else ''
-        said.append(f'{path}: {share:.1%} of the {what}{found}; see {flag}')
-  if counted is None:
-    return [*said, 'no record was read: there is nothing to look for']
-  if not is_compared:
-    said.append(
-      'no --baseline: this log is its own baseline, and what is in all of it is not '
-      'found'
-    )
-    if counted.size < _FEW:
-      said.append(
-        f'{counted.records:,} records in {counted.size:,} windows: too few to judge '
-        'how often a message comes; severe and single ones are found alone'
-      )
-  if not seen.timed:
-    said.append('no time was read: silences cannot be found, windows are of records')
-  if not items:
-    said.append(_nothing(counted, is_compared))
-  return said
-
-
-def _nothing(counted, is_compared) -> str:
-  against = 'the baseline' if is_compared else 'the rest of the log'
-  return (
-    f'nothing found: no severe record that is no habit, and no template among '
-    f'{len(counted.ids):,} whose counts differ from {against} beyond the '
-    'false-alarm rate'
-  )

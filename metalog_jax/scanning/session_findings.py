@@ -70,6 +70,7 @@ def build(
         why=f'{len(rows):,} of {total:,} sessions ({state.key.name}) {_SAY[kind]}: '
         f'{example}{", ..." if len(rows) > 3 else ""} (p = {p:.1g})',
         severity=findings.LEVELS[severity],
+        histogram=findings.histogram(counted, template),
         templates=[
           {
             'template_id': template,

@@ -1,0 +1,64 @@
+"""Findings as Python and notebooks have them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from metalog_jax import lazy
+from metalog_jax.scanning.findings import Finding
+
+output = lazy.module('metalog_jax.scanning.output')
+picture = lazy.module('metalog_jax.scanning.picture')
+
+
+class Findings(Sequence[Finding]):
+  """Findings, the most important first, with what was read and how."""
+
+  def __init__(
+    self, items: list[Finding], summary: dict[str, Any], rows: list[dict[str, Any]]
+  ):
+    """Holds findings, what scan.json says, and the rows of windows.jsonl."""
+    self.items, self.summary, self.windows = items, summary, rows
+
+  def __getitem__(self, index: Any) -> Any:
+    """One finding by its rank, or a list of them by a slice."""
+    return self.items[index]
+
+  def __len__(self) -> int:
+    """Findings of any state."""
+    return len(self.items)
+
+  @property
+  def active(self) -> list[Finding]:
+    """Those that nobody has called normal, or suppressed."""
+    return [item for item in self.items if item.state == 'active']
+
+  @property
+  def warnings(self) -> list[str]:
+    """What limits these findings."""
+    return self.summary['warnings']
+
+  def to_polars(self) -> pl.DataFrame:
+    """One row a finding."""
+    rows = [item.as_dict() for item in self.items]
+    names = [field.name for field in dataclasses.fields(Finding)]
+    flat = [
+      {k: row[k] for k in names if not isinstance(row[k], list | dict)}
+      | {f'{end}_{k}': v for end in ('first', 'last') for k, v in row[end].items()}
+      for row in rows
+    ]
+    return pl.DataFrame(flat, infer_schema_length=None)
+
+  def plot(self) -> Any:
+    """Records per window and where the findings stand, as a matplotlib Figure."""
+    return picture.plot(self)
+
+  def _repr_html_(self) -> str:
+    return output.notebook(self)
+
+  def __repr__(self) -> str:
+    """One line a finding."""
+    lines = [f'{x.kind:8} {x.first.file}:{x.first.line} {x.why}' for x in self.items]
+    return '\n'.join([f'{len(self)} findings', *lines])

@@ -1,0 +1,142 @@
+"""Everything about templates that is not as expected, before causes are told apart."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from metalog_jax.scanning import statistics
+from metalog_jax.scanning.counted import Counted
+from metalog_jax.scanning.statistics import Surprise
+
+_SEVERE_SHARE = 0.05  # of records as severe, above which severity says nothing
+_OFTEN = 20  # records of an error that are judged by when they come alone
+_HABIT = 8  # places spread over the log, from which on an error is a habit
+_RARE = 3  # records of a template like no other
+_GAP = 5  # times as many records have all others then
+
+
+def surprises(
+  counted: Counted, alpha: float, reference: Counted | None = None
+) -> list[Surprise]:
+  """What is not as expected, beside the log itself or beside a reference.
+
+  Args:
+    alpha: rate of false discoveries among bursts, silences and beginnings.
+    reference: counts of good records, with the same template ids and width.
+  """
+  candidates = []
+  for template in counted.ids.tolist():
+    candidates += _of_counts(counted, template, counted.totals, reference)
+  for value, (template, _) in counted.values.items():
+    if value not in counted.severity:
+      continue  # it is in the reference alone
+    for item in _of_counts(counted, value, counted.series(template), reference):
+      if item.kind in ('new', 'burst') and item.detail != 'late':
+        candidates.append(item._replace(kind='value'))
+  if counted.width.timed and reference is None:
+    candidates += statistics.whole_log(counted.totals)
+  tests = 2 * len(counted.ids) + len(counted.values) + 2
+  values = np.zeros(max(tests, len(candidates)))
+  values[: len(candidates)] = [item.surprise for item in candidates]
+  chosen = statistics.discoveries(values, alpha)
+  passing = [item for item, keep in zip(candidates, chosen) if keep]
+  if reference is not None:
+    return passing + _against(counted, reference, alpha)
+  return passing + _single(counted, {item.template for item in passing}, alpha)
+
+
+def _of_counts(
+  counted: Counted, template: int, totals: np.ndarray, reference: Counted | None
+) -> Iterator[Surprise]:
+  """Surprises of one template beside all records, or of a value beside its template."""
+  severe = counted.severity[template] >= 2
+  if reference is not None:
+    if template in reference.severity:
+      parent = reference.values.get(template)
+      usual = reference.series(parent[0]) if parent else reference.totals
+      rate = statistics.fit_rate(reference.series(template), usual, clean=True)
+      x = counted.series(template)
+      yield from statistics.surprises(template, x, totals, rate, severe)
+    return
+  span = counted.span(template)
+  rows, counts = counted.rows[span], counted.counts[span]
+  n = int(counts.sum())
+  if n >= max(20, counted.size / 2):
+    x = counted.series(template)
+    rate = statistics.fit_rate(x, totals)
+    yield from statistics.surprises(template, x, totals, rate, severe)
+  elif n >= 3 and counted.size > 2:
+    yield from statistics.concentrated(template, rows, counts, totals, severe)
+
+
+def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surprise]:
+  """Templates that the reference does not have, and those that it alone has."""
+  numbers = np.array([reference.number(i) for i in reference.ids.tolist()])
+  once, total = int((numbers == 1).sum()), max(int(numbers.sum()), 1)
+  novelty = np.log10((total + 1) / (once + 1))  # Good's estimate of what is unseen
+  out = []
+  for template in counted.ids.tolist():
+    if template not in reference.severity:
+      severe = counted.severity[template] >= 2
+      if severe or novelty >= -np.log10(alpha):
+        rows = counted.rows[counted.span(template)].tolist()
+        n = counted.number(template)
+        surprise = novelty * len(rows)
+        out.append(Surprise('new', template, surprise, rows, n, 0.0, 'baseline'))
+  for value, (template, _) in counted.values.items():
+    if value not in counted.severity or value in reference.severity:
+      continue
+    if template not in reference.severity:
+      continue
+    once = [v for v, (t, _) in reference.values.items() if t == template]
+    once = sum(reference.number(v) == 1 for v in once)
+    novelty = np.log10((reference.number(template) + 1) / (once + 1))
+    if novelty >= -np.log10(alpha):
+      rows = counted.rows[counted.span(value)].tolist()
+      n = counted.number(value)
+      surprise = novelty * len(rows)
+      out.append(Surprise('value', value, surprise, rows, n, 0.0, 'baseline'))
+  for template in reference.ids.tolist():
+    if counted.number(template):
+      continue
+    y = reference.series(template)
+    rate = statistics.fit_rate(y, reference.totals, clean=True)
+    share = y.sum() / total
+    expected = float(min(rate.mean * counted.size, share * counted.records))
+    if expected >= 5:
+      zero = statistics.absent(expected, rate.size, counted.size)
+      if zero >= -np.log10(alpha / len(numbers)):
+        rows = list(range(counted.size))
+        out.append(Surprise('missing', template, zero, rows, 0, expected))
+  return out
+
+
+def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
+  """Severe records that are no habit, and lines like no other."""
+  numbers = {i: counted.number(i) for i in counted.ids.tolist()}
+  severe = [
+    sum(n for i, n in numbers.items() if counted.severity[i] >= s) for s in range(4)
+  ]
+  plain = {i: n for i, n in numbers.items() if n <= _RARE and counted.severity[i] < 2}
+  others = [n for n in numbers.values() if n > _RARE]
+  apart = not others or min(others) >= _GAP * max(plain.values(), default=0)
+  out = []
+  for template, n in numbers.items():
+    rows = counted.rows[counted.span(template)]
+    severity, total = counted.severity[template], counted.records
+    if template in taken:
+      continue
+    if severity >= 2:
+      share = severe[severity] / total
+      habit = n > _OFTEN or (
+        len(rows) >= _HABIT and rows[-1] - rows[0] > counted.size / 2
+      )
+      if not habit and severe[severity] <= max(3, _SEVERE_SHARE * total):
+        out.append(Surprise('alarm', template, -np.log10(share), rows.tolist(), n, 0.0))
+    elif template in plain and apart:
+      as_rare = sum(m for m in plain.values() if m <= n)
+      surprise = np.log10((total + 1) / (as_rare + 1))
+      edge = rows[0] <= 1 or rows[-1] >= counted.size - 2
+      if surprise >= -np.log10(alpha) and not (edge and severity < 1):
+        out.append(Surprise('rare', template, surprise, rows.tolist(), n, 0.0))
+  return out
