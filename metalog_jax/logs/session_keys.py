@@ -27,15 +27,19 @@ _NAMES = (
   '|context|job|task|order|process|flow|message|msg|batch|upload|ticket|run|build'
 )
 _OPENS = '["\'\\[(]?'
-# What ids follow, in letters the name of their kind, and the id.
+# What stands before a kind, what a kind is, and what follows: the id, a group.
 PATTERNS = (
-  rf'\b([A-Za-z]{{2,20}}[_-])({_UUID})\b',
-  r'\b([A-Za-z]{2,20}_)(-?[0-9]{4,}(?:_[0-9]+)*)\b',
-  rf'\b([A-Za-z]{{2,20}})["\']?[:=]? *{_OPENS}({_UUID})\b',
-  rf'\b((?i:{_NAMES})[_-]?(?i:id))["\']?[:= ] *{_OPENS}([A-Za-z0-9-]{{4,40}})\b',
-  rf'\b((?i:{_NAMES}))["\']?[:=#] *{_OPENS}([A-Za-z0-9-]*[0-9][A-Za-z0-9-]*)\b',
-  rf'\b((?i:{_NAMES})) #?([0-9]{{3,}})\b',
-  r'(\[)([0-9a-f]{12,32})\]',
+  (r'\b', '[A-Za-z]{2,20}[_-]', rf'({_UUID})\b'),
+  (r'\b', '[A-Za-z]{2,20}_', r'(-?[0-9]{4,}(?:_[0-9]+)*)\b'),
+  (r'\b', '[A-Za-z]{2,20}', rf'["\']?[:=]? *{_OPENS}({_UUID})\b'),
+  (r'\b', f'(?:{_NAMES})[_-]?id', rf'["\']?[:= ] *{_OPENS}([A-Za-z0-9-]{{4,40}})\b'),
+  (
+    r'\b',
+    f'(?:{_NAMES})',
+    rf'["\']?[:=#] *{_OPENS}([A-Za-z0-9-]*[0-9][A-Za-z0-9-]*)\b',
+  ),
+  (r'\b', f'(?:{_NAMES})', r' #?([0-9]{3,})\b'),
+  ('', r'\[', r'([0-9a-f]{12,32})\]'),
 )
 _FIELD = re.compile(
   rf'(?i)(?:.*[._-])?(?:{_NAMES}|span|block|instance|uu|mdc)?[._-]?(?:id|uuid|guid)'
@@ -69,10 +73,9 @@ class SessionKey:
       column = fields.get(self.field, ())
       rows = [i for i, value in enumerate(column) if _given(value)]
       return np.array(rows, np.int64), [str(column[i]) for i in rows]
-    table = _ids(pl.Series(messages, dtype=pl.String), self.pattern)
-    table = table.filter(pl.col('kind') == self.name).unique(
-      ('row', 'id'), maintain_order=True
-    )
+    table = _ids(pl.Series(messages, dtype=pl.String), self.pattern, self.name)
+    if len(table) and (table['row'].diff() == 0).any():
+      table = table.unique(('row', 'id'), maintain_order=True)
     return table['row'].to_numpy().astype(np.int64), table['id'].to_list()
 
 
@@ -123,16 +126,16 @@ def _given(value: Any) -> bool:
   return value is not None and str(value) not in ('', '-', 'null', 'None')
 
 
-def _ids(texts: pl.Series, number: int) -> pl.DataFrame:
-  """Columns row, kind and id, a row for every id."""
-  pattern = PATTERNS[number]
+def _ids(texts: pl.Series, number: int, kind: str = '') -> pl.DataFrame:
+  """Columns row, kind and id, a row for every id; of one kind, or of all."""
+  before, kinds, after = PATTERNS[number]
+  pattern = f'{before}((?i:{re.escape(kind) if kind else kinds})){after}'
   found = texts.str.extract_all(pattern)
   table = pl.DataFrame({'row': np.arange(len(texts)), 'text': found})
   table = table.filter(pl.col('text').list.len() > 0).explode('text')
   text = pl.col('text').str
-  return table.select(
-    'row', kind=text.extract(pattern, 1).str.to_lowercase(), id=text.extract(pattern, 2)
-  )
+  name = pl.lit(kind) if kind else text.extract(pattern, 1).str.to_lowercase()
+  return table.select('row', kind=name, id=text.extract(pattern, 2))
 
 
 def _rate(table: pl.DataFrame, templates: np.ndarray) -> tuple[float, float]:
