@@ -172,6 +172,14 @@ def load_logfmt(line: str) -> dict | None:
   return item if len(item) > 1 else None
 
 
+def load_ltsv(line: str) -> dict | None:
+  """Pairs `key:value` with tabs between."""
+  pairs = [pair.partition(':') for pair in line.split('\t')]
+  if len(pairs) < 2 or not all(re.fullmatch(r'[\w.-]+', key) for key, _, _ in pairs):
+    return None
+  return {key: value for key, colon, value in pairs if colon}
+
+
 def docker(lines: list[str]) -> Columns:
   """Docker's json-file: what was said is in `log`, without its end where it goes on."""
   columns: Columns = {

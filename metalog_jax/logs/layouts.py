@@ -57,7 +57,7 @@ class Layout:
     table = text.str.extract_groups(self.regex).struct.unnest()
     if self.said:
       message = pl.concat_str(self.said, separator=' ')
-      table = table.select(pl.exclude(self.said[0]), message=message)
+      table = table.with_columns(message=message).drop(self.said[0])
     return table
 
 
@@ -217,9 +217,23 @@ LAYOUTS = (  # of two that fit equally well, the first is taken
   ),
   Layout(
     'dmesg',
-    r'(?s)^(?:<\d+>)?\[ *(?P<time>\d+\.\d{6})\](?:\[ *[TC]\d+\])? (?P<message>.*)$',
+    r'(?s)^(?:<\d+>)?\[ *(?P<time>\d+\.\d{3,6})s?\](?:\[ *[TC]\d+\])? ?'
+    r'(?P<message>.*)$',
     'uptime',
     '[   12.345678] usb 1-1: new high-speed USB device number 2',
+  ),
+  Layout(
+    'audit',
+    r'(?s)^type=(?P<type>\S+) msg=audit\({time}:(?P<serial>\d+)\): ?(?P<message>.*)$',
+    'epoch',
+    'type=SYSCALL msg=audit(1767366245.123:242): arch=c000003e success=no',
+    said=('type', 'message'),
+  ),
+  Layout(
+    'erlang',
+    r'^=(?P<level>[A-Z]+) REPORT==== {time} ===(?P<message>)$',
+    'common',
+    '=ERROR REPORT==== 2-Jan-2026::15:04:05 ===\nclosing connection',
   ),
   Layout(
     'java logging',
@@ -263,15 +277,24 @@ LAYOUTS = (  # of two that fit equally well, the first is taken
          parse=keyed.Keyed(keyed.load_json)),
   Layout('logfmt', example='time=2026-01-02T15:04:05Z level=info msg="it is ready" n=5',
          alone=True, parse=keyed.Keyed(keyed.load_logfmt)),
+  Layout('ltsv', example='time:2026-01-02T15:04:05Z\tstatus:502\tmessage:bad gateway',
+         alone=True, parse=keyed.Keyed(keyed.load_ltsv)),
 )  # fmt: skip
 LEVEL_FIRST = Layout(
   'level',
-  r'(?s)^[\[<(]?(?P<level>TRACE|DEBUG|INFO|NOTICE|WARNING|WARN|ERROR|SEVERE|CRITICAL'
-  r'|FATAL|PANIC|ALERT)(?:[\])>:|-][\s:|-]*| +)(?P<message>.*)$',
+  rf'(?s)^[\[<(]?\s?(?P<level>{levels.ANY})(?:\s*[\])>][\s:|-]*|[:|][\s:|-]*| +- +)'
+  r'(?P<message>.*)$',
   example='[ERROR] cannot open the file',
 )
+LEVEL_WORD = Layout(
+  'level word',
+  r'(?s)^(?P<level>TRACE|DEBUG|INFO|NOTICE|WARNING|WARN|ERROR|SEVERE|CRITICAL|FATAL'
+  r'|PANIC|ALERT) +(?P<message>.*)$',
+  example='ERROR cannot open the file',
+)
 PLAIN = Layout('plain', r'(?s)^(?P<message>.*)$', example='anything at all')
-BY_NAME = {layout.name: layout for layout in (*LAYOUTS, LEVEL_FIRST, PLAIN)}
+_LAST = (LEVEL_FIRST, LEVEL_WORD)
+BY_NAME = {layout.name: layout for layout in (*LAYOUTS, *_LAST, PLAIN)}
 _ENOUGH = 0.3  # of the lines of a sample fit
 _PERFECT = 1.28  # all lines fit, have a time and a known level
 
@@ -303,15 +326,28 @@ def choose(
       return layout
   candidates = [with_keys(layout, keys) for layout in LAYOUTS]
   if found := learned.learn(text.to_list()):
-    candidates.append(Layout(*found))
+    said = ('said', 'message') if '(?P<said>' in found[1] else ()
+    candidates.append(Layout(*found, said=said))
   best, best_score = PLAIN, 0.0
-  for layout in (*candidates, LEVEL_FIRST):
+  for layout in (*candidates, *_LAST):
     score = _score(layout, text)
     if score > best_score:
       best, best_score = layout, score
+  if not best.wraps and _holds_json(best, text):
+    best = dataclasses.replace(best, wraps=True)
   if best_score > _PERFECT:
     likely.append(best)
   return best
+
+
+def _holds_json(layout: Layout, text: pl.Series) -> bool:
+  if layout.parse or layout is PLAIN:
+    return False
+  said = layout.columns(text)['message'].drop_nulls()
+  objects = said.filter(said.str.starts_with('{') & said.str.contains(r'\}\s*$'))
+  return len(objects) > _ENOUGH * len(text) and all(
+    keyed.load_json(line) for line in objects.head(20)
+  )
 
 
 def _score(layout: Layout, text: pl.Series) -> float:
@@ -323,12 +359,23 @@ def _score(layout: Layout, text: pl.Series) -> float:
     share = min(1.0, 2 * share)
   if not len(table) or share < (0.1 if is_learned else _ENOUGH):
     return 0.0
-  score = share * (0.6 if '(?P<before>' in layout.pattern else 1.0)
+  score = share * _likelihood(layout)
   if 'time' in table.columns:
     read = times.Reader(0).read(table['time'])
     score += 0.2 * share * float(np.mean(read != times.NAT))
   known = levels.read(table).is_in(list(levels.KNOWN))
   return score + 0.1 * share * float(known.mean())
+
+
+def _likelihood(layout: Layout) -> float:
+  """Less where something unknown stands before the time: it may be any time."""
+  return (
+    0.5
+    if '(?P<said>' in layout.pattern
+    else 0.8
+    if '(?P<before>' in layout.pattern
+    else 1.0
+  )
 
 
 def with_keys(layout: Layout, keys: Mapping[str, str] | None) -> Layout:

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from metalog_jax.logs import levels, times
 
 _TOKENS = {  # what may stand between the time and the message, as written
+  'boxed': rf'\[\s*(?P<level>{levels.ANY})\s*\][\s:|,-]*',
   'level': rf'[\[(<|]?(?P<level>{levels.ANY})[\])>|]?(?:[\s:|,-]+|$)',
+  'slash': rf'(?P<level>{levels.ANY})/(?P<worker>[^\]\s]{{1,60}})\][\s:]*',
+  'slashed': rf'\[(?P<worker>[^\]/]{{1,60}})/(?P<level>{levels.ANY})\][\s:]*',
   'letter': r'\[?(?P<level>[TDIWEFVC])\]?[\s:|,/-]+',
   'request': r'\[(?P<request>-|req-[^\]]*)\]\s*',
   'bracket': r'\[(?P<thread>(?:[^\[\]]|\[[^\[\]]*\])*)\][\s:|,-]*',
@@ -19,7 +22,12 @@ _TOKENS = {  # what may stand between the time and the message, as written
   'dotted': r'(?P<logger>[A-Za-z_]\w{0,40}(?:(?:\.|::)[\w$]{1,60}){1,12})\s+',
   'dash': r'[-|:–*]+\s+',
 }
-_ROLE = {'level': 'level', 'letter': 'level', 'name': 'logger', 'dotted': 'logger'}
+_ROLE = {
+  **dict.fromkeys(('level', 'boxed', 'slash', 'slashed', 'letter'), 'level'),
+  **dict.fromkeys(('name', 'dotted'), 'logger'),
+}
+# Where most lines have no level, some may.
+_LEVEL = rf'(?:[\[(<]?(?P<level>{levels.ANY})(?:[\])>]:?|:)\s+)?'
 _GROUPS = {
   'bracket': ('thread', 'extra'),
   'number': ('pid', 'tid'),
@@ -28,6 +36,7 @@ _GROUPS = {
 _SEPARATOR = r'[\])>"]?[\s|,:;-]{0,20}'
 _OPENING = r'[\[(<|"]?'
 _MOST = 7  # tokens
+_WORDS = re.compile(r'(?:[\w./:@|#\[\]-]+\s+){1,3}[\[(]?')  # names of sources
 _ENOUGH = 0.6  # of the lines: what stands there is a column
 
 
@@ -84,7 +93,7 @@ def _before(text: str) -> tuple[str, ...] | None:
   kinds: list[str] = []
   roles: list[str] = []
   while text and text not in '[(<|"':
-    for kind in ('level', 'letter', 'bracket', 'name', 'dotted', 'dash'):
+    for kind in ('boxed', 'level', 'letter', 'bracket', 'name', 'dotted', 'dash'):
       match = re.match(_TOKENS[kind], text)
       if match and _ROLE.get(kind, kind) not in roles:
         break
@@ -119,10 +128,14 @@ def learn(lines: list[str]) -> tuple[str, str, str] | None:
     k for k in _common([_peel(t) for t in after]) if _ROLE.get(k, k) not in roles
   ]
   if before is None:
-    head = r'(?P<before>.{0,60}?)'
+    texts = [line[: p.start] for line, p in found if _before(line[: p.start]) is None]
+    words = sum(bool(_WORDS.fullmatch(text)) for text in texts)
+    head = '(?P<before>.{0,60}?)' if words > 0.9 * len(texts) else '(?P<said>.{0,60}?)'
   else:
     head = _OPENING + _pattern(before, optional=False) + _OPENING
   body = _pattern(kinds, optional=True)
+  if 'level' not in (*roles, *(_ROLE.get(kind) for kind in kinds)):
+    body += _LEVEL
   columns = [
     _GROUPS[kind][0] if kind in _GROUPS else _ROLE.get(kind, kind)
     for kind in (*(before or ()), *kinds)

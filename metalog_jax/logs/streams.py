@@ -211,9 +211,8 @@ class Stream:
   def _unwrap(self, table: pl.DataFrame, text: pl.Series):
     """Layout and columns of what a container said, and which lines are later halves."""
     said = table['message'].fill_null(text)
-    part = table['part'] == 'P'
     halves = np.zeros(len(text), bool)
-    if part.any():
+    if 'part' in table.columns and (part := table['part'] == 'P').any():
       goes_on = part.fill_null(False) & table['stream'].eq_missing(
         table['stream'].shift(-1)
       )
@@ -227,7 +226,10 @@ class Stream:
       self._inner = self._choose(said.filter(~pl.Series(halves)))
       self.entry.format = f'{self._layout.name}: {self._inner.name}'
     inner = self._inner.columns(said)
-    outer = table.select('stream', 'time')
+    ours = {'time', *table.columns} - {'message', 'part'}
+    outer = table.select(name for name in table.columns if name in ours)
+    if 'time' not in outer.columns and 'time' in inner.columns:
+      outer = outer.with_columns(inner['time'])
     kept = [name for name in inner.columns if name not in outer.columns]
     return self._inner, said, inner.select(kept).hstack(outer), halves
 

@@ -38,12 +38,12 @@ _HMS = r'(?P<h>\d\d):?(?P<m>\d\d):?(?P<s>\d\d)'
 
 SHAPES = {  # the first that fits is taken
   'iso': rf'(?P<Y>\d{{4}})[-/.](?P<M>\d\d?)[-/.]{_DAY}(?:[T_ -]|, )[ ]?{_TIME}',
-  'dotted': rf'{_YEAR}-{_M}-{_D}-(?P<h>\d\d)\.(?P<m>\d\d)\.(?P<s>\d\d)'
-  r'\.(?P<f>\d{1,9})',
+  'dotted': rf'{_YEAR}[.-]{_M}[.-]{_D}-(?P<h>\d\d)\.(?P<m>\d\d)\.(?P<s>\d\d)'
+  r'[.:](?P<f>\d{1,9})',
   'minutes': rf'{_YEAR}[-/]{_M}[-/]{_D}[T ](?P<h>\d\d):(?P<m>\d\d){_ZONE}',
   'compact': rf'{_YEAR}{_M}{_D}[T -]?{_HMS}(?:[.,:](?P<f>\d{{1,9}}))?{_ZONE}\b',
   'short': rf'{_Y}{_M}{_D} {{1,2}}{_HMS}\b',
-  'common': rf'{_WEEKDAY}{_DAY}[/ -]{_MONTH}[/ -](?P<Y>\d{{4}}),?[: ]{_TIME}',
+  'common': rf'{_WEEKDAY}{_DAY}[/ -]{_MONTH}[/ -](?P<Y>\d{{4}}),?[: ]:?{_TIME}',
   'date': rf'{_WEEKDAY}{_MONTH} {{1,2}}{_DAY},? (?P<Y>\d{{4}}),? {_TIME}',
   'ctime': rf'{_WEEKDAY}{_MONTH} {{1,2}}{_DAY} {_CLOCK}{_ZONE} {_YEAR}\b',
   'syslog': rf'{_WEEKDAY}{_MONTH} {{1,2}}{_DAY} {_CLOCK}{_ZONE}',
@@ -52,7 +52,7 @@ SHAPES = {  # the first that fits is taken
   'yearless': rf'{_M}[-/.]{_D} {_CLOCK}{_ZONE}',
   'clock': _CLOCK + _HALF,
   'klog': rf'{_M}{_D} {_CLOCK}',
-  'uptime': r'(?P<e>\d{1,9}\.\d{6})',
+  'uptime': r'(?P<e>\d{1,9}\.\d{3,9})',
   'epoch': r'(?P<e>[12]\d{9}(?:\.\d{1,9}|\d{3}|\d{6}|\d{9})?)\b',
 }
 _SPECIAL = ('klog', 'uptime', 'epoch')  # where a layout says that one is there
@@ -86,7 +86,7 @@ def _anywhere(names: tuple[str, ...]) -> re.Pattern:
   return re.compile(pattern(*names))
 
 
-_EPOCH = re.compile(rf'[\[(]?({pattern("epoch")})')
+_EPOCH = re.compile(rf'(?:\[\s*\w{{1,8}}\s*\]\s*)?[\[(]?({pattern("epoch")})')
 
 
 class Place(NamedTuple):

@@ -247,6 +247,40 @@ CASES = [
     [INFO] up
     [ERROR] cannot open the file
    """, [(None, 'INFO', 'up'), (None, 'ERROR', 'cannot open the file')]),
+  ('elasticsearch', 'iso time, level, thread', """\
+    [2026-01-02T15:04:05,123][INFO ][o.e.n.Node      ] [node-1] started
+    [2026-01-02T15:04:06,456][ERROR][o.e.x.SomeThing ] [node-1] failed
+   """, [(f'{T}.123', 'INFO', 'started'),
+         ('2026-01-02T15:04:06.456', 'ERROR', 'failed')]),
+  ('celery', 'iso time, level', """\
+    [2026-01-02 15:04:05,123: INFO/MainProcess] Task add[1] received
+    [2026-01-02 15:04:06,456: ERROR/Worker-1] Task add[1] raised
+   """, [(f'{T}.123', 'INFO', 'Task add[1] received'),
+         ('2026-01-02T15:04:06.456', 'ERROR', 'Task add[1] raised')]),
+  ('minecraft', 'clock time, level', """\
+    [15:04:05] [Server thread/INFO]: Starting
+    [15:04:06] [Server thread/WARN]: Can't keep up!
+   """, [(None, 'INFO', 'Starting'), (None, 'WARN', "Can't keep up!")]),
+  ('syslog of json', 'syslog: json', """\
+    Jan  2 15:04:05 host app[12]: {"level":"info","msg":"paid"}
+    Jan  2 15:04:06 host app[12]: {"level":"error","msg":"not paid"}
+   """, [(None, 'INFO', 'paid'), (None, 'ERROR', 'not paid')]),
+  ('unreal', 'dotted time, thread, logger', """\
+    [2026.01.02-15.04.05:123][  0]LogInit: Running engine
+    [2026.01.02-15.04.06:456][  1]LogNet: Error: no host
+   """, [(f'{T}.123', '', 'Running engine'),
+         ('2026-01-02T15:04:06.456', 'ERROR', 'no host')]),
+  ('ros', 'epoch time, level', """\
+    [INFO] [1767366245.123456]: started node
+    [ERROR] [1767366246.456789]: no transform
+   """, [(f'{T}.123456', 'INFO', 'started node'),
+         ('2026-01-02T15:04:06.456789', 'ERROR', 'no transform')]),
+  ('time at the end', 'level', """\
+    info: listening {"port":8080,"timestamp":"2026-01-02 15:04:05"}
+    error: cannot pay {"timestamp":"2026-01-02 15:04:06"}
+   """, [(None, 'INFO',
+          'listening {"port":8080,"timestamp":"2026-01-02 15:04:05"}'),
+         (None, 'ERROR', 'cannot pay {"timestamp":"2026-01-02 15:04:06"}')]),
   ('bars', 'iso time, level, logger', """\
     2026-01-02 15:04:05.123 | INFO     | shop.cart:add:12 - item added
     2026-01-02 15:04:06.456 | ERROR    | shop.cart:pay:15 - cannot pay
