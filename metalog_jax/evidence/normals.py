@@ -12,7 +12,7 @@ from scipy import sparse
 MOST = 20_000  # different normal bags that distances are taken to: the most frequent
 CALIBRATION = 4_000  # of them, at most, are measured with one left out
 CELLS = 1 << 22  # numbers of one block of dense work: 32 MiB
-NAMES = ('new', 'distance', 'range', 'absent', 'token')
+NAMES = ('new', 'distance', 'range', 'absent', 'deviation', 'length')
 
 
 class Normals(NamedTuple):
@@ -22,6 +22,7 @@ class Normals(NamedTuple):
   times: np.ndarray  # [R] sessions with each bag
   total: float  # N sessions
   logs: Any  # [R', V] log(1 + count) of the first R' bags, dense or csr
+  lengths: np.ndarray  # [R] events of each bag
   holders: np.ndarray  # [V] sessions that have an event
   low: np.ndarray  # [V] smallest count
   high: np.ndarray  # [V] largest count
@@ -34,7 +35,7 @@ class Normals(NamedTuple):
 class Measured(NamedTuple):
   """Values of m bags, one column for each of NAMES."""
 
-  values: np.ndarray  # [m, 5] float64
+  values: np.ndarray  # [m, len(NAMES)] float64
   nearest: np.ndarray  # [m] index of the nearest normal bag, -1: there is none
 
 
@@ -59,10 +60,10 @@ def summarize(counts: Any, times: np.ndarray) -> Normals:
   )
   at_low = np.where(empty, total - held, at_low)
   at_high = np.where(high == 0, total, at_high)
+  lengths = np.asarray(counts.sum(axis=1)).ravel()
+  ends = (low, high, at_low == 1, at_high == 1)
   zero = np.zeros(len(held))
-  normals = Normals(
-    counts, times, total, logs, held, low, high, at_low == 1, at_high == 1, zero, zero
-  )
+  normals = Normals(counts, times, total, logs, lengths, held, *ends, zero, zero)
   return normals._replace(**_shares(normals))
 
 
@@ -116,17 +117,26 @@ def _measure(normals: Normals, rows: Any, own) -> tuple[np.ndarray, np.ndarray]:
   counts = rows.toarray()
   has, out = counts > 0, int(own is not None)
   distance, nearest = _nearest(normals, rows, own)
-  events = deviations(normals, rows, nearest)
-  return np.stack(
-    [
-      (has & (normals.holders - out < 0.5)).sum(1),
-      distance,
-      outside(normals, counts, own).sum(1),
-      missing(normals, has, out).sum(1),
-      events.sum(1),
-    ],
-    axis=1,
-  ), nearest
+  values = [
+    (has & (normals.holders - out < 0.5)).sum(1),
+    distance,
+    outside(normals, counts, own).sum(1),
+    missing(normals, has, out).sum(1),
+    deviations(normals, rows, nearest).sum(1),
+    _odd_length(normals, counts.sum(1), own),
+  ]
+  return np.stack(values, axis=1), nearest
+
+
+def _odd_length(normals: Normals, lengths: np.ndarray, own) -> np.ndarray:
+  """[m] bool: no normal session, but for one copy of its own, is as short or long."""
+  short, long = normals.lengths.min(), normals.lengths.max()
+  odd = (lengths < short) | (lengths > long)
+  if own is None:
+    return odd
+  for end in (short, long):
+    odd |= (lengths == end) & (normals.times[normals.lengths == end].sum() == 1)
+  return odd
 
 
 def outside(normals: Normals, counts: np.ndarray, own=None) -> np.ndarray:

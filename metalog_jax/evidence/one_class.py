@@ -32,12 +32,12 @@ def fit(counts: Any, times: np.ndarray) -> OneClass:
 
 
 def features(model: OneClass, values: np.ndarray, own: bool = False) -> np.ndarray:
-  """Measured values [m, 5] as evidences [m, len(NAMES)].
+  """Measured values [m, len(normals.NAMES)] as evidences [m, len(NAMES)].
 
   Args:
     own: the values are the model's own: each with itself left out.
   """
-  new, distance, outside, absent, token = values.T
+  new, distance, outside, absent, deviation, _ = values.T
   of = lambda i, x: pvalues.surprise(x, model.values[:, i], model.weights, own)
   usual = pvalues.quantile(model.values[:, 1], model.weights, 0.9)
   return np.stack(
@@ -47,7 +47,7 @@ def features(model: OneClass, values: np.ndarray, own: bool = False) -> np.ndarr
       np.log((distance + SOFT) / (usual + SOFT)),
       of(2, outside),
       of(3, absent),
-      of(4, token),
+      of(4, deviation),
     ],
     axis=1,
   )

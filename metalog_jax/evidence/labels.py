@@ -1,0 +1,156 @@
+"""The evidences that labelled anomalies give.
+
+Labelled sessions are judged by models that were not fitted on them, as new ones are.
+
+References:
+  Geurts et al., Extremely randomized trees, Machine Learning 2006; Wolpert, Stacked
+  generalization, Neural Networks 1992 (evidences as inputs, out of fold).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn import ensemble, linear_model
+
+from metalog_jax.evidence import normals as normal_lib
+from metalog_jax.evidence import one_class
+
+NAMES = ('ratio', 'trees', 'event_trees')
+VOTES = (*NAMES, 'logistic')  # columns of `values`
+EVENTS = 512  # that the models see, at most: those whose share differs most
+ROWS = 2_000  # normal bags that they are fitted on, at most
+TREES = 60
+FOLDS = 5
+
+
+class Anomalies(NamedTuple):
+  """Labelled anomalies, and the models that tell them from the normals."""
+
+  counts: Any  # [A, V] csr
+  logs: Any  # [A, V] log(1 + count), dense or csr
+  times: np.ndarray  # [A] sessions with each bag
+  events: np.ndarray  # [E] that the models see
+  models: tuple  # trees, event trees, logistic regression
+  normal: np.ndarray  # [n, len(VOTES)] of the calibrating normals, out of fold
+  own: np.ndarray  # [A, len(VOTES)] of the anomalies, out of fold
+
+
+def fit(
+  model: one_class.OneClass, counts: Any, times: np.ndarray, seed: int = 0
+) -> Anomalies:
+  """Learns what tells anomalies, bags [A, V] of `times` [A] sessions, from normals."""
+  measured = normal_lib.measure(model.normals, counts)
+  features = one_class.features(model, measured.values)
+  normal_features = one_class.features(model, model.values, own=True)
+  normal_counts = model.normals.counts[model.rows]
+  events = _telling(model, counts, times)
+  table = np.concatenate(
+    [_table(normal_counts, events, normal_features), _table(counts, events, features)]
+  )
+  label = np.repeat([0, 1], [len(normal_features), len(features)])
+  weight = np.concatenate([model.weights, times]).astype(np.float64)
+  chosen = np.ones(len(label), bool)
+  rng = np.random.default_rng([seed, 12])
+  if len(normal_features) > ROWS:  # the rest are judged by all
+    chosen[: len(normal_features)] = False
+    chosen[rng.choice(len(normal_features), ROWS, replace=False)] = True
+  every = _models(table[chosen], label[chosen], weight[chosen], len(events))
+  votes = _votes(every, table, len(events))
+  fold = _folds(rng, label, int(times.sum()))
+  for number in range(fold.max() + 1):
+    # A bag with several copies is judged by the models that have seen it: so are
+    # new sessions that are its copies.
+    rows = np.flatnonzero((fold == number) & chosen & (weight == 1))
+    others = chosen & (fold != number)
+    votes[rows] = 0.0
+    if len(rows) and len(np.unique(label[others])) == 2:
+      part = _models(table[others], label[others], weight[others], len(events))
+      votes[rows] = _votes(part, table[rows], len(events))
+  logs = counts.log1p().astype(np.float32)
+  if logs.shape[0] * logs.shape[1] < normal_lib.CELLS:
+    logs = logs.toarray()
+  fitted = Anomalies(counts, logs, times, events, every, votes, votes)
+  self_skip = np.where(times == 1, np.arange(len(times)), -1)
+  away = _distances(fitted, counts, self_skip)
+  normal = _ratio(model.values[:, 1], _distances(fitted, normal_counts))
+  # The only anomaly has no other one to be near to: it tells nothing.
+  own = np.where(np.isnan(away), 0.0, _ratio(measured.values[:, 1], away))
+  both = np.split(votes, [len(normal)])
+  return fitted._replace(
+    normal=np.column_stack([normal, both[0]]), own=np.column_stack([own, both[1]])
+  )
+
+
+def values(
+  anomalies: Anomalies, counts: Any, distance: np.ndarray, features: np.ndarray
+) -> np.ndarray:
+  """[m, len(VOTES)] of bags [m, V].
+
+  Args:
+    distance: [m] to the nearest normal.
+    features: [m, F] of `one_class`.
+  """
+  out = np.empty((counts.shape[0], len(VOTES)))
+  num, events = len(anomalies.events), anomalies.events
+  for block in normal_lib.blocks(len(out), counts.shape[1] + len(anomalies.times)):
+    rows = counts[block]
+    out[block, 0] = _ratio(distance[block], _distances(anomalies, rows))
+    table = _table(rows, events, features[block])
+    out[block, 1:] = _votes(anomalies.models, table, num)
+  return out
+
+
+def _ratio(normal: np.ndarray, anomaly: np.ndarray) -> np.ndarray:
+  return np.log((normal + one_class.SOFT) / (anomaly + one_class.SOFT))
+
+
+def _distances(anomalies: Anomalies, rows: Any, skip=None) -> np.ndarray:
+  distance, which = normal_lib.search(rows, anomalies.counts, anomalies.logs, skip)
+  return np.where(which < 0, np.nan, distance)
+
+
+def _telling(model: one_class.OneClass, counts: Any, times: np.ndarray) -> np.ndarray:
+  """The events whose share of holders differs most between the classes."""
+  normal = model.normals.holders / model.normals.total
+  anomalous = (counts.sign().T @ times) / times.sum()
+  seen = np.flatnonzero(normal + anomalous)
+  order = np.argsort(-np.abs(normal - anomalous)[seen], kind='stable')
+  return np.sort(seen[order[:EVENTS]])
+
+
+def _table(counts: Any, events: np.ndarray, features: np.ndarray) -> np.ndarray:
+  logs = counts[:, events].log1p().toarray()
+  return np.concatenate([logs, features], axis=1).astype(np.float32)
+
+
+def _folds(rng, label: np.ndarray, num: int) -> np.ndarray:
+  fold = np.empty(len(label), int)
+  for value in (0, 1):
+    rows = np.flatnonzero(label == value)
+    fold[rng.permutation(rows)] = np.arange(len(rows)) % min(FOLDS, max(2, num))
+  return fold
+
+
+def _models(table, label, weight, num: int) -> tuple:
+  """Fitted on balanced classes: trees on everything, on events, logistic regression."""
+  balanced = weight / np.bincount(label, weight)[label]
+  grow = lambda: ensemble.ExtraTreesClassifier(TREES, random_state=0)
+  logistic = linear_model.LogisticRegression(max_iter=200)
+  return (
+    grow().fit(table, label, sample_weight=balanced),
+    grow().fit(table[:, :num], label, sample_weight=balanced),
+    logistic.fit(table[:, num:], label, sample_weight=balanced * len(label)),
+  )
+
+
+def _votes(models: tuple, table: np.ndarray, num: int) -> np.ndarray:
+  """[m, 3]: 2 P(anomaly) - 1 of both forests, log-odds of the logistic regression."""
+  trees, event_trees, logistic = models
+  return np.stack(
+    [
+      2 * trees.predict_proba(table)[:, 1] - 1,
+      2 * event_trees.predict_proba(table[:, :num])[:, 1] - 1,
+      logistic.decision_function(table[:, num:]),
+    ],
+    axis=1,
+  )

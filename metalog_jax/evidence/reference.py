@@ -1,0 +1,209 @@
+"""The labelled sessions of one system, fitted: what scores and explains new ones."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from metalog_jax.evidence import committee, labels, one_class, pvalues
+from metalog_jax.evidence import normals as normal_lib
+
+NAMES = (*one_class.NAMES, *labels.NAMES)
+WEIGHTS = np.array([1 / 6, 1 / 2, 1 / 2, 1 / 6, 1 / 6, 1 / 6, 1, 2, 2])
+FREQUENT = 0.02  # share of later sessions that makes a kind worth forgiving
+MOST_FORGIVEN = 50
+
+
+class Sample(NamedTuple):
+  """Different bags, and the sessions that have each."""
+
+  counts: Any  # [U, V] csr float64
+  times: np.ndarray  # [U] float64
+
+  @classmethod
+  def of(cls, counts: Any, times: np.ndarray | None = None) -> 'Sample':
+    counts = sparse.csr_matrix(counts, dtype=np.float64)
+    times = np.ones(counts.shape[0]) if times is None else np.asarray(times, float)
+    return cls(counts[times > 0], times[times > 0])
+
+
+class Judged(NamedTuple):
+  """What was measured of bags [m, V]."""
+
+  parts: np.ndarray  # [m, len(NAMES)] weighted evidences
+  raw: np.ndarray  # [m, len(normals.NAMES)]
+  votes: np.ndarray  # [m, len(labels.VOTES)]
+  nearest: np.ndarray  # [m] normal bag
+
+  @property
+  def scores(self) -> np.ndarray:
+    return self.parts.sum(axis=1)
+
+
+class Reference(NamedTuple):
+  """Fitted evidences with their threshold."""
+
+  model: one_class.OneClass
+  anomalies: labels.Anomalies | None
+  normal: committee.Scored  # scores of the normals, each with itself left out
+  anomalous: committee.Scored
+  threshold: float
+  threshold_from: str
+  forgiven: Any = None  # [F, V] later kinds of session that count as normal
+  forgiving: one_class.OneClass | None = None  # `model` with them
+
+  def judge(self, counts: Any) -> Judged:
+    """Measures bags [m, V]; where later kinds are forgiven, the kinder verdict."""
+    judged = _judge(self.model, self.anomalies, counts)
+    if self.forgiving is None:
+      return judged
+    kinder = _judge(self.forgiving, self.anomalies, counts)
+    better = kinder.scores < judged.scores
+    pick = lambda x, y: np.where(better if x.ndim == 1 else better[:, None], y, x)
+    return Judged(*(pick(x, y) for x, y in zip(judged, kinder)))
+
+  def p_values(self, scores: np.ndarray) -> np.ndarray:
+    """[m] share of normal sessions that would score at least as high."""
+    return pvalues.p_values(scores, *self.normal)
+
+
+def fit(
+  normals: Sample,
+  anomalies: Sample,
+  unlabelled: Sample,
+  later: bool = False,
+  false_alarms: float = 0.0,
+  seed: int = 0,
+) -> Reference:
+  """Fits the evidences to labelled sessions, and the threshold to unlabelled ones.
+
+  Args:
+    normals: at least one session.
+    anomalies: may be none.
+    unlabelled: sessions like those that will be judged, for the threshold alone; none:
+      the threshold is a quantile of the normals.
+    later: the unlabelled sessions come after the labelled ones, so that normal
+      behaviour may have changed: frequent kinds without new events are forgiven.
+    false_alarms: > 0: the threshold lets at most this share of normal sessions
+      through, by split conformal prediction; half of the normals are held out for it.
+  """
+  held = None
+  if false_alarms:
+    normals, held = _halves(normals, seed)
+  model = one_class.fit(normals.counts, normals.times)
+  fitted, anomalous = None, np.zeros(0)
+  measured = normal_lib.Measured(model.values, model.nearest)
+  votes = np.zeros((len(model.rows), len(labels.VOTES)))
+  if len(anomalies.times):
+    fitted = labels.fit(model, anomalies.counts, anomalies.times, seed)
+    votes = fitted.normal
+    judged = _judge(model, fitted, anomalies.counts, fitted.own)
+    anomalous = judged.scores
+  features = one_class.features(model, model.values, own=True)
+  normal = committee.Scored(
+    _judged(features, votes, measured).scores, model.weights
+  )
+  reference = Reference(
+    model,
+    fitted,
+    normal,
+    committee.Scored(anomalous, anomalies.times),
+    0.0,
+    '',
+  )
+  if later:
+    reference = _forgive(reference, normals, anomalies, unlabelled)
+  if held is not None:
+    return _conformal(reference, held, false_alarms)
+  return _with_threshold(reference, unlabelled)
+
+
+def _judge(model, anomalies, counts, votes=None) -> Judged:
+  measured = normal_lib.measure(model.normals, counts)
+  features = one_class.features(model, measured.values)
+  if votes is None and anomalies is None:
+    votes = np.zeros((counts.shape[0], len(labels.VOTES)))
+  elif votes is None:
+    votes = labels.values(anomalies, counts, measured.values[:, 1], features)
+  return _judged(features, votes, measured)
+
+
+def _judged(features, votes, measured: normal_lib.Measured) -> Judged:
+  parts = np.concatenate([features, votes[:, : len(labels.NAMES)]], axis=1) * WEIGHTS
+  return Judged(parts, measured.values, votes, measured.nearest)
+
+
+def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
+  if not len(unlabelled.times):
+    limit = committee.quiet_limit(*reference.normal)
+    return reference._replace(threshold=limit, threshold_from='normal_quantile')
+  judged = reference.judge(unlabelled.counts)
+  scored = committee.Scored(judged.scores, unlabelled.times)
+  verdicts = _verdicts(reference, judged, scored)
+  votes = committee.weights(reference.anomalous.weights.sum())
+  probability = sum(votes[name] * verdicts[name] for name in votes)
+  limit = committee.cut(scored, probability / sum(votes.values()))
+  return reference._replace(threshold=limit, threshold_from='expected_f1')
+
+
+def _verdicts(reference: Reference, judged: Judged, scored: committee.Scored):
+  """Name of a rule -> its verdicts [m] on unlabelled bags."""
+  model = reference.model
+  raw = dict(zip(normal_lib.NAMES, judged.raw.T))
+  own = dict(zip(normal_lib.NAMES, model.values.T))
+  verdicts = {name: raw[name] > 0 for name in ('new', 'length')}
+  for name in ('distance', 'deviation', 'range'):
+    verdicts[name] = raw[name] > committee.quiet_limit(own[name], model.weights)
+  verdicts |= {name: x > 0 for name, x in zip(labels.VOTES, judged.votes.T)}
+  labelled = reference.normal, reference.anomalous
+  for name, weight in (('estimate', 0.5), ('recall', 1.0)):
+    verdicts[name] = scored.scores > committee.estimate(scored, *labelled, weight)
+  return verdicts
+
+
+def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
+  """Takes frequent later kinds without new events as further references."""
+  judged = reference.judge(unlabelled.counts)
+  frequent = unlabelled.times >= FREQUENT * unlabelled.times.sum()
+  candidates = frequent & (judged.raw[:, 0] == 0) & (judged.raw[:, 1] > 0)
+  if len(anomalies.times):
+    away, _ = normal_lib.search(
+      unlabelled.counts, anomalies.counts, reference.anomalies.logs
+    )
+    candidates &= away > 0
+  rows = np.flatnonzero(candidates)
+  rows = rows[np.argsort(-unlabelled.times[rows], kind='stable')][:MOST_FORGIVEN]
+  if not len(rows):
+    return reference
+  kinds = unlabelled.counts[rows]
+  forgiving = one_class.fit(
+    sparse.vstack([normals.counts, kinds], format='csr'),
+    np.concatenate([normals.times, np.ones(len(rows))]),
+  )
+  return reference._replace(forgiven=kinds, forgiving=forgiving)
+
+
+def _halves(sample: Sample, seed: int) -> tuple[Sample, Sample]:
+  """Deals sessions at random to two halves; the first has one at least."""
+  rng = np.random.default_rng([seed, 13])
+  each = rng.permutation(np.repeat(np.arange(len(sample.times)), sample.times.astype(int)))
+  num = (len(each) + 1) // 2
+  parts = (np.bincount(x, minlength=len(sample.times)) for x in (each[:num], each[num:]))
+  first, second = (Sample.of(sample.counts, times) for times in parts)
+  return first, second
+
+
+def _conformal(reference: Reference, held: Sample, rate: float) -> Reference:
+  """The threshold that a new normal exceeds with probability `rate` at most.
+
+  With n normals held out, it is the ceil((n + 1)(1 - rate))-th smallest of their
+  scores: Papadopoulos et al., Inductive confidence machines, ECML 2002. Where that is
+  more than n, nothing below 1 / (n + 1) can be promised: it is their largest.
+  """
+  scores = reference.judge(held.counts).scores
+  normal = committee.Scored(scores, held.times)
+  num = held.times.sum()
+  rank = np.ceil((num + 1) * (1 - rate) - 1e-9)
+  limit = pvalues.quantile(scores, held.times, min(rank / max(num, 1), 1.0))
+  source = f'false_alarms {rate:g}' if rank <= num else f'false_alarms {1 / (num + 1):.3g}'
+  return reference._replace(normal=normal, threshold=limit, threshold_from=source)
