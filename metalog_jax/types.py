@@ -73,6 +73,13 @@ class Sessions(NamedTuple):
     """The events [L] of session `i`."""
     return self.events[self.offsets[i] : self.offsets[i + 1]]
 
+  def joined(self, others: 'Sessions') -> 'Sessions':
+    """These sessions, and then the others."""
+    pairs = zip(self, others, strict=True)
+    both = Sessions(*(np.concatenate(pair) for pair in pairs))
+    offsets = np.concatenate([self.offsets, self.offsets[-1] + others.offsets[1:]])
+    return both._replace(offsets=offsets)
+
   def take(self, index: np.ndarray) -> 'Sessions':
     """The sessions `index` [n], in that order."""
     lengths = self.lengths[index]

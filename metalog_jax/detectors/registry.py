@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from metalog_jax import errors
 from metalog_jax.detectors import (
   deeplog,
+  evidence,
   logmeta,
   logrobust,
   logtad,
@@ -46,6 +47,7 @@ class Method(Protocol):
 
 
 DETECTORS: dict[str, Method] = {
+  'evidence': evidence,
   'metalog': metalog,
   'logmeta': logmeta,
   'plelog': plelog,

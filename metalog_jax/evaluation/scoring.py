@@ -34,11 +34,19 @@ class Scorer:
     self, state: Any, data: types.Dataset, seqs: batches.Sequences | None = None
   ) -> np.ndarray:
     """Scores [S] float64, each distinct sequence computed once."""
+    if self._detector.host:
+      return self._detector.host.scores(state, data)
     seqs = seqs or self.sequences(data)
     distinct = np.zeros(len(seqs.lengths))
     for rows, _, scores in self._run(self._score, state, data.vectors, seqs):
       distinct[rows] = np.asarray(scores)[: len(rows)]
     return distinct[seqs.inverse]
+
+  def verdicts(self, state: Any, data: types.Dataset) -> list[dict[str, Any]]:
+    """Per session what its score is a sum of, where the detector can say."""
+    if self._detector.host:
+      return self._detector.host.verdicts(state, data)
+    return [{'p_value': None, 'evidence': []}] * data.sessions.num
 
   def _run(
     self, function: Callable, state: Any, vectors: np.ndarray, seqs: batches.Sequences
@@ -68,6 +76,8 @@ class Scorer:
     Returns:
       S arrays [L] over all events; those cut away weigh 0, the others sum to 1.
     """
+    if self._detector.host:
+      return self._detector.host.weights(state, data)
     seqs = self.sequences(data)
     distinct: list[Any] = [np.zeros(0)] * len(seqs.lengths)
     for rows, batch, weights in self._run(self._explain, state, data.vectors, seqs):

@@ -10,7 +10,19 @@ Host room: numpy, scipy and scikit-learn.
 Without any label: `evidence.unlabelled(counts, times)`.
 """
 
+from metalog_jax.evidence.explain import event_shares
 from metalog_jax.evidence.reference import NAMES, Reference, Sample, fit
-from metalog_jax.evidence.unlabelled import Unlabelled, unlabelled
+from metalog_jax.evidence.unlabelled import NAMES as UNLABELLED_NAMES
+from metalog_jax.evidence.unlabelled import Unlabelled, bulk, unlabelled
 
-__all__ = ['NAMES', 'Reference', 'Sample', 'Unlabelled', 'fit', 'unlabelled']
+__all__ = [
+  'NAMES',
+  'UNLABELLED_NAMES',
+  'Reference',
+  'Sample',
+  'Unlabelled',
+  'bulk',
+  'event_shares',
+  'fit',
+  'unlabelled',
+]

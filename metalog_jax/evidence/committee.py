@@ -72,10 +72,15 @@ def estimate(
   return float(cuts[np.argmax(2 * hits / (flagged + share))])
 
 
-def weights(num_anomalies: float) -> dict[str, float]:
-  """Votes of each rule where so many anomalies are labelled."""
+def weights(num_anomalies: float, later: bool = False) -> dict[str, float]:
+  """Votes of each rule where so many anomalies are labelled.
+
+  Args:
+    later: normal behaviour may have changed: distances drift, and events do not.
+  """
   learned = num_anomalies / (num_anomalies + HALF)
-  total = {name: votes * (1 - learned) for name, votes in ONE_CLASS.items()}
+  one_class = {'new': 1, 'range': 1} if later else ONE_CLASS
+  total = {name: votes * (1 - learned) for name, votes in one_class.items()}
   if num_anomalies:
     for name, votes in LEARNED.items():
       total[name] = total.get(name, 0.0) + votes * learned

@@ -19,8 +19,8 @@ NAMES = ('ratio', 'trees', 'event_trees')
 VOTES = (*NAMES, 'logistic')  # columns of `values`
 EVENTS = 512  # that the models see, at most: those whose share differs most
 ROWS = 2_000  # normal bags that they are fitted on, at most
-TREES = 60
-FOLDS = 5
+TREES = 50
+FOLDS = 4
 
 
 class Anomalies(NamedTuple):
@@ -45,7 +45,10 @@ def fit(
   normal_counts = model.normals.counts[model.rows]
   events = _telling(model, counts, times)
   table = np.concatenate(
-    [_table(normal_counts, events, normal_features), _table(counts, events, features)]
+    [
+      _table(normal_counts, events, model.values, normal_features),
+      _table(counts, events, measured.values, features),
+    ]
   )
   label = np.repeat([0, 1], [len(normal_features), len(features)])
   weight = np.concatenate([model.weights, times]).astype(np.float64)
@@ -82,20 +85,20 @@ def fit(
 
 
 def values(
-  anomalies: Anomalies, counts: Any, distance: np.ndarray, features: np.ndarray
+  anomalies: Anomalies, counts: Any, measured: np.ndarray, features: np.ndarray
 ) -> np.ndarray:
   """[m, len(VOTES)] of bags [m, V].
 
   Args:
-    distance: [m] to the nearest normal.
+    measured: [m, len(normals.NAMES)] values against the normals.
     features: [m, F] of `one_class`.
   """
   out = np.empty((counts.shape[0], len(VOTES)))
   num, events = len(anomalies.events), anomalies.events
   for block in normal_lib.blocks(len(out), counts.shape[1] + len(anomalies.times)):
     rows = counts[block]
-    out[block, 0] = _ratio(distance[block], _distances(anomalies, rows))
-    table = _table(rows, events, features[block])
+    out[block, 0] = _ratio(measured[block, 1], _distances(anomalies, rows))
+    table = _table(rows, events, measured[block], features[block])
     out[block, 1:] = _votes(anomalies.models, table, num)
   return out
 
@@ -118,9 +121,13 @@ def _telling(model: one_class.OneClass, counts: Any, times: np.ndarray) -> np.nd
   return np.sort(seen[order[:EVENTS]])
 
 
-def _table(counts: Any, events: np.ndarray, features: np.ndarray) -> np.ndarray:
+def _table(counts: Any, events: np.ndarray, measured, features) -> np.ndarray:
+  """[m, E + M + F]: log counts, what was measured, and the evidences of it.
+
+  Trees have no evidence: with one left out, equal sessions differ a little there.
+  """
   logs = counts[:, events].log1p().toarray()
-  return np.concatenate([logs, features], axis=1).astype(np.float32)
+  return np.concatenate([logs, np.log1p(measured), features], axis=1).astype(np.float32)
 
 
 def _folds(rng, label: np.ndarray, num: int) -> np.ndarray:
@@ -132,25 +139,33 @@ def _folds(rng, label: np.ndarray, num: int) -> np.ndarray:
 
 
 def _models(table, label, weight, num: int) -> tuple:
-  """Fitted on balanced classes: trees on everything, on events, logistic regression."""
+  """Fitted on balanced classes: trees on all but evidences and on events, and a
+  logistic regression on evidences."""
   balanced = weight / np.bincount(label, weight)[label]
   grow = lambda: ensemble.ExtraTreesClassifier(TREES, random_state=0)
   logistic = linear_model.LogisticRegression(max_iter=200)
+  everything, events, evidences = _inputs(table, num)
   return (
-    grow().fit(table, label, sample_weight=balanced),
-    grow().fit(table[:, :num], label, sample_weight=balanced),
-    logistic.fit(table[:, num:], label, sample_weight=balanced * len(label)),
+    grow().fit(everything, label, sample_weight=balanced),
+    grow().fit(events, label, sample_weight=balanced),
+    logistic.fit(evidences, label, sample_weight=balanced * len(label)),
   )
 
 
 def _votes(models: tuple, table: np.ndarray, num: int) -> np.ndarray:
   """[m, 3]: 2 P(anomaly) - 1 of both forests, log-odds of the logistic regression."""
   trees, event_trees, logistic = models
+  everything, events, evidences = _inputs(table, num)
   return np.stack(
     [
-      2 * trees.predict_proba(table)[:, 1] - 1,
-      2 * event_trees.predict_proba(table[:, :num])[:, 1] - 1,
-      logistic.decision_function(table[:, num:]),
+      2 * trees.predict_proba(everything)[:, 1] - 1,
+      2 * event_trees.predict_proba(events)[:, 1] - 1,
+      logistic.decision_function(evidences),
     ],
     axis=1,
   )
+
+
+def _inputs(table: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  last = num + len(normal_lib.NAMES)
+  return table[:, :last], table[:, :num], table[:, last:]

@@ -84,7 +84,7 @@ def _shares(normals: Normals) -> dict[str, np.ndarray]:
   for block in blocks(len(own), normals.counts.shape[1]):
     rows, weight = normals.counts[own[block]], weights[block]
     _, nearest = _nearest(normals, rows, own[block])
-    difference = _deviation(normals, rows, nearest)
+    difference = differences(normals, rows, nearest)
     above += weight @ (difference > 1e-6)
     below += weight @ (difference < -1e-6)
   surprise = lambda share: -np.log((share + 0.5) / (weights.sum() + 1))
@@ -158,14 +158,15 @@ def missing(normals: Normals, has: np.ndarray, out: int = 0) -> np.ndarray:
 
 def deviations(normals: Normals, rows: Any, nearest: np.ndarray) -> np.ndarray:
   """[m, V] surprise times sqrt|difference to the nearest normal in log counts|."""
-  difference = _deviation(normals, rows, nearest)
+  difference = differences(normals, rows, nearest)
   surprise = np.where(difference > 0, normals.rises, normals.falls)
   return np.where(
     np.abs(difference) > 1e-6, surprise * np.sqrt(np.abs(difference)), 0.0
   )
 
 
-def _deviation(normals: Normals, rows: Any, nearest: np.ndarray) -> np.ndarray:
+def differences(normals: Normals, rows: Any, nearest: np.ndarray) -> np.ndarray:
+  """[m, V] in log(1 + count) to the nearest normal; to nothing, where there is none."""
   there = nearest >= 0
   others = normals.counts[np.maximum(nearest, 0)].log1p().toarray() * there[:, None]
   return rows.log1p().toarray() - others

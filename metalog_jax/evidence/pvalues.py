@@ -11,7 +11,7 @@ def exceeding(values: np.ndarray, reference: np.ndarray, weights: np.ndarray):
 
 
 def surprise(values, reference, weights, own: bool = False) -> np.ndarray:
-  """-log p in nats [m], p = (#{normals >= value} + 1/2) / (N + 1).
+  """-log p in nats [m], p = (#{normals >= value} + 1/2) / (N + 1/2).
 
   Args:
     reference: [n] of the normals, each with itself left out; weights: [n] sessions.
@@ -19,7 +19,7 @@ def surprise(values, reference, weights, own: bool = False) -> np.ndarray:
   """
   total = weights.sum() - own
   num = exceeding(values, reference, weights) - own
-  return -np.log((np.maximum(num, 0) + 0.5) / (total + 1))
+  return -np.log((np.maximum(num, 0) + 0.5) / (total + 0.5))
 
 
 def p_values(values, reference, weights) -> np.ndarray:

@@ -12,6 +12,8 @@ NAMES = (*one_class.NAMES, *labels.NAMES)
 WEIGHTS = np.array([1 / 6, 1 / 2, 1 / 2, 1 / 6, 1 / 6, 1 / 6, 1, 2, 2])
 FREQUENT = 0.02  # share of later sessions that makes a kind worth forgiving
 MOST_FORGIVEN = 50
+TIE = 0.02  # scores that differ by less are equal: leaving one out moves them so far
+STALE = 0.05  # p-value up to which sessions are counted in the test for drift
 
 
 class Sample(NamedTuple):
@@ -51,6 +53,7 @@ class Reference(NamedTuple):
   threshold_from: str
   forgiven: Any = None  # [F, V] later kinds of session that count as normal
   forgiving: one_class.OneClass | None = None  # `model` with them
+  later: bool = False
 
   def judge(self, counts: Any) -> Judged:
     """Measures bags [m, V]; where later kinds are forgiven, the kinder verdict."""
@@ -64,7 +67,25 @@ class Reference(NamedTuple):
 
   def p_values(self, scores: np.ndarray) -> np.ndarray:
     """[m] share of normal sessions that would score at least as high."""
-    return pvalues.p_values(scores, *self.normal)
+    return pvalues.p_values(scores - TIE, *self.normal)
+
+  def warnings(self, scores: np.ndarray, times: np.ndarray) -> list[str]:
+    """Signs that sessions [m] called normal are not like the normals.
+
+    Among exchangeable sessions, a share p has p-values up to p.
+    """
+    quiet = scores <= self.threshold
+    total = times[quiet].sum()
+    if not total:
+      return []
+    odd = times[quiet] @ (self.p_values(scores[quiet]) <= STALE) / total
+    error = np.sqrt(STALE * (1 - STALE) * (1 / total + 1 / self.normal.weights.sum()))
+    if odd <= 2 * STALE + 3 * error:
+      return []
+    return [
+      f'drift: {odd:.0%} of the sessions called normal are as odd as the oddest '
+      f'{STALE:.0%} of the labelled normals: label newer normal sessions'
+    ]
 
 
 def fit(
@@ -100,9 +121,7 @@ def fit(
     judged = _judge(model, fitted, anomalies.counts, fitted.own)
     anomalous = judged.scores
   features = one_class.features(model, model.values, own=True)
-  normal = committee.Scored(
-    _judged(features, votes, measured).scores, model.weights
-  )
+  normal = committee.Scored(_judged(features, votes, measured).scores, model.weights)
   reference = Reference(
     model,
     fitted,
@@ -113,6 +132,7 @@ def fit(
   )
   if later:
     reference = _forgive(reference, normals, anomalies, unlabelled)
+    reference = reference._replace(later=True)
   if held is not None:
     return _conformal(reference, held, false_alarms)
   return _with_threshold(reference, unlabelled)
@@ -124,7 +144,7 @@ def _judge(model, anomalies, counts, votes=None) -> Judged:
   if votes is None and anomalies is None:
     votes = np.zeros((counts.shape[0], len(labels.VOTES)))
   elif votes is None:
-    votes = labels.values(anomalies, counts, measured.values[:, 1], features)
+    votes = labels.values(anomalies, counts, measured.values, features)
   return _judged(features, votes, measured)
 
 
@@ -140,7 +160,7 @@ def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
   judged = reference.judge(unlabelled.counts)
   scored = committee.Scored(judged.scores, unlabelled.times)
   verdicts = _verdicts(reference, judged, scored)
-  votes = committee.weights(reference.anomalous.weights.sum())
+  votes = committee.weights(reference.anomalous.weights.sum(), reference.later)
   probability = sum(votes[name] * verdicts[name] for name in votes)
   limit = committee.cut(scored, probability / sum(votes.values()))
   return reference._replace(threshold=limit, threshold_from='expected_f1')
@@ -186,9 +206,13 @@ def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
 def _halves(sample: Sample, seed: int) -> tuple[Sample, Sample]:
   """Deals sessions at random to two halves; the first has one at least."""
   rng = np.random.default_rng([seed, 13])
-  each = rng.permutation(np.repeat(np.arange(len(sample.times)), sample.times.astype(int)))
+  each = rng.permutation(
+    np.repeat(np.arange(len(sample.times)), sample.times.astype(int))
+  )
   num = (len(each) + 1) // 2
-  parts = (np.bincount(x, minlength=len(sample.times)) for x in (each[:num], each[num:]))
+  parts = (
+    np.bincount(x, minlength=len(sample.times)) for x in (each[:num], each[num:])
+  )
   first, second = (Sample.of(sample.counts, times) for times in parts)
   return first, second
 
@@ -205,5 +229,7 @@ def _conformal(reference: Reference, held: Sample, rate: float) -> Reference:
   num = held.times.sum()
   rank = np.ceil((num + 1) * (1 - rate) - 1e-9)
   limit = pvalues.quantile(scores, held.times, min(rank / max(num, 1), 1.0))
-  source = f'false_alarms {rate:g}' if rank <= num else f'false_alarms {1 / (num + 1):.3g}'
+  source = (
+    f'false_alarms {rate:g}' if rank <= num else f'false_alarms {1 / (num + 1):.3g}'
+  )
   return reference._replace(normal=normal, threshold=limit, threshold_from=source)

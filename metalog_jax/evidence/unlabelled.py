@@ -51,13 +51,7 @@ def unlabelled(counts: Any, times: np.ndarray | None = None) -> Unlabelled:
   times = np.ones(counts.shape[0]) if times is None else np.asarray(times, np.float64)
   if not len(times):
     return Unlabelled(np.zeros(0), 0.0, np.zeros((0, len(NAMES))), np.zeros(0))
-  held = counts.sign().T @ times
-  rarity = sparse.diags(-np.log(np.maximum(held, 0.5) / times.sum()))
-  rarest = (counts.sign() @ rarity).max(axis=1).toarray().ravel()
-  crowd = crowd_distances(counts, times)
-  usual = pvalues.quantile(crowd, times, 0.9)
-  far = np.log((crowd + one_class.SOFT) / (usual + one_class.SOFT))
-  first = np.stack([far, rarest], axis=1) * WEIGHTS
+  first = _against_all(counts, times)
   odd = first.sum(axis=1)
   bulk = odd <= pvalues.quantile(odd, times, BULK)
   model = one_class.fit(counts[bulk], times[bulk])
@@ -69,6 +63,25 @@ def unlabelled(counts: Any, times: np.ndarray | None = None) -> Unlabelled:
   scores = parts.sum(axis=1)
   p_values = pvalues.exceeding(scores, scores, times) / times.sum()
   return Unlabelled(scores, widest_gap(scores, times), parts, p_values)
+
+
+def bulk(counts: Any, times: np.ndarray) -> np.ndarray:
+  """[U] bool: the bags of the sessions that are least odd among all."""
+  if not len(times):
+    return np.zeros(0, bool)
+  odd = _against_all(counts, times).sum(axis=1)
+  return odd <= pvalues.quantile(odd, times, BULK)
+
+
+def _against_all(counts: Any, times: np.ndarray) -> np.ndarray:
+  """[U, 2] weighted: distance of the crowd, and the rarest event."""
+  held = counts.sign().T @ times
+  rarity = sparse.diags(-np.log(np.maximum(held, 0.5) / times.sum()))
+  rarest = (counts.sign() @ rarity).max(axis=1).toarray().ravel()
+  crowd = crowd_distances(counts, times)
+  usual = pvalues.quantile(crowd, times, 0.9)
+  far = np.log((crowd + one_class.SOFT) / (usual + one_class.SOFT))
+  return np.stack([far, rarest], axis=1) * WEIGHTS
 
 
 def crowd_distances(counts: Any, times: np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ class Verdicts:
     model, seen = self._model, blind_spots.NOTHING
     scorer = scoring.Scorer(model.detector)
     for sessions, lines in store.stream(self._system, ROWS, lines=True):
-      data = types.Dataset('', sessions, model.vectors)
+      data = types.Dataset('', sessions, model.vectors, model.texts)
       seqs = scorer.sequences(data)
       scores = scorer.scores(model.state, data, seqs)
       if not np.isfinite(scores).all():
@@ -75,8 +75,9 @@ class Verdicts:
       part = blind_spots.Seen.of(data, scores, self._threshold, len(seqs.lengths))
       seen = seen.joined(part)
       shares = scorer.weights(model.state, data)
-      for i, (score, share) in enumerate(zip(scores, shares)):
-        yield self._verdict(sessions, lines, i, float(score), share)
+      reasons = scorer.verdicts(model.state, data)
+      for i, (score, share, reason) in enumerate(zip(scores, shares, reasons)):
+        yield self._verdict(sessions, lines, i, float(score), share) | reason
     bound = model.detector.highest
     bound = bound(model.state, model.vectors) if bound else None
     self.summary = Summary(
@@ -99,11 +100,9 @@ class Verdicts:
       'first_line': first,
       'last_line': last,
       'score': score,
-      'p_value': None,
       'anomalous': score > self._threshold,
       'unknown_events': int(np.sum(new)),
       'events': _top(self._model.texts, events, lines[part], share),
-      'evidence': [],
     }
 
   def _place(self, number: int) -> dict[str, Any]:

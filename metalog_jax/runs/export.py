@@ -55,6 +55,11 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
       'the target was read by --system=auto, whose rules run.py does not have: prepare '
       'it with --system=custom --format=REGEX, train again, then export'
     )
+  if model.detector.host:
+    raise errors.UserError(
+      'the detector evidence computes with numpy and scikit-learn: there is no program '
+      'of jax to export'
+    )
   out = pathlib.Path(out)
   inside = {path.name for path in out.iterdir()} if out.is_dir() else set()
   if out.exists() and not (out.is_dir() and inside <= {*NAMES, CHECKSUMS}):

@@ -151,14 +151,17 @@ def trained_state(
   Raises:
     UserError: there is no checkpoint, or it cannot be read.
   """
-  dataset = types.Dataset('', types.Sessions.none(), vectors)
-  like = detector.init(jax.random.key(0), types.Transfer((dataset,), dataset))
+  like = None  # the state of a method on the host has the shapes of its data
+  if not detector.host:
+    dataset = types.Dataset('', types.Sessions.none(), vectors)
+    state = detector.init(jax.random.key(0), types.Transfer((dataset,), dataset))
+    like = checkpoints.first_progress(state)
   trained, after = workdir / folder.CHECKPOINTS, workdir / folder.ADAPTED
   path = after if after.exists() and (adapted or not trained.exists()) else trained
   if not path.exists():
     raise folder.missing(path)
   saved = checkpoints.Checkpoints(path)
-  progress = saved.restore(checkpoints.first_progress(like))
+  progress = saved.restore(like)
   saved.close()
   if progress is None:
     raise errors.UserError(f'{path} has no checkpoint: train again with --overwrite')

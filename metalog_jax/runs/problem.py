@@ -67,6 +67,15 @@ class Problem(NamedTuple):
       return None
     return target.sessions.take(np.flatnonzero(target.sessions.labels >= 0))
 
+  def with_rest(self) -> 'Problem':
+    """The rest of the target stands in training too, without labels."""
+    target, rest = self.train.target, self.tests.get(types.REST)
+    if target is None or rest is None:
+      return self
+    bare = rest.sessions._replace(labels=np.full(rest.sessions.num, -1, np.int8))
+    target = target._replace(sessions=target.sessions.joined(bare))
+    return self._replace(train=self.train._replace(target=target))
+
 
 def make_problem(
   options: Options,

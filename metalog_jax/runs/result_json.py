@@ -84,7 +84,10 @@ def _warnings(ready, state, name: str, test: Tested) -> list[str]:
   distinct = len(metrics.distinct(test.data.sessions).first)
   seen = blind_spots.Seen.of(test.data, test.scores, test.threshold, distinct)
   highest = bound(state, test.data.vectors) if bound else None
-  return [f'{name}: {text}' for text in blind_spots.warnings(seen, highest)]
+  texts = blind_spots.warnings(seen, highest)
+  if ready.detector.host:
+    texts += ready.detector.host.warnings(state, test.data)
+  return [f'{name}: {text}' for text in texts]
 
 
 def write_scores(path: pathlib.Path, tested: dict[str, Tested]) -> None:

@@ -127,7 +127,10 @@ def _prepare(job: Job, say: Callable) -> Ready:
   problem = problems.make_problem(data, job.method.embedding, needs, known)
   if job.model:
     problem.fingerprints[job.model] = folder.fingerprint(job.model)
-  for name, coverage in problem.facts['coverage'].items():
+  if detector.sees_rest:
+    problem = problem.with_rest()
+  words = {} if detector.host else problem.facts['coverage']
+  for name, coverage in words.items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
     if warning := event_tables.Coverage(**coverage).warning(name):
       say(f'warning: {warning}')
@@ -240,6 +243,12 @@ def _thresholds(
   if ready.detector.threshold and is_needed:
     score = lambda data: ready.scorer.scores(state, data)
     own = ready.detector.threshold(state, ready.problem.train, score)
+  elif ready.detector.host and is_needed:
+    tests, target = ready.problem.tests, ready.problem.train.target
+    threshold = ready.detector.host.threshold
+    host = {name: threshold(state, data) for name, data in tests.items()}
+    new = host.get(types.REST) or (threshold(state, target) if target else (None, ''))
+    return host, new
   limits = {
     name: (thresholds.alert_rate(x, rate), 'alert_rate') if rate else own
     for name, x in scores.items()

@@ -30,6 +30,21 @@ class Training(NamedTuple):
   objective: tuple[Callable, Any] | None = None
 
 
+class Host(NamedTuple):
+  """Functions (state, dataset) of a detector that computes with numpy."""
+
+  scores: Callable  # -> [S] float64
+  weights: Callable  # -> S arrays [L] over all events, which sum to 1
+  verdicts: Callable  # -> S records: p_value, evidence (interface of `detect`)
+  threshold: Callable  # -> (threshold, where it comes from)
+  warnings: Callable  # -> sentences on the verdicts
+
+
+def on_host(state: Any, batch: types.Batch) -> Any:
+  """In place of `score` and `explain` of a detector that has `host`."""
+  raise TypeError('this detector scores data sets on the host: see Detector.host')
+
+
 class Detector(NamedTuple):
   """Pure functions of a state, which is any pytree of arrays.
 
@@ -48,6 +63,9 @@ class Detector(NamedTuple):
   # (state, [V, D]) -> no score is above it; None: not known. Tells blind detectors.
   highest: Callable | None = None
   note: str = ''  # shown beside the results
+  host: Host | None = None  # what it scores and explains with, in place of the above
+  # The rest of the target is shown to it without labels, as sessions to judge are.
+  sees_rest: bool = False
 
   @property
   def keeps_best(self) -> bool:

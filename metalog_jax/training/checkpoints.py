@@ -65,6 +65,9 @@ class Checkpoints:
   def restore(self, like: Any) -> Any | None:
     """The newest snapshot with the structure of `like`; None if there is none.
 
+    Args:
+      like: None: a Progress with the shapes that were saved, and dicts for structure.
+
     Raises:
       UserError: it is damaged, or of other settings.
     """
@@ -74,6 +77,7 @@ class Checkpoints:
         return None
       abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
       tree = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+      tree = Progress(**tree) if like is None else tree
       if self._digests().get(str(step)) != digest(tree):
         raise ValueError(f'step {step} is not what was saved')
       return tree

@@ -18,7 +18,7 @@ def test_the_page_holds_the_table(monkeypatch):
 
 def test_unknown_names_are_refused():
   with pytest.raises(
-    ValueError, match="--detector='nobody' is not one of metalog, log"
+    ValueError, match="--detector='nobody' is not one of evidence, met"
   ):
     registry.get('nobody')
   with pytest.raises(

@@ -1,0 +1,268 @@
+"""Evidence: what counts say against a session, weighed, and cut where F1 is best.
+
+Ours. Kinds of evidence that mean the same in every system (events that no normal
+session has, distance to the nearest normal session, ...; `metalog_jax.evidence`), each
+calibrated against the target's own normals, and with labelled anomalies also what
+those tell. The score is their sum. It needs no source, no word vectors and seconds. The
+test sessions, without their labels, set the threshold: see `evidence.committee`; where
+they come later than the labelled ones, frequent kinds of them without new events count
+as normal ("forgiven").
+
+Without a target, or without labelled normals, sessions are held against each other
+(`evidence.unlabelled`).
+"""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from metalog_jax import errors, evidence, flags, types
+from metalog_jax.batches import bags, sequences
+from metalog_jax.embeddings import gcse, sources
+from metalog_jax.training import base
+
+NAMED = 5  # events named with each evidence
+SPARE = 16  # places for templates that come after the training
+ROWS = 64  # bags explained at a time
+SAMPLES = ('normals', 'anomalies', 'unlabelled')
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(flags.Settings):
+  """Settings of evidence."""
+
+  embedding: sources.Config = gcse.Embedding()  # vectors are not used
+  false_alarms: float = flags.field(
+    0.0,
+    'let at most this share of normal sessions through, by split conformal prediction; '
+    '0: the threshold whose F1 is best by estimate',
+    most=1,
+  )
+  forgive: bool = flags.field(
+    True, 'frequent kinds of LATER sessions without new events count as normal'
+  )
+  reading: sequences.Reading = flags.group(sequences.Reading(collapse=0))
+
+
+PRESETS = {'default': Config()}
+
+
+def needs(config: Config) -> frozenset[str]:
+  """The target's labels."""
+  return frozenset({base.TARGET_NORMALS, base.TARGET_ANOMALIES})
+
+
+def make_detector(config: Config) -> base.Detector:
+  """Returns the detector; see `base.Detector` for its functions."""
+  # A state is fitted again where it is read: seconds, and nothing is unpickled.
+  fitted = functools.lru_cache(maxsize=2)(lambda key: _fit(config, key.state))
+  known = lambda state, data: _Known(fitted(_Key(state)), state, data)
+  return base.Detector(
+    init=lambda key, transfer: _state(config, transfer),
+    score=base.on_host,
+    explain=base.on_host,
+    reading=config.reading,
+    host=base.Host(
+      scores=lambda state, data: known(state, data).scores,
+      weights=lambda state, data: known(state, data).weights(),
+      verdicts=lambda state, data: known(state, data).verdicts(),
+      threshold=lambda state, data: known(state, data).threshold,
+      warnings=lambda state, data: known(state, data).warnings(),
+    ),
+    sees_rest=True,
+    note='without labels, the test sessions set the threshold',
+  )
+
+
+def _state(config: Config, transfer: types.Transfer) -> dict[str, np.ndarray]:
+  """The target's sessions as bags of events, by label: what `_fit` needs.
+
+  Without a target it is empty: sessions will be held against each other.
+  """
+  data = transfer.target
+  if data is None:
+    return {'templates': _packed(()), 'later': np.zeros((), np.int32)}
+  sessions, width = data.sessions, len(data.vectors)
+  different = bags.bags(sessions, width)
+  num = different.counts.shape[0]
+  times = [
+    np.bincount(different.inverse[sessions.labels == label], minlength=num)
+    for label in (0, 1, -1)
+  ]
+  pad = lambda x: np.append(x, 0).astype(np.int32)  # Orbax saves no empty array
+  counts = different.counts
+  state = {
+    'templates': _packed(data.templates),
+    'width': np.array(width, np.int32),
+    'counts': pad(counts.data),
+    'events': pad(counts.indices),
+    'offsets': counts.indptr.astype(np.int32),
+    **{name: pad(x) for name, x in zip(SAMPLES, times)},
+  }
+  state['later'] = np.array(config.forgive and _is_later(sessions), np.int32)
+  return state
+
+
+def _is_later(sessions: types.Sessions) -> bool:
+  """Whether most sessions without a label begin after all that have one."""
+  labelled = sessions.times[sessions.labels >= 0]
+  others = sessions.times[sessions.labels < 0]
+  if not len(labelled) or not len(others) or np.isnan(labelled).all():
+    return False
+  return bool(np.mean(others > np.nanmax(labelled)) > 0.5)
+
+
+def _packed(texts: tuple[str, ...]) -> np.ndarray:
+  return np.frombuffer('\0'.join(texts).encode() or b'\0', np.uint8).copy()
+
+
+def _unpacked(packed: Any) -> tuple[str, ...]:
+  return tuple(np.asarray(packed).tobytes().decode().split('\0'))
+
+
+class _Key:
+  """A state that is equal to others of the same content."""
+
+  def __init__(self, state: dict[str, Any]):
+    self.state = {name: np.asarray(value) for name, value in state.items()}
+    total = hashlib.sha256()
+    for name, value in sorted(self.state.items()):
+      total.update(f'{name} {value.shape}'.encode() + value.tobytes())
+    self._digest = total.digest()
+
+  def __hash__(self) -> int:
+    return hash(self._digest)
+
+  def __eq__(self, other: object) -> bool:
+    return isinstance(other, _Key) and self._digest == other._digest
+
+
+def _fit(config: Config, state: dict[str, np.ndarray]) -> evidence.Reference | None:
+  """The evidences fitted; None: there is nothing that they could be fitted to."""
+  if 'width' not in state:
+    return None
+  width = int(state['width']) + SPARE
+  rows = (state['counts'][:-1], state['events'][:-1], state['offsets'])
+  counts = sparse.csr_matrix(rows, (len(state['offsets']) - 1, width))
+  samples = (evidence.Sample.of(counts, state[name][:-1]) for name in SAMPLES)
+  normals, anomalies, unlabelled = samples
+  if not len(normals.times):
+    if config.false_alarms:
+      raise errors.UserError(
+        '--false_alarms is a promise from labelled normals: give --target_normals'
+      )
+    least_odd = evidence.bulk(*unlabelled)
+    normals = evidence.Sample(*(x[least_odd] for x in unlabelled))
+  if not len(normals.times):
+    return None
+  later = bool(state['later'])
+  return evidence.fit(normals, anomalies, unlabelled, later, config.false_alarms)
+
+
+class _Known:
+  """Sessions of a data set under what is known of their system."""
+
+  def __init__(self, reference: evidence.Reference | None, state, data: types.Dataset):
+    self._reference, self._data, sessions = reference, data, data.sessions
+    width, self._texts = len(data.vectors), data.templates
+    if reference is not None:
+      known = int(np.asarray(state['width']))
+      width = known + SPARE
+      place = _places(data, _unpacked(state['templates']), known)
+      texts = dict(zip(place.tolist(), data.templates))
+      self._texts = [texts.get(i, '') for i in range(width)]
+      sessions = sessions._replace(events=place[sessions.events])
+    self._events = sessions.events
+    self._bags = bags.bags(sessions, width)
+    counts = self._bags.counts
+    self._times = np.bincount(self._bags.inverse, minlength=counts.shape[0])
+    if reference is None:
+      alone = evidence.unlabelled(counts, self._times)
+      self._parts, self._p_values = alone.parts, alone.p_values
+      self._names, self._nearest = evidence.UNLABELLED_NAMES, None
+      self.threshold = (alone.threshold, 'widest_gap')
+    else:
+      self._parts, self._names = reference.judge(counts).parts, evidence.NAMES
+      self._p_values = reference.p_values(self._parts.sum(axis=1))
+      self.threshold = (reference.threshold, reference.threshold_from)
+    self.scores = self._parts.sum(axis=1)[self._bags.inverse]
+
+  def warnings(self) -> list[str]:
+    """What is to be known of the threshold on these sessions."""
+    if self._reference is None:
+      return []
+    return self._reference.warnings(self._parts.sum(axis=1), self._times)
+
+  def weights(self) -> list[np.ndarray]:
+    """Per session the share [L] of every event in the verdict; they sum to 1."""
+    each = [
+      (self._parts[bag, :, None].clip(0) * shares).sum(axis=0)
+      for bag, shares in enumerate(self._shares())
+    ]
+    out = []
+    offsets = self._data.sessions.offsets
+    for i, bag in enumerate(self._bags.inverse):
+      events = self._events[offsets[i] : offsets[i + 1]]
+      times = np.bincount(events, minlength=len(each[bag]))
+      value = each[bag][events] / times[events] + 1e-30
+      out.append(value / value.sum())
+    return out
+
+  def verdicts(self) -> list[dict[str, Any]]:
+    """Per session its p-value, and evidences whose values add up to its score."""
+    of_bags = [
+      {
+        'p_value': float(self._p_values[bag]),
+        'evidence': [
+          {'name': name, 'value': float(value), 'events': self._named(bag, share)}
+          for name, value, share in zip(self._names, self._parts[bag], shares)
+        ],
+      }
+      for bag, shares in enumerate(self._shares())
+    ]
+    return [of_bags[bag] for bag in self._bags.inverse]
+
+  def _named(self, bag: int, share: np.ndarray) -> list[dict[str, Any]]:
+    counts = self._bags.counts[bag].toarray().ravel()
+    order = np.argsort(-share, kind='stable')[:NAMED]
+    return [
+      {'template': self._texts[i], 'count': int(counts[i]), 'share': float(share[i])}
+      for i in order
+      if share[i] > 0 and i < len(self._texts)
+    ]
+
+  def _shares(self) -> Iterator[np.ndarray]:
+    """Per bag, the share of each event in each evidence [J, V]."""
+    counts = self._bags.counts
+    for start in range(0, counts.shape[0], ROWS):
+      part = counts[start : start + ROWS]
+      if self._reference is None:
+        held = counts.sign().T @ self._times
+        rare = part.sign().toarray() * -np.log(np.maximum(held, 1) / self._times.sum())
+        rare /= np.maximum(rare.sum(axis=1, keepdims=True), 1e-30)
+        yield from np.broadcast_to(
+          rare[:, None], (len(rare), len(self._names), rare.shape[1])
+        )
+      else:
+        yield from evidence.event_shares(self._reference, part).transpose(1, 0, 2)
+
+
+def _places(data: types.Dataset, texts: tuple[str, ...], width: int) -> np.ndarray:
+  """[V] where events of a data set stand among those of the training.
+
+  Templates that came later share the SPARE places behind.
+  """
+  place = np.arange(len(data.vectors))
+  if data.templates and data.templates != texts:
+    known = {text: i for i, text in enumerate(texts)}
+    place = np.array(
+      [known.get(text, width + i) for i, text in enumerate(data.templates)]
+    )
+  return np.where(place < width, place, width + (place - width) % SPARE).astype(
+    np.int32
+  )

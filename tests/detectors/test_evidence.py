@@ -1,0 +1,96 @@
+"""The detector `evidence`: its state, its verdicts, and what it is shown."""
+
+import jax
+import numpy as np
+import pytest
+
+from metalog_jax import errors, types
+from metalog_jax.detectors import evidence
+from metalog_jax.evaluation import metrics, scoring
+from metalog_jax.training import base, checkpoints
+from tests import builders
+from tests.detectors import systems
+
+DEFAULT = evidence.Config()
+
+
+def fitted(transfer, config=DEFAULT):
+  detector = evidence.make_detector(config)
+  state = detector.init(jax.random.key(0), base.blind(transfer, evidence.needs(config)))
+  return detector, state, scoring.Scorer(detector)
+
+
+def test_anomalies_score_higher_and_verdicts_add_up():
+  _, state, scorer = fitted(systems.transfer())
+  test = systems.system(2, 150, 2)
+  scores = scorer.scores(state, test)
+  assert metrics.measure(test.sessions.labels, scores, 0.5)['auroc'] > 0.9
+  for score, verdict in zip(scores, scorer.verdicts(state, test), strict=True):
+    assert sum(part['value'] for part in verdict['evidence']) == pytest.approx(score)
+    assert 0 < verdict['p_value'] <= 1
+  shares = scorer.weights(state, test)
+  assert [len(x) for x in shares] == test.sessions.lengths.tolist()
+  np.testing.assert_allclose([x.sum() for x in shares], 1)
+
+
+def test_the_state_survives_a_checkpoint_as_it_was(tmp_path):
+  detector, state, scorer = fitted(systems.transfer())
+  saved = checkpoints.Checkpoints(tmp_path)
+  saved.save(0, checkpoints.first_progress(state))
+  found = saved.restore(None).best_state
+  saved.close()
+  test = systems.system(2, 50, 2)
+  expected = scorer.scores(state, test)
+  np.testing.assert_array_equal(scorer.scores(found, test), expected)
+
+
+@pytest.mark.parametrize('hidden', [(0, 1), (1,)])
+def test_labels_that_are_missing(hidden):
+  """Without normals, or without anomalies, what is left serves."""
+  transfer = systems.transfer()
+  sessions = transfer.target.sessions
+  labels = np.where(np.isin(sessions.labels, hidden), -1, sessions.labels)
+  target = transfer.target._replace(sessions=sessions._replace(labels=labels))
+  detector, state, scorer = fitted(types.Transfer((), target))
+  test = systems.system(2, 150, 2)
+  scores = scorer.scores(state, test)
+  assert metrics.measure(test.sessions.labels, scores, 0.5)['auroc'] > 0.7
+  assert np.isfinite(detector.host.threshold(state, test)[0])
+
+
+def test_without_a_target_sessions_are_held_against_each_other():
+  detector, state, scorer = fitted(systems.transfer(zero_shot=True))
+  test = systems.system(7, 60, 1)
+  scores = scorer.scores(state, test)
+  verdicts = scorer.verdicts(state, test)
+  totals = [sum(x['value'] for x in verdict['evidence']) for verdict in verdicts]
+  np.testing.assert_allclose(totals, scores)
+  assert detector.host.threshold(state, test)[1] == 'widest_gap'
+
+
+def test_templates_are_known_by_their_text_and_others_are_new():
+  transfer = systems.transfer()
+  texts = tuple(f'template {i}' for i in range(len(transfer.target.vectors)))
+  target = transfer.target._replace(templates=texts)
+  _, state, scorer = fitted(types.Transfer((), target))
+  test = systems.system(2, 40, 2)
+  order = np.random.default_rng(0).permutation(len(texts))
+  place = np.argsort(order).astype(np.int32)
+  moved = test._replace(
+    templates=tuple(texts[i] for i in order),
+    sessions=test.sessions._replace(events=place[test.sessions.events]),
+  )
+  same = scorer.scores(state, test._replace(templates=texts))
+  np.testing.assert_allclose(scorer.scores(state, moved), same)
+  others = test._replace(templates=tuple(f'other {i}' for i in range(len(texts))))
+  assert scorer.scores(state, others).min() > same.min()
+
+
+def test_false_alarms_need_normals():
+  target = systems.transfer().target
+  sessions = builders.sessions([[1, 2]])
+  target = target._replace(sessions=sessions._replace(labels=np.array([-1], np.int8)))
+  transfer = types.Transfer((), target)
+  _, state, scorer = fitted(transfer, evidence.Config(false_alarms=0.01))
+  with pytest.raises(errors.UserError, match='--target_normals'):
+    scorer.scores(state, systems.system(2, 5, 2))

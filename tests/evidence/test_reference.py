@@ -1,0 +1,149 @@
+"""Evidence of labelled sessions: leaving one out, sums, promises and edges."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from metalog_jax import evidence
+from metalog_jax.evidence import committee, labels, one_class, pvalues
+from metalog_jax.evidence import normals as normal_lib
+
+EXACT = slice(0, 4)  # deviation's surprise is that of all normals
+
+
+def kinds(seed=0, num=30, events=8):
+  """Different bags, and how many sessions have each."""
+  rng = np.random.default_rng(seed)
+  counts = np.unique(rng.poisson(rng.choice([0.3, 2.0], events), (num, events)), axis=0)
+  return counts.astype(float), rng.integers(1, 4, len(counts))
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_leaving_one_out_is_fitting_without_it(seed):
+  counts, times = kinds(seed)
+  model = one_class.fit(sparse.csr_matrix(counts), times)
+  order = np.argsort(-times, kind='stable')
+  for place, row in enumerate(order):
+    others = times.copy()
+    others[row] -= 1
+    kept = others > 0
+    without = normal_lib.summarize(counts[kept], others[kept])
+    alone = normal_lib.measure(without, sparse.csr_matrix(counts[[row]])).values[0]
+    np.testing.assert_allclose(model.values[place, EXACT], alone[EXACT], atol=1e-5)
+    assert model.values[place, 5] == alone[5]
+
+
+def test_blocks_change_nothing(monkeypatch):
+  counts, times = kinds()
+  whole = one_class.fit(counts, times).values
+  monkeypatch.setattr(normal_lib, 'CELLS', 64)
+  np.testing.assert_allclose(one_class.fit(counts, times).values, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('num_anomalies', [0, 1, 4])
+def test_parts_sum_to_the_score_and_shares_to_one(seed, num_anomalies):
+  counts, times = kinds(seed)
+  odd = counts[:num_anomalies] + np.eye(8)[0] * 9
+  none = evidence.Sample.of(np.zeros((0, 8)))
+  anomalies = evidence.Sample.of(odd) if num_anomalies else none
+  fitted = evidence.fit(evidence.Sample.of(counts, times), anomalies, none)
+  new = sparse.csr_matrix(kinds(seed + 10)[0])
+  judged = fitted.judge(new)
+  np.testing.assert_allclose(judged.parts.sum(axis=1), judged.scores)
+  assert np.isfinite(judged.parts).all()
+  total = evidence.event_shares(fitted, new).sum(axis=2)
+  assert ((abs(total - 1) < 1e-9) | (total == 0)).all()
+  if num_anomalies:
+    assert fitted.judge(sparse.csr_matrix(odd)).scores.min() > judged.scores.max()
+
+
+def test_false_alarms_are_bounded_over_many_draws():
+  """Split conformal prediction: the mean rate over draws is at most the stated one."""
+  rng, rate, alarms = np.random.default_rng(0), 0.1, []
+  none = evidence.Sample.of(np.zeros((0, 3)))
+  for _ in range(60):
+    draw = rng.poisson([1.0, 3.0, 9.0], (90, 3))
+    normals, new = evidence.Sample.of(draw[:60]), sparse.csr_matrix(draw[60:] * 1.0)
+    fitted = evidence.fit(normals, none, none, false_alarms=rate)
+    alarms.append(np.mean(fitted.judge(new).scores > fitted.threshold))
+  assert 0.02 < np.mean(alarms) < rate + 2 * np.std(alarms) / np.sqrt(60)
+
+
+def test_what_cannot_be_promised_is_said():
+  none = evidence.Sample.of(np.zeros((0, 8)))
+  normals = evidence.Sample.of(*kinds())
+  num = normals.times.sum() // 2
+  fitted = evidence.fit(normals, none, none, false_alarms=1e-4)
+  assert fitted.threshold_from == f'false_alarms {1 / (num + 1):.3g}'
+
+
+@pytest.mark.parametrize('num_anomalies', [0, 1])
+def test_one_normal_session(num_anomalies):
+  one = evidence.Sample.of(np.array([[1.0, 2.0, 0.0]]))
+  odd = evidence.Sample.of(np.ones((num_anomalies, 3)))
+  unlabelled = evidence.Sample.of(np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 7.0]]))
+  fitted = evidence.fit(one, odd, unlabelled)
+  scores = fitted.judge(unlabelled.counts).scores
+  assert np.isfinite([*scores, fitted.threshold]).all() and scores[1] > scores[0]
+
+
+def test_huge_vocabulary():
+  num = 200_000
+  rows = sparse.random(50, num, 1e-4, 'csr', random_state=0)
+  normals, none = evidence.Sample.of(rows), evidence.Sample.of(rows[:0])
+  judged = evidence.fit(normals, none, none).judge(rows)
+  assert np.isfinite(judged.scores).all() and (judged.raw[:, 1] == 0).all()
+
+
+def test_equal_scores_are_one_level():
+  scored = committee.Scored(np.zeros(4), np.ones(4))
+  assert committee.cut(scored, np.full(4, 0.1)) == -0.5  # all or none
+
+
+def test_votes_move_the_cut():
+  scored = committee.Scored(np.arange(10.0), np.ones(10))
+  few, many = ((np.arange(10) >= start).astype(float) for start in (8, 5))
+  assert committee.cut(scored, few) == 7.5
+  assert committee.cut(scored, many) == 4.5
+
+
+def test_estimate_finds_the_valley():
+  rng = np.random.default_rng(0)
+  normal = rng.normal(0, 1, 300)
+  mixed = np.concatenate([rng.normal(0, 1, 900), rng.normal(8, 1, 100)])
+  scored = lambda x: committee.Scored(x, np.ones(len(x)))
+  for anomalies in (np.zeros(0), rng.normal(8, 1, 20)):
+    cut = committee.estimate(scored(mixed), scored(normal), scored(anomalies))
+    assert 2.5 < cut < 6.5
+
+
+def test_p_values_count_the_normals_at_least_as_odd():
+  values, weights = np.array([1.0, 2.0, 3.0]), np.array([5.0, 1.0, 3.0])
+  expected = np.array([10, 5, 1]) / 10
+  np.testing.assert_allclose(
+    pvalues.p_values([0.5, 2.0, 9.0], values, weights), expected
+  )
+  assert pvalues.quantile(values, weights, 5 / 9) == 1.0
+  assert pvalues.quantile(values, weights, 0.6) == 2.0
+
+
+def test_later_kinds_are_forgiven_unless_they_are_known_anomalies():
+  normals = evidence.Sample.of(np.array([[3.0, 1.0, 0.0]]), np.array([50]))
+  later = evidence.Sample.of(
+    np.array([[3.0, 1.0, 0.0], [5.0, 0.0, 0.0], [0.0, 1.0, 9.0]]),
+    np.array([50, 40, 10]),
+  )
+  none = evidence.Sample.of(np.zeros((0, 3)))
+  fitted = evidence.fit(normals, none, later, later=True)
+  assert fitted.forgiven.toarray().tolist() == [[5.0, 0.0, 0.0]]
+  assert (fitted.judge(later.counts).scores > fitted.threshold).tolist() == [0, 0, 1]
+  known = evidence.Sample.of(later.counts[1:2])
+  assert evidence.fit(normals, known, later, later=True).forgiven is None
+
+
+def test_the_only_anomaly_tells_nothing_of_itself():
+  counts, times = kinds()
+  model = one_class.fit(counts, times)
+  odd = sparse.csr_matrix(counts[:1] + 9)
+  assert (labels.fit(model, odd, np.ones(1)).own == 0).all()

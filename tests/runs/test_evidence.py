@@ -1,0 +1,44 @@
+"""A run of `evidence`: the rest is shown without labels; new lines get reasons."""
+
+import dataclasses
+
+import pytest
+
+from metalog_jax import errors, types
+from metalog_jax.detectors import evidence
+from metalog_jax.embeddings import gcse
+from metalog_jax.runs import detect, export, model, problem
+from tests.runs import test_detect
+
+fixture_root = test_detect.fixture_root
+
+
+def test_new_lines_have_the_scores_of_the_run(root, tmp_path):
+  result = test_detect.trained(root, tmp_path, 'evidence')
+  assert result['test']['rest']['threshold_from'] == 'expected_f1'
+  loaded = model.load(tmp_path)
+  assert loaded.threshold == result['threshold']['value']
+  records = list(detect.detect(loaded, root / 'b' / 'x.log'))
+  for record in records:
+    values = [part['value'] for part in record['evidence']]
+    assert sum(values) == pytest.approx(record['score'])
+    assert 0 < record['p_value'] <= 1
+  with pytest.raises(errors.UserError, match='evidence'):
+    export.export(loaded, tmp_path / 'out')
+
+
+def test_the_rest_is_shown_without_labels(root):
+  options = problem.Options(
+    target=str(root / 'system_b'), target_normals='20', target_anomalies='3'
+  )
+  options = dataclasses.replace(options, split='random')
+  words = dataclasses.replace(gcse.Embedding(), vectors=str(root / 'vectors.txt'))
+  made = problem.make(options, words, evidence.needs(evidence.Config()))
+  shown = made.with_rest().train.target.sessions
+  rest = made.tests[types.REST].sessions
+  assert shown.num == made.train.target.sessions.num + rest.num
+  assert (shown.labels[-rest.num :] == -1).all()
+  assert [*shown.ids[-rest.num :]] == [*rest.ids]
+  assert shown.of(shown.num - 1).tolist() == rest.of(rest.num - 1).tolist()
+  zero_shot = made._replace(tests={})
+  assert zero_shot.with_rest() is zero_shot
