@@ -77,12 +77,12 @@ def use_compilation_cache() -> None:
 @contextlib.contextmanager
 def without_compilation_cache() -> Iterator[None]:
   """Compiles afresh inside `with`, so that its seconds are those of a first run."""
-  kept = jax.config.values['jax_enable_compilation_cache']
+  before = jax.config.values['jax_enable_compilation_cache']
   _enable_compilation_cache(False)
   try:
     yield
   finally:
-    _enable_compilation_cache(kept)
+    _enable_compilation_cache(before)
 
 
 def _enable_compilation_cache(enabled: bool) -> None:

@@ -60,8 +60,8 @@ class Scorer:
     states = self._states.on(devices, state, mesh.local)
     shared = self._vectors.on(devices, vectors)
     waiting: collections.deque = collections.deque()
-    made = scoring_batches.every(vectors, seqs, len(devices))
-    for i, (rows, batch) in enumerate(made):
+    laid_out = scoring_batches.every(vectors, seqs, len(devices))
+    for i, (rows, batch) in enumerate(laid_out):
       turn = i % len(devices)
       batch = batch._replace(vectors=shared[turn])
       value = function(states[turn], batch)

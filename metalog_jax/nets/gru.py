@@ -82,14 +82,14 @@ def _states(order, x, w, b, link):
 
 
 def _states_forward(order, x, w, b, link):
-  h, *kept = _forward(order, x, w, b, link)
-  return h, (kept, w, link)
+  h, *residuals = _forward(order, x, w, b, link)
+  return h, (residuals, w, link)
 
 
 def _states_backward(order, saved, bar):
-  kept, w, link = saved
-  x_bar, y_bar, _ = _backward(order, kept, w, bar, link)
-  return x_bar, products.outer(y_bar, kept[0]), y_bar.sum(0), jnp.zeros_like(link)
+  residuals, w, link = saved
+  x_bar, y_bar, _ = _backward(order, residuals, w, bar, link)
+  return x_bar, products.outer(y_bar, residuals[0]), y_bar.sum(0), jnp.zeros_like(link)
 
 
 _states.defvjp(_states_forward, _states_backward)
@@ -128,7 +128,7 @@ def _forward_tangent(order, primals, tangents):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _backward(order, kept, w, bar, link):
+def _backward(order, residuals, w, bar, link):
   """x̄ [N, 3H], ȳ of y = W h_{t-1} + b [N, 3H], and h̄ in whole [N, H].
 
   bar: [N, H], the part of h̄ that comes from outside of the recurrence.
@@ -143,18 +143,18 @@ def _backward(order, kept, w, bar, link):
     y_bar = jnp.concatenate([r_bar, z_bar, n_bar * r], -1)
     return bar * z + y_bar @ w, (jnp.concatenate([r_bar, z_bar, n_bar], -1), y_bar, bar)
 
-  return grid.up(body, (*kept, bar), w.shape[1], link, order)
+  return grid.up(body, (*residuals, bar), w.shape[1], link, order)
 
 
 @_backward.defjvp
 def _backward_tangent(order, primals, tangents):
-  kept, w, bar, link = primals
-  kept_dot, w_dot, bar_dot, _ = tangents
-  results = _backward(order, kept, w, bar, link)
+  residuals, w, bar, link = primals
+  residuals_dot, w_dot, bar_dot, _ = tangents
+  results = _backward(order, residuals, w, bar, link)
 
   @grid.whole
   def body(later, inputs):
-    h, r, z, n, m, h_dot, r_dot, z_dot, n_dot, m_dot, bar, bar_dot, more = inputs
+    h, r, z, n, m, h_dot, r_dot, z_dot, n_dot, m_dot, bar, bar_dot, product = inputs
     bar_dot += later  # from outside, and from the steps after
     of_n, of_z, of_r = 1 - n * n, z * (1 - z), r * (1 - r)  # σ' and tanh'
     n_bar = bar * (1 - z) * of_n  # as in `_backward`; below, its product rule
@@ -167,12 +167,12 @@ def _backward_tangent(order, primals, tangents):
     m_bar_dot = n_bar_dot * r + n_bar * r_dot
     y_bar_dot = jnp.concatenate([r_bar_dot, z_bar_dot, m_bar_dot], -1)
     x_bar_dot = jnp.concatenate([r_bar_dot, z_bar_dot, n_bar_dot], -1)
-    earlier = bar_dot * z + bar * z_dot + y_bar_dot @ w + more
+    earlier = bar_dot * z + bar * z_dot + y_bar_dot @ w + product
     return earlier, (x_bar_dot, y_bar_dot, bar_dot)
 
   _, y_bar, whole = results
   # ȳ Ẇ, the part of h̄'_{t-1} that waits for nothing: one product over all cells.
-  inputs = *kept, *kept_dot, whole, bar_dot, y_bar @ w_dot
+  inputs = *residuals, *residuals_dot, whole, bar_dot, y_bar @ w_dot
   return results, grid.up(body, inputs, w.shape[1], link, order)
 
 

@@ -69,14 +69,14 @@ def _states(order, x, w, link):
 
 
 def _states_forward(order, x, w, link):
-  h, *kept = _forward(order, x, w, link)
-  return h, (kept, w, link)
+  h, *residuals = _forward(order, x, w, link)
+  return h, (residuals, w, link)
 
 
 def _states_backward(order, saved, bar):
-  kept, w, link = saved
-  y_bar, *_ = _backward(order, kept, w, bar, link)
-  return y_bar, products.outer(y_bar, kept[1]), jnp.zeros_like(link)
+  residuals, w, link = saved
+  y_bar, *_ = _backward(order, residuals, w, bar, link)
+  return y_bar, products.outer(y_bar, residuals[1]), jnp.zeros_like(link)
 
 
 _states.defvjp(_states_forward, _states_backward)
@@ -109,8 +109,8 @@ def _forward_tangent(order, primals, tangents):
     new_c = f_dot * c + f * c_dot + i_dot * g + i * g_dot
     t_dot = (1 - t * t) * new_c
     new_h = o_dot * t + o * t_dot
-    kept = new_h, c_dot, h_dot, i_dot, f_dot, g_dot, o_dot, t_dot
-    return jnp.concatenate([new_c, new_h], -1), kept
+    residuals = new_h, c_dot, h_dot, i_dot, f_dot, g_dot, o_dot, t_dot
+    return jnp.concatenate([new_c, new_h], -1), residuals
 
   # Ẇ h_{t-1} waits for nothing: one product over all cells, before the loop.
   inputs = *results[1:], x_dot + results[2] @ w_dot.T
@@ -118,7 +118,7 @@ def _forward_tangent(order, primals, tangents):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _backward(order, kept, w, bar, link):
+def _backward(order, residuals, w, bar, link):
   """ȳ of y = x + W h_{t-1} [N, 4H], and c̄ and h̄ in whole, both [N, H].
 
   bar: [N, H], the part of h̄ that comes from outside of the recurrence.
@@ -134,17 +134,17 @@ def _backward(order, kept, w, bar, link):
     y_bar = jnp.concatenate([of_i, of_f, of_g, of_o], -1)
     return jnp.concatenate([c_bar * f, y_bar @ w], -1), (y_bar, c_bar, h_bar)
 
-  return grid.up(body, (*kept, bar), 2 * w.shape[1], link, order)
+  return grid.up(body, (*residuals, bar), 2 * w.shape[1], link, order)
 
 
 @_backward.defjvp
 def _backward_tangent(order, primals, tangents):
-  (kept, w, bar, link), (kept_dot, w_dot, bar_dot, _) = primals, tangents
-  results = _backward(order, kept, w, bar, link)
+  (residuals, w, bar, link), (residuals_dot, w_dot, bar_dot, _) = primals, tangents
+  results = _backward(order, residuals, w, bar, link)
 
   @grid.whole
   def body(later, inputs):
-    (c, _, i, f, g, o, t), dots, c_bar, h_bar, bar_dot, more = inputs
+    (c, _, i, f, g, o, t), dots, c_bar, h_bar, bar_dot, product = inputs
     c_dot, _, i_dot, f_dot, g_dot, o_dot, t_dot = dots
     c_bar_dot, h_bar_dot = _parts(later, 2)
     h_bar_dot += bar_dot
@@ -161,12 +161,12 @@ def _backward_tangent(order, primals, tangents):
     g_bar_dot -= 2 * c_bar * i * g * g_dot
     y_bar_dot = jnp.concatenate([i_bar_dot, f_bar_dot, g_bar_dot, o_bar_dot], -1)
     c_bar_dot, whole = c_bar_dot * f + c_bar * f_dot, c_bar_dot
-    earlier = jnp.concatenate([c_bar_dot, y_bar_dot @ w + more], -1)
+    earlier = jnp.concatenate([c_bar_dot, y_bar_dot @ w + product], -1)
     return earlier, (y_bar_dot, whole, h_bar_dot)
 
   y_bar, c_bar, h_bar = results
   # ȳ Ẇ, the part of h̄'_{t-1} that waits for nothing: one product over all cells.
-  inputs = kept, kept_dot, c_bar, h_bar, bar_dot, y_bar @ w_dot
+  inputs = residuals, residuals_dot, c_bar, h_bar, bar_dot, y_bar @ w_dot
   return results, grid.up(body, inputs, 2 * w.shape[1], link, order)
 
 

@@ -105,10 +105,10 @@ def floor_cells(
   fixed = fixed_floor(runs, test)
   floor = {'fixed floor': (fixed, value(runs, test, kind, measure, fixed or '?'))}
   floor['best floor'] = best_floor(runs, test, kind, measure)
-  mark = lambda of: mark_above(of, value(runs, test, kind, measure))
+  mark = lambda figure: mark_above(figure, value(runs, test, kind, measure))
   return {
-    head: f'{Value(of.mean).percent(1)} {name}{mark(of)}'.strip()
-    for head, (name, of) in floor.items()
+    head: f'{Value(figure.mean).percent(1)} {name}{mark(figure)}'.strip()
+    for head, (name, figure) in floor.items()
   }
 
 

@@ -31,7 +31,7 @@ def at_threshold(result: results.Result, test: str) -> pages.Table:
   rows = []
   for kind in results.KINDS:
     measures = results.measures(result, test, kind)
-    count = lambda key, of=measures: results.number(of.get(key))
+    count = lambda key, figures=measures: results.number(figures.get(key))
     row = {'': kind, 'sessions': count('sessions'), 'anomalous': count('anomalies')}
     row['threshold'] = count('threshold')
     for key in _AT_THRESHOLD:

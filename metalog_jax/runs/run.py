@@ -237,12 +237,12 @@ def _thresholds(
 ) -> tuple[dict[str, Threshold], tuple[float | None, str]]:
   """(threshold, where it comes from) of each test set, and for new sessions of the
   target, which is None where there is none; no test label is looked at."""
-  own: Threshold = (0.5, 'fixed')
+  chosen: Threshold = (0.5, 'fixed')
   rate = ready.job.alert_rate
   is_needed = not rate and (scores or ready.problem.train.target is not None)
   if ready.detector.threshold and is_needed:
     score = lambda data: ready.scorer.scores(state, data)
-    own = ready.detector.threshold(state, ready.problem.train, score)
+    chosen = ready.detector.threshold(state, ready.problem.train, score)
   elif ready.detector.host and is_needed:
     tests, target = ready.problem.tests, ready.problem.train.target
     threshold = ready.detector.host.threshold
@@ -250,8 +250,8 @@ def _thresholds(
     new = host.get(types.REST) or (threshold(state, target) if target else (None, ''))
     return host, new
   limits = {
-    name: (thresholds.alert_rate(x, rate), 'alert_rate') if rate else own
+    name: (thresholds.alert_rate(x, rate), 'alert_rate') if rate else chosen
     for name, x in scores.items()
   }
   # Without `rest`, the thresholds of an alert rate are those of other systems.
-  return limits, limits.get(types.REST, (None, 'alert_rate') if rate else own)
+  return limits, limits.get(types.REST, (None, 'alert_rate') if rate else chosen)

@@ -13,7 +13,7 @@ _scores = st.lists(st.floats(-5, 5, width=16), min_size=1, max_size=30)
 @hypothesis.settings(deadline=None)
 @hypothesis.given(_scores, st.floats(0, 1))
 def test_quantile_is_the_lowest_score_that_keeps_its_promise(scores, share):
-  found = thresholds.normal_quantile(scores, share)
+  found = thresholds.alert_rate(scores, 1 - share)
   scores = np.array(scores)
   assert found in scores
   assert np.mean(scores > found) <= 1 - share + 1e-9
@@ -30,15 +30,13 @@ def test_alert_rate_is_not_exceeded(scores, rate):
 
 
 def test_ties_do_not_flood():
-  assert thresholds.normal_quantile([0.0] * 99 + [1.0], 0.99) == 0
+  assert thresholds.alert_rate([0.0] * 99 + [1.0], 0.01) == 0
   assert thresholds.alert_rate([0.5] * 10, 0.1) == 0.5
 
 
 @pytest.mark.parametrize(
   ('call', 'message'),
   [
-    (lambda: thresholds.normal_quantile([], 0.9), 'no normal'),
-    (lambda: thresholds.normal_quantile([1.0], 1.5), 'between 0 and 1'),
     (lambda: thresholds.alert_rate([1.0], 2), '--alert_rate'),
     (lambda: thresholds.alert_rate([], 0.1), '--alert_rate'),
   ],
