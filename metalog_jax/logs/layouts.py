@@ -1,19 +1,16 @@
 """How lines of a log are laid out: one table, in which a new format is one entry.
 
 A layout cuts lines into columns: `time`, `level`, `message` and others that its
-pattern names. What no entry fits is read by a layout learned from a sample.
+pattern names. `choosing` takes the one that a file fits.
 """
 
 import dataclasses
 import functools
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-import numpy as np
 import polars as pl
 
-from metalog_jax import errors
-from metalog_jax.logs import keyed, learned, levels, multiline, times
+from metalog_jax.logs import keyed, levels, times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +56,14 @@ class Layout:
       message = pl.concat_str(self.said, separator=' ')
       table = table.with_columns(message=message).drop(self.said[0])
     return table
+
+
+class Custom(Layout):
+  """A user's regex, taken as it is."""
+
+  @property
+  def regex(self) -> str:
+    return self.pattern
 
 
 _PID = r'(?:\[(?P<pid>[^\]]*)\])?'
@@ -293,132 +298,5 @@ LEVEL_WORD = Layout(
   example='ERROR cannot open the file',
 )
 PLAIN = Layout('plain', r'(?s)^(?P<message>.*)$', example='anything at all')
-_LAST = (LEVEL_FIRST, LEVEL_WORD)
-BY_NAME = {layout.name: layout for layout in (*LAYOUTS, *_LAST, PLAIN)}
-_ENOUGH = 0.3  # of the lines of a sample fit
-_PERFECT = 1.28  # all lines fit, have a time and a known level
-
-
-def choose(
-  lines: list[str],
-  keys: Mapping[str, str] | None = None,
-  likely: list[Layout] | None = None,
-) -> Layout:
-  """The layout that most lines of a sample fit; those that continue do not count.
-
-  Among layouts that as many fit, one whose times can be read and whose levels are known
-  is preferred, and then the first of the table.
-
-  Args:
-    keys: names of keys of structured logs, by role.
-    likely: layouts of files beside this one, tried first; the chosen one is added.
-  """
-  if header := keyed.table(lines, keys):
-    table = Layout('table', parse=header)
-    fits = table.columns(pl.Series(lines, dtype=pl.String))['message'].is_not_null()
-    if fits.any():
-      return table
-  text = pl.Series('line', lines, dtype=pl.String)
-  text = text.filter(~multiline.continues(text))
-  likely = [] if likely is None else likely
-  for layout in likely:
-    if _score(layout, text) > _PERFECT:
-      return layout
-  candidates = [with_keys(layout, keys) for layout in LAYOUTS]
-  if found := learned.learn(text.to_list()):
-    said = ('said', 'message') if '(?P<said>' in found[1] else ()
-    candidates.append(Layout(*found, said=said))
-  best, best_score = PLAIN, 0.0
-  for layout in (*candidates, *_LAST):
-    score = _score(layout, text)
-    if score > best_score:
-      best, best_score = layout, score
-  if not best.wraps and _holds_json(best, text):
-    best = dataclasses.replace(best, wraps=True)
-  if best_score > _PERFECT:
-    likely.append(best)
-  return best
-
-
-def _holds_json(layout: Layout, text: pl.Series) -> bool:
-  if layout.parse or layout is PLAIN:
-    return False
-  said = layout.columns(text)['message'].drop_nulls()
-  objects = said.filter(said.str.starts_with('{') & said.str.contains(r'\}\s*$'))
-  return len(objects) > _ENOUGH * len(text) and all(
-    keyed.load_json(line) for line in objects.head(20)
-  )
-
-
-def _score(layout: Layout, text: pl.Series) -> float:
-  table = layout.columns(text)
-  table = table.filter(table['message'].is_not_null())
-  share = len(table) / max(len(text), 1)
-  is_learned = layout.name not in BY_NAME
-  if layout.second:
-    share = min(1.0, 2 * share)
-  if not len(table) or share < (0.1 if is_learned else _ENOUGH):
-    return 0.0
-  score = share * _likelihood(layout)
-  if 'time' in table.columns:
-    read = times.Reader(0).read(table['time'])
-    score += 0.2 * share * float(np.mean(read != times.NAT))
-  known = levels.read(table).is_in(list(levels.KNOWN))
-  return score + 0.1 * share * float(known.mean())
-
-
-def _likelihood(layout: Layout) -> float:
-  """Less where something unknown stands before the time: it may be any time."""
-  return (
-    0.5
-    if '(?P<said>' in layout.pattern
-    else 0.8
-    if '(?P<before>' in layout.pattern
-    else 1.0
-  )
-
-
-def with_keys(layout: Layout, keys: Mapping[str, str] | None) -> Layout:
-  """The layout, told the names of keys by role."""
-  if not keys or layout.name not in ('json', 'logfmt'):
-    return layout
-  load = keyed.load_json if layout.name == 'json' else keyed.load_logfmt
-  return dataclasses.replace(layout, parse=keyed.Keyed(load, keys))
-
-
-def named(
-  format: str, keys: Mapping[str, str] | None = None, lines: list[str] | None = None
-) -> Layout:
-  """The layout that `--format` names, or its regex with a group `message`.
-
-  Args:
-    lines: a sample; the first is the header of a `table`.
-
-  Raises:
-    UserError: neither a name nor such a regex.
-  """
-  if format == 'table':
-    header = keyed.table(lines or ['time,message'], keys)
-    if header is None:
-      raise errors.UserError('--format=table: the first line names no message column')
-    return Layout('table', parse=header)
-  if format in BY_NAME:
-    return with_keys(BY_NAME[format], keys)
-  if '(?P<' not in format:
-    raise errors.unknown_choice('--format', format, ['auto', 'table', *BY_NAME])
-  try:
-    groups = set(re.compile(format).groupindex)
-    pl.Series(['']).str.extract_groups(format)
-  except (re.error, pl.exceptions.PolarsError) as error:
-    raise errors.UserError(f'--format={format}: {error}') from None
-  if not groups & {'message', 'content'}:
-    raise errors.UserError(f'--format={format}: name the message, (?P<message>...)')
-  return Custom('custom', format.replace('(?P<content>', '(?P<message>'))
-
-
-class Custom(Layout):
-  """A user's regex, taken as it is."""
-
-  @property
-  def regex(self) -> str:
-    return self.pattern
+LAST = (LEVEL_FIRST, LEVEL_WORD)  # after what a sample teaches
+BY_NAME = {layout.name: layout for layout in (*LAYOUTS, *LAST, PLAIN)}

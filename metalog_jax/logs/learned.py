@@ -130,7 +130,8 @@ def learn(lines: list[str]) -> tuple[str, str, str] | None:
   if before is None:
     texts = [line[: p.start] for line, p in found if _before(line[: p.start]) is None]
     words = sum(bool(_WORDS.fullmatch(text)) for text in texts)
-    head = '(?P<before>.{0,60}?)' if words > 0.9 * len(texts) else '(?P<said>.{0,60}?)'
+    head = r'(?P<before>(?:\S+\s+){1,3}?[\[(]?)'
+    head = head if words > 0.9 * len(texts) else '(?P<said>.{0,60}?)'
   else:
     head = _OPENING + _pattern(before, optional=False) + _OPENING
   body = _pattern(kinds, optional=True)

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import encodings, files, layouts, merge, streams, times
+from metalog_jax.logs import choosing, encodings, files, layouts, merge, streams, times
 from metalog_jax.logs.streams import Input, Options
 
 CHUNK = 4 << 20  # bytes parsed at once
@@ -225,5 +225,5 @@ def read(
   if encoding != 'auto':
     encodings.check(encoding)
   if format != 'auto':
-    layouts.named(format, keys, [])
+    choosing.named(format, keys, [])
   return Reader(expand(paths), Options(format, encoding, keys), block, progress)

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from metalog_jax.logs import (
+  choosing,
   encodings,
   files,
   keyed,
@@ -170,8 +171,8 @@ class Stream:
   def _choose(self, text: pl.Series) -> layouts.Layout:
     sample = text.filter(text.str.strip_chars() != '').head(SAMPLE_LINES).to_list()
     if self._options.format == 'auto':
-      return layouts.choose(sample, self._options.keys, self._likely)
-    return layouts.named(self._options.format, self._options.keys, sample)
+      return choosing.choose(sample, self._options.keys, self._likely)
+    return choosing.named(self._options.format, self._options.keys, sample)
 
   def _records(self, text: pl.Series, last: bool) -> pl.DataFrame:
     """The records of these lines; the last one may go on, and is left for later."""

@@ -5,7 +5,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from metalog_jax.logs import layouts, records
+from metalog_jax.logs import choosing, layouts, records
 
 T = '2026-01-02T15:04:05'
 PLAIN_TIME = f'{T}.000000'
@@ -317,4 +317,4 @@ def test_layout(tmp_path, name, format, text, expected):
 @pytest.mark.parametrize('layout', layouts.LAYOUTS, ids=lambda layout: layout.name)
 def test_an_entry_reads_its_example(layout):
   if layout.name != 'spirit':  # written as Thunderbird is
-    assert layouts.choose(layout.example.split('\n')) is layout
+    assert choosing.choose(layout.example.split('\n')) is layout
