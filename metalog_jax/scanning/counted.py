@@ -54,6 +54,7 @@ class Counted:
     self.records = int(self.totals.sum())
     severity = self.cells['severity'].to_numpy()
     levels = bool((severity > 0).any())
+    self.by_words: set[int] = set()  # templates whose severity is that of their words
     self.severity = {i: self._severity(i, severity, levels) for i in self._spans}
 
   def span(self, template: int) -> slice:
@@ -86,7 +87,8 @@ class Counted:
 
   def _severity(self, template: int, severity: np.ndarray, levels: bool) -> int:
     """Of its level; by its words, where its level says nothing."""
-    highest = int(severity[self.span(template)].max())
+    span = self.span(template)
+    highest = int(np.bincount(severity[span], self.counts[span]).argmax())  # of most
     if template in self.values:
       value = self.values[template][1]
       return max(highest, int(bool(_SERVER_FAULT.search(value))))
@@ -96,6 +98,7 @@ class Counted:
     if _WARNING.match(self.texts[template]):
       return max(highest, 1)
     if highest < 2 and windows.ALARMING.search(self.texts[template]):
+      self.by_words.add(template)
       return max(highest, 1) if levels else 2
     return highest
 

@@ -16,7 +16,7 @@ from metalog_jax.scanning.windows import Place
 KINDS = ('new', 'rare', 'burst', 'drop', 'missing', 'order', 'value', 'alarm')
 LEVELS = ('', 'warning', 'error', 'critical')
 _ABSENT = ('drop', 'missing')
-_SAMPLES = 5
+_SAMPLES = 6
 _BINS = 60  # of a histogram
 _LOUDEST = 10.0  # a surprise above it adds nothing to the score
 SEVERITY = 3.0  # score of one step of severity
@@ -61,10 +61,10 @@ def build(
   """One finding for each cause, the most important first."""
   severity = lambda s: 0 if s.kind in _ABSENT else counted.severity.get(s.template, 0)
   score = lambda s: min(s.surprise, _LOUDEST) + SEVERITY * severity(s)
+  alarms = lambda s: bool(windows.ALARMING.search(counted.text(s.template)))
+  order = lambda s: (-round(score(s), 6), not alarms(s), s.template < 0, s.template)
   groups: list[list[Surprise]] = []
-  for item in sorted(
-    found, key=lambda s: (-score(s), s.template < 0, s.template, s.kind)
-  ):
+  for item in sorted(found, key=order):
     joined = next((g for g in groups if _is_one_cause(g[0], item, counted.size)), None)
     if joined is None:
       groups.append([item])
@@ -119,7 +119,7 @@ def _is_one_cause(lead: Surprise, item: Surprise, size: int) -> bool:
   large = max(len(lead.windows), len(item.windows))
   if both < (len(item.windows) if item.kind == 'rare' else 0.5 * small):
     return False
-  return large <= 8 or both >= 0.3 * len(one | other)
+  return large <= 3 * small or both >= 0.3 * len(one | other)
 
 
 def _finding(
@@ -180,8 +180,9 @@ def _places(
     rows = cells['row'].to_numpy()
     begins = np.flatnonzero(np.diff(rows, prepend=-9) > 1)
     more = np.setdiff1d(np.arange(len(rows)), begins)
-    most = _SAMPLES if item is lead else 1
-    for i in [*begins.tolist(), *more.tolist()][: min(most, _SAMPLES - len(samples))]:
+    room = _SAMPLES - len(samples)
+    most = max(_SAMPLES // 2, _SAMPLES + 1 - len(members)) if item is lead else 1
+    for i in [*begins.tolist(), *more.tolist()][: min(most, room)]:
       cell = cells.row(i, named=True)
       place = _place(counted, cell, 'first')
       samples.append(place._asdict() | {'text': cell['text']})

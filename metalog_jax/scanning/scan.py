@@ -280,7 +280,7 @@ def _of_sessions(
     return None, []
   group, width = counter.templates.group(), len(counted.texts)
   bags = None if good is None else good.bags(group, width)
-  scored = sessions.score(state.bags(group, width), alpha, bags)
+  scored = sessions.score(state.bags(group, width), bags)
   if scored is None:
     return None, []
   why = sessions.reasons(scored, bags)

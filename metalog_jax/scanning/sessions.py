@@ -14,8 +14,7 @@ import polars as pl
 from scipy import sparse
 
 from metalog_jax import errors
-from metalog_jax.evidence import normals, one_class, pvalues
-from metalog_jax.evidence.unlabelled import BULK_WEIGHTS, unlabelled
+from metalog_jax.evidence.unlabelled import unlabelled
 from metalog_jax.logs import session_keys
 from metalog_jax.scanning import windows
 
@@ -201,26 +200,25 @@ class _Rows:
 
 
 def score(
-  bags: sparse.csr_matrix, alpha: float, good: sparse.csr_matrix | None = None
+  bags: sparse.csr_matrix, good: sparse.csr_matrix | None = None
 ) -> Scored | None:
   """How odd each session is; None where there are too few.
 
+  Sessions of a baseline are put into the crowd that all are held against: it need not
+  be free of anomalies, and what is usual in both is usual.
+
   Args:
     bags: [S, V].
-    alpha: share of the good sessions that may be called odd.
     good: [N, V] sessions of a baseline; None: the sessions beside each other.
   """
-  enough = bags.shape[0] if good is None else good.shape[0]
-  if enough < _LEAST or not bags.shape[0]:
+  crowd = bags if good is None else sparse.vstack([good, bags]).tocsr()
+  if crowd.shape[0] < _LEAST or not bags.shape[0]:
     return None
-  first, back, times = _distinct(bags)
-  if good is None:
-    result = unlabelled(bags[first], times)
-    values, p = result.scores, result.p_values
-    odd = values > result.threshold
-  else:
-    values, p, odd = _against(good, bags[first], alpha)
-  return Scored(values[back], p[back], odd[back], bags)
+  first, back, times = _distinct(crowd)
+  result = unlabelled(crowd[first], times)
+  mine = back[crowd.shape[0] - bags.shape[0] :]
+  scores = result.scores[mine]
+  return Scored(scores, result.p_values[mine], scores > result.threshold, bags)
 
 
 def reasons(
@@ -290,19 +288,6 @@ def place(row: dict[str, Any], end: str, files: Sequence[str]) -> windows.Place:
   """The first or last place of a row of `Sessions.places` or of cells."""
   file, line, time = (row[f'{end}_{name}'] for name in ('file', 'line', 'time'))
   return windows.Place(files[file], line, windows.iso(time))
-
-
-def _against(good, bags, alpha):
-  """Scores, p-values and verdicts of bags beside those of a baseline."""
-  first, _, times = _distinct(good)
-  model = one_class.fit(good[first], times)
-  weights = np.array(BULK_WEIGHTS)
-  measured = normals.measure(model.normals, bags).values
-  values = one_class.features(model, measured) @ weights
-  own = one_class.features(model, model.values, own=True) @ weights
-  total = model.weights.sum()
-  p = (pvalues.exceeding(values, own, model.weights) + 1) / (total + 1)
-  return values, p, p <= max(alpha, 1.5 / (total + 1))
 
 
 def _distinct(bags: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,8 +8,8 @@ from metalog_jax.scanning import statistics
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.statistics import Surprise
 
-_SEVERE_SHARE = 0.05  # of records as severe, above which severity says nothing
-_OFTEN = 20  # records of an error that are judged by when they come alone
+_SEVERE_SHARE = 0.2  # of severe records, above which severity says nothing
+_OFTEN = 20  # records that alarm by their words, above which they are judged by time
 _HABIT = 8  # places spread over the log, from which on an error is a habit
 _RARE = 3  # records of a template like no other
 _GAP = 5  # times as many records have all others then
@@ -112,31 +112,43 @@ def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surpris
 
 
 def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
-  """Severe records that are no habit, and lines like no other."""
+  """Severe records that are no habit, and lines like no other.
+
+  Where a large share of all records is severe, severity says nothing.
+  """
   numbers = {i: counted.number(i) for i in counted.ids.tolist()}
-  severe = [
-    sum(n for i, n in numbers.items() if counted.severity[i] >= s) for s in range(4)
-  ]
-  plain = {i: n for i, n in numbers.items() if n <= _RARE and counted.severity[i] < 2}
-  others = [n for n in numbers.values() if n > _RARE]
+  total = counted.records
+  severe = {i: n for i, n in numbers.items() if counted.severity[i] >= 2}
+  if sum(severe.values()) > max(_RARE, _SEVERE_SHARE * total):
+    severe = {}
+  for value, (template, _) in counted.values.items():
+    if counted.severity.get(value, 0) >= 2 > counted.severity.get(template, 2):
+      severe[value] = counted.number(value)  # a usual message, for once an error
+  plain = {i: n for i, n in numbers.items() if n <= _RARE and i not in severe}
+  others = [n for i, n in numbers.items() if n > _RARE]
   apart = not others or min(others) >= _GAP * max(plain.values(), default=0)
   out = []
-  for template, n in numbers.items():
+  for template, n in severe.items():
     rows = counted.rows[counted.span(template)]
-    severity, total = counted.severity[template], counted.records
-    if template in taken:
+    often = n > _OFTEN and template in counted.by_words
+    spread = len(rows) >= max(_HABIT, 0.15 * counted.size)
+    spread = spread and rows[-1] - rows[0] > counted.size / 2
+    if template in taken or often or spread:
       continue
-    if severity >= 2:
-      share = severe[severity] / total
-      habit = n > _OFTEN or (
-        len(rows) >= _HABIT and rows[-1] - rows[0] > counted.size / 2
-      )
-      if not habit and severe[severity] <= max(3, _SEVERE_SHARE * total):
-        out.append(Surprise('alarm', template, -np.log10(share), rows.tolist(), n, 0.0))
-    elif template in plain and apart:
-      as_rare = sum(m for m in plain.values() if m <= n)
-      surprise = np.log10((total + 1) / (as_rare + 1))
-      edge = rows[0] <= 1 or rows[-1] >= counted.size - 2
-      if surprise >= -np.log10(alpha) and not (edge and severity < 1):
-        out.append(Surprise('rare', template, surprise, rows.tolist(), n, 0.0))
+    as_rare = sum(
+      m
+      for i, m in severe.items()
+      if m <= n and counted.severity[i] >= counted.severity[template]
+    )
+    surprise = max(0.0, np.log10(total / as_rare))
+    out.append(Surprise('alarm', template, surprise, rows.tolist(), n, 0.0))
+  for template, n in plain.items() if apart else ():
+    rows = counted.rows[counted.span(template)]
+    as_rare = sum(m for m in plain.values() if m <= n)
+    surprise = np.log10((total + 1) / (as_rare + 1))
+    edge = rows[0] <= 1 or rows[-1] >= counted.size - 2  # start-up and end
+    if template in taken or (edge and not counted.severity[template]):
+      continue
+    if surprise >= -np.log10(alpha):
+      out.append(Surprise('rare', template, surprise, rows.tolist(), n, 0.0))
   return out
