@@ -39,7 +39,7 @@ class Cut:
   seconds: float = 0.0  # length of a window, from the entity's first event on
   at_line: int = 0  # windows end here; 0 for nowhere
   max_events: int = 0  # kept of a session; 0 for all
-  keep_lines: bool = False  # whether the line number of every event is kept
+  keep_lines: bool = False  # whether every event's line and the last time are kept
   text: str = '0'  # as the user gave it
 
   @classmethod
@@ -228,6 +228,7 @@ def group(
   }
   if cut.keep_lines:
     columns['lines'] = pl.col('number')
+    columns['last_time'] = pl.col('time').last()
   sessions = events.group_by(keys, maintain_order=True).agg(**columns)
   name = pl.col('entity')
   if cut.windows:

@@ -71,6 +71,16 @@ def stream(folder: str | os.PathLike, rows: int, lines: bool = False) -> Iterato
       yield (part, _ragged(table['lines'], np.int64)[0]) if lines else part
 
 
+def last_times(folder: str | os.PathLike, rows: int) -> Iterator[np.ndarray]:
+  """Yields [S] float64 seconds, nan for none, of the parts that `stream` yields.
+
+  They are of each session's last line; a folder of `keep_lines` has them.
+  """
+  with _read(folder, SESSIONS, pq.ParquetFile) as file:
+    for batch in file.iter_batches(batch_size=rows, columns=['last_time']):
+      yield pc.fill_null(batch['last_time'], np.nan).to_numpy()
+
+
 def _read(folder, name, function):
   path = pathlib.Path(folder) / name
   try:
@@ -160,7 +170,9 @@ class Writer:
 
   def write(self, table: pa.Table) -> None:
     """Appends sessions (the columns of `to_arrow`, maybe others), in order."""
-    names = [name for name in (*COLUMNS, 'lines') if name in table.column_names]
+    names = [
+      name for name in (*COLUMNS, 'lines', 'last_time') if name in table.column_names
+    ]
     table = table.select(names)
     totals, hashes = _count(table)
     self.totals.update(totals)

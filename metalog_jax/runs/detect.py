@@ -18,7 +18,7 @@ import polars as pl
 from metalog_jax import atomic, errors, types
 from metalog_jax.embeddings import sources
 from metalog_jax.evaluation import blind_spots, scoring
-from metalog_jax.logs import files, manifests, store, systems, templates
+from metalog_jax.logs import files, manifests, quotes, store, systems, templates
 from metalog_jax.runs import model as models
 
 ROWS = 4096  # sessions scored at a time: bounds the memory
@@ -46,8 +46,9 @@ class Summary(NamedTuple):
 class Verdicts:
   """The verdict on every session, in order of first appearance.
 
-  Iterating scores the sessions, a few at a time, and gives one record (a dict) for
-  each. The lines were read before, into a temporary folder that goes with this object.
+  Iterating scores the sessions, a few at a time, then reads the lines that verdicts
+  quote once more, and gives one record (a dict) for each. All lines were read before,
+  into a temporary folder that goes with this object.
   """
 
   def __init__(
@@ -62,9 +63,28 @@ class Verdicts:
     self.summary: Summary | None = None  # after the last verdict
 
   def __iter__(self) -> Iterator[dict[str, Any]]:
+    quoted: list[np.ndarray] = []
+    with tempfile.TemporaryFile('w+', encoding='utf-8') as spool:
+      for verdict in self._judged():
+        lines = [event['lines'][0] for event in verdict['events']]
+        quoted.append(np.array(lines, np.int64))
+        print(json.dumps(verdict), file=spool)
+      numbers = np.unique(np.concatenate(quoted))
+      options = systems.Options(**self.manifest['options'])
+      with quotes.Quotes(options, self.manifest, numbers) as texts:
+        spool.seek(0)
+        for line in spool:
+          verdict = json.loads(line)
+          for event in verdict['events']:
+            event['text'] = texts[event['lines'][0]]
+          yield verdict
+
+  def _judged(self) -> Iterator[dict[str, Any]]:
+    """The verdicts without texts."""
     model, seen = self._model, blind_spots.NOTHING
     scorer = scoring.Scorer(model.detector)
-    for sessions, lines in store.stream(self._system, ROWS, lines=True):
+    parts = store.stream(self._system, ROWS, lines=True)
+    for (sessions, lines), ends in zip(parts, store.last_times(self._system, ROWS)):
       data = types.Dataset('', sessions, model.vectors, model.texts)
       seqs = scorer.sequences(data)
       scores = scorer.scores(model.state, data, seqs)
@@ -77,7 +97,8 @@ class Verdicts:
       shares = scorer.weights(model.state, data)
       reasons = scorer.verdicts(model.state, data)
       for i, (score, share, reason) in enumerate(zip(scores, shares, reasons)):
-        yield self._verdict(sessions, lines, i, float(score), share) | reason
+        end = float(ends[i])
+        yield self._verdict(sessions, lines, i, float(score), share, end) | reason
     bound = model.detector.highest
     bound = bound(model.state, model.vectors) if bound else None
     self.summary = Summary(
@@ -88,15 +109,22 @@ class Verdicts:
     """All verdicts as a frame, one row a session."""
     return pl.DataFrame(list(self), infer_schema_length=None)
 
-  def _verdict(self, sessions, lines, i: int, score: float, share) -> dict[str, Any]:
+  def _verdict(
+    self,
+    sessions: types.Sessions,
+    lines: np.ndarray,
+    i: int,
+    score: float,
+    share: np.ndarray,
+    end: float,
+  ) -> dict[str, Any]:
     part, events = slice(*sessions.offsets[i : i + 2]), sessions.of(i)
     first, last = int(sessions.first_lines[i]), int(sessions.last_lines[i])
-    time = float(sessions.times[i])
     new = (events == types.UNKNOWN) | (events >= self._known)
     return {
       'session_id': str(sessions.ids[i]),
-      'first': self._place(first) | {'time': None if math.isnan(time) else time},
-      'last': self._place(last) | {'time': None},  # a System has times of first lines
+      'first': self._place(first, float(sessions.times[i])),
+      'last': self._place(last, end),
       'first_line': first,
       'last_line': last,
       'score': score,
@@ -105,9 +133,9 @@ class Verdicts:
       'events': _top(self._model.texts, events, lines[part], share),
     }
 
-  def _place(self, number: int) -> dict[str, Any]:
+  def _place(self, number: int, time: float) -> dict[str, Any]:
     file, line = manifests.locate(self.manifest, number)
-    return {'file': file, 'line': line}
+    return {'file': file, 'line': line, 'time': None if math.isnan(time) else time}
 
 
 def detect(

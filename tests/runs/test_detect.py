@@ -1,6 +1,8 @@
 """Which threshold new sessions are judged by, and what verdicts are."""
 
 import dataclasses
+import gzip
+import io
 import json
 import math
 
@@ -65,11 +67,42 @@ def test_verdicts_are_records(root, tmp_path):
       place = record[side]
       assert place['file'] == str(log) and place['line'] == record[f'{side}_line']
       assert record['session_id'] in lines[place['line'] - 1]
-    assert record['first']['time'] > 0
+    assert 0 < record['first']['time'] <= record['last']['time']
+    for event in record['events']:
+      assert event['text'] == lines[event['lines'][0] - 1]
     assert {'score', 'p_value', 'anomalous', 'events', 'evidence'} <= set(record)
   frame = verdicts.to_polars()
   assert isinstance(frame, pl.DataFrame) and frame.height == verdicts.summary.sessions
   assert frame['anomalous'].sum() == verdicts.summary.anomalous
+
+
+def test_the_last_line_has_its_own_time(root, tmp_path):
+  trained(root, tmp_path)
+  head, block = '081109 20{} 1 INFO dfs.X: ', 'got blk_77'
+  log = tmp_path / 'x.log'
+  times = ('3501', '3502', '3509')
+  log.write_text(''.join(f'{head.format(time)}{block}\n' for time in times))
+  (verdict,) = detect.detect(model.load(tmp_path), log)
+  assert verdict['last']['time'] - verdict['first']['time'] == 8
+  assert verdict['last']['line'] == 3
+
+
+@pytest.mark.parametrize('name', ['x.log.gz', '-'])
+def test_texts_of_compressed_files_and_none_of_standard_input(
+  root, tmp_path, monkeypatch, name
+):
+  trained(root, tmp_path)
+  data = (root / 'b' / 'x.log').read_bytes()
+  if name == '-':
+    monkeypatch.setattr('sys.stdin', io.TextIOWrapper(io.BytesIO(data)))
+  else:
+    name = tmp_path / name
+    name.write_bytes(gzip.compress(data))
+  lines = data.decode().splitlines()
+  for record in detect.detect(model.load(tmp_path), name):
+    for event in record['events']:
+      quoted = lines[event['lines'][0] - 1]
+      assert event['text'] == (None if name == '-' else quoted)
 
 
 def test_a_limit_out_of_reach_is_said(root, tmp_path):

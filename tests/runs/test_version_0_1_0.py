@@ -80,6 +80,7 @@ def test_systems_scores_figures_and_verdicts_are_the_same(here):
       pathlib.Path('runs/pca', name).read_bytes()
     )
   verdicts = list(detect.detect(model.load('again'), 'logs/b.log'))
+  assert all(event.pop('text') for v in verdicts for event in v['events'])
   before = [json.loads(line) for line in open('verdicts.jsonl')]
   assert [{k: v[k] for k in b} for v, b in zip(verdicts, before, strict=True)] == before
 
