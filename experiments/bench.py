@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from experiments import main as program
-from experiments.benches import interleave, machine
+from experiments.benches import bench_machine, interleave
 from experiments.studies import markdown
 from metalog_jax import atomic, errors
 from metalog_jax.cli import options
@@ -44,8 +44,8 @@ def main(values: Any, rest: list[str]) -> None:
   suite = _suite(values)
   report = {
     'suite': values.suite,
-    'machine': machine.describe(),
-    'versions': machine.versions(suite.PACKAGES),
+    'machine': bench_machine.describe(),
+    'versions': bench_machine.versions(suite.PACKAGES),
     **suite.run(_options(values, suite)),
   }
   print(table(report['results']))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from experiments.benches import machine, worker
+from experiments.benches import bench_machine, worker
 from metalog_jax import errors
 
 QUIET = 0.15  # cores that others may use during a sample that counts
@@ -125,7 +125,7 @@ def measure(specs: Mapping[str, Spec], options: Options) -> Iterator[dict[str, A
   """
   names, group = list(specs), 0
   while names:
-    size = max(2, int(min(machine.free_gib() / WORKER_GIB, len(names))))
+    size = max(2, int(min(bench_machine.free_gib() / WORKER_GIB, len(names))))
     chosen, names, group = names[:size], names[size:], group + 1
     yield from _measure_group({name: specs[name] for name in chosen}, options, group)
 
@@ -177,7 +177,7 @@ def summarize(quiet: list[dict], noisy: list[dict], samples: int) -> dict[str, A
   used, is_enough = quiet or noisy, len(quiet) >= samples
   return {
     'status': 'ok' if is_enough else f'{len(quiet)} quiet samples of {samples}',
-    **machine.summarize([sample['seconds'] for sample in used]),
+    **bench_machine.summarize([sample['seconds'] for sample in used]),
     'quiet': bool(quiet),
     'discarded': len(noisy),
     'others_cores': round(statistics.fmean(s['others'] for s in used), 3),

@@ -24,7 +24,7 @@ import polars as pl
 from drain3 import masking as drain3_masking
 from drain3 import template_miner, template_miner_config
 
-from experiments.benches import interleave, machine
+from experiments.benches import bench_machine, interleave
 from metalog_jax.logs import files, formats, masking, parse, readers, templates
 from metalog_jax.simulation import simulate
 
@@ -149,7 +149,7 @@ def _measure(path: str, variant: str) -> dict[str, Any]:
 
 def _result(workload: str, name: str, lines: int, turns: list[Turn]) -> dict[str, Any]:
   samples = [turn[name] for turn in turns]
-  summary = machine.summarize([sample['seconds'] for sample in samples])
+  summary = bench_machine.summarize([sample['seconds'] for sample in samples])
   return {
     'workload': workload,
     'variant': name,

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 from experiments import child_process
-from experiments.benches import interleave, machine, variants, worker
+from experiments.benches import bench_machine, interleave, variants, worker
 from metalog_jax import atomic, memory, meta, types
 from metalog_jax.meta import mesh
 from metalog_jax.nets import losses
@@ -143,7 +143,7 @@ def measure(axis: str, name: str, value: int, samples: int) -> dict[str, Any]:
   every = [worker.timed(once) for _ in range(samples * 2)]
   quiet = [sample for sample in every if sample['others'] < interleave.QUIET]
   chosen = (quiet or every)[:samples]
-  facts |= machine.summarize([sample['seconds'] for sample in chosen])
+  facts |= bench_machine.summarize([sample['seconds'] for sample in chosen])
   return make_row(axis, name, value, 'ok', **facts, quiet=bool(quiet))
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from experiments import child_process
-from experiments.benches import machine, variants
+from experiments.benches import bench_machine, variants
 from metalog_jax import atomic, memory
 
 THREADS = 2
@@ -40,11 +40,15 @@ def limit_threads() -> None:
 
 def timed(work: Callable[[], Any], times: int = 1) -> dict[str, float]:
   """Seconds that `work()` takes, and how many cores others kept busy meanwhile."""
-  busy, own, begin = machine.busy_seconds(), time.process_time(), time.perf_counter()
+  busy, own, begin = (
+    bench_machine.busy_seconds(),
+    time.process_time(),
+    time.perf_counter(),
+  )
   for _ in range(times):
     work()
   seconds = time.perf_counter() - begin
-  others = machine.busy_seconds() - busy - (time.process_time() - own)
+  others = bench_machine.busy_seconds() - busy - (time.process_time() - own)
   return {'seconds': seconds / times, 'others': max(others, 0.0) / seconds}
 
 

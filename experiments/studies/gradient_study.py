@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.benches import machine as bench_machine
+from experiments.benches import bench_machine
 from experiments.studies import gradient_distances as distances
 from metalog_jax import atomic, errors, flags, types
 from metalog_jax.detectors import registry

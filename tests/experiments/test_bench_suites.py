@@ -13,9 +13,9 @@ import pytest
 
 from experiments import bench
 from experiments.benches import (
+  bench_machine,
   inference,
   interleave,
-  machine,
   meta_step,
   profile,
   scaling,
@@ -191,7 +191,7 @@ def test_ratios_are_of_the_right_rows():
 
 
 def test_a_summary_is_the_median_and_the_spread():
-  summary = machine.summarize([0.001, 0.005, 0.002])
+  summary = bench_machine.summarize([0.001, 0.005, 0.002])
   assert summary == {'median_ms': 2.0, 'spread_ms': 4.0, 'samples': 3}
 
 
