@@ -12,7 +12,6 @@ import numpy as np
 from metalog_jax import lazy
 from metalog_jax.batches import bags
 
-distance = lazy.module('scipy.spatial.distance')
 pairwise = lazy.module('sklearn.metrics.pairwise')
 
 Scores = tuple[np.ndarray, float]  # [U] float64, threshold: anomalous if above
@@ -161,24 +160,29 @@ def _jaccard(rows: Any, others: Any, leave_out: bool = False) -> np.ndarray:
   """
   if leave_out and others.shape[0] < 2:
     return np.zeros(rows.shape[0])
-  known = _known(others)
-  parts = []
-  for matrix in (rows, others):
-    lengths, shares = _lengths(matrix), matrix.copy()
-    shares.data /= np.repeat(lengths, np.diff(matrix.indptr))
-    parts.append((shares[:, known].toarray(), _lengths(shares[:, ~known]), lengths > 0))
-  (left, strange, has_left), (right, _, has_right) = parts
-  nearest = []
-  for chunk in _chunks(len(left)):
-    apart = distance.cdist(left[chunk], right, 'cityblock') + strange[chunk, None]
-    # Σ max(a, b) = (Σ a + Σ b + Σ |a - b|) / 2, and the sums are 1, or 0 without events
-    whole = has_left[chunk, None] + (has_right + apart)
-    apart = np.divide(2 * apart, whole, out=np.zeros_like(apart), where=whole > 0)
+  left, right = _shares(rows), _shares(others)
+  by_event, is_filled = right.T.toarray(), _lengths(others) > 0
+  nearest = np.zeros(left.shape[0], np.int64)
+  for row, (start, stop) in enumerate(zip(left.indptr[:-1], left.indptr[1:])):
+    shares = left.data[start:stop, None]
+    common = np.minimum(by_event[left.indices[start:stop]], shares).sum(axis=0)
+    if start == stop:
+      common = common - is_filled  # of no events: nearest to another such one
     if leave_out:
-      each = np.arange(chunk.start, chunk.stop)
-      apart[each - chunk.start, each] = np.inf
-    nearest.append(apart.min(axis=1))
-  return np.concatenate(nearest or [np.zeros(0)])
+      common[row] = -2
+    nearest[row] = common.argmax()
+  # Again and exactly: sums round, and equal shares must be at distance 0.
+  apart = _lengths(abs(left - right[nearest]))
+  # Σ max(a, b) = (Σ a + Σ b + Σ |a - b|) / 2, and the sums are 1, or 0 without events
+  whole = (_lengths(rows) > 0) + (is_filled[nearest] + apart)
+  return np.divide(2 * apart, whole, out=np.zeros_like(apart), where=whole > 0)
+
+
+def _shares(counts: Any) -> Any:
+  """[U, V] sparse: counts over the length of the session."""
+  shares = counts.astype(np.float64)  # a copy
+  shares.data /= np.repeat(_lengths(counts), np.diff(counts.indptr))
+  return shares
 
 
 def _rarity(
