@@ -12,6 +12,9 @@ import polars as pl
 
 from metalog_jax.logs import keyed, levels, times
 
+# The rest of a line is cut off faster than it is matched.
+_MESSAGE, _HEAD = '(?P<message>.*)$', 'head_'
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -44,7 +47,10 @@ class Layout:
   def regex(self) -> str:
     """As polars compiles it."""
     time = f'(?P<time>{times.pattern(*self.shape.split())})'
-    return times.ascii_only(self.pattern.replace('{time}', time))
+    regex = times.ascii_only(self.pattern.replace('{time}', time))
+    if regex.startswith('(?s)^') and regex.endswith(_MESSAGE):
+      regex = f'^(?P<{_HEAD}>{regex[5 : -len(_MESSAGE)]})'
+    return regex
 
   def columns(self, text: pl.Series) -> pl.DataFrame:
     """Columns [n] of strings; `message` is null where a line does not fit."""
@@ -52,6 +58,9 @@ class Layout:
       read = self.parse(text.to_list())
       return pl.DataFrame(read, schema=dict.fromkeys(read, pl.String))
     table = text.str.extract_groups(self.regex).struct.unnest()
+    if _HEAD in table.columns:
+      message = text.str.strip_prefix(table[_HEAD]).alias('message')
+      table = table.drop(_HEAD).with_columns(message)
     if self.said:
       message = pl.concat_str(self.said, separator=' ')
       table = table.with_columns(message=message).drop(self.said[0])
@@ -68,7 +77,6 @@ class Custom(Layout):
 
 _PID = r'(?:\[(?P<pid>[^\]]*)\])?'
 _QUOTED = r'"{name}(?:[^"\\]|\\.)*)"'.replace('{name}', '(?P<{}>')
-_WORD = r'[A-Z]{4,8}'
 
 LAYOUTS = (  # of two that fit equally well, the first is taken
   Layout(
@@ -99,20 +107,24 @@ LAYOUTS = (  # of two that fit equally well, the first is taken
     )
     for name in ('thunderbird', 'spirit')
   ),
-  Layout(
-    'openstack',
-    r'(?s)^(?:(?P<source>\S+\.log\S*) )?(?:{time} |\s+)?(?:(?P<pid>\d+) )?'
-    rf'(?P<level>{_WORD}) '
-    r'(?P<logger>[a-z][\w.]*) \[(?P<request>req-[^\]]*|-)\] (?P<message>.*)$',
-    'iso',
-    '2017-05-16 00:00:00.008 25746 INFO nova.osapi_compute.wsgi.server [req-38101a0b-'
-    '2096-447d-96ea-a692162415ae - - -] 10.11.10.1 "GET /v2/servers" status: 200',
+  *(
+    Layout(
+      'openstack',
+      rf'(?s)^{head}(?P<level>[A-Z]{{4,8}}) '
+      r'(?P<logger>[a-z][\w.]*) \[(?P<request>req-[^\]]*|-)\] (?P<message>.*)$',
+      'stamp',
+      f'{example}INFO nova.api [req-38101a0b-2096-447d-96ea - - -] GET status: 200',
+    )
+    for head, example in (  # the first is loghub's, and read faster
+      (r'(?P<source>\S+) {time} (?P<pid>\d+) ', 'nova.log 2017-05-16 00:00:00.008 25 '),
+      (r'(?:(?:(?P<source>\S+) )?{time} )?\s*(?:(?P<pid>\d+) )?', ''),
+    )
   ),
   Layout(
     'hadoop',
     r'(?s)^{time} (?P<level>[A-Z]+) \[(?P<thread>.*?)\] '
     r'(?P<logger>org\.apache\.[^\s:]+): (?P<message>.*)$',
-    'iso',
+    'stamp',
     '2015-10-18 18:01:47,978 INFO [main] org.apache.hadoop.mapreduce.v2.app.MRAppMaster'
     ': Created MRAppMaster for application appattempt_1445144423722_0020_000001',
   ),

@@ -52,10 +52,11 @@ SHAPES = {  # the first that fits is taken
   'yearless': rf'{_M}[-/.]{_D} {_CLOCK}{_ZONE}',
   'clock': _CLOCK + _HALF,
   'klog': rf'{_M}{_D} {_CLOCK}',
+  'stamp': rf'{_YEAR}-{_M}-{_D} (?P<h>\d\d):(?P<m>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d+))?',
   'uptime': r'(?P<e>\d{1,9}\.\d{3,9})',
   'epoch': r'(?P<e>[12]\d{9}(?:\.\d{1,9}|\d{3}|\d{6}|\d{9})?)\b',
 }
-_SPECIAL = ('klog', 'uptime', 'epoch')  # where a layout says that one is there
+_SPECIAL = ('klog', 'stamp', 'uptime', 'epoch')  # where a layout says that one is there
 _COMPILED = {name: re.compile(shape) for name, shape in SHAPES.items()}
 
 
