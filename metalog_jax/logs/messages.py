@@ -297,13 +297,17 @@ class Templates:
     numbered from `frozen`. A frozen text may still become wider.
     """
     ids = self.group()
-    for form, template in zip(self._code_form, ids.tolist()):
-      self._template[form] = template
+    if self._matcher and not self._pending:
+      return
+    for code, form in enumerate(self._code_form):
+      if form in self._pending:
+        self._template[form] = int(ids[code])
     self._pending.clear()
     self.frozen = len(self.texts)
-    self._matcher = grouping.Matcher(enumerate(self._patterns))
+    self._matcher = grouping.Matcher(
+      (i, text) for i, text in enumerate(self._patterns) if text != _FORGOTTEN
+    )
     self._matched.clear()
-    self._cache.clear()
 
   def _forget(self) -> None:
     """Drops forms, and the rarest templates beyond half the limit."""
@@ -313,8 +317,10 @@ class Templates:
       self.texts[template] = self._patterns[template] = _FORGOTTEN
     known = ((i, text) for i, text in enumerate(self._patterns) if text != _FORGOTTEN)
     self._matcher = grouping.Matcher(known)
+    self._matched.clear()
     for texts in (self._forms, self._form_text, self._codes, self._vocabularies):
       texts.clear()
+    self._cache.clear()
 
   def to_json(self) -> dict[str, Any]:
     """The templates so far, their counts and values; freezes them."""
