@@ -47,10 +47,11 @@ def read(path: str | os.PathLike) -> Run:
   """
   path = pathlib.Path(path)
   folder.verify(path)
-  names = (folder.RESULT, folder.CONFIG, folder.ENVIRONMENT)
   return Run(
     path,
-    *(folder.read_json(path / name) for name in names),
+    folder.read_json(path / folder.RESULT),
+    folder.read_json(path / folder.CONFIG),
+    folder.read_json(path / folder.ENVIRONMENT),
     _history(path / folder.METRICS),
     _scores(path / folder.SCORES),
     folder.read_json(path / folder.EXPLAINED),
