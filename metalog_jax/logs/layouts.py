@@ -68,11 +68,17 @@ class Layout:
 
 
 class Custom(Layout):
-  """A user's regex, taken as it is."""
+  """A user's regex as it is; `date` and `time`, or `timestamp`, are the time."""
 
   @property
   def regex(self) -> str:
     return self.pattern
+
+  def columns(self, text: pl.Series) -> pl.DataFrame:
+    table = super().columns(text)
+    names = [name for name in ('date', 'time', 'timestamp') if name in table.columns]
+    time = [pl.concat_str(names[:2], separator=' ').alias('time')] if names else []
+    return table.with_columns(time)
 
 
 _PID = r'(?:\[(?P<pid>[^\]]*)\])?'

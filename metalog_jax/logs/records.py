@@ -158,7 +158,15 @@ def _as_records(frame: pl.DataFrame) -> Records:
 
 
 def _anchor(path: str) -> int:
-  """When a file was last written, in microseconds since the epoch."""
+  """When a file was last written, in microseconds since the epoch: by its name, if
+  that has a date, else as the file system says."""
+  name = re.search(r'(20\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)', os.path.basename(path))
+  try:
+    if name:
+      day = np.datetime64('-'.join(name.groups()), 'us').astype(np.int64)
+      return int(day) + times.DAY - 1
+  except ValueError:
+    pass  # some other number
   try:
     return int(os.stat(path).st_mtime * 1e6)
   except OSError:

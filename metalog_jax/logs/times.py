@@ -178,7 +178,7 @@ class Reader:
     if len(rows):
       first = lambda: self._year(int(month[rows[0]]), int(day[rows[0]]))
       place = month[rows] * 31 + day[rows]
-      year[rows] = self._cycle('year', place, 186, first)
+      year[rows] = self._cycle('year', place, 372, 186, first)
 
   def _year(self, month: int, day: int) -> int:
     """The latest year in which the day is not after the anchor and a day of grace."""
@@ -189,15 +189,20 @@ class Reader:
     if not len(clock):
       return clock
     first = lambda: int((self._anchor - clock[0]) // DAY)
-    return self._cycle('day', clock, DAY // 2, first)
+    return self._cycle('day', clock, DAY, DAY // 12, first)
 
-  def _cycle(self, name, place, half, first) -> np.ndarray:
-    """The number of the year or day of each place in it; a great step is a new one."""
+  def _cycle(self, name, place, length, back, first) -> np.ndarray:
+    """The number of the year or day of each place in it.
+
+    A step of more than `back` backwards begins the next one; one of nearly the whole
+    length forwards is a late record of the one before.
+    """
     if self._before is None or self._before[0] != name:
       self._before = (name, first(), int(place[0]))
     _, number, last = self._before
     steps = np.diff(place, prepend=last)
-    numbers = number + np.cumsum((steps < -half).astype(np.int64) - (steps > half))
+    late = steps > 0.9 * length
+    numbers = number + np.cumsum((steps < -back).astype(np.int64) - late)
     self._before = (name, int(numbers[-1]), int(place[-1]))
     return numbers
 

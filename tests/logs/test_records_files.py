@@ -214,6 +214,34 @@ def test_a_format_that_is_given(tmp_path):
   assert str(block.time[0]) == '2026-01-02T15:04:05.000000'
 
 
+def test_date_and_time_of_a_format_that_is_given(tmp_path):
+  (tmp_path / 'a.log').write_text('2026-01-02;15:04:05;what\n')
+  pattern = r'^(?P<date>[^;]*);(?P<time>[^;]*);(?P<content>.*)$'
+  [block] = records.read(tmp_path, format=pattern)
+  assert str(block.time[0]) == '2026-01-02T15:04:05.000000'
+
+
+def test_the_day_is_in_the_name_of_the_file(tmp_path):
+  for day in ('2026-01-01', '2026-01-02'):
+    text = '09:00:00 up\n23:59:59 late\n' + '00:00:01 later\n' * (day == '2026-01-02')
+    (tmp_path / f'app-{day}.log').write_text(text)
+  columns, _ = whole(tmp_path)
+  assert [str(time)[:13] for time in columns['time']] == [
+    '2026-01-01T09', '2026-01-01T23', '2026-01-02T09', '2026-01-02T23', '2026-01-03T00'
+  ]  # fmt: skip
+
+
+def test_tables_with_columns_twice_and_damage(tmp_path):
+  (tmp_path / 'x_structured.csv').write_text(
+    'LineId,Time,Time,Content\n1,2026-01-02 15:04:05,a,blk_1 x, y\n2,broken\n'
+    '3,2026-01-02 15:04:06,a,"two\nlines"\n4,2026-01-02 15:04:07,a,"open\n'
+  )
+  columns, reader = whole(tmp_path)
+  assert columns['message'] == ['blk_1 x, y', '2,broken', 'two', columns['text'][3]]
+  assert columns['lines'] == [2, 1, 2, 1]
+  assert (reader.inputs[0].num_fitted, reader.inputs[0].num_times) == (2, 2)
+
+
 def test_keys_that_are_given(tmp_path):
   (tmp_path / 'a.log').write_text(
     '{"when": "2026-01-02T15:04:05Z", "what": "x", "msg": 1}\n'

@@ -94,9 +94,10 @@ def test_the_year_goes_on_in_the_next_block():
 
 def test_times_of_day_go_over_midnight():
   texts = ['23:59:58', '23:59:59', '00:00:01', '23:59:59.5', '00:00:02', '12:00:00',
-           '23:00:00', '01:00:00']  # fmt: skip
+           '23:00:00', '01:00:00', '09:00:00', '08:30:00', '23:30:00', '18:00:00',
+           '08:00:00']  # fmt: skip
   days = [time[8:10] for time in read(texts)]
-  assert days == ['09', '09', '10', '09', '10', '10', '10', '11']
+  assert days == ['09', '09', '10', '09', *['10'] * 3, *['11'] * 4, '12', '13']
 
 
 @pytest.mark.parametrize('texts,first', [
