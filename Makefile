@@ -81,4 +81,4 @@ $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
 clean:
 	@if [ -f $(VENV)/pyvenv.cfg ]; then rm -rf $(VENV); fi
 	@if [ -f .venv-beam/pyvenv.cfg ]; then rm -rf .venv-beam; fi
-	rm -rf build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .jax_cache
+	rm -rf build dist docs/_build docs/_tutorials *.egg-info .pytest_cache .ruff_cache .mypy_cache .jax_cache
