@@ -18,7 +18,9 @@ from metalog_jax.training import base
 _B1 = 0.9  # of Adam, whose first moment after one step is (1 - _B1) gradient
 
 
-def detector(workload: workloads.Workload, variant: Variant) -> base.Detector:
+def detector(
+  workload: workloads.Workload, variant: Variant, dtype: str | None = None
+) -> base.Detector:
   """MetaLog's `paper` preset in the workload's size."""
   config = flags.replace(
     metalog.PRESETS['paper'],
@@ -32,6 +34,8 @@ def detector(workload: workloads.Workload, variant: Variant) -> base.Detector:
   )
   if variant.gradient:
     config = flags.replace(config, gradient=variant.gradient)
+  if dtype:
+    config = flags.replace(config, dtype=dtype)
   return metalog.make_detector(config)
 
 
@@ -47,13 +51,24 @@ def meta_step(
   if variant.how == 'reference':
     draws = workloads.Draws(workload, 'nothing', folders)
     return reference_gru.runner(workload, draws, variant.order)
+  return runner(*prepare(workload, variant, folders, num))
+
+
+def prepare(
+  workload: workloads.Workload,
+  variant: Variant,
+  folders: dict[str, str],
+  num: int,
+  dtype: str | None = None,
+) -> tuple[Callable, Any, list]:
+  """The detector's meta-step, its first state and `num` tasks."""
   draws = workloads.Draws(workload, variant.sharing, folders, jax.device_count())
-  metalog_detector = detector(workload, variant)
+  metalog_detector = detector(workload, variant, dtype)
   tasks = [metalog_detector.training.put(draws.task(i)) for i in range(num)]
   state = metalog_detector.init(jax.random.key(0), types.Transfer((), draws.target))
   place = lambda x, old: jax.device_put(x, old.sharding)
   params = jax.tree.map(place, first_weights(workload), state.params)
-  return runner(metalog_detector.training.step, state._replace(params=params), tasks)
+  return metalog_detector.training.step, state._replace(params=params), tasks
 
 
 def scorer(

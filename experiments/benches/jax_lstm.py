@@ -1,5 +1,8 @@
 """LogMeta's meta-step by this library."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +20,13 @@ def meta_step(workload: lstm_workloads.MetaStep, variant: Variant, num: int) -> 
   """`num` steps' tasks, each a step of Adam on their meta-gradient, taken in turn."""
   if variant.how == 'reference':
     return reference_lstm.meta_step(workload, variant, num)
+  return jax_gru.runner(*prepare(workload, variant, num))
+
+
+def prepare(
+  workload: lstm_workloads.MetaStep, variant: Variant, num: int
+) -> tuple[Callable, Any, list]:
+  """The meta-step, its first state and the tasks of `num` steps."""
   network, devices = nets.Network(workload.hidden), mesh.make_mesh(jax.device_count())
 
   def loss(params, batch):
@@ -29,13 +39,14 @@ def meta_step(workload: lstm_workloads.MetaStep, variant: Variant, num: int) -> 
     support_weight=0.0,
     query_weight=1.0,
     support_per_step=False,
+    gradient=variant.gradient or variants.DEFAULT_GRADIENT,
     tasks='side_by_side' if variant.how == 'side by side' else 'auto',
   )
   optimizer = optax.adam(2e-3)
   step = meta.make_meta_step(loss, optimizer, config, devices)
   state = meta.init_state(_first_weights(workload), optimizer)
   tasks = [mesh.put(_lay_out(workload, i), devices) for i in range(num)]
-  return jax_gru.runner(step, mesh.replicate(state, devices), tasks)
+  return step, mesh.replicate(state, devices), tasks
 
 
 def _lay_out(workload: lstm_workloads.MetaStep, step: int) -> types.Task:
