@@ -64,7 +64,7 @@ def test_the_model_on_disk_gives_the_scores_of_the_run(made):
   chosen, workdir, result = made
   loaded = model.load(workdir)
   assert loaded.threshold == result['test']['rest']['all']['threshold']
-  problem = transfer.make(
+  problem = transfer.make_problem(
     chosen.data,
     chosen.method.embedding,
     registry.get(chosen.detector).needs(chosen.method),
