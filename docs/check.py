@@ -40,9 +40,14 @@ for system, name in (('blockstore', 'HDFS.log'), ('supercomputer', 'BGL.log')):
 shutil.copy('raw/blockstore/anomaly_label.csv', 'anomaly_label.csv')
 lines = pathlib.Path('BGL.log').read_text().splitlines(keepends=True)
 pathlib.Path('new.log').write_text(''.join(lines[-500:]))
-app = (f'2026-01-01 00:{i // 60:02}:{i % 60:02} INFO request {i} served\\n'
-       for i in range(600))
-pathlib.Path('app.log').write_text(''.join(app))
+app = [f'2026-01-01 00:{i // 60:02}:{i % 60:02} INFO request {i} served\\n'
+       for i in range(600)]
+pathlib.Path('good.log').write_text(''.join(app))
+for i in range(400, 420):
+  app[i] = app[i].replace('INFO request', 'ERROR no connection to db01 for request')
+for name in ('app.log', 'today.log'):
+  pathlib.Path(name).write_text(''.join(app))
+pathlib.Path('incidents.csv').write_text('2026-01-01 00:06:40,2026-01-01 00:07:00\\n')
 """
 
 

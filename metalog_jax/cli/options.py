@@ -57,7 +57,8 @@ def parse(
   values, method = _define_all(program, arguments)
   try:
     keeps = getattr(program, 'KEEPS_DASHES', False)
-    given = [_DASHES if keeps and item == '--' else item for item in arguments]
+    given = [_DASHES if item == '--' else _underscored(item) for item in arguments]
+    given = given if keeps else arguments
     rest = ['--' if item == _DASHES else item for item in values([name, *given])[1:]]
   except flags.UnrecognizedFlagError as error:
     raise _of_another_detector(error.flagname, method) or error from None
@@ -87,11 +88,14 @@ def expand(arguments: Sequence[str]) -> list[str]:
       lines[i] = f'--flagfile={packaged}'
   lines = flags.FlagValues().read_flags_from_files(lines)
   end = lines.index('--') if '--' in lines else len(lines)
-  for i, line in enumerate(lines[:end]):
-    name, equals, value = line.partition('=')
-    if name.startswith('--'):
-      lines[i] = '--' + name[2:].replace('-', '_') + equals + value
-  return lines
+  return [*map(_underscored, lines[:end]), *lines[end:]]
+
+
+def _underscored(argument: str) -> str:
+  name, equals, value = argument.partition('=')
+  if name == '--' or not name.startswith('--'):
+    return argument
+  return '--' + name[2:].replace('-', '_') + equals + value
 
 
 def given(arguments: Sequence[str], name: str, default: str = '') -> str:

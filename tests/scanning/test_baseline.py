@@ -117,8 +117,8 @@ def test_wrong_feedback(tmp_path, arguments, message):
 def test_diff_and_baseline_programs(tmp_path, metalog):
   good = logs.Log(6).write(tmp_path / 'good.log')
   bad = bad_log(tmp_path)
-  done = metalog('diff', good, '--', bad, '--json')
-  assert done.code == 0
+  done = metalog('diff', good, '--', bad, '--json', '--fail-on-findings')
+  assert done.code == 3
   assert [json.loads(line)['kind'] for line in done.out.splitlines()] == ['new']
   assert metalog('diff', good, bad).code == 1
   assert metalog('baseline', 'add', tmp_path / 'b', good).code == 0
