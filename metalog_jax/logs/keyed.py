@@ -56,46 +56,55 @@ class Keyed:
     self._roles = {
       role: [chosen[role]] if role in chosen else usual for role, usual in _KEYS.items()
     }
-    self._cache: dict[tuple[str, ...], tuple[dict[str, str], list[str]]] = {}
+    self._cache: dict[tuple[str, ...], tuple[list, list]] = {}
 
   def __call__(self, lines: list[str]) -> Columns:
     return self.columns([self._load(line) for line in lines])
 
   def columns(self, items: list[dict | None]) -> Columns:
     columns: Columns = {role: [None] * len(items) for role in self._roles}
+    messages = columns['message']
     for row, item in enumerate(items):
       if item is None:
         continue
-      roles, others = self._split(tuple(item))
-      for role, key in roles.items():
-        columns[role][row] = _as_text(item[key])
-      if 'message' not in roles or not columns['message'][row]:
-        said = [f'{key}={_as_text(item[key])}' for key in others
+      roles, others = self._plan(tuple(item))
+      for role, key in roles:
+        value = item[key]
+        columns[role][row] = value if type(value) is str else _as_text(value)
+      message = messages[row]
+      if not message:
+        said = [f'{key}={_as_text(item[key])}' for key, _, _ in others
                 if not isinstance(item[key], int | float)]  # fmt: skip
-        columns['message'][row] = ' '.join(said) or '{}'
-      else:
-        columns['message'][row] = _first_line(columns['message'][row])
-      for key in others:
-        name = key if key not in self._roles else key + '_'
-        if name not in columns and len(columns) < _MOST_KEYS:
-          columns[name] = [None] * len(items)
-        value = _as_text(item[key])
+        messages[row] = ' '.join(said) or '{}'
+      elif '\n' in message:
+        messages[row] = _first_line(message)
+      for key, name, is_stack in others:
+        value = item[key]
+        if type(value) is not str:
+          value = _as_text(value)
         if name in columns:
           columns[name][row] = value
-        if value and '\n' in value and _STACK.search(key.lower()):
+        elif len(columns) < _MOST_KEYS:
+          columns[name] = [None] * len(items)
+          columns[name][row] = value
+        if is_stack and value and '\n' in value:
           thrown = multiline.exception('\n' + value)
-          if thrown and thrown not in columns['message'][row]:
-            columns['message'][row] += ' ' + thrown
+          if thrown and thrown not in messages[row]:
+            messages[row] += ' ' + thrown
     return columns
 
-  def _split(self, names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
-    """The key of each role that these keys have, and the other keys."""
+  def _plan(self, names: tuple[str, ...]) -> tuple[list, list]:
+    """Of these keys, pairs (role, key), and of the others (key, column, is a stack)."""
     if names not in self._cache:
       if len(self._cache) > 10_000:
         self._cache.clear()
       roles = {role: key for role in self._roles if (key := self._find(role, names))}
-      others = [key for key in names if key not in roles.values()]
-      self._cache[names] = roles, others
+      others = [
+        (key, key + '_' * (key in self._roles), bool(_STACK.search(key.lower())))
+        for key in names
+        if key not in roles.values()
+      ]
+      self._cache[names] = list(roles.items()), others
     return self._cache[names]
 
   def _find(self, role: str, names: tuple[str, ...]) -> str | None:
@@ -122,10 +131,15 @@ def _as_text(value) -> str | None:
   if isinstance(value, list) and value and all(type(v) is int for v in value):
     if all(0 <= v < 256 for v in value):  # journald's bytes
       return bytes(value).decode('utf-8', 'backslashreplace')
-  return json.dumps(value, ensure_ascii=False)
+  try:
+    return json.dumps(value, ensure_ascii=False)
+  except RecursionError:
+    return '(nested too deeply)'
 
 
 def _flatten(item: dict, prefix: str = '', depth: int = 1) -> dict:
+  if not prefix and dict not in map(type, item.values()):
+    return item
   flat = {}
   for key, value in item.items():
     if isinstance(value, dict) and value and depth < _DEEPEST:
@@ -142,14 +156,18 @@ def load_json(line: str) -> dict | None:
     return None
   try:
     item = json.loads(line)
-    json.dumps(item, ensure_ascii=False).encode()  # half a surrogate pair is no text
-  except UnicodeEncodeError:
-    item = json.loads(line.encode('utf-8', 'replace'))
-    text = json.dumps(item, ensure_ascii=False).encode('utf-8', 'replace')
-    item = json.loads(text)
   except (ValueError, RecursionError):
     return None
-  return _flatten(item) if item else None
+  if not item:
+    return None
+  item = _flatten(item)
+  if '\\u' in line:  # half a surrogate pair is no text
+    item = {_escaped(key): _escaped(_as_text(value)) for key, value in item.items()}
+  return item
+
+
+def _escaped(text: str | None) -> str | None:
+  return text and text.encode('utf-8', 'backslashreplace').decode()
 
 
 _PAIR = re.compile(r'([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')

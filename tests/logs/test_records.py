@@ -111,3 +111,26 @@ def test_nothing_to_read_is_an_error(write, tmp_path):
     whole(write(''))
   with pytest.raises(errors.UserError, match='does not exist'):
     whole(tmp_path / 'missing.log')
+
+
+@pytest.mark.parametrize('said,read', [
+  ('"\\u00fcber \\ud83d\\ude00"', 'über 😀'), ('"\\ud800x"', '\\ud800x'),
+  ('"a\\\\ud800"', 'a\\ud800'),
+  ('null', 'n=1'), ('12', '12'), ('{"a": [1, {"b": 2}]}', 'message.a=[1, {"b": 2}]'),
+  ('"a\\nb"', 'a'), ('""', 'n=1'),
+])  # fmt: skip
+def test_messages_of_json(write, said, read):
+  path = write(f'{{"time": "2026-01-02T15:04:05Z", "message": {said}, "n": "1"}}\n')
+  columns, reader = whole(path)
+  assert columns['message'][0].removesuffix(' n=1') == read.removesuffix(' n=1')
+  assert reader.inputs[0].format == 'json'
+
+
+def test_json_objects_that_are_damaged_or_deep_are_records(write):
+  good = '{"time": "2026-01-02T15:04:05Z", "message": "x"}\n'
+  deep = '{"a":' * 5000 + '1' + '}' * 5000 + '\n'
+  columns, reader = whole(
+    write(good * 5 + '{"message": "cut\n' + deep + '[1]\n' + good)
+  )
+  assert columns['message'][5] == '{"message": "cut'
+  assert len(columns['line']) == 9 and reader.inputs[0].num_fitted == 6
