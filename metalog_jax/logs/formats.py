@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import masksets
+from metalog_jax.logs import general_masks, masksets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +149,7 @@ FORMATS = {
   'hadoop': HADOOP,
 }
 # What `logs.records` makes of any log: messages and times, cut into windows.
-AUTO = Format('auto', line='', window='120')
+AUTO = Format('auto', line='', window='120', masks=general_masks.UNKNOWN)
 SYSTEMS = (*FORMATS, 'auto', 'custom', 'jsonl')
 
 
@@ -180,6 +180,7 @@ def custom(pattern: str, time_format: str = '') -> Format:
     time_format=time_format,
     label='label' if 'label' in groups else '',
     window='0' if 'session' in groups else '120',
+    masks=general_masks.UNKNOWN,
   )
 
 

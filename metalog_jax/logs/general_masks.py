@@ -99,7 +99,8 @@ RULES = (
   *_adapt(masksets.GENERAL['default'].rules),
   (_NUMBERS, 'NUM'),
 )
-MASKS = masksets.MaskSet(RULES)
+MASKS = masksets.MaskSet(RULES, grouping='vocabulary')
+UNKNOWN = {'default': MASKS, 'paper': masksets.GENERAL['paper']}  # by parser
 
 
 def equal_ids(texts: pl.Series) -> pl.Series:

@@ -15,6 +15,7 @@ left. Masked in bulk are those that keep to this dialect; others work, slowly:
 """
 
 import dataclasses
+from typing import Any
 
 LEFT = '(?<![A-Za-z0-9])'
 RIGHT = '(?![A-Za-z0-9])'
@@ -33,6 +34,14 @@ class MaskSet:
   max_clusters: int | None = None  # least recently used go first; arrival mode only
   delimiters: tuple[str, ...] = ()  # split tokens at these too
   numeric_tokens: bool = True  # a token holding a digit is no path in the tree
+  grouping: str = 'drain'  # or 'vocabulary': see `grouping`
+
+  def as_json(self) -> dict[str, Any]:
+    """As files keep it; what 0.1.0 did not know is left out where it is not used."""
+    content = dataclasses.asdict(self)
+    if self.grouping == 'drain':
+      del content['grouping']
+    return content
 
   @property
   def wildcard(self) -> str:
@@ -80,7 +89,7 @@ _UNIT = (
   '|millis|milliseconds?|microseconds?)'
 )
 
-# For systems nobody has a sample of: what varies in logs in general.
+# What varies in logs in general; `general_masks` has more, for systems of no name.
 _GENERAL = (
   (r'[A-Za-z][A-Za-z0-9+.-]*://[^ \t"\'<>()\[\]{},;]+', 'URL'),
   ('(?<=user ) *[A-Za-z0-9_.@-]+', 'USER'),

@@ -9,6 +9,7 @@ References:
   He et al, Drain: An online log parsing approach with fixed depth tree, ICWS 2017.
 """
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from metalog_jax.logs import masksets, templates
+from metalog_jax.logs import grouping, masksets, templates
 
 _CROWD = 500  # templates of one length: more, and a word that varies is not masked
 
@@ -55,6 +56,7 @@ def mine(counts: Mapping[str, int], maskset: masksets.MaskSet) -> templates.Temp
   Lines of different lengths never meet in Drain, so each length is mined alone;
   one that would get more than 500 templates is mined again, allowing one more
   token to differ, until it does not: some word of it varies and no mask knows it.
+  Mask sets of unknown systems are not Drain's: `grouping` looks at all lines together.
   `max_clusters` is not obeyed: it bounds the memory of an online miner, and
   evicting would leave lines without a template.
 
@@ -63,6 +65,12 @@ def mine(counts: Mapping[str, int], maskset: masksets.MaskSet) -> templates.Temp
     maskset: the settings, and the masks that were applied.
   """
   lines = _normalize(counts, maskset)
+  if maskset.grouping == 'vocabulary':
+    grouped = grouping.group(lines, maskset.sim_th)
+    totals = collections.Counter()
+    for line, text in grouped.items():
+      totals[text] += lines[line]
+    return templates.freeze(maskset, totals, grouped)
   order = sorted(lines, key=lambda line: (len(line.split()), -lines[line], line))
   template_of: dict[str, str] = {}
   sizes: dict[str, int] = {}

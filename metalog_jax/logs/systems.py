@@ -357,5 +357,5 @@ def _recipe(
   if frozen:
     content['templates'] = frozen.hash
   elif options.system != 'jsonl':
-    content['masks'] = dataclasses.asdict(options.maskset())
+    content['masks'] = options.maskset().as_json()
   return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -55,7 +55,7 @@ class Templates:
   @functools.cached_property
   def hash(self) -> str:
     """Content hash of all that decides an event: equal for equal parsers."""
-    content = dataclasses.asdict(self.maskset), self.texts, dict(self.exceptions)
+    content = self.maskset.as_json(), self.texts, dict(self.exceptions)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
   @functools.cached_property
@@ -123,7 +123,7 @@ class Templates:
     content = {
       'format': _FORMAT,
       'hash': self.hash,
-      'settings': dataclasses.asdict(self.maskset),
+      'settings': self.maskset.as_json(),
       'templates': self.texts,
       'exceptions': dict(sorted(self.exceptions.items())),
     }

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import random
 
 import hypothesis
@@ -7,7 +8,14 @@ import polars as pl
 import pytest
 from hypothesis import strategies as st
 
-from metalog_jax.logs import formats, masking, masksets, parse, templates
+from metalog_jax.logs import (
+  formats,
+  general_masks,
+  masking,
+  masksets,
+  parse,
+  templates,
+)
 from tests import samples
 
 
@@ -120,6 +128,25 @@ def test_custom_groups_better_than_common_masks(data):
   )
   mean = lambda maskset: np.mean([accuracy(data, s, maskset) for s in samples.LOGHUB])
   assert mean(masksets.GENERAL['default']) >= mean(common) + 0.05
+
+
+@pytest.mark.parametrize('system', samples.LOGHUB)
+def test_grouping_accuracy_of_unknown_systems(data, system):
+  assert accuracy(data, system, general_masks.UNKNOWN['default']) >= 0.99
+
+
+@pytest.mark.parametrize('number', [3, 400, 2000])
+@pytest.mark.parametrize('line', ['mail for {} was read', 'login user={} of <b>'])
+def test_names_are_one_template_whatever_their_number(tmp_path, line, number):
+  names = [
+    ''.join(x) for x in itertools.product('abcdefghij', 'klmno', 'uvwxyz', 'pqrst')
+  ]
+  maskset = general_masks.UNKNOWN['default']
+  lines = masking.mask([line.format(name * 2) for name in names[:number]], maskset)
+  mined, events = canonical(lines.to_list(), maskset)
+  assert len(mined.texts) == 2 and set(events.tolist()) == {1}
+  mined.save(tmp_path / 'templates.json')
+  assert templates.Templates.load(tmp_path / 'templates.json') == mined
 
 
 def accuracy(data, system: str, maskset: masking.MaskSet) -> float:
