@@ -13,8 +13,8 @@ import pyarrow as pa
 from metalog_jax.beam import prepare, sessions
 from metalog_jax.logs import sessions as sessions_lib
 from metalog_jax.logs import systems
+from metalog_jax.runs import detect, tables
 from metalog_jax.runs import model as models
-from metalog_jax.runs import tables
 
 COLUMNS = ('session_id', 'time', 'events', 'first_line', 'last_line')
 SHOWN = (
@@ -68,7 +68,7 @@ class Judged(beam.PTransform):
     options = dataclasses.replace(
       model.options, logs=tuple(map(str, logs)), labels='', fit='all', keep_lines=False
     )
-    task = systems.Task(options, model.templates, False, None)
+    task = systems.Task(options, detect.templates_of(model), False, sessions.NOWHERE)
     prepare.check(task)
     paths = sessions.expand(task)
     partitions = partitions or sessions.partitions_for(paths)

@@ -13,6 +13,7 @@ neither on how chunks are dealt to workers nor on the number of partitions.
 """
 
 import io
+import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from metalog_jax import errors
 from metalog_jax.logs import events, files, systems
 from metalog_jax.logs import sessions as sessions_lib
 
+NOWHERE = pathlib.Path('/nowhere')  # workers write where they are told
 SHIFT = 40  # bits of a line's number in its file
 FEW = 64  # files up to which chunks are dealt out anew, and not the files alone
 PARTITION = 1 << 25  # bytes of logs whose events are grouped at once, about
@@ -88,7 +90,7 @@ class Sessions(beam.PTransform):
     self, task: systems.Task, paths: list[str], partitions: int, chunk_bytes: int = 0
   ):
     super().__init__()
-    self._task, self._paths = task._replace(folder=None), paths
+    self._task, self._paths = task._replace(folder=NOWHERE), paths
     self._partitions, self._chunk_bytes = partitions, chunk_bytes
 
   def expand(self, pipeline: Any) -> Any:
@@ -136,6 +138,7 @@ class Read(beam.DoFn):
     self._chunk_bytes = chunk_bytes
 
   def process(self, element: tuple[int, str]) -> Iterator[Any]:
+    """Reads a file."""
     file, path = element
     inputs: list[files.Input] = []
     first = (file << SHIFT) + 1
@@ -157,14 +160,17 @@ class Count(beam.CombineFn):
   """Parts -> how often each distinct masked line occurs."""
 
   def create_accumulator(self) -> dict[str, int]:
+    """Nothing yet."""
     return {}
 
   def add_input(self, total: dict[str, int], part: events.Part) -> dict[str, int]:
+    """Adds the lines of a part."""
     for text, count in zip(part.texts, part.counts.tolist()):
       total[text] = total.get(text, 0) + count
     return total
 
   def merge_accumulators(self, totals: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Adds up counts of workers."""
     first, *others = totals
     for other in others:
       for text, count in other.items():
@@ -172,15 +178,17 @@ class Count(beam.CombineFn):
     return first
 
   def extract_output(self, total: dict[str, int]) -> dict[str, int]:
+    """Gives the counts."""
     return total
 
 
 def mine(counts: dict[str, int], task: systems.Task) -> Mined:
   """Mines templates in canonical order, or looks lines up in those that there are."""
   texts = sorted(counts)
-  collector = events.Collector(task.maskset, 'canonical', 'all', None)
+  collector = events.Collector(task.maskset, 'canonical', 'all', NOWHERE)
   numbers = np.array([counts[text] for text in texts], np.int64)
-  collector.codes(events.Part(1, None, texts, numbers, np.arange(len(texts))))
+  no_lines: Any = None
+  collector.codes(events.Part(1, no_lines, texts, numbers, np.arange(len(texts))))
   if task.frozen:
     result = collector.look_up(task.frozen, task.grow)
   else:
@@ -195,6 +203,7 @@ class Rows(beam.DoFn):
     self._whole, self._partitions = whole, 1 if whole else partitions
 
   def process(self, part: events.Part, mined: Mined) -> Iterator[Any]:
+    """Deals the events of a part out."""
     event_of = np.array([mined.event_of[text] for text in part.texts], np.int32)
     rows, *counts = sessions_lib.rows(part.lines, event_of[part.codes], self._whole)
     yield pvalue.TaggedOutput('lines', (len(rows), *counts))
@@ -221,7 +230,7 @@ def group(
   number = rows['number'].to_numpy()
   number = before[number >> SHIFT] + (number & ((1 << SHIFT) - 1))
   rows = rows.with_columns(number=number).sort('number', 'nth')
-  same = np.arange(int(rows['code'].max()) + 1, dtype=np.int32)
+  same = np.arange(int(rows['code'].to_numpy().max()) + 1, dtype=np.int32)
   return key, sessions_lib.group(rows, same, cut)
 
 

@@ -26,8 +26,9 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms import trigger, window
 from apache_beam.utils import timestamp, windowed_value
 
-from metalog_jax.beam import detect
+from metalog_jax.beam import detect, prepare, sessions
 from metalog_jax.logs import events, files, systems, templates
+from metalog_jax.runs import detect as runs_detect
 from metalog_jax.runs import model as models
 
 BUNDLE = 4096  # lines parsed at once
@@ -55,7 +56,9 @@ class Judged(beam.PTransform):
   ):
     super().__init__()
     model = models.load(workdir)
-    self._read = Read(model.options, model.templates)
+    frozen = runs_detect.templates_of(model)
+    prepare.check(systems.Task(model.options, frozen, False, sessions.NOWHERE))
+    self._read = Read(model.options, frozen)
     self._seconds, self._lateness = seconds, lateness
     self._detect = detect.Detect(workdir, threshold)
 

@@ -8,7 +8,7 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 import polars as pl
@@ -127,7 +127,7 @@ class Task(NamedTuple):
   options: Options
   frozen: templates.Templates | None
   grow: bool
-  folder: pathlib.Path  # for its files, which go at the end
+  folder: pathlib.Path  # for files of the engine, which go at the end
 
   @property
   def whole(self) -> bool:
@@ -235,6 +235,7 @@ def _read_and_group(
   collector = events.Collector(task.maskset, mining, fit, spilled.folder / 'order')
   inputs: list[files.Input] = []
   merged = None
+  parts: Iterable[events.Part]
   if options.system == 'auto':
     reader = records.read(options.logs, options.format or 'auto', progress=progress)
     merged = parts = events.Merged(reader, task.maskset)

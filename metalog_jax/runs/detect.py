@@ -161,11 +161,7 @@ def detect(
     UserError: the model has no templates or threshold, or the lines do not fit the
       format.
   """
-  if model.templates is None:
-    raise errors.UserError(
-      'the model was trained on session files and knows no raw lines: '
-      'prepare the target from --logs, train again, then detect'
-    )
+  frozen = templates_of(model)
   threshold = threshold_of(model, threshold)
   logs = (logs,) if isinstance(logs, str | os.PathLike) else logs
   options = dataclasses.replace(
@@ -179,8 +175,22 @@ def detect(
   folder = tempfile.TemporaryDirectory(prefix='metalog_detect_')
   grow = sources.can_extend(model.embedding)
   out = pathlib.Path(folder.name) / 'system'
-  systems.prepare(options, out, model.templates, workers, progress, grow)
+  systems.prepare(options, out, frozen, workers, progress, grow)
   return Verdicts(model, folder, threshold)
+
+
+def templates_of(model: models.Model) -> templates.Templates:
+  """The templates that new lines are given.
+
+  Raises:
+    UserError: the model was trained on session files.
+  """
+  if model.templates is None:
+    raise errors.UserError(
+      'the model was trained on session files and knows no raw lines: '
+      'prepare the target from --logs, train again, then detect'
+    )
+  return model.templates
 
 
 def threshold_of(model: models.Model, threshold: float | None) -> float:

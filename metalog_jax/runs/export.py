@@ -24,7 +24,7 @@ from metalog_jax import atomic, errors, types
 from metalog_jax.embeddings import sources
 from metalog_jax.logs import labels, masking, templates
 from metalog_jax.meta import mesh
-from metalog_jax.runs import export_runner
+from metalog_jax.runs import detect, export_runner
 from metalog_jax.runs import model as models
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
@@ -40,11 +40,7 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
       cannot be exported; flatbuffers is not installed; or `out` holds something else
       than an exported model.
   """
-  if model.templates is None:
-    raise errors.UserError(
-      'the model was trained on session files and knows no raw lines: prepare the '
-      'target from --logs, train again, then export'
-    )
+  frozen = detect.templates_of(model)
   if model.options.system == 'auto':
     raise errors.UserError(
       'the runner of an export reads lines by one expression, and --system=auto has '
@@ -67,8 +63,9 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
   program, weights = _program(model)
   with atomic.replacing_folder(out) as folder:
     (folder / 'program.stablehlo').write_bytes(program)
-    np.savez(folder / 'weights.npz', vectors=model.vectors, **weights)
-    atomic.write_json(folder / 'templates.json', _templates(model.templates))
+    arrays: dict[str, Any] = {'vectors': model.vectors, **weights}
+    np.savez(folder / 'weights.npz', **arrays)
+    atomic.write_json(folder / 'templates.json', _templates(frozen))
     atomic.write_json(folder / 'model.json', _settings(model) | {'weights': [*weights]})
     shutil.copyfile(export_runner.__file__, folder / RUNNER)
     data = {name: (folder / name).read_bytes() for name in NAMES}

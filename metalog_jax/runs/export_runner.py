@@ -125,7 +125,7 @@ class Templates:
     """The event of a message; UNKNOWN for none."""
     text = self._word.sub(r'\1', message[: self._max_message])
     for pattern, mask in self._rules:
-      text = pattern.sub(lambda _, mask=mask: mask, text)
+      text = pattern.sub(mask, text)
     event = self._answers.get(text)
     if event is None:
       if len(self._answers) > 1 << 20:  # what a log without end would come to
@@ -331,7 +331,7 @@ def _open(path: str) -> BinaryIO:
     return sys.stdin.buffer
   if suffix == '.zst':
     raise Refused(f'{path}: unpack it first: zstdcat {path} | python run.py -')
-  openers = {'.gz': gzip.open, '.bz2': bz2.open, '.xz': lzma.open}
+  openers: dict[str, Any] = {'.gz': gzip.open, '.bz2': bz2.open, '.xz': lzma.open}
   return openers.get(suffix, open)(path, 'rb')
 
 
@@ -380,7 +380,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f'run.py: {message}', file=sys.stderr)
     return 1
   for session, score in zip(sessions, scores, strict=True):
-    verdict = {'session_id': session.name}
+    verdict: dict[str, Any] = {'session_id': session.name}
     for side, place in ('first', session.first), ('last', session.last):
       verdict |= {side: {'file': place[0], 'line': place[1]}, f'{side}_line': place[2]}
     verdict |= {'score': score, 'anomalous': score > threshold}
