@@ -10,10 +10,13 @@ References:
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn import ensemble, linear_model
 
+from metalog_jax import lazy
 from metalog_jax.evidence import normals as normal_lib
 from metalog_jax.evidence import one_class
+
+ensemble = lazy.module('sklearn.ensemble')  # half a second that few need
+linear_model = lazy.module('sklearn.linear_model')
 
 NAMES = ('ratio', 'trees', 'event_trees')
 VOTES = (*NAMES, 'logistic')  # columns of `values`
