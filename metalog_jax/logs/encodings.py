@@ -13,7 +13,7 @@ _MARKS = (  # longest first: UTF-32's little-endian mark begins with UTF-16's
   (codecs.BOM_UTF16_LE, 'utf-16'),
   (codecs.BOM_UTF16_BE, 'utf-16'),
 )
-EAST_ASIAN = ('gb18030', 'shift_jis', 'euc_jp', 'euc_kr', 'big5')
+CANDIDATES = ('gb18030', 'shift_jis', 'euc_jp', 'euc_kr', 'big5', 'cp1251', 'koi8_r')
 
 
 def check(name: str) -> str:
@@ -53,8 +53,9 @@ def detect(sample: bytes) -> str:
   broken = codecs.decode(sample, 'utf-8', 'replace').count('\ufffd')
   if broken < 0.1 * high:
     return 'utf-8'  # damaged in places: those bytes are escaped
-  scores = {name: _likelihood(sample, name) for name in EAST_ASIAN}
-  if high < 2 * len(runs):  # accents between letters, not pairs of bytes
+  scores = {name: _likelihood(sample, name) for name in CANDIDATES}
+  within = len(re.findall(rb'[A-Za-z][\x80-\xff]{1,3}(?=[A-Za-z])', sample))
+  if high < 2 * len(runs) or 2 * within > len(runs):  # accents between letters
     scores = {'shift_jis': scores['shift_jis']}
   best = max(scores, key=scores.__getitem__)
   return best if scores[best] > 0.5 else 'cp1252'
@@ -89,6 +90,8 @@ def _likelihood(sample: bytes, name: str) -> float:
   other = 1 - (counts['han'] + counts['common'] + counts['punctuation']) / total
   if name in ('shift_jis', 'euc_jp'):
     return kana + 0.6 * common if kana > 0.15 else 0.3 * common
+  if name in ('cp1251', 'koi8_r'):  # small letters, as both write letters at all bytes
+    return counts['cyrillic'] / total
   if name == 'euc_kr':
     return hangul if hangul > 0.5 else 0.0
   return common + 0.55 * (counts['han'] + counts['punctuation']) / total - other
@@ -115,10 +118,12 @@ _COMMON = frozenset(
 def _script(character: str) -> str:
   if character in _COMMON:
     return 'common'
-  if '\u3040' <= character <= '\u30ff':
+  if '\u3040' <= character <= '\u30ff' or '\uff61' <= character <= '\uff9f':
     return 'kana'
   if '\uac00' <= character <= '\ud7a3':
     return 'hangul'
+  if '\u0430' <= character <= '\u044f':
+    return 'cyrillic'
   if '\u4e00' <= character <= '\u9fff':
     return 'han'
   if '\u3000' <= character <= '\u303f' or '\uff00' <= character <= '\uff60':
