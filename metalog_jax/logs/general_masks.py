@@ -99,7 +99,8 @@ RULES = (
   *_adapt(masksets.GENERAL['default'].rules),
   (_NUMBERS, 'NUM'),
 )
-MASKS = masksets.MaskSet(RULES, grouping='vocabulary')
+# A key and its value are two tokens, so that a value never seen matches `key <*>`.
+MASKS = masksets.MaskSet(RULES, delimiters=('=',), grouping='vocabulary')
 UNKNOWN = {'default': MASKS, 'paper': masksets.GENERAL['paper']}  # by parser
 
 

@@ -145,6 +145,8 @@ def test_names_are_one_template_whatever_their_number(tmp_path, line, number):
   lines = masking.mask([line.format(name * 2) for name in names[:number]], maskset)
   mined, events = canonical(lines.to_list(), maskset)
   assert len(mined.texts) == 2 and set(events.tolist()) == {1}
+  event, how = mined.assign(masking.mask([line.format('zeno')], maskset))
+  assert (event[0], templates.HOW[how[0]]) == (1, 'match')
   mined.save(tmp_path / 'templates.json')
   assert templates.Templates.load(tmp_path / 'templates.json') == mined
 
