@@ -91,7 +91,7 @@ def _likelihood(sample: bytes, name: str) -> float:
   if name in ('shift_jis', 'euc_jp'):
     return kana + 0.6 * common if kana > 0.15 else 0.3 * common
   if name in ('cp1251', 'koi8_r'):  # small letters, as both write letters at all bytes
-    return counts['cyrillic'] / total
+    return counts['cyrillic'] / total - 0.1
   if name == 'euc_kr':
     return hangul if hangul > 0.5 else 0.0
   return common + 0.55 * (counts['han'] + counts['punctuation']) / total - other
@@ -118,7 +118,7 @@ _COMMON = frozenset(
 def _script(character: str) -> str:
   if character in _COMMON:
     return 'common'
-  if '\u3040' <= character <= '\u30ff' or '\uff61' <= character <= '\uff9f':
+  if '\u3040' <= character <= '\u30ff':
     return 'kana'
   if '\uac00' <= character <= '\ud7a3':
     return 'hangul'
