@@ -17,7 +17,7 @@ from metalog_jax import atomic, errors
 from metalog_jax.cli import options
 from metalog_jax.cli.options import Flag
 
-SUITES = ('parsing', 'meta_step', 'inference', 'scaling')
+SUITES = ('parsing', 'meta_step', 'meta_gradients', 'inference', 'scaling')
 FLAGS = (
   Flag('suite', 'meta_step', 'what to measure', SUITES),
   Flag('json', None, 'file to write the figures to'),

@@ -49,7 +49,7 @@ def init(seed):
 # at first.
 
 # %%
-STEPS = 700
+STEPS = 400
 optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, STEPS))
 held_out = jax.vmap(draw_task)(jax.random.split(jax.random.key(7), 300))
 
