@@ -221,7 +221,7 @@ FLOORS_OF_BOTH: dict[str, Callable] = {  # those that need labelled anomalies as
   'known_anomalous_event': _known_anomalous_event,
   'knn_counts': _knn_counts,
   'match_or_nearest': lambda labelled, test: bag_rules.match_or_nearest(
-    *labelled[:3], test
+    labelled.counts, labelled.normals, labelled.anomalies, test
   ),
   'tree_counts': _tree_counts,
 }
