@@ -33,7 +33,7 @@ def test_the_rest_is_shown_without_labels(root):
   )
   options = dataclasses.replace(options, split='random')
   words = dataclasses.replace(gcse.Embedding(), vectors=str(root / 'vectors.txt'))
-  made = problem.make(options, words, evidence.needs(evidence.Config()))
+  made = problem.make_problem(options, words, evidence.needs(evidence.Config()))
   shown = made.with_rest().train.target.sessions
   rest = made.tests[types.REST].sessions
   assert shown.num == made.train.target.sessions.num + rest.num
