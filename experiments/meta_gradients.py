@@ -13,6 +13,7 @@ dotted flags (--metalog.inner_lr=0.02) over a --preset.
 
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from experiments import main as program
@@ -26,7 +27,8 @@ DATA = (
   'seed',
 )
 FLAGS = (
-  *(flag for flag in train.JOB if flag.name in METHOD + DATA),
+  Flag('detector', 'metalog', 'a method that meta-learns'),
+  *(flag for flag in train.JOB if flag.name in METHOD[1:] + DATA),
   Flag('out', None, 'folder to write into', required=True),
   Flag('modes', [], 'modes to look at: first, implicit, ...; none: all'),
   Flag('tasks', 8, 'tasks to look at; the spread is over them', low=1),
@@ -39,7 +41,9 @@ FLAGS = (
 )
 
 
-detector = train.detector
+def detector(arguments: Sequence[str]) -> str:
+  """The one that is chosen among arguments that are not parsed yet."""
+  return options.given(arguments, 'detector', 'metalog')
 
 
 def main(values: Any, rest: list[str]) -> None:

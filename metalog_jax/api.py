@@ -238,11 +238,12 @@ def adapt(
 
 def make_job(
   *,
-  detector: str = 'metalog',
+  detector: str = 'evidence',
   preset: str = 'default',
   vectors: str | None = None,
   encoder: str | None = None,
   alert_rate: float = 0.0,
+  false_alarms: float = 0.0,
   **settings: Any,
 ) -> runs.Job:
   """All settings of a run, checked; for what each means, see `metalog train --help`.
@@ -255,6 +256,13 @@ def make_job(
     UserError: a name, a choice or a number is wrong.
   """
   base = registry.choose(detector, preset, vectors, encoder)
+  if false_alarms:
+    if not hasattr(base, 'false_alarms'):
+      raise errors.UserError(
+        f'--false_alarms: {detector} cannot promise a rate; use --detector=evidence, or '
+        '--alert_rate'
+      )
+    settings['false_alarms'] = false_alarms
   data, looping = _take(problem.Options, settings), _take(loop.Options, settings)
   method = flags.with_settings(detector, base, settings)
   return runs.Job(detector, preset, method, data, looping, alert_rate)

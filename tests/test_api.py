@@ -29,6 +29,7 @@ def fixture_run(root) -> ml.Run:
   return ml.train(
     source=ml.System(root / 'system_a', {}),
     target=str(root / 'system_b'),
+    detector='metalog',
     vectors=str(root / 'vectors.txt'),
     workdir=root / 'door',
     **BUDGET,
@@ -95,10 +96,9 @@ def test_settings_of_the_method_are_those_of_its_flags(run, root):
     return {setting.flag.removeprefix('.'): setting.default for setting in settings}
 
   assert SMALL.items() <= values(api.runs.restore(run.folder)).items()
-  job = api.make_job(target='x', order='first', **{'embedding.idf': 'per_system'})
-  assert {'order': 'first', 'embedding.idf': 'per_system'}.items() <= values(
-    job
-  ).items()
+  given = {'order': 'first', 'embedding.idf': 'per_system'}
+  job = api.make_job(detector='metalog', target='x', **given)
+  assert given.items() <= values(job).items()
 
 
 @pytest.mark.parametrize('wrong, says', [
@@ -112,7 +112,9 @@ def test_settings_of_the_method_are_those_of_its_flags(run, root):
 ])  # fmt: skip
 def test_wrong_settings_are_errors_of_the_user(tmp_path, wrong, says):
   with pytest.raises(errors.UserError, match=says):
-    ml.train(workdir=tmp_path / 'run', **({'target': 'x'} | wrong))
+    ml.train(
+      workdir=tmp_path / 'run', **({'target': 'x', 'detector': 'metalog'} | wrong)
+    )
 
 
 def test_wrong_options_of_prepare(tmp_path):

@@ -19,7 +19,7 @@ machine = lazy.module('metalog_jax.machine')
 
 SPLITS = ('chronological', 'tail', 'random')
 JOB = (  # what determines the run
-  Flag('detector', 'metalog', 'which method to train'),
+  Flag('detector', 'evidence', 'which method to train'),
   Flag('preset', 'default', "the method's settings to start from: default, paper, ..."),
   Flag('source', [], 'System folders whose labels are all known'),
   Flag('target', '', 'System folder to detect anomalies in; none: zero-shot'),
@@ -35,6 +35,8 @@ JOB = (  # what determines the run
        'Hugging Face form, or all-minilm-l6-v2 (the default of logmeta if installed)'),
   Flag('alert_rate', 0.0, 'alert on this share of the sessions of a test set; 0: on '
        'scores above 0.5', low=0, high=1),
+  Flag('false_alarms', 0.0, 'of evidence: let at most this share of normal sessions '
+       'through, promised by its labelled normals', low=0, high=1),
   Flag('seed', 0, 'of labels drawn, batches and initial weights', low=0,
        high=options.MOST_SEED),
   Flag('validate_every', 10, 'meta-steps between validations', low=1,
@@ -58,7 +60,7 @@ FLAGS = (
 
 def detector(arguments: Sequence[str]) -> str:
   """The one that is chosen among arguments that are not parsed yet."""
-  return options.given(arguments, 'detector', 'metalog')
+  return options.given(arguments, 'detector', 'evidence')
 
 
 def check(values: Any) -> None:

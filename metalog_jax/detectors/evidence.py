@@ -19,12 +19,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from metalog_jax import errors, evidence, flags, types
+from metalog_jax import errors, flags, lazy, types
 from metalog_jax.batches import bags, sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base
+
+evidence = lazy.module('metalog_jax.evidence')
+sparse = lazy.module('scipy.sparse')
 
 NAMED = 5  # events named with each evidence
 SPARE = 16  # places for templates that come after the training
@@ -142,8 +144,8 @@ class _Key:
     return isinstance(other, _Key) and self._digest == other._digest
 
 
-def _fit(config: Config, state: dict[str, np.ndarray]) -> evidence.Reference | None:
-  """The evidences fitted; None: there is nothing that they could be fitted to."""
+def _fit(config: Config, state: dict[str, np.ndarray]) -> Any:
+  """An `evidence.Reference`; None: there is nothing that it could be fitted to."""
   if 'width' not in state:
     return None
   width = int(state['width']) + SPARE
@@ -167,7 +169,7 @@ def _fit(config: Config, state: dict[str, np.ndarray]) -> evidence.Reference | N
 class _Known:
   """Sessions of a data set under what is known of their system."""
 
-  def __init__(self, reference: evidence.Reference | None, state, data: types.Dataset):
+  def __init__(self, reference: Any, state: dict[str, Any], data: types.Dataset):
     self._reference, self._data, sessions = reference, data, data.sessions
     width, self._texts = len(data.vectors), data.templates
     if reference is not None:
@@ -184,7 +186,7 @@ class _Known:
     if reference is None:
       alone = evidence.unlabelled(counts, self._times)
       self._parts, self._p_values = alone.parts, alone.p_values
-      self._names, self._nearest = evidence.UNLABELLED_NAMES, None
+      self._names = evidence.UNLABELLED_NAMES
       self.threshold = (alone.threshold, 'widest_gap')
     else:
       self._parts, self._names = reference.judge(counts).parts, evidence.NAMES

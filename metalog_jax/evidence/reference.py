@@ -160,7 +160,9 @@ def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
   judged = reference.judge(unlabelled.counts)
   scored = committee.Scored(judged.scores, unlabelled.times)
   verdicts = _verdicts(reference, judged, scored)
-  votes = committee.weights(reference.anomalous.weights.sum(), reference.later)
+  votes = committee.weights(
+    reference.anomalous.weights.sum(), reference.model.normals.total, reference.later
+  )
   probability = sum(votes[name] * verdicts[name] for name in votes)
   limit = committee.cut(scored, probability / sum(votes.values()))
   return reference._replace(threshold=limit, threshold_from='expected_f1')
