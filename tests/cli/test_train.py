@@ -23,7 +23,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 KILLS = int(os.environ.get('METALOG_KILLS', '2'))  # the full proof: 20
 STEPS = 800
 SMALL = (
-  '--detector=metalog --metalog.hidden=4 --metalog.layers=1 --metalog.batch=8 --metalog.parts=2 '
+  '--detector=metalog --metalog.hidden=4 --metalog.layers=1 --metalog.batch=8 '
+  '--metalog.parts=2 '
   f'--metalog.inner_steps=1 --metalog.steps={STEPS} --metalog.patience=0 '
   '--split=random --target_normals=20 --target_anomalies=3 --checkpoint_every=10 '
   '--report=false'
