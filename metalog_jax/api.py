@@ -259,8 +259,8 @@ def make_job(
   if false_alarms:
     if not hasattr(base, 'false_alarms'):
       raise errors.UserError(
-        f'--false_alarms: {detector} cannot promise a rate; use --detector=evidence, or '
-        '--alert_rate'
+        f'--false_alarms: {detector} cannot promise a rate; use --detector=evidence, '
+        'or --alert_rate'
       )
     settings['false_alarms'] = false_alarms
   data, looping = _take(problem.Options, settings), _take(loop.Options, settings)

@@ -22,7 +22,7 @@ GRID = 60  # cuts that are tried for an estimate
 HALF = 6  # anomalies at which rules that learn from them have half their say
 QUIET = 0.99  # share of the normals that single evidences leave alone
 # How many votes a rule has: without anomalies, and with many. Chosen with each family
-# of systems left out in turn (docs/evidence.md); within a point of it, many choices are equal.
+# of systems left out in turn (docs/evidence.md); many choices are as good within 1 %.
 ONE_CLASS = {'new': 5, 'estimate': 1.5, 'distance': 2.5, 'deviation': 1, 'length': 1}
 LEARNED = {'trees': 1, 'event_trees': 1, 'ratio': 2, 'estimate': 4, 'recall': 2}
 FEW = {'logistic': 2}  # few parameters: its say is full at once, and fades
