@@ -71,7 +71,7 @@ def expand(task: systems.Task) -> list[str]:
 
 def partitions_for(paths: Iterable[str]) -> int:
   """As many as keep a partition small enough for one worker's memory."""
-  matches = filesystems.FileSystems.match(list(paths))
+  matches = [filesystems.FileSystems.match([path])[0] for path in paths]
   size = sum(item.size_in_bytes for found in matches for item in found.metadata_list)
   return max(1, -(-size // PARTITION))
 

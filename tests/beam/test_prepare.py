@@ -9,8 +9,11 @@ import pytest
 
 pytest.importorskip('apache_beam')
 
+from apache_beam.io import filesystem, localfilesystem
+
 from metalog_jax import errors
 from metalog_jax.beam import prepare
+from metalog_jax.cli import main
 from metalog_jax.logs import manifests, systems, templates
 from tests.logs import test_systems
 
@@ -102,6 +105,43 @@ def test_what_is_wrong_is_said_as_locally(logs, tmp_path, changes, says):
     engine = prepare.engine('DirectRunner', partitions=2)
     systems.prepare(systems.Options(**options), tmp_path / 'out', engine=engine)
   assert not (tmp_path / 'out').exists()
+
+
+class Elsewhere(localfilesystem.LocalFileSystem):
+  """A file system of Beam's that Python's `open` does not know."""
+
+  @classmethod
+  def scheme(cls):
+    return 'elsewhere'
+
+  def match(self, patterns, limits=None):
+    (found,) = super().match([p.removeprefix('elsewhere://') for p in patterns])
+    files = [
+      filesystem.FileMetadata(f'elsewhere://{item.path}', item.size_in_bytes)
+      for item in found.metadata_list
+    ]
+    return [filesystem.MatchResult(patterns[0], files)]
+
+  def open(self, path, *arguments, **kwargs):
+    return super().open(path.removeprefix('elsewhere://'), *arguments, **kwargs)
+
+
+def test_logs_in_other_file_systems(logs, tmp_path):
+  """And workers that share no disk with the program, but `--temp_location`."""
+  here, there = tmp_path / 'here', tmp_path / 'there'
+  shared = tmp_path / 'shared'
+  flags = ['prepare', '--system=hdfs', '--max_bad_lines=5']
+  assert main.main([*flags, f'--logs={tmp_path}/[0-3].log*', f'--out={here}']) == 0
+  flags += ['--runner=DirectRunner', f'--runner_options=--temp_location={shared}']
+  remote = f'--logs=elsewhere://{tmp_path}/[0-3].log*'
+  assert main.main([*flags, remote, f'--out={there}']) == 0
+  assert test_systems.content(there) == test_systems.content(here)
+  inputs = [item['path'] for item in manifests.read(there)['inputs']]
+  assert inputs == [
+    f'elsewhere://{tmp_path}/{i}.log{".gz" * (i == 3)}' for i in range(4)
+  ]
+  assert not any(shared.iterdir())  # what workers wrote is gone
+  assert main.main([*flags, remote.replace('[0-3]', 'x'), f'--out={there}']) == 1
 
 
 def test_the_command_with_two_worker_processes(logs, tmp_path):
