@@ -10,6 +10,7 @@ from metalog_jax.scanning.statistics import Surprise
 
 _SEVERE_SHARE = 0.2  # of severe records, above which severity says nothing
 _OFTEN = 20  # records that alarm by their words, above which they are judged by time
+_OFTEN_SHARE = 0.2  # of the windows; what stands in fewer has no rate of its own
 _HABIT = 8  # places spread over the log, from which on an error is a habit
 _RARE = 3  # records of a template like no other
 _GAP = 5  # times as many records have all others then
@@ -61,7 +62,7 @@ def _of_counts(
   span = counted.span(template)
   rows, counts = counted.rows[span], counted.counts[span]
   n = int(counts.sum())
-  if n >= max(20, counted.size / 2):
+  if n >= max(20, counted.size / 2) and len(rows) > _OFTEN_SHARE * counted.size:
     x = counted.series(template)
     rate = statistics.fit_rate(x, totals)
     yield from statistics.surprises(template, x, totals, rate, severe)

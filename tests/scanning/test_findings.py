@@ -271,3 +271,24 @@ def test_incidents_judge_windows(tmp_path):
   about = findings(path, labels=str(labels)).summary['labels']
   assert about['recall'] == 1 and about['precision'] == 1 and about['auprc'] == 1
   assert about['anomalies'] in (1, 2, 3) and about['judged'] > 50
+
+
+@pytest.mark.parametrize(
+  'usual, odd',
+  [
+    ('INFO web: GET /a/b 200 in 7 ms', 'INFO web: GET /a/b 502 in 7 ms'),
+    ('INFO web: all quiet', 'INFO web: queue has grown'),
+  ],
+)
+def test_what_stands_in_a_few_windows_alone_is_found_however_often(
+  tmp_path, usual, odd
+):
+  """It was not in 3 of 50 windows: its own windows were taken for what is usual."""
+  path = tmp_path / 'a.log'
+  with open(path, 'w') as file:
+    for i in range(3000):
+      time = f'2026-03-01T08:{i // 120:02}:{i // 2 % 60:02}.000Z'
+      text = odd if 2000 <= i < 2180 and i % 3 else usual
+      print(time, text, file=file)
+  found = findings(path)
+  assert 0 in at(found, 2000, 2180) and len(found) == 1
