@@ -190,3 +190,13 @@ def test_many_bags_are_compared_in_parts(monkeypatch):
   monkeypatch.setattr(bag_rules, '_ROWS', 7)
   for one, other in zip(whole, run()):
     np.testing.assert_array_equal(one, other)
+
+
+def test_a_nearest_bag_with_as_many_of_both_is_half_a_vote():
+  found = bags_of([[1], [1], [3]])
+  normals, anomalies = np.array([1, 0]), np.array([1, 1])
+  tested = bags_of([[1, 2], [1], [3, 4]])
+  scores, threshold = bag_rules.match_or_nearest(
+    found.counts, normals, anomalies, tested.counts
+  )
+  assert scores.tolist() == [0.5, 0.5, 1.0] and 0.5 > threshold
