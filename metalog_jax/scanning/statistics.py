@@ -173,18 +173,18 @@ def whole_log(totals: np.ndarray) -> Iterator[Surprise]:
   for found in surprises(-1, x, x, rate, severe=True):
     # Nothing is beside all records: what counts is the absolute number.
     yield found._replace(windows=[w + 1 for w in found.windows])
-  low = _runs(x == 0)
-  lengths = sorted((b - a for a, b in low), reverse=True)
-  if not lengths:
+  low = _runs(x <= 0.25 * rate.mean)
+  if not low:
     return
+  lengths = sorted((b - a for a, b in low), reverse=True)
   ordinary = lengths[_PEAKS] if len(lengths) > _PEAKS else 0
-  a, b = max(low, key=lambda run: run[1] - run[0])
+  unlikely = _log(_at_most(x, rate.mean, rate.size))
+  a, b = max(low, key=lambda run: unlikely[run[0] : run[1]].sum())
   filled = (x > 0).mean()
   if b - a >= 2 * ordinary and filled >= 0.6:
-    zero = _log(_at_most(np.zeros(1), rate.mean, rate.size))[0]
-    surprise = (b - a) * zero - np.log10(len(x))
-    rows = list(range(a + 1, b + 1))
-    yield Surprise('drop', -1, surprise, rows, 0, rate.mean * (b - a))
+    surprise = unlikely[a:b].sum() - np.log10(len(x))
+    rows, count = list(range(a + 1, b + 1)), int(x[a:b].sum())
+    yield Surprise('drop', -1, surprise, rows, count, rate.mean * (b - a))
 
 
 def discoveries(surprise: np.ndarray, rate: float) -> np.ndarray:
