@@ -11,7 +11,7 @@ vary: `started` and `stopped` stay two templates.
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -186,9 +186,9 @@ def _absorb(nodes: Sequence[Words]) -> dict[Words, Words]:
     if WILDCARD in words:
       patterns.add(words, number)
   for words in nodes:
-    number = patterns.match(words)
-    if number is not None and nodes[number] != words:
-      absorbed[words] = nodes[number]
+    match = patterns.match(words)
+    if match is not None and nodes[match] != words:
+      absorbed[words] = nodes[match]
   return absorbed
 
 
@@ -247,7 +247,8 @@ def _meetings(
 
 def _hash(values: np.ndarray, salt: np.ndarray) -> np.ndarray:
   """64 bits of every value and salt, uint64 (the finalizer of SplitMix64)."""
-  x = values * np.uint64(0x9E3779B97F4A7C15) + salt * np.uint64(0xD1B54A32D192ED03)
+  x: Any = values * np.uint64(0x9E3779B97F4A7C15)
+  x = x + salt * np.uint64(0xD1B54A32D192ED03)
   x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
   x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
   return x ^ (x >> np.uint64(31))

@@ -67,7 +67,7 @@ def mine(counts: Mapping[str, int], maskset: masksets.MaskSet) -> templates.Temp
   lines = _normalize(counts, maskset)
   if maskset.grouping == 'vocabulary':
     grouped = grouping.group(lines, maskset.sim_th)
-    totals = collections.Counter()
+    totals: collections.Counter[str] = collections.Counter()
     for line, text in grouped.items():
       totals[text] += lines[line]
     return templates.freeze(maskset, totals, grouped)

@@ -153,7 +153,8 @@ def _rate(table: pl.DataFrame, templates: np.ndarray) -> tuple[float, float]:
   returning = sessions.filter(pl.col('templates') > 1)
   if len(sessions) < _VALUES or len(returning) < _RETURN * len(sessions):
     return share, 0.0
-  reach = pl.Series(returning['reach']).quantile(0.5) / count
-  if reach > _REACH and sessions['size'].max() > _LARGEST * count:
+  reach = float(np.median(returning['reach'].to_numpy())) / count
+  largest = int(sessions['size'].to_numpy().max())
+  if reach > _REACH and largest > _LARGEST * count:
     return share, 0.0
   return share, share * len(returning) / len(sessions) * (1.5 - reach)
