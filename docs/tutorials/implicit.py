@@ -68,7 +68,7 @@ for name, line in rows.items():
 assert error(rows['implicit'][-1][0]) < 1e-6 < error(rows['first order'][-1][0])
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3))
+figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout='constrained')
 for name, line in rows.items():
   axes[0].loglog(counts, [error(g) for g, *_ in line], marker='.', label=name)
   axes[1].loglog(counts, [mib for _, mib, _ in line], marker='.', label=name)

@@ -93,12 +93,12 @@ print(
 )
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3))
+figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout='constrained')
 axes[0].plot(range(0, 101, 10), curve, marker='.')
 axes[0].axhline(accuracy(only_right), ls=':', color='k', label='right labels alone')
 axes[0].set(xlabel='meta-step', ylabel='test accuracy')
 axes[0].legend(frameon=False)
 for wrong, name in ((False, 'right'), (True, 'wrong')):
   axes[1].hist(np.asarray(state.hyper)[noisy == wrong], 30, alpha=0.6, label=name)
-axes[1].set(xlabel='learned log-weight')
+axes[1].set(xlabel='learned weight, before the sigmoid')
 axes[1].legend(frameon=False)

@@ -90,7 +90,7 @@ print(f'learned λ = {path[-1]:.3f}, best of the grid {grid[values.argmin()]:.3f
 assert abs(path[-1] - grid[values.argmin()]) < 0.05
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3))
+figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout='constrained')
 for name, line in errors.items():
   axes[0].loglog(counts, line, marker='.', label=name)
 axes[0].set(xlabel='inner steps', ylabel='relative error of the gradient')

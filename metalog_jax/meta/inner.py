@@ -315,7 +315,7 @@ def _refusal(config: MetaConfig) -> str:
     return ''
   name = "order='first'" if config.mode == 'first' else f'gradient={config.mode!r}'
   return (
-    f'with {name} the inner gradients are constants, so nothing flows into the '
-    "support's data or into what the loss closes over: take order='second' and "
-    "gradient='mixed', which is exact there too"
+    f'with {name} the inner gradients are constants, so nothing flows into '
+    "hyperparameters of the loss, the support's data or what the loss closes over: "
+    "take order='second' and gradient='mixed', which is exact there too"
   )

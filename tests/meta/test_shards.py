@@ -55,6 +55,36 @@ for mode in ['first', 'auto', 'truncated', 'implicit', 'reptile', *gradients.EXA
     print(mode, along, how, error, flush=True)
     assert error < 1e-12, (mode, along, how, error)
 
+# Hyperparameters of the loss and of the rule, trained with the parameters.
+def scaled(total):
+  def loss(params, hyper, x):
+    out = hyper['scale'] * jax.numpy.tanh(x @ params['w']) @ params['v']
+    return total(((out - x[:, 0]) ** 2).sum()) / 6
+  return loss
+
+def both(loss, config, tasks, devices=None):
+  step = meta.make_meta_step(loss, sgd, config, devices, wrt='both')
+  state = meta.init_state(params, sgd, hyper={'scale': 1.2, 'rate': 0.1}, wrt='both')
+  if devices:
+    state, tasks = mesh.replicate(state, devices), mesh.put(tasks, devices)
+  state = step(state, tasks)[0]
+  return jax.tree.map(np.asarray, (state.params, state.hyper))
+
+for mode in ('mixed', 'linearized', 'reverse'):
+  config = meta.MetaConfig(
+    inner_steps=2, gradient=mode, segments=2, rule=lambda h: optax.sgd(h['rate']),
+    **splits
+  )
+  one = both(scaled(lambda x: x), config, whole)
+  assert abs(one[1]['rate'] - 0.1) > 1e-4 and abs(one[1]['scale'] - 1.2) > 1e-4
+  for along in (1, 2):
+    devices = mesh.make_mesh(tasks=along)
+    tasks = jax.tree.map(lambda x: cut(x, 2 // along), whole)
+    summed_loss = scaled(lambda x: jax.lax.psum(x, mesh.ROWS))
+    error = grids.difference(both(summed_loss, config, tasks, devices), one)
+    print('hyper', mode, along, error, flush=True)
+    assert error < 1e-12, (mode, along, error)
+
 # Runs along the devices, of other tasks each, with the rows in one or in two parts.
 config = meta.MetaConfig(inner_lr=0.1, inner_steps=2, **splits)
 runs = [jax.tree.map(lambda x: (1 + i) * x, whole) for i in range(4)]
