@@ -33,7 +33,7 @@ _ANSI = r'\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])
 _OURS = ('.file', '.line', '.lines', '.text', merge.KEY, merge.RANK)
 COLUMNS = (*_OURS, 'time', 'level', 'message')
 _OTHER = times.ascii_only(  # a line of another format, with a time near its beginning
-  r'(?s)^[\[(<|"]?(?:\S{1,40} ){0,2}[\[(<]?(?P<time>'
+  r'(?s)^[\[(<|"]?(?:\S{1,40} ){0,3}[\[(<]?(?P<time>'
   + times.pattern(*(name for name in times.SHAPES if name not in ('clock', 'epoch')))
   + r')[\])>]?[\s|,:;-]{0,20}'
   rf'(?:[\[(<|]?(?P<level>{levels.ANY})[\])>|]?(?:[\s:|,-]+|$))?(?P<message>.*)$'

@@ -163,6 +163,23 @@ def test_other_formats_in_one_file_are_records(tmp_path):
   assert (entry.records, entry.num_fitted, entry.num_times) == (10, 7, 9)
 
 
+def test_two_formats_taking_turns(tmp_path):
+  text = ''.join(
+    f'Jan  2 15:04:{n:02} host app[1]: step {n}\n'
+    f'10.0.0.1 - - [02/Jan/2026:15:04:{n:02} +0000] "GET /{n} HTTP/1.1" 502 0\n'
+    for n in range(20)
+  )
+  (tmp_path / 'a.log').write_text(text)
+  columns, reader = whole(tmp_path / 'a.log')
+  assert columns['lines'] == [1] * 40
+  assert {'step 3', 'step 19'} <= set(columns['message'])
+  assert (
+    sum('"GET /' in message and '502' in message for message in columns['message'])
+    == 20
+  )
+  assert reader.inputs[0].num_times == 40
+
+
 def test_a_record_has_an_end(tmp_path):
   text = HEAD.format(n=1, level='INFO', text='x') + ' more\n' * 2500
   (tmp_path / 'a.log').write_text(text)
