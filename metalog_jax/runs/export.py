@@ -43,11 +43,6 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
   frozen = detect.templates_of(model)
   if model.options.system == 'auto':
     raise errors.UserError(
-      'the runner of an export reads lines by one expression, and --system=auto has '
-      'none: prepare with --system=custom --format=REGEX, train again, then export'
-    )
-  if model.options.system == 'auto':
-    raise errors.UserError(
       'the target was read by --system=auto, whose rules run.py does not have: prepare '
       'it with --system=custom --format=REGEX, train again, then export'
     )

@@ -47,7 +47,7 @@ class ScoreBatches:
     model, scorer = _load(self._workdir)
     threshold = detect.threshold_of(model, self._threshold)
     sessions = _sessions(table, len(model.texts))
-    data = types.Dataset('', sessions, model.vectors)
+    data = types.Dataset('', sessions, model.vectors, model.texts)
     scores = scorer.scores(model.state, data) if sessions.num else np.zeros(0)
     unknown = np.concatenate([[0], np.cumsum(sessions.events == types.UNKNOWN)])
     new = {

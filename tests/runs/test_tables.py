@@ -9,13 +9,18 @@ import pytest
 
 from metalog_jax import errors
 from metalog_jax.logs import systems
-from metalog_jax.runs import detect, model, tables
-from tests.runs import test_run
+from metalog_jax.runs import detect, model, run, tables
+from tests.runs import test_baseline_runs, test_run
 
 fixture_root, fixture_workdir = test_run.fixture_root, test_run.fixture_workdir
 
 
-def test_batches_are_scored_as_by_detect(root, workdir, tmp_path):
+@pytest.mark.parametrize('detector', ['metalog', 'evidence'])
+def test_batches_are_scored_as_by_detect(root, workdir, tmp_path, detector):
+  if detector == 'evidence':  # computes on the host, by the templates' texts
+    workdir = tmp_path / 'run'
+    chosen = test_baseline_runs.make_job(root, 'evidence')
+    run.start(chosen, workdir, say=lambda _: None)
   loaded = model.load(workdir)
   options = systems.Options('hdfs', (str(root / 'a' / 'x.log'),))  # with unknown lines
   systems.prepare(options, tmp_path / 'system', loaded.templates)
