@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-MOST = 20_000  # different normal bags that distances are taken to: the most frequent
-CALIBRATION = 4_000  # of them, at most, are measured with one left out
+MOST = 8_000  # different normal bags that distances are taken to: the most frequent
+CALIBRATION = 3_000  # of them, at most, are measured with one left out
 CELLS = 1 << 22  # numbers of one block of dense work: 32 MiB
 NAMES = ('new', 'distance', 'range', 'absent', 'deviation', 'length')
 

@@ -49,6 +49,7 @@ class Reference(NamedTuple):
   anomalies: labels.Anomalies | None
   normal: committee.Scored  # scores of the normals, each with itself left out
   anomalous: committee.Scored
+  own_parts: np.ndarray  # [n + A, len(NAMES)] what these scores are the sums of
   threshold: float
   threshold_from: str
   forgiven: Any = None  # [F, V] later kinds of session that count as normal
@@ -112,21 +113,21 @@ def fit(
   if false_alarms:
     normals, held = _halves(normals, seed)
   model = one_class.fit(normals.counts, normals.times)
-  fitted, anomalous = None, np.zeros(0)
+  fitted, anomalous = None, np.zeros((0, len(NAMES)))
   measured = normal_lib.Measured(model.values, model.nearest)
   votes = np.zeros((len(model.rows), len(labels.VOTES)))
   if len(anomalies.times):
     fitted = labels.fit(model, anomalies.counts, anomalies.times, seed)
     votes = fitted.normal
-    judged = _judge(model, fitted, anomalies.counts, fitted.own)
-    anomalous = judged.scores
+    anomalous = _judge(model, fitted, anomalies.counts, fitted.own).parts
   features = one_class.features(model, model.values, own=True)
-  normal = committee.Scored(_judged(features, votes, measured).scores, model.weights)
+  normal = _judged(features, votes, measured).parts
   reference = Reference(
     model,
     fitted,
-    normal,
-    committee.Scored(anomalous, anomalies.times),
+    committee.Scored(normal.sum(axis=1), model.weights),
+    committee.Scored(anomalous.sum(axis=1), anomalies.times),
+    np.concatenate([normal, anomalous]),
     0.0,
     '',
   )
