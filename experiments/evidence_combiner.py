@@ -117,7 +117,9 @@ def judged(made: dict[str, Any], params, config, rng) -> float:
   if made['num'][1] and config.inner_steps:
     params = meta.adapt(loss_fn, params, task(made, rng).support, config)
   weights = context(made['num']) @ np.asarray(params['weights'])
-  logits = np.concatenate([made['parts'], np.ones((len(made['parts']), 1))], 1) @ weights
+  logits = (
+    np.concatenate([made['parts'], np.ones((len(made['parts']), 1))], 1) @ weights
+  )
   there = sum(made['rest']) > 0
   scores = made['parts'].sum(axis=1)
   scored = committee.Scored(scores[there], sum(made['rest'])[there])
@@ -155,7 +157,9 @@ def main(values: Any, rest: list[str]) -> None:
     family = pathlib.Path(folder).name.partition('_')[0]
     made = [episode(different.counts, labels, rng) for _ in range(values.episodes)]
     pools.setdefault(family, []).extend(made)
-  table: dict[str, dict] = collections.defaultdict(lambda: collections.defaultdict(list))
+  table: dict[str, dict] = collections.defaultdict(
+    lambda: collections.defaultdict(list)
+  )
   for family, tests in pools.items():
     others = [made for name, pool in pools.items() if name != family for made in pool]
     for made in tests:

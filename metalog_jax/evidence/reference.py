@@ -185,7 +185,7 @@ def _verdicts(reference: Reference, judged: Judged, scored: committee.Scored):
 
 
 def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
-  """Takes frequent later kinds without new events as further references."""
+  """Takes frequent later kinds without new events as further normals."""
   judged = reference.judge(unlabelled.counts)
   frequent = unlabelled.times >= FREQUENT * unlabelled.times.sum()
   candidates = frequent & (judged.raw[:, 0] == 0) & (judged.raw[:, 1] > 0)
@@ -201,7 +201,7 @@ def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
   kinds = unlabelled.counts[rows]
   forgiving = one_class.fit(
     sparse.vstack([normals.counts, kinds], format='csr'),
-    np.concatenate([normals.times, np.ones(len(rows))]),
+    np.concatenate([normals.times, unlabelled.times[rows]]),
   )
   return reference._replace(forgiven=kinds, forgiving=forgiving)
 

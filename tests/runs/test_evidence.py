@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from metalog_jax import errors, types
+from metalog_jax import api, errors, types
 from metalog_jax.detectors import evidence
 from metalog_jax.embeddings import gcse
 from metalog_jax.runs import detect, export, model, problem
@@ -42,3 +42,11 @@ def test_the_rest_is_shown_without_labels(root):
   assert shown.of(shown.num - 1).tolist() == rest.of(rest.num - 1).tolist()
   zero_shot = made._replace(tests={})
   assert zero_shot.with_rest() is zero_shot
+
+
+def test_a_run_is_fitted_to_another_system(root, tmp_path):
+  test_detect.trained(root, tmp_path / 'first', 'evidence')
+  few = {'target_normals': 20, 'target_anomalies': 3, 'workdir': tmp_path / 'second'}
+  run = api.adapt(tmp_path / 'first', target=root / 'system_a', **few)
+  assert run.result['test']['rest']['all']['auroc'] > 0.8
+  assert model.load(tmp_path / 'second').threshold == run.result['threshold']['value']
