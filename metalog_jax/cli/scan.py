@@ -3,6 +3,7 @@
   metalog scan app.log
   metalog scan logs/ --baseline=good.log --out=findings --fail-on-findings
   journalctl -o json | metalog scan - --top=5
+  metalog scan app.log --follow --out=findings
 
 Without --baseline the log is its own baseline. Exit code 3 with --fail-on-findings
 where something was found.
@@ -15,6 +16,7 @@ from typing import Any
 from metalog_jax import clean, errors, lazy
 from metalog_jax.cli.options import Flag
 
+live = lazy.module('metalog_jax.cli.follow')
 output = lazy.module('metalog_jax.scanning.output')
 scanning = lazy.module('metalog_jax.scanning.scan')
 
@@ -36,6 +38,9 @@ FLAGS = (
   Flag('redact', False, 'mask e-mails, addresses, tokens and secrets in all output'),
   Flag('json', False, 'print findings as JSON lines'),
   Flag('fail_on_findings', False, 'exit code 3 where there is one'),
+  Flag('follow', False, 'go on as files grow and rotate; findings as windows close'),
+  Flag('webhook', '', 'URL that each finding is posted to as JSON (with --follow)'),
+  Flag('metrics', '', 'file for Prometheus metrics (with --follow)'),
   Flag('out', '', 'folder for findings.jsonl, windows.jsonl, scan.json, report.html'),
 )  # fmt: skip
 TAKES_ARGUMENTS = True
@@ -50,6 +55,11 @@ def main(values: Any, rest: list[str]) -> int:
   """Scans, prints and writes; the exit code."""
   if not rest:
     raise errors.UserError('no log to scan: metalog scan app.log')
+  if values.follow:
+    return live.main(values, rest, options(values, values.baseline))
+  for name in ('webhook', 'metrics'):
+    if getattr(values, name):
+      raise errors.UserError(f'--{name} goes with --follow alone')
   found = scanning.scan(rest, options(values, values.baseline))
   return show(found, values)
 

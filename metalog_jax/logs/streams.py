@@ -116,8 +116,14 @@ class Stream:
     self._line = 1  # of the first of these
     self._key = times.NAT  # the latest time
 
-  def begin_as(self, trial: 'Stream', first: int) -> None:
-    """Takes what a trial found out; `first` is the time of the first record."""
+  def begin_as(self, trial: 'Stream', first: int, line: int = 1) -> None:
+    """Takes what a trial found out.
+
+    Args:
+      first: the time of the first record.
+      line: the number of the first line.
+    """
+    self._line = line
     self.entry.format, self.entry.encoding = trial.entry.format, trial.entry.encoding
     self._layout, self._inner, self._key = trial._layout, trial._inner, first
 
@@ -128,7 +134,7 @@ class Stream:
       if self._bytes.startswith(bytes(64)):  # the hole that a rotated log leaves
         self._bytes = self._bytes.lstrip(b'\0')
         self.entry.num_damaged = 1
-      if len(self._bytes) < SAMPLE and not last:
+      if len(self._bytes) < SAMPLE and not last and self._layout is None:
         return None
       sample = self._bytes[:SAMPLE]
       if not self.entry.encoding:

@@ -11,6 +11,8 @@ From bottom to top:
   session_findings   the same for odd sessions
   baseline           counts of good records in a folder, and added to
   labelled, account  labels held against findings; what limits them
+  tail, following    files that grow; what a follower remembers, and its state
+  follow, sinks      findings as windows close; webhook and metrics
   scan               the road from files to findings; result: what Python gets
   output, picture    the terminal's table, JSON lines, report.html, a figure
 """

@@ -26,22 +26,30 @@ def terminal(found: Any, top: int, colour: bool, width: int | None = None) -> st
   lines += [paint(clean.text(f'note: {text}', 600), '2') for text in found.warnings]
   shown = [item for item in found if item.state == 'active'][:top]
   for rank, item in enumerate(shown, 1):
-    where = f'{pathlib.Path(item.first.file).name}:{item.first.line}'
-    head = f'{rank:3} {item.kind:7} {item.severity:8} '
-    facts = f'{(item.first.time or "").replace("T", " ")} {where}  {item.finding_id}'
-    lines += ['', paint(head, _COLOURS[item.severity]) + clean.text(facts)]
-    indent = ' ' * 4
-    lines.append(indent + paint(clean.text(item.template)[: width - 4], '1'))
-    lines += textwrap.wrap(
-      clean.text(item.why), width, initial_indent=indent, subsequent_indent=indent
-    )
-    for sample in item.samples[:3]:
-      text = sample['text'].split('\n')
-      more = f'  (+{len(text) - 1} lines)' if len(text) > 1 else ''
-      line = f'{indent}| {sample["line"]}: {text[0]}'
-      lines.append(paint(clean.text(line)[: width - len(more)] + more, '2'))
+    lines += finding(item, rank, colour, width)
   lines += ['', _total(found, len(shown))]
   return '\n'.join(lines)
+
+
+def finding(item: Any, rank: int, colour: bool, width: int) -> list[str]:
+  """One finding as lines for a terminal."""
+  paint = lambda text, code: f'\x1b[{code}m{text}\x1b[0m' if colour else text
+  lines = []
+  where = f'{pathlib.Path(item.first.file).name}:{item.first.line}'
+  head = f'{rank:3} {item.kind:7} {item.severity:8} '
+  facts = f'{(item.first.time or "").replace("T", " ")} {where}  {item.finding_id}'
+  lines += ['', paint(head, _COLOURS[item.severity]) + clean.text(facts)]
+  indent = ' ' * 4
+  lines.append(indent + paint(clean.text(item.template)[: width - 4], '1'))
+  lines += textwrap.wrap(
+    clean.text(item.why), width, initial_indent=indent, subsequent_indent=indent
+  )
+  for sample in item.samples[:3]:
+    text = sample['text'].split('\n')
+    more = f'  (+{len(text) - 1} lines)' if len(text) > 1 else ''
+    line = f'{indent}| {sample["line"]}: {text[0]}'
+    lines.append(paint(clean.text(line)[: width - len(more)] + more, '2'))
+  return lines
 
 
 def json_lines(found: Any) -> str:

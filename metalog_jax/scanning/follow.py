@@ -1,0 +1,312 @@
+"""Findings while lines come.
+
+Records are counted in windows of a number of records, or of time. The first windows
+are learned, and judged together when there are enough of them, as `scan` judges a log;
+each later one is held, when it closes, against the ones before or against a baseline,
+and then learned too. State is a function of the lines alone: it is saved at windows'
+ends, and a process that takes it up reads the same lines again and finds the same, so
+that findings which were written already are known and not written twice.
+"""
+
+import dataclasses
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from metalog_jax import errors
+from metalog_jax.logs import merge, records, streams
+from metalog_jax.scanning import (
+  counted,
+  feedback,
+  findings,
+  redact,
+  scan,
+  surprises,
+  windows,
+)
+from metalog_jax.scanning.following import Memory, Store
+from metalog_jax.scanning.tail import Tail
+
+LEARNED = 20  # windows with records before one is judged by itself
+AUTO_SECONDS, AUTO_RECORDS = 60, 500  # of a window, with times and without
+COMMIT = 20_000  # records after which state is saved
+QUIET = 30  # windows after which a finding that returns is told again
+_POLL = 0.1  # seconds
+_IDLE = 5.0  # seconds without a record that close a window of records
+
+
+class Follower:
+  """Judges the windows of logs that grow; `run` until it is stopped.
+
+  Args:
+    paths: files, or `-`.
+    tell: called with each finding as soon as it is there.
+    note: called with each sentence about what limits the findings.
+    beat: called every tenth of a second.
+
+  Raises:
+    UserError: a path or an option is wrong, or `--out` holds something else.
+  """
+
+  def __init__(
+    self,
+    paths: Sequence[str],
+    options: scan.Options,
+    tell: Callable[[findings.Finding], Any],
+    note: Callable[[str], Any],
+    beat: Callable[['Follower'], Any] = bool,
+  ):
+    self.options, self._tell, self._note, self._beat = options, tell, note, beat
+    self.files = [path for path, skipped in records.expand(paths) if not skipped]
+    read = streams.Options(options.format, options.encoding)
+    self.tails = [Tail(path, i, read) for i, path in enumerate(self.files)]
+    self._good = scan.read_baseline(options)
+    self._judged_alone = self._good is not None
+    templates = (
+      scan.make_templates(options) if self._good is None else self._good.templates
+    )
+    width = windows.parse_width(options.window)
+    if self._good is not None and width is None:
+      width = self._good.windows.width
+    self.memory = Memory(templates, width)
+    if self._good is not None:
+      self.memory.cells = counted.table(self._good.windows, templates)
+      if self._good.past is not None:
+        self.memory.cells = self._good.cells()
+      self.memory.forget_texts()
+    self.stopped = 0  # the signal that came
+    self._open = _new(width)
+    self._store = Store(options.out, self._settings()) if options.out else None
+    if self._store:
+      self._resume()
+
+  def _settings(self) -> dict[str, Any]:
+    names = ('format', 'window', 'false_alarms', 'baseline', 'mask', 'keep')
+    chosen = {name: getattr(self.options, name) for name in names}
+    chosen |= {'similarity': self.options.similarity, 'files': self.files}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
+
+  def _resume(self) -> None:
+    assert self._store is not None
+    saved = self._store.load()
+    if saved:
+      self.memory = Memory.from_json(saved['memory'], self._store.path)
+      self._open = _new(self.memory.width)
+      for tail, position in zip(self.tails, saved['positions'], strict=True):
+        tail.go_on(position)
+    else:
+      for tail in self.tails:
+        tail.begin()
+      self._save()
+
+  def run(self) -> None:
+    """Follows until a signal comes, or standard input ends."""
+    if not self._judged_alone and self.memory.filled < LEARNED:
+      self._note(
+        f'learning: the first {LEARNED} windows are judged together when they are full'
+      )
+    heard = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+      while not self.stopped:
+        got = sum(self._take(tail) for tail in self.tails)
+        if all(tail.ended for tail in self.tails):
+          break
+        self._close_idle()
+        self._beat(self)
+        if not got:
+          time.sleep(_POLL)
+      for tail in self.tails:
+        self._take(tail, last=True)
+      self._end()
+    finally:
+      for number, handler in heard.items():
+        signal.signal(number, handler)
+
+  def _stop(self, number: int, _: Any) -> None:
+    self.stopped = number
+    signal.signal(number, signal.default_int_handler)  # a second one does not wait
+
+  def _take(self, tail: Tail, last: bool = False) -> int:
+    """Counts what has come to a file; the number of records."""
+    total = 0
+    for frame in tail.poll(last):
+      total += len(frame)
+      self._add(frame, tail)
+      if self.stopped and not last:
+        break
+    for text in tail.notes:
+      self._note(text)
+    tail.notes.clear()
+    return total
+
+  def _add(self, frame: pl.DataFrame, tail: Tail) -> None:
+    """Counts records, and closes each window that they end."""
+    memory = self.memory
+    if memory.width is None:
+      known = float(frame['time'].is_not_null().mean() or 0)  # type: ignore[arg-type]
+      timed = known >= 0.9
+      size = AUTO_SECONDS if timed else AUTO_RECORDS
+      memory.width = windows.Width(size, timed)
+      self._open = _new(memory.width)
+    for number, part in self._parts(frame):
+      if memory.number is not None and number > memory.number:
+        self._close()
+      if memory.number is None:
+        memory.number = number
+        memory.origin = number if memory.origin is None else memory.origin
+      block = records._as_records(part)
+      codes = memory.templates.add(block.message, block.level)
+      self._open.add(codes, block.time, block.file, block.line, block.level, block.text)
+      memory.time = max(memory.time, int(part[merge.KEY][-1]))
+      memory.records += len(part)
+      memory.uncommitted += len(part)
+      memory.lines += int(np.sum(block.lines))
+      memory.last_read = time.monotonic()
+      tail.count(part)
+
+  def _parts(self, frame: pl.DataFrame):
+    """(window, records) of the windows that a frame falls into.
+
+    A window goes by the latest time so far, so that late lines count where they come.
+    """
+    memory = self.memory
+    assert memory.width is not None
+    if memory.width.timed:
+      times = np.maximum.accumulate(
+        np.concatenate([[memory.time], frame[merge.KEY].to_numpy()])
+      )[1:]
+      numbers = times // (memory.width.size * 1_000_000)
+    else:
+      numbers = (memory.records + np.arange(len(frame))) // memory.width.size
+    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(frame)]):
+      yield int(numbers[start]), frame[start:end]
+
+  def _close_idle(self) -> None:
+    """Closes the open window where nothing has come for long, by the clock here."""
+    memory = self.memory
+    if memory.number is None or memory.width is None:
+      return
+    idle = time.monotonic() - memory.last_read
+    if memory.width.timed:
+      end = (memory.number + 1) * memory.width.size
+      lag = time.time() - memory.time / 1e6
+      live = 0 <= lag - idle < memory.width.size  # times are of the clock here
+      if idle >= memory.width.size or (live and idle >= 1 and time.time() > end + 1):
+        self._close()
+    elif idle >= _IDLE:
+      self._close(part=True)
+
+  def _close(self, part: bool = False) -> None:
+    """Judges the open window and learns it; saves state from time to time.
+
+    A window that was closed early (`part`) goes on under the same number.
+    """
+    memory = self.memory
+    assert memory.number is not None and memory.width is not None
+    cells = counted.table(self._open, memory.templates)
+    cells = cells.with_columns(window=pl.lit(memory.number, pl.Int64))
+    cells = memory.without_words(cells)
+    self._open, memory.number = _new(memory.width), None
+    memory.templates.freeze()
+    if self._judged_alone or memory.filled >= LEARNED:
+      self._judge(cells, memory.cells)
+      if self._good is None and not part:
+        memory.learn(cells)
+    else:
+      memory.learn(cells)
+      if memory.filled == LEARNED and not part:
+        self._judge(memory.cells, None)
+        memory.forget_texts()
+    memory.windows += 1
+    if memory.uncommitted >= COMMIT:
+      memory.renew()
+      self._save()
+
+  def _judge(self, cells: pl.DataFrame, usual: pl.DataFrame | None) -> None:
+    """Tells the findings of a window beside usual ones, or of windows by themselves."""
+    memory = self.memory
+    texts = list(memory.templates.texts)
+    assert memory.width is not None and memory.origin is not None
+    tables = [cells] if usual is None else [cells, usual]
+    values = counted.number_values(texts, *tables)
+    counts, *rest = (
+      counted.count(table, values, texts, self.files, memory.width) for table in tables
+    )
+    good = rest[0] if rest else None
+    found = surprises.surprises(counts, self.options.false_alarms, good)
+    items = findings.build(counts, found, good)
+    feedback.apply(items, [self.options.out, *self.options.baseline])
+    first = counts.first_window - memory.origin
+    for item in items:
+      item.windows = [f'w{first + int(name[1:])}' for name in item.windows]
+      if self._good is None and good is not None:
+        item.why = item.why.replace('the baseline', 'what was read before')
+      if memory.is_going_on(item.finding_id, first + counts.size - 1, QUIET):
+        continue
+      memory.found[item.kind] = memory.found.get(item.kind, 0) + 1
+      if self.options.redact:
+        item.template, item.why = redact.text(item.template), redact.text(item.why)
+        item.samples = redact.everything(item.samples)
+        item.templates = redact.everything(item.templates)
+      if self._store is None or self._store.append(item):
+        self._tell(item)
+
+  def _end(self) -> None:
+    """Judges what is left, and says what could not be."""
+    memory = self.memory
+    if memory.number is not None:
+      self._close(part=True)
+    if not self._judged_alone and 0 < memory.filled < LEARNED:
+      self._note(
+        f'{memory.filled} windows of {memory.width} were read, of {LEARNED} that are '
+        'learned: they are judged together, and little can be said'
+      )
+      before = dataclasses.replace(memory, active=dict(memory.active))
+      self._judge(memory.cells, None)
+      memory.active = before.active
+    self._save()
+
+  def _save(self) -> None:
+    if self._store:
+      self._store.save(self.memory, [tail.position for tail in self.tails])
+
+  @property
+  def metrics(self) -> dict[str, float]:
+    """Counters for `--metrics`."""
+    memory = self.memory
+    return {
+      'lines_total': memory.lines,
+      'records_total': memory.records,
+      'windows_total': memory.windows,
+      'templates': len(memory.templates.texts),
+      'learning': float(not self._judged_alone and memory.filled < LEARNED),
+      'last_record_seconds': max(memory.time, 0) / 1e6,
+    }
+
+
+def _new(width: windows.Width | None) -> windows.Windows:
+  return windows.Windows(width, joins=False)
+
+
+def follow(
+  paths: Sequence[str],
+  options: scan.Options,
+  tell: Callable[[findings.Finding], Any],
+  note: Callable[[str], Any],
+  beat: Callable[[Follower], Any] = bool,
+) -> Follower:
+  """Follows logs until a signal comes; the follower, which says how it ended.
+
+  Raises UserError as `Follower`.
+  """
+  for name in ('save_baseline', 'labels'):
+    if getattr(options, name):
+      raise errors.UserError(f'--{name} does not go with --follow')
+  follower = Follower(paths, options, tell, note, beat)
+  follower.run()
+  return follower

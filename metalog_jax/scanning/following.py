@@ -1,0 +1,197 @@
+"""What a follower knows of the past, its bounds, and how it is saved."""
+
+import base64
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import time as clock
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from metalog_jax import atomic, errors
+from metalog_jax.logs import general_masks, messages, times
+from metalog_jax.scanning import windows
+from metalog_jax.scanning.findings import Finding
+
+STATE, FINDINGS = 'state.json', 'findings.jsonl'
+VERSION = 1
+WINDOWS = 256  # that are remembered
+TEMPLATES = 10_000  # above it the rarer half is forgotten, and new if it returns
+_KEY = ('window', 'template', 'value')
+
+
+@dataclasses.dataclass
+class Memory:
+  """Counts of windows of the past, templates, and which findings go on."""
+
+  templates: Any
+  width: windows.Width | None
+  cells: pl.DataFrame = dataclasses.field(default_factory=pl.DataFrame)
+  number: int | None = None  # of the window that is open
+  origin: int | None = None  # of the first window
+  time: int = times.NAT  # the latest, in microseconds
+  records: int = 0
+  lines: int = 0
+  windows: int = 0
+  uncommitted: int = 0  # records since state was saved
+  active: dict[str, int] = dataclasses.field(default_factory=dict)
+  found: dict[str, int] = dataclasses.field(default_factory=dict)  # by kind
+  last_read: float = dataclasses.field(default_factory=clock.monotonic)
+
+  @property
+  def filled(self) -> int:
+    """Windows that are remembered."""
+    return self.cells['window'].n_unique() if len(self.cells) else 0
+
+  def learn(self, cells: pl.DataFrame) -> None:
+    """Remembers a window; the oldest go where there are too many."""
+    if not len(self.cells):
+      self.cells = cells
+      return
+    cells = cells.select(self.cells.columns)
+    if cells['window'].to_numpy().min() <= self.cells['window'].to_numpy().max():
+      self.cells = windows.join(pl.concat([self.cells, cells]), _KEY)
+    else:
+      self.cells = pl.concat([self.cells, cells])
+    if self.filled > WINDOWS:
+      least = self.cells['window'].unique().sort()[-WINDOWS]
+      self.cells = self.cells.filter(pl.col('window') >= least)
+
+  def forget_texts(self) -> None:
+    """Drops the samples, which only windows that are judged need."""
+    self.cells = self.cells.with_columns(text=pl.lit(''))
+
+  def without_words(self, cells: pl.DataFrame) -> pl.DataFrame:
+    """Leaves as values the small numbers alone: of frozen templates others vary."""
+    wild = [general_masks.VALUE_NAME not in text for text in self.templates.texts]
+    level = pl.col('value').str.split('\x1f').list.first() + '\x1f'
+    is_wild = pl.Series(wild, dtype=pl.Boolean).gather(cells['template'])
+    value = pl.when(is_wild).then(level).otherwise('value')
+    return windows.join(cells.with_columns(value=value), _KEY)
+
+  def is_going_on(self, name: str, window: int, quiet: int) -> bool:
+    """Whether a finding was there a short while ago; notes that it is there now."""
+    before = self.active.get(name)
+    self.active[name] = window
+    if len(self.active) > TEMPLATES:
+      recent = sorted(self.active.items(), key=lambda item: item[1])
+      self.active = dict(recent[TEMPLATES // 2 :])
+    return before is not None and window - before <= quiet
+
+  def renew(self) -> None:
+    """Takes up its own saved state, so that who resumes goes on as if never ended."""
+    self.uncommitted = 0
+    content = self.templates.to_json()
+    rows = content['templates']
+    if len(rows) > TEMPLATES:
+      counts = np.array([row['count'] for row in rows])
+      kept = np.sort(np.argsort(-counts, kind='stable')[: TEMPLATES // 2])
+      content['templates'] = [rows[i] for i in kept.tolist()]
+      place = np.full(len(rows), -1)
+      place[kept] = np.arange(len(kept))
+      number = pl.Series(place).gather(self.cells['template'])
+      self.cells = self.cells.with_columns(template=number)
+      self.cells = self.cells.filter(pl.col('template') >= 0)
+    self.templates = messages.Templates.from_json(content, 'templates')
+
+  def to_json(self) -> dict[str, Any]:
+    """All of it; cells as Parquet in base 64."""
+    buffer = io.BytesIO()
+    self.cells.write_parquet(buffer)
+    names = ('origin', 'time', 'records', 'lines', 'windows', 'active', 'found')
+    return {
+      'width': list(self.width) if self.width else None,
+      **{name: getattr(self, name) for name in names},
+      'templates': self.templates.to_json(),
+      'cells': base64.b64encode(buffer.getvalue()).decode(),
+    }
+
+  @classmethod
+  def from_json(cls, content: dict[str, Any], source: str) -> 'Memory':
+    """What `to_json` gave; raises UserError where it is something else."""
+    try:
+      content = dict(content)
+      cells = pl.read_parquet(io.BytesIO(base64.b64decode(content.pop('cells'))))
+      templates = messages.Templates.from_json(content.pop('templates'), source)
+      width = content.pop('width')
+      return cls(templates, windows.Width(*width) if width else None, cells, **content)
+    except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+      if isinstance(error, errors.UserError):
+        raise
+      raise errors.UserError(f'{source} is damaged: {error!r}') from error
+
+
+class Store:
+  """The folder of a follower: findings, added one by one, and state.
+
+  Raises UserError where the folder holds findings of another scan.
+  """
+
+  def __init__(self, out: str, settings: dict[str, Any]):
+    folder = pathlib.Path(out)
+    if folder.is_file():
+      raise errors.UserError(f'{out} is a file: give --out a folder')
+    atomic.check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    self.path, self._settings = str(folder / STATE), settings
+    self._findings = folder / FINDINGS
+    if self._findings.exists() and not os.path.exists(self.path):
+      raise errors.UserError(
+        f'{out} holds findings of a scan that did not follow: give --out a new folder'
+      )
+    self._lock = atomic.locked(folder)
+    self._lock.__enter__()
+    self._file = open(self._findings, 'ab')  # noqa: SIM115
+    self._written: set[tuple[str, str]] = set()
+
+  def load(self) -> dict[str, Any] | None:
+    """State that was saved; findings that were written since are known afterwards.
+
+    Raises UserError where it is damaged, or of other logs or flags.
+    """
+    if not os.path.exists(self.path):
+      return None
+    try:
+      saved = json.loads(pathlib.Path(self.path).read_text('utf-8'))
+      version, settings, size = (saved[k] for k in ('version', 'settings', 'bytes'))
+    except (KeyError, TypeError, ValueError) as error:
+      raise errors.UserError(f'{self.path} is damaged: {error!r}') from error
+    changed = [k for k, v in self._settings.items() if settings.get(k) != v]
+    if version != VERSION or changed:
+      what = ', '.join(changed) or 'version'
+      raise errors.UserError(
+        f'{self.path} is of another {what}: give --out a new folder, or what was given '
+        'before'
+      )
+    data = self._findings.read_bytes()
+    end = data.rfind(b'\n') + 1
+    self._file.truncate(end)  # half a line, of a process that was killed
+    for line in data[size:end].splitlines():
+      row = json.loads(line)
+      self._written.add((row['finding_id'], row['windows'][-1]))
+    return saved
+
+  def append(self, item: Finding) -> bool:
+    """Writes a finding; False where it stands there already."""
+    key = item.finding_id, item.windows[-1]
+    if key in self._written:
+      return False
+    self._file.write((atomic.to_json(item.as_dict()) + '\n').encode('utf-8', 'replace'))
+    self._file.flush()
+    return True
+
+  def save(self, memory: Memory, positions: list[dict[str, Any]]) -> None:
+    """Saves state in one step."""
+    os.fsync(self._file.fileno())
+    content = {
+      'version': VERSION,
+      'settings': self._settings,
+      'bytes': self._file.tell(),
+      'positions': positions,
+      'memory': memory.to_json(),
+    }
+    atomic.write_text(self.path, atomic.to_json(content) + '\n')

@@ -1,0 +1,257 @@
+"""Logs that grow: whole records as they are written, through rotation and truncation.
+
+A `Tail` is one path. What is written to it is read to the last whole line; when another
+file has taken its place (it was renamed, or removed and made again), the old one is
+read to its end first; a file that has become shorter, or begins with other bytes, is
+read from its beginning. A record ends when another begins, or when nothing has come
+for `PATIENCE` seconds.
+"""
+
+import collections
+import glob
+import os
+import select
+import stat
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from metalog_jax import errors
+from metalog_jax.logs import merge, streams, times
+
+PATIENCE = 0.5  # seconds
+_PIECE = 1 << 19  # bytes read at once
+_HEAD = 256  # bytes that tell a file from another written over it
+_COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
+
+
+class Tail:
+  """One path that is followed; `poll` gives the frames of records that have come."""
+
+  def __init__(self, path: str, number: int, options: streams.Options):
+    """Follows a file, or standard input where the path is `-`.
+
+    Raises UserError for compressed files.
+    """
+    if path.endswith(_COMPRESSED):
+      raise errors.UserError(f'{path} is compressed and cannot grow: scan it first')
+    self.path, self._number, self._options = path, number, options
+    self.entry = streams.Input(path)
+    self.ended = False  # of standard input
+    self.notes: list[str] = []  # what was lost, or begun anew
+    self._handle: int | None = None
+    self._waiting: list[str] = []  # rotated files that are read before the path itself
+    self._reset()
+
+  def _reset(self) -> None:
+    """What is known of one file of the path."""
+    self._stream: streams.Stream | None = None
+    self._rest = b''  # what waits for its line end, or for the layout to be chosen
+    self._offset = self._lines = 0  # bytes and lines that the stream was given
+    self._from = 1  # records of lines before were counted by an earlier process
+    self._counted = 0  # lines that the last record that was counted ends with
+    self._marks = collections.deque([(0, 1)])  # offset and line of recent pieces
+    self._head = b''
+    self._key = times.NAT
+    self._last = time.monotonic()
+    self._flushed = True
+
+  def begin(self) -> None:
+    """Opens the file, so that it is known even if it is renamed before it is read."""
+    if self.path != '-' and self._handle is None:
+      self._open()
+
+  def poll(self, last: bool = False) -> Iterator[pl.DataFrame]:
+    """Frames of the records that have come; `last` ends the open one too."""
+    if self._handle is None and not self._open():
+      return
+    yield from self._read(last)
+    while self._is_replaced():
+      yield from self._feed(b'', whole=True)
+      os.close(self._handle or 0)
+      self._handle = None
+      self._reset()
+      if not self._open():
+        return
+      yield from self._read(last)
+
+  def count(self, frame: pl.DataFrame) -> None:
+    """Says that the records of this frame were counted."""
+    self._counted = int(frame['.line'][-1] + frame['.lines'][-1] - 1)
+    self._key = int(frame[merge.KEY][-1])
+
+  @property
+  def position(self) -> dict[str, Any]:
+    """Where another process goes on after the last record that was counted."""
+    if self._handle is None or self.path == '-':
+      return {}
+    while len(self._marks) > 1 and self._marks[1][1] <= self._counted + 1:
+      self._marks.popleft()
+    about = os.fstat(self._handle)
+    offset, line = self._marks[0]
+    return {
+      'device': about.st_dev,
+      'inode': about.st_ino,
+      'head': self._head.hex(),
+      'offset': offset,
+      'line': line,
+      'from': max(self._counted + 1, self._from),
+      'key': self._key,
+    }
+
+  def go_on(self, position: dict[str, Any]) -> None:
+    """Begins where another process was, in the file that now has another name."""
+    if not position:
+      return
+    key = position['device'], position['inode']
+    beside = [self.path, *glob.glob(glob.escape(self.path) + '*')]
+    known = {}
+    for path in dict.fromkeys(beside):
+      about = _stat(path)
+      if about and stat.S_ISREG(about.st_mode) and not path.endswith(_COMPRESSED):
+        known[path] = about
+    head = bytes.fromhex(position['head'])
+    own = [p for p, about in known.items() if (about.st_dev, about.st_ino) == key]
+    if not own or not self._open(own[0]) or not self._is_same(head, position['offset']):
+      self._close()
+      self._reset()
+      self.notes.append(
+        f'{self.path}: the file that was read last is gone or was written over; what '
+        'was not read of it is lost, and this one is read from its beginning'
+      )
+      return
+    changed = known[own[0]].st_mtime_ns
+    newer = sorted(
+      (about.st_mtime_ns, path)
+      for path, about in known.items()
+      if path not in (own[0], self.path) and about.st_mtime_ns > changed
+    )
+    if own[0] != self.path:
+      self._waiting = [path for _, path in newer]
+    self._offset, self._lines = position['offset'], position['line'] - 1
+    self._marks = collections.deque([(position['offset'], position['line'])])
+    self._from, self._key, self._head = position['from'], position['key'], head
+    self._counted = self._from - 1
+    if self._offset:
+      self._start(os.pread(self._descriptor, streams.SAMPLE, 0))
+
+  @property
+  def _descriptor(self) -> int:
+    assert self._handle is not None
+    return self._handle
+
+  def _close(self) -> None:
+    if self._handle is not None:
+      os.close(self._handle)
+    self._handle = None
+
+  def _open(self, path: str = '') -> bool:
+    if self.path == '-':
+      self._handle = 0
+      return not self.ended
+    try:
+      self._handle = os.open(path or self._next(), os.O_RDONLY)
+    except OSError:
+      return False
+    self._reset()
+    return True
+
+  def _next(self) -> str:
+    return self._waiting.pop(0) if self._waiting else self.path
+
+  def _is_same(self, head: bytes, offset: int) -> bool:
+    now = os.pread(self._descriptor, len(head), 0)
+    return now == head and os.fstat(self._descriptor).st_size >= offset
+
+  def _is_replaced(self) -> bool:
+    """Whether another file is to be read now, all of this one being read."""
+    if self.path == '-' or self._handle is None:
+      return False
+    if self._waiting:
+      return True
+    about, now = _stat(self.path), os.fstat(self._handle)
+    if about is None:
+      return False  # renamed, and none made yet
+    return (about.st_dev, about.st_ino) != (now.st_dev, now.st_ino)
+
+  def _read(self, last: bool) -> Iterator[pl.DataFrame]:
+    while self._handle is not None:
+      if self.path != '-' and not self._is_same(self._head, self._position()):
+        yield from self._feed(b'', whole=True)
+        self.notes.append(f'{self.path} was truncated: read from its beginning')
+        handle = self._handle
+        self._reset()
+        self._handle = handle
+      data = self._take()
+      if not data:
+        break
+      self._last, self._flushed = time.monotonic(), False
+      yield from self._feed(data)
+      if self.path == '-':
+        return
+    idle = time.monotonic() - self._last > PATIENCE
+    if last or self.ended or (idle and not self._flushed):
+      self._flushed = True
+      yield from self._feed(b'', whole=self.ended, flush=True)
+
+  def _position(self) -> int:
+    """Where the next byte is read."""
+    return self._offset + len(self._rest)
+
+  def _take(self) -> bytes:
+    if self.path != '-':
+      data = os.pread(self._descriptor, _PIECE, self._position())
+      if data and len(self._head) < _HEAD:
+        self._head = os.pread(self._descriptor, _HEAD, 0)
+      return data
+    if self.ended or not select.select([0], [], [], 0)[0]:
+      return b''
+    data = os.read(0, _PIECE)
+    self.ended = not data
+    return data
+
+  def _feed(
+    self, data: bytes, whole: bool = False, flush: bool = False
+  ) -> Iterator[pl.DataFrame]:
+    """Gives the stream whole lines; `whole`: the last one has no end and never will."""
+    self._rest += data
+    flush |= whole
+    end = len(self._rest) if whole else self._rest.rfind(b'\n') + 1
+    if self._stream is None:
+      if not end or (end < streams.SAMPLE and not flush):
+        return
+      self._start(self._rest[:end])
+    assert self._stream is not None
+    piece, self._rest = self._rest[:end], self._rest[end:]
+    if piece:
+      if self._offset > self._marks[-1][0]:
+        self._marks.append((self._offset, self._lines + 1))
+      self._offset += len(piece)
+      self._lines += piece.count(b'\n')
+      self.entry.bytes += len(piece)
+    frame = self._stream.feed(piece, last=flush)
+    if frame is not None:
+      frame = frame.filter(pl.col('.line') >= self._from)
+      if len(frame):
+        yield frame
+
+  def _start(self, sample: bytes) -> None:
+    """Chooses encoding and layout by the beginning of the file."""
+    now = int(time.time() * 1e6)
+    entry = streams.Input(self.path)
+    trial = streams.Stream(entry, self._number, self._options, now)
+    trial.feed(sample[: streams.SAMPLE], last=True)
+    if entry.skipped or entry.encoding.startswith(('utf-16', 'utf-32', 'utf_')):
+      what = entry.skipped or entry.encoding
+      raise errors.UserError(f'{self.path} is {what} and cannot be followed: scan it')
+    self._stream = streams.Stream(self.entry, self._number, self._options, now)
+    self._stream.begin_as(trial, self._key, self._lines + 1)
+
+
+def _stat(path: str) -> os.stat_result | None:
+  try:
+    return os.stat(path)
+  except OSError:
+    return None

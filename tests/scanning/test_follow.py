@@ -1,0 +1,290 @@
+"""Logs that grow, rotate and are cut, and processes that are killed over them."""
+
+import http.server
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from metalog_jax import errors
+from metalog_jax.logs import streams
+from metalog_jax.scanning import follow, scan, sinks, tail
+from tests.scanning import logs
+
+PROGRAM = """
+import sys
+from metalog_jax.scanning import follow
+follow.COMMIT = 400
+from metalog_jax.cli import main
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+def text(records=2500, seed=3):
+  """A log of 80 minutes with an outage and one message of its own."""
+  log = logs.Log(seed, records)
+  log.outage(1600, 1640)
+  log.put(2200, 'CRITICAL', 'disk', 'No space left on device')
+  return [f'{line}\n' for line in log.lines()]
+
+
+@pytest.fixture(name='impatient')
+def fixture_impatient(monkeypatch):
+  monkeypatch.setattr(tail, 'PATIENCE', 0.05)
+  monkeypatch.setattr(follow, '_POLL', 0.01)
+  monkeypatch.setattr(follow, 'COMMIT', 400)
+
+
+def run(path, steps, out='', **options):
+  """Follows while each step is done after the one before was read; the findings."""
+  items, notes, steps = [], [], iter(steps)
+  quiet = [0, -1]
+
+  def beat(follower):
+    quiet[0] = quiet[0] + 1 if follower.memory.lines == quiet[1] else 0
+    quiet[1] = follower.memory.lines
+    if quiet[0] > 8:
+      quiet[0] = 0
+      if next(steps, 'end') == 'end':
+        follower.stopped = signal.SIGTERM
+
+  options = scan.Options(out=str(out), **options)
+  follower = follow.follow([str(path)], options, items.append, notes.append, beat)
+  return items, notes, follower
+
+
+def appending(path, lines, pieces=4):
+  size = -(-len(lines) // pieces)
+  for start in range(0, len(lines), size):
+    with open(path, 'a') as file:
+      file.writelines(lines[start : start + size])
+    yield
+
+
+def key(items):
+  return [(x.finding_id, x.kind, x.count, x.windows[-1]) for x in items]
+
+
+def rows(out):
+  lines = (out / 'findings.jsonl').read_text().splitlines()
+  found = [json.loads(line) for line in lines]
+  return [(x['finding_id'], x['kind'], x['count'], x['windows'][-1]) for x in found]
+
+
+def test_a_file_that_grows(tmp_path, impatient):
+  path = tmp_path / 'app.log'
+  path.touch()
+  items, notes, _ = run(path, appending(path, text()), tmp_path / 'out')
+  assert any('learning' in note for note in notes)
+  assert [x for x in items if x.first.line in range(1599, 1605) and x.kind == 'new']
+  assert [x for x in items if x.severity == 'critical' and x.first.line == 2201]
+  assert len(items) <= 6
+  assert rows(tmp_path / 'out') == key(items)
+
+
+def test_pieces_do_not_matter(tmp_path, impatient):
+  whole, lines = tmp_path / 'whole.log', text()
+  whole.write_text(''.join(lines))
+  path = tmp_path / 'app.log'
+  path.touch()
+  one, _, _ = run(whole, [])
+  many, _, _ = run(path, appending(path, lines, 9))
+  assert key(one) == key(many) and one
+
+
+def test_rotation_and_truncation(tmp_path, impatient):
+  lines, path = text(), tmp_path / 'app.log'
+
+  def steps():
+    yield from appending(path, lines[:1000], 1)
+    with open(path, 'a') as file:
+      file.writelines(lines[1000:1200])
+    path.rename(tmp_path / 'app.log.1')
+    yield from appending(path, lines[1200:2000], 1)
+    with open(path, 'w') as file:  # copied and truncated
+      file.writelines(lines[2000:])
+    yield
+
+  path.touch()
+  items, notes, follower = run(path, steps())
+  assert follower.memory.lines == len(lines)
+  assert any('truncated' in note for note in notes)
+  whole = tmp_path / 'whole.log'
+  whole.write_text(''.join(lines))
+  assert key(items) == key(run(whole, [])[0])
+
+
+class Killed(BaseException):
+  """Ends a follower wherever it is, as a kill does."""
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_ends_anywhere_lose_and_double_nothing(tmp_path, impatient, seed, monkeypatch):
+  """Also over a rotation while no process was there."""
+  lines, path, out = text(), tmp_path / 'app.log', tmp_path / 'out'
+  draw = random.Random(seed)
+  told, close = [], follow.Follower._close
+  for start in range(0, len(lines), 250):
+    with open(path, 'a') as file:
+      file.writelines(lines[start : start + 250])
+    if start == 1000:
+      path.rename(tmp_path / 'app.log.1')
+      path.touch()
+    left = draw.randrange(3, 25)
+
+    def die(*_):
+      nonlocal left
+      left -= 1
+      if left < 0:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+      patch.setattr(follow.Follower, '_close', lambda *a, **k: (die(), close(*a, **k)))
+      options = scan.Options(out=str(out))
+      follow.follow([str(path)], options, told.append, bool, die)
+  more, notes, _ = run(path, [], out)
+  whole = tmp_path / 'whole.log'
+  whole.write_text(''.join(lines))
+  expected = key(run(whole, [])[0])
+  assert rows(out) == expected and key(told + more) == expected
+  assert not any('lost' in note for note in notes)
+
+
+def start(path, out, *flags):
+  command = [sys.executable, '-c', PROGRAM, 'scan', str(path), '--follow']
+  return subprocess.Popen(
+    [*command, f'--out={out}', *flags],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+@pytest.mark.slow
+def test_kills(tmp_path):
+  lines, path, out = text(), tmp_path / 'app.log', tmp_path / 'out'
+  draw, done = random.Random(1), threading.Event()
+  path.touch()
+
+  def write():
+    for start in range(0, len(lines), 25):
+      if start in (700, 1800):
+        path.rename(tmp_path / f'app.log.{3 if start == 700 else 2}')
+      with open(path, 'a') as file:
+        file.writelines(lines[start : start + 25])
+      time.sleep(0.1)
+    done.set()
+
+  threading.Thread(target=write, daemon=True).start()
+  for _ in range(10):
+    process = start(path, out)
+    time.sleep(draw.uniform(0.6, 1.6))
+    process.kill()
+    process.communicate()
+  done.wait()
+  process = start(path, out)
+  time.sleep(4)
+  process.terminate()
+  process.communicate()
+  assert process.returncode == 0
+  whole = tmp_path / 'whole.log'
+  whole.write_text(''.join(lines))
+  assert rows(out) == key(run(whole, [])[0])
+
+
+def test_ctrl_c_judges_what_was_read(tmp_path):
+  path, out = tmp_path / 'app.log', tmp_path / 'out'
+  path.write_text(''.join(text()[:1640]))
+  process = start(path, out, '--json', f'--metrics={tmp_path / "metrics"}')
+  first = json.loads(process.stdout.readline())
+  time.sleep(0.3)
+  process.send_signal(signal.SIGINT)
+  rest, said = process.communicate()
+  assert process.returncode == 130 and 'Traceback' not in said
+  found = [first, *map(json.loads, rest.splitlines())]
+  assert any(row['template'].startswith('connect to') for row in found)
+  assert 'metalog_records_total 1640' in (tmp_path / 'metrics').read_text()
+
+
+def test_standard_input_to_its_end_and_to_a_reader_that_goes(tmp_path):
+  process = start('-', tmp_path / 'out', '--fail_on_findings')
+  output, said = process.communicate(''.join(text()))
+  assert process.returncode == 3 and 'No space left on device' in output
+  path = tmp_path / 'app.log'
+  path.write_text(''.join(text()))
+  process = start(path, tmp_path / 'other')
+  process.stdout.close()
+  assert process.wait(20) == 0 and not [
+    line for line in process.stderr if 'note' not in line
+  ]
+
+
+def test_state_is_bounded(tmp_path, impatient, monkeypatch):
+  monkeypatch.setattr('metalog_jax.scanning.following.TEMPLATES', 60)
+  monkeypatch.setattr('metalog_jax.scanning.following.WINDOWS', 30)
+  path, lines = tmp_path / 'app.log', text()
+  for i in range(0, len(lines), 5):
+    word = ''.join(chr(97 + int(d)) for d in str(i))
+    lines[i] = lines[i][:24] + f'INFO {word} {word[::-1]}x{word} {word}y\n'
+  path.write_text(''.join(lines))
+  _, _, follower = run(path, [])
+  memory = follower.memory
+  assert memory.filled <= 30 and len(memory.templates.texts) < 260
+
+
+def test_another_folder_state_or_flag_is_refused(tmp_path, impatient):
+  path, out = tmp_path / 'app.log', tmp_path / 'out'
+  path.write_text(''.join(text()[:600]))
+  run(path, [], out)
+  with pytest.raises(errors.UserError, match='another window'):
+    run(path, [], out, window='5m')
+  (out / 'state.json').unlink()
+  with pytest.raises(errors.UserError, match='did not follow'):
+    run(path, [], out)
+  with pytest.raises(errors.UserError, match='compressed'):
+    tail.Tail('app.log.gz', 0, streams.Options())
+  with pytest.raises(errors.UserError, match='--webhook'):
+    sinks.Webhook('ftp://x')
+
+
+def test_a_baseline_is_held_against(tmp_path, impatient):
+  good = logs.Log(1).write(tmp_path / 'good.log')
+  path = tmp_path / 'app.log'
+  path.write_text(''.join(text()[1500:1700]))
+  items, _, _ = run(path, [], baseline=(str(good),), window='1m')
+  assert items[0].kind == 'new' and 'baseline' in items[0].why
+
+
+def test_a_webhook_is_tried_again():
+  bodies = []
+
+  class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):  # noqa: N802
+      body = self.rfile.read(int(self.headers['Content-Length']))
+      bodies.append(json.loads(body))
+      self.send_response(500 if len(bodies) == 1 else 204)
+      self.end_headers()
+
+    def log_message(self, *_):
+      pass
+
+  server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
+  threading.Thread(target=server.serve_forever, daemon=True).start()
+  hook = sinks.Webhook(f'http://127.0.0.1:{server.server_port}', pause=0.01)
+  hook.put({'kind': 'new'})
+  hook.close()
+  server.shutdown()
+  assert bodies == [{'kind': 'new'}] * 2 and (hook.sent, hook.dropped) == (1, 0)
+
+
+def test_jax_is_not_waited_for():
+  code = 'import sys, metalog_jax.cli.follow; print("jax" in sys.modules)'
+  result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+  assert result.stdout.strip() == 'False', os.environ.get('JAX_PLATFORMS')
