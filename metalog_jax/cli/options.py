@@ -57,9 +57,9 @@ def parse(
   values, method = _define_all(program, arguments)
   try:
     keeps = getattr(program, 'KEEPS_DASHES', False)
-    given = [_DASHES if item == '--' else _underscored(item) for item in arguments]
-    given = given if keeps else arguments
-    rest = ['--' if item == _DASHES else item for item in values([name, *given])[1:]]
+    if keeps:
+      arguments = [_DASHES if x == '--' else _underscored(x) for x in arguments]
+    rest = ['--' if x == _DASHES else x for x in values([name, *arguments])[1:]]
   except flags.UnrecognizedFlagError as error:
     raise _of_another_detector(error.flagname, method) or error from None
   if rest and not getattr(program, 'TAKES_ARGUMENTS', False):

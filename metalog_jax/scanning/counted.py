@@ -156,10 +156,9 @@ def count(
   apart = cells.join(values, on=('template', 'value')).with_columns(template='number')
   columns = [name for name in cells.columns if name != 'value']
   joined = windows.join(pl.concat([cells.select(columns), apart.select(columns)]))
-  first = cells['window'].min()
-  size = cells['window'].max() - first + 1
+  first, last = windows.ends(cells)
   named = {
     number: (template, name or 'none')
     for template, _, number, name in values.iter_rows()
   }
-  return Counted(joined, texts, files, width, first, size, named)
+  return Counted(joined, texts, files, width, first, last - first + 1, named)

@@ -78,7 +78,7 @@ def build(
       plain_rare += 1
       if plain_rare > _MOST_RARE:
         continue
-    value = score(lead) + min(1.0, np.log10(max(lead.count, 1)) / 2)
+    value = score(lead) + min(1.0, np.log10(max(lead.records, 1)) / 2)
     items.append(_finding(counted, group, value, reference))
   return ranked(items)
 
@@ -141,7 +141,7 @@ def _finding(
     p_value=float(10.0 ** -min(lead.surprise, 300.0)),
     template_id=lead.template if lead.template != WHOLE else None,
     template=text,
-    count=lead.count,
+    count=lead.records,
     expected=round(lead.expected, 3),
     first=first,
     last=last,
@@ -155,7 +155,7 @@ def _finding(
         'template_id': item.template if item.template != WHOLE else None,
         'template': counted.text(item.template),
         'kind': item.kind,
-        'count': item.count,
+        'count': item.records,
         'expected': round(item.expected, 3),
       }
       for item in group
@@ -174,7 +174,8 @@ def _places(
   counted: Counted, lead: Surprise, members: list[Surprise]
 ) -> tuple[list[dict[str, Any]], Place, Place]:
   """Samples of the leading template first, one for each run of windows; the ends."""
-  samples, firsts, lasts = [], [], []
+  samples: list[dict[str, Any]] = []
+  firsts, lasts = [], []
   for item in members:
     cells, inside = _cells(counted, item)
     rows = cells['row'].to_numpy()
@@ -244,27 +245,27 @@ def _why(
   span = f'{len(lead.windows):,} of {size:,} windows of {counted.width}'
   against = 'the baseline' if reference is not None else 'the rest of this log'
   if lead.detail == 'baseline':
-    text = f'seen {times(lead.count)} and never in the baseline'
+    text = f'seen {times(lead.records)} and never in the baseline'
   elif lead.kind == 'new' and lead.detail == 'late':
-    text = f'never before {at}, then {times(lead.count)}'
+    text = f'never before {at}, then {times(lead.records)}'
   elif lead.kind == 'new':
-    text = f'seen {times(lead.count)} within {span}, and never before {at}'
+    text = f'seen {times(lead.records)} within {span}, and never before {at}'
   elif lead.kind == 'rare':
-    text = f'seen {times(lead.count)} among {counted.records:,} records'
+    text = f'seen {times(lead.records)} among {counted.records:,} records'
   elif lead.kind == 'alarm':
     level = LEVELS[counted.severity.get(lead.template, 0)] or 'alarming'
-    text = f'{level} record, seen {times(lead.count)} among {counted.records:,}'
+    text = f'{level} record, seen {times(lead.records)} among {counted.records:,}'
   elif lead.kind == 'missing':
     text = f'never seen here; by {against} {lead.expected:,.0f} records are expected'
   elif lead.kind == 'drop':
     end = '; it does not come back' if lead.detail == 'ends' else ''
     text = (
-      f'{lead.count:,} records in {span} after {at}, where by {against} '
+      f'{lead.records:,} records in {span} after {at}, where by {against} '
       f'{lead.expected:,.0f} are expected{end}'
     )
   else:
     text = (
-      f'{lead.count:,} records in {span}, where by {against} '
+      f'{lead.records:,} records in {span}, where by {against} '
       f'{lead.expected:,.1f} are expected'
     )
   others = len({item.template for item in group}) - 1

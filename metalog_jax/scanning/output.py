@@ -87,7 +87,7 @@ def use_colour(stream: Any = sys.stdout) -> bool:
 
 
 def _context(found: Any) -> dict[str, Any]:
-  counts = {}
+  counts: dict[str, int] = {}
   for item in found:
     counts[item.kind] = counts.get(item.kind, 0) + 1
   rows = [row for row in found.windows if row['unit'] == 'window']

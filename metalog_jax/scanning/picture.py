@@ -15,7 +15,7 @@ def plot(found: Any) -> Figure:
   times = [row['first']['time'] for row in rows]
   timed = bool(times) and all(times)
   parse = lambda text: datetime.datetime.fromisoformat(text.removesuffix('Z'))
-  places = [parse(time) for time in times] if timed else np.arange(len(rows))
+  places: Any = [parse(time) for time in times] if timed else np.arange(len(rows))
   axes.step(places, [row['records'] for row in rows], where='post', color='#59636e')
   where = {row['id']: place for row, place in zip(rows, places)}
   for rank, item in enumerate(found[:8]):

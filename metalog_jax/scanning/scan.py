@@ -154,7 +154,8 @@ def add_to_baseline(
 
 def make_templates(options: Options) -> Any:
   """An empty store of templates with the masks of the options."""
-  more = {} if options.similarity is None else {'similarity': options.similarity}
+  similarity = options.similarity
+  more: dict[str, Any] = {} if similarity is None else {'similarity': similarity}
   return messages.Templates(masks=options.mask, keep=options.keep, **more)
 
 
@@ -261,7 +262,7 @@ def _counts(
   texts = list(templates.texts)
   values = counting.number_values(texts, *tables)
   counts = [
-    counting.count(cells, values, texts, files, width) if len(cells) else None
+    counting.count(cells, values, texts, files, width) if width and len(cells) else None
     for cells, width in zip(tables, widths)
   ]
   return counts[0], counts[1] if reference is not None else None

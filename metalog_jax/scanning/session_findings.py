@@ -31,7 +31,7 @@ def build(
 ) -> list[Finding]:
   """One finding for each reason, the most important first."""
   places, names, out = state.places(), state.names, []
-  total = len(names)
+  total, key = len(names), state.key.name if state.key else ''
   for (kind, template), rows in reasons.items():
     order = rows[np.argsort(-scored.scores[rows], kind='stable')]
     p = float(scored.p_values[order[0]])
@@ -67,7 +67,7 @@ def build(
         last=sessions.place(last, 'last', counted.files),
         samples=samples,
         windows=[names[row] for row in order[:_NAMES].tolist()],
-        why=f'{len(rows):,} of {total:,} sessions ({state.key.name}) {_SAY[kind]}: '
+        why=f'{len(rows):,} of {total:,} sessions ({key}) {_SAY[kind]}: '
         f'{example}{", ..." if len(rows) > 3 else ""} (p = {p:.1g})',
         severity=findings.LEVELS[severity],
         histogram=findings.histogram(counted, template),

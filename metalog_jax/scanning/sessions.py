@@ -22,8 +22,8 @@ _TEXT = 400  # characters of a session's last record that are kept
 _COMPACT = 300_000  # rows that wait before they are joined
 _LEAST = 50  # sessions, below which they say nothing about each other
 _OFTEN = 100  # records of a template of which an order is known
-_BAGS = {'session': pl.Int64, 'code': pl.Int64, 'count': pl.Int64}
-_ORDER = {
+_BAGS: Any = {'session': pl.Int64, 'code': pl.Int64, 'count': pl.Int64}
+_ORDER: Any = {
   'before': pl.Int64, 'after': pl.Int64, 'count': pl.Int64, 'first_session': pl.Int64,
   'first_file': pl.Int64, 'first_line': pl.Int64, 'first_time': pl.Int64,
   'text': pl.String,
@@ -32,7 +32,12 @@ _ENDS = {
   'first_file': pl.Int64, 'first_line': pl.Int64, 'first_time': pl.Int64,
   'last_file': pl.Int64, 'last_line': pl.Int64, 'last_time': pl.Int64,
 }  # fmt: skip
-_PLACES = {'session': pl.Int64, 'records': pl.Int64, **_ENDS, 'text': pl.String}
+_PLACES: Any = {
+  'session': pl.Int64,
+  'records': pl.Int64,
+  **_ENDS,
+  'text': pl.String,
+}
 
 
 class Scored(NamedTuple):
@@ -176,7 +181,7 @@ class Sessions:
 class _Rows:
   """Rows that are added up by a key, in bounded memory."""
 
-  def __init__(self, schema: dict[str, Any], key: tuple[str, ...]):
+  def __init__(self, schema: Any, key: tuple[str, ...]):
     self._schema, self._key = schema, key
     self._waiting = [pl.DataFrame(schema=schema)]
     self._size = 0

@@ -8,7 +8,7 @@ windows that were looked at.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -36,7 +36,7 @@ class Surprise(NamedTuple):
   template: int  # -1: the whole log
   surprise: float  # log10 of 1/p
   windows: list[int]
-  count: int  # records in these windows
+  records: int  # in these windows
   expected: float
   detail: str = ''
 
@@ -229,7 +229,7 @@ def _at_most(count: np.ndarray, mean, size: float) -> np.ndarray:
   return special.betainc(size, count + 1, size / (size + mean))
 
 
-def _log(p) -> np.ndarray:
+def _log(p) -> Any:
   """log10 of 1/p; p above 1, as bounds are, is 1."""
   return -np.log10(np.clip(p, _TINY, 1.0))
 

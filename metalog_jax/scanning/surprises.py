@@ -25,7 +25,7 @@ def surprises(
     alpha: rate of false discoveries among bursts, silences and beginnings.
     reference: counts of good records, with the same template ids and width.
   """
-  candidates = []
+  candidates: list[Surprise] = []
   for template in counted.ids.tolist():
     candidates += _of_counts(counted, template, counted.totals, reference)
   for value, (template, _) in counted.values.items():
@@ -89,9 +89,9 @@ def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surpris
       continue
     if template not in reference.severity:
       continue
-    once = [v for v, (t, _) in reference.values.items() if t == template]
-    once = sum(reference.number(v) == 1 for v in once)
-    novelty = np.log10((reference.number(template) + 1) / (once + 1))
+    siblings = [v for v, (t, _) in reference.values.items() if t == template]
+    single = sum(reference.number(v) == 1 for v in siblings)
+    novelty = np.log10((reference.number(template) + 1) / (single + 1))
     if novelty >= -np.log10(alpha):
       rows = counted.rows[counted.span(value)].tolist()
       n = counted.number(value)

@@ -8,7 +8,7 @@ size is bounded: where there are more than `MOST` windows, neighbours are joined
 import datetime
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -172,7 +172,9 @@ class Windows:
   @property
   def numbers(self) -> range:
     """The windows from the first to the last; in time there may be empty ones."""
-    return range(0) if self._least is None else range(self._least, self._most + 1)
+    if self._least is None or self._most is None:
+      return range(0)
+    return range(self._least, self._most + 1)
 
   def close_before(self, window: int) -> pl.DataFrame:
     """Takes the cells of all windows before this one out of the state (following)."""
@@ -181,7 +183,7 @@ class Windows:
     return cells.filter(pl.col('window') < window)
 
   def _keep(self, cells: pl.DataFrame) -> None:
-    least, most = cells['window'].min(), cells['window'].max()
+    least, most = ends(cells)
     self._least = least if self._least is None else min(self._least, least)
     self._most = most if self._most is None else max(self._most, most)
     self._waiting.append(cells.select(list(_SCHEMA)).cast(_SCHEMA))
@@ -193,14 +195,14 @@ class Windows:
 
   def _widen(self) -> bool:
     """Joins neighbouring windows; False where they are as wide as they can be."""
-    wider = _wider(self.width)
-    if wider is None:
+    wider = _wider(self.width) if self.width else None
+    if wider is None or self.width is None:
       return False
     factor, self.width = wider.size // self.width.size, wider
     cells = pl.concat(self._waiting).with_columns(pl.col('window') // factor)
     self._waiting = [join(cells)]
     self._size = len(self._waiting[0])
-    self._least, self._most = self._least // factor, self._most // factor
+    self._least, self._most = ends(self._waiting[0])
     return True
 
   def _filled(self, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +219,7 @@ class Windows:
     return filled, read
 
 
-_SCHEMA = {
+_SCHEMA: Any = {
   'window': pl.Int64, 'template': pl.Int64, 'count': pl.Int64, 'severity': pl.Int64,
   'first_file': pl.Int64, 'first_line': pl.Int64, 'first_time': pl.Int64,
   'last_file': pl.Int64, 'last_line': pl.Int64, 'last_time': pl.Int64,
@@ -242,9 +244,15 @@ def join(
   )
 
 
+def ends(cells: pl.DataFrame) -> tuple[int, int]:
+  """The numbers of the first and the last window of cells, of which there are some."""
+  numbers = cells['window'].to_numpy()
+  return int(numbers.min()), int(numbers.max())
+
+
 def widened(cells: pl.DataFrame, width: Width) -> tuple[pl.DataFrame, Width]:
   """Cells of a baseline with windows joined until there are no more than `MOST`."""
-  while len(cells) and cells['window'].max() - cells['window'].min() >= MOST:
+  while len(cells) and np.diff(ends(cells))[0] >= MOST:
     wider = _wider(width)
     if wider is None:
       break
