@@ -74,9 +74,8 @@ class Follower:
       width = self._good.windows.width
     self.memory = Memory(templates, width)
     if self._good is not None:
-      self.memory.cells = counted.table(self._good.windows, templates)
-      if self._good.past is not None:
-        self.memory.cells = self._good.cells()
+      templates.freeze()
+      self.memory.cells = self.memory.without_words(self._good.cells())
       self.memory.forget_texts()
     self.stopped = 0  # the signal that came
     self._open = _new(width)
