@@ -180,7 +180,7 @@ class _Known:
 
   def __init__(self, reference: Any, state: dict[str, Any], data: types.Dataset):
     self._reference, self._data, sessions = reference, data, data.sessions
-    width, self._texts = len(data.vectors), data.templates
+    width, self._texts = len(data.vectors), list(data.templates)
     if reference is not None:
       known = int(np.asarray(state['width']))
       width = known + SPARE

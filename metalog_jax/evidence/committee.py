@@ -25,6 +25,7 @@ QUIET = 0.99  # share of the normals that single evidences leave alone
 # of systems left out in turn (docs/evidence.md); many choices are as good within 1 %.
 ONE_CLASS = {'new': 5, 'estimate': 1.5, 'distance': 2.5, 'deviation': 1, 'length': 1}
 LEARNED = {'trees': 1, 'event_trees': 1, 'ratio': 2, 'estimate': 4, 'recall': 2}
+LEARNED |= {'alert': 2}
 FEW = {'logistic': 2}  # few parameters: its say is full at once, and fades
 FADES = 3 * HALF
 CONTRASTS = ('event_trees', 'ratio')  # hold anomalies against normals directly
@@ -90,8 +91,8 @@ def weights(
   total = {name: x * (1 - learned) * (1 - doubt) for name, x in one_class.items()}
   if num_anomalies:
     for name, votes in LEARNED.items():
-      votes *= learned * (1 + 2 * doubt * (name in CONTRASTS))
-      total[name] = total.get(name, 0.0) + votes
+      say = learned * (1 + 2 * doubt * (name in CONTRASTS))
+      total[name] = total.get(name, 0.0) + votes * say
     total['recall'] += 6 * doubt
     fading = FADES / (FADES + num_anomalies)
     total |= {name: votes * fading * (1 - doubt) for name, votes in FEW.items()}

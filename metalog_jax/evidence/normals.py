@@ -64,7 +64,8 @@ def summarize(counts: Any, times: np.ndarray) -> Normals:
   ends = (low, high, at_low == 1, at_high == 1)
   zero = np.zeros(len(held))
   normals = Normals(counts, times, total, logs, lengths, held, *ends, zero, zero)
-  return normals._replace(**_shares(normals))
+  rises, falls = _shares(normals)
+  return normals._replace(rises=rises, falls=falls)
 
 
 def calibration(normals: Normals, seed: int = 0) -> np.ndarray:
@@ -76,7 +77,7 @@ def calibration(normals: Normals, seed: int = 0) -> np.ndarray:
   return np.sort(rng.choice(num, CALIBRATION, replace=False))
 
 
-def _shares(normals: Normals) -> dict[str, np.ndarray]:
+def _shares(normals: Normals) -> tuple[np.ndarray, np.ndarray]:
   """Surprise [V] of a deviation from the nearest normal, upwards and downwards."""
   own = calibration(normals)
   above, below = np.zeros((2, len(normals.holders)))
@@ -88,7 +89,7 @@ def _shares(normals: Normals) -> dict[str, np.ndarray]:
     above += weight @ (difference > 1e-6)
     below += weight @ (difference < -1e-6)
   surprise = lambda share: -np.log((share + 0.5) / (weights.sum() + 1))
-  return {'rises': surprise(above), 'falls': surprise(below)}
+  return surprise(above), surprise(below)
 
 
 def blocks(num: int, width: int):

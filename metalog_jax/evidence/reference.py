@@ -64,7 +64,7 @@ class Reference(NamedTuple):
     kinder = _judge(self.forgiving, self.anomalies, counts)
     better = kinder.scores < judged.scores
     pick = lambda x, y: np.where(better if x.ndim == 1 else better[:, None], y, x)
-    return Judged(*(pick(x, y) for x, y in zip(judged, kinder)))
+    return Judged._make(pick(x, y) for x, y in zip(judged, kinder))
 
   def p_values(self, scores: np.ndarray) -> np.ndarray:
     """[m] share of normal sessions that would score at least as high."""
@@ -161,6 +161,7 @@ def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
   judged = reference.judge(unlabelled.counts)
   scored = committee.Scored(judged.scores, unlabelled.times)
   verdicts = _verdicts(reference, judged, scored)
+  verdicts['alert'] = _alerts(reference, unlabelled.counts)
   votes = committee.weights(
     reference.anomalous.weights.sum(), reference.model.normals.total, reference.later
   )
@@ -182,6 +183,15 @@ def _verdicts(reference: Reference, judged: Judged, scored: committee.Scored):
   for name, weight in (('estimate', 0.5), ('recall', 1.0)):
     verdicts[name] = scored.scores > committee.estimate(scored, *labelled, weight)
   return verdicts
+
+
+def _alerts(reference: Reference, counts: Any) -> np.ndarray:
+  """[m] bool: has an event that labelled anomalies have and no normal has."""
+  if reference.anomalies is None:
+    return np.zeros(counts.shape[0], bool)
+  known = np.asarray(reference.anomalies.counts.sum(axis=0)).ravel() > 0
+  known &= reference.model.normals.holders == 0
+  return counts @ known > 0
 
 
 def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
