@@ -80,7 +80,7 @@ def _score(layout: Layout, text: pl.Series) -> float:
     read = times.Reader(0).read(table['time'])
     score += 0.2 * share * float(np.mean(read != times.NAT))
   known = levels.read(table).is_in(list(levels.KNOWN))
-  return score + 0.1 * share * float(known.mean())
+  return score + 0.1 * share * float(np.mean(known.to_numpy()))
 
 
 def _likelihood(layout: Layout) -> float:

@@ -13,7 +13,7 @@ import pathlib
 import signal
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import zstandard
@@ -109,7 +109,7 @@ def read_blocks(
   seen: Callable[[bytes], Any] = len,
   size: int = BLOCK,
   opener: Callable[[str], BinaryIO] | None = None,
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
   """Yields the decompressed content; `seen` is given the bytes as they are stored.
 
   Raises UserError for compressed data that are cut short or damaged.

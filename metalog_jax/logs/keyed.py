@@ -88,9 +88,9 @@ class Keyed:
           columns[name] = [None] * len(items)
           columns[name][row] = value
         if is_stack and value and '\n' in value:
-          thrown = multiline.exception('\n' + value)
-          if thrown and thrown not in messages[row]:
-            messages[row] += ' ' + thrown
+          thrown, message = multiline.exception('\n' + value), messages[row] or ''
+          if thrown and thrown not in message:
+            messages[row] = f'{message} {thrown}'
     return columns
 
   def _plan(self, names: tuple[str, ...]) -> tuple[list, list]:
@@ -140,7 +140,7 @@ def _as_text(value) -> str | None:
 def _flatten(item: dict, prefix: str = '', depth: int = 1) -> dict:
   if not prefix and dict not in map(type, item.values()):
     return item
-  flat = {}
+  flat: dict = {}
   for key, value in item.items():
     if isinstance(value, dict) and value and depth < _DEEPEST:
       flat |= _flatten(value, f'{prefix}{key}.', depth + 1)

@@ -62,8 +62,8 @@ class Layout:
       message = text.str.strip_prefix(table[_HEAD]).alias('message')
       table = table.drop(_HEAD).with_columns(message)
     if self.said:
-      message = pl.concat_str(self.said, separator=' ')
-      table = table.with_columns(message=message).drop(self.said[0])
+      said = pl.concat_str(self.said, separator=' ')
+      table = table.with_columns(message=said).drop(self.said[0])
     return table
 
 

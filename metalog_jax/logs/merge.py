@@ -6,6 +6,7 @@ stay behind the record above them. Equal times go by the order of the files.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -35,7 +36,8 @@ class _Source:
   def last(self) -> int:
     return int(self.keys[-1]) if self.frame is not None else _END
 
-  def take(self, limit: int, side: str) -> pl.DataFrame:
+  def take(self, limit: int, side: Literal['left', 'right']) -> pl.DataFrame:
+    assert self.frame is not None
     count = int(np.searchsorted(self.keys, limit, side))
     taken, self.frame = self.frame[:count], self.frame[count:]
     self.keys = self.keys[count:]

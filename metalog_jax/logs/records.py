@@ -4,6 +4,7 @@
 and gives the records of all files in time order, as blocks of columns.
 """
 
+import contextlib
 import dataclasses
 import glob
 import os
@@ -92,9 +93,8 @@ class Reader:
     trial = streams.Stream(entry_of_trial, number, self._options, anchor, likely)
     frame = None
     try:
-      blocks = files.read_blocks(entry.path)
-      frame = trial.feed(next(blocks, b'')[: streams.SAMPLE], last=True)
-      blocks.close()
+      with contextlib.closing(files.read_blocks(entry.path)) as blocks:
+        frame = trial.feed(next(blocks, b'')[: streams.SAMPLE], last=True)
     except (OSError, errors.UserError) as error:
       entry.skipped = f'unreadable: {error}'
     if frame is None or not len(frame):
@@ -187,7 +187,7 @@ def expand(paths: Iterable[str | os.PathLike]) -> list[tuple[str, str]]:
   Raises UserError for a path that does not exist.
   """
   expanded: dict[str, str] = {}
-  for path in map(os.fspath, paths):
+  for path in [os.fspath(given) for given in paths]:
     here = pathlib.Path(path)
     if path == '-' or here.exists() and not here.is_dir():
       expanded[path] = ''

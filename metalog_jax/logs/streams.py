@@ -7,6 +7,7 @@ it is. Every other line belongs to the record above it.
 
 import dataclasses
 import re
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -231,7 +232,7 @@ class Stream:
       said = pl.Series('line', whole, dtype=pl.String)
     if self._inner is None:
       self._inner = self._choose(said.filter(~pl.Series(halves)))
-      self.entry.format = f'{self._layout.name}: {self._inner.name}'
+      self.entry.format = f'{self.entry.format}: {self._inner.name}'
     inner = self._inner.columns(said)
     ours = {'time', *table.columns} - {'message', 'part'}
     outer = table.select(name for name in table.columns if name in ours)
@@ -307,7 +308,7 @@ def _begin(
 def _read_others(text: pl.Series, layout: layouts.Layout) -> pl.DataFrame:
   """Time, level and message of lines of other formats; null where they are none."""
   read = text.str.extract_groups(_OTHER).struct.unnest()
-  found = [keyed.Keyed(keyed.load_json)(text.to_list()), read]
+  found: list[Any] = [keyed.Keyed(keyed.load_json)(text.to_list()), read]
   if not layout.second:
     found.append(text.str.extract_groups(_LOUD).struct.unnest())
   if layout.alone:

@@ -9,7 +9,7 @@ few one by one. A time without an offset is taken as UTC.
 import datetime
 import functools
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -279,6 +279,7 @@ def _read_rows(rows, numbers, match: re.Match, parts) -> np.ndarray:
       fits &= columns[place] == ord(character)
   if not fits.all():
     columns, numbers = columns[:, fits], numbers[fits]
+  value: Any
   for name, (start, end) in spans.items():
     text = match[name]
     if name == 'b':
