@@ -17,6 +17,7 @@ _LEVEL = re.compile(
   r'\b(?:DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|SEVERE|CRITICAL|FATAL|PANIC|FAILURE)\b'
 )
 _WARNING = re.compile(r'(?i)\W*warn(?:ing)?\b')
+_THROWN = re.compile(r'[a-z](?:Error|Exception)\b')
 _SERVER_FAULT = re.compile(r'\b5\d\d\b')  # a status of HTTP
 
 
@@ -97,6 +98,9 @@ class Counted:
       return windows.SEVERITY.get(written[0], 0)
     if _WARNING.match(self.texts[template]):
       return max(highest, 1)
+    sample = self.cells['text'][span.start]
+    if highest < 2 and '\n' in sample and _THROWN.search(self.texts[template]):
+      return 2  # a trace, whatever the level of the line above it
     if highest < 2 and windows.ALARMING.search(self.texts[template]):
       self.by_words.add(template)
       return max(highest, 1) if levels else 2

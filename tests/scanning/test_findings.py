@@ -162,6 +162,16 @@ def test_traces_are_records_and_alarms(tmp_path):
   assert found.summary['lines'] == 508 and found.summary['records'] == 500
 
 
+def test_a_trace_below_an_ordinary_line_is_an_alarm(tmp_path):
+  lines = logs.Log(22, 300).lines()
+  path = tmp_path / 'x.log'
+  trace = ['Traceback (most recent call last):', 'ValueError: boom']
+  path.write_text('\n'.join([*lines, *trace]) + '\n')
+  (item,) = findings(path)
+  assert item.kind == 'alarm' and item.first.line == 300
+  assert 'boom' in item.samples[0]['text']
+
+
 @pytest.mark.parametrize('count', range(1, 6))
 def test_tiny_files(tmp_path, count):
   log = logs.Log(6, count)
