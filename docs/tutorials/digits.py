@@ -107,3 +107,6 @@ axes[0].legend(frameon=False)
 # bend, first order leaves out little; at the larger rate it leaves out what matters.
 # (Seven digits are few to learn from: training for much longer fits them and helps 7,
 # 8, 9 less.)
+#
+# These figures show how the method works and prove nothing about it: rates and the
+# number of steps were chosen while looking at the accuracy on 7, 8, 9.
