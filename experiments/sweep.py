@@ -71,7 +71,9 @@ def _check_rows(rows: Sequence[table_files.Row]) -> None:
   """Parses every row's flags as `train` does, without running it."""
   for row in rows:
     try:
-      options.parse(train, 'train', options.expand([*row.flags, '--workdir=x']))
+      options.parse(
+        train, 'train', options.expand([table_files.METHOD, *row.flags, '--workdir=x'])
+      )
     except (flags.Error, errors.UserError) as error:
       raise errors.UserError(f'row {row.key}: {error}') from error
 

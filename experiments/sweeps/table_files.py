@@ -23,6 +23,8 @@ QUOTED = (
 )
 _SHOWN = ('against', 'x')  # of the report: reference row, axis
 
+METHOD = '--detector=metalog'  # where a row names none: before its own flags
+
 
 class Row(NamedTuple):
   """One row: settings that are run once a seed."""

@@ -45,7 +45,7 @@ def command(out: pathlib.Path, trial: Trial) -> list[str]:
   """What runs the trial, or goes on with it."""
   program = [sys.executable, '-m', 'experiments.train', '--noreport']
   last = [f'--seed={trial.seed}', f'--workdir={out / "trials" / trial.name}']
-  return [*program, *trial.row.flags, *last]
+  return [*program, table_files.METHOD, *trial.row.flags, *last]
 
 
 def start(out: pathlib.Path, table: table_files.Table) -> None:
