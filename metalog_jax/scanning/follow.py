@@ -25,6 +25,7 @@ from metalog_jax.scanning import (
   findings,
   redact,
   scan,
+  statistics,
   surprises,
   windows,
 )
@@ -77,6 +78,7 @@ class Follower:
       templates.freeze()
       self.memory.cells = self.memory.without_words(self._good.cells())
       self.memory.forget_texts()
+    self._silent = 0  # windows without a record that were judged
     self.stopped = 0  # the signal that came
     self._open = _new(width)
     self._store = Store(options.out, self._settings()) if options.out else None
@@ -104,7 +106,7 @@ class Follower:
 
   def run(self) -> None:
     """Follows until a signal comes, or standard input ends."""
-    if not self._judged_alone and self.memory.filled < LEARNED:
+    if not self._judged_alone and not self.memory.learned:
       self._note(
         f'learning: the first {LEARNED} windows are judged together when they are full'
       )
@@ -164,8 +166,11 @@ class Follower:
       memory.records += len(part)
       memory.uncommitted += len(part)
       memory.lines += int(np.sum(block.lines))
-      memory.last_read = time.monotonic()
+      memory.last_read, self._silent = time.monotonic(), 0
       tail.count(part)
+      width = memory.width
+      if width and not width.timed and memory.records % width.size == 0:
+        self._close()
 
   def _parts(self, frame: pl.DataFrame):
     """(window, records) of the windows that a frame falls into.
@@ -188,9 +193,13 @@ class Follower:
   def _close_idle(self) -> None:
     """Closes the open window where nothing has come for long, by the clock here."""
     memory = self.memory
-    if memory.number is None or memory.width is None:
+    if memory.width is None:
       return
     idle = time.monotonic() - memory.last_read
+    if memory.number is None:
+      if memory.width.timed and (self._judged_alone or memory.learned):
+        self._judge_silence(int(idle / memory.width.size))
+      return
     if memory.width.timed:
       end = (memory.number + 1) * memory.width.size
       lag = time.time() - memory.time / 1e6
@@ -212,19 +221,50 @@ class Follower:
     cells = memory.without_words(cells)
     self._open, memory.number = _new(memory.width), None
     memory.templates.freeze()
-    if self._judged_alone or memory.filled >= LEARNED:
+    if self._judged_alone or memory.learned:
       self._judge(cells, memory.cells)
       if self._good is None and not part:
         memory.learn(cells)
     else:
       memory.learn(cells)
-      if memory.filled == LEARNED and not part:
+      if memory.filled >= LEARNED and not part:
+        memory.learned = True
         self._judge(memory.cells, None)
         memory.forget_texts()
     memory.windows += 1
     if memory.uncommitted >= COMMIT:
       memory.renew()
       self._save()
+
+  def _judge_silence(self, gap: int) -> None:
+    """Tells, once, that nothing has come to any file for so many windows."""
+    memory = self.memory
+    if gap <= self._silent or memory.width is None or not len(memory.cells):
+      return
+    self._silent = gap
+    totals = memory.cells.group_by('window').agg(pl.col('count').sum())['count']
+    span = memory.cells['window'].to_numpy()
+    x = np.zeros(int(span.max() - span.min()) + 1)
+    x[: len(totals)] = totals.to_numpy()  # in any order, the empty ones last
+    usual = statistics.fit_rate(x, np.ones_like(x))
+    surprise = statistics.absent(usual.mean * gap, usual.size, gap)
+    if surprise < -np.log10(self.options.false_alarms):
+      return
+    name, expected = '(all records)', usual.mean * gap
+    place = windows.Place('', 0, windows.iso(memory.time))
+    p_value = 10.0**-surprise
+    why = (
+      f'nothing has come for {gap} windows of {memory.width}, where {expected:,.0f} '
+      f'records are expected (p = {p_value:.1g})'
+    )
+    row = memory.time // (memory.width.size * 1_000_000) - (memory.origin or 0) + 1
+    item = findings.Finding(
+      finding_id=findings.identity('less', name), kind='drop', score=surprise,
+      p_value=p_value, template_id=None, template=name, count=0, expected=expected,
+      first=place, last=place, samples=[], windows=[f'w{row}'], why=why,
+    )  # fmt: skip
+    feedback.apply([item], [self.options.out, *self.options.baseline])
+    self._emit(item, row)
 
   def _judge(self, cells: pl.DataFrame, usual: pl.DataFrame | None) -> None:
     """Tells the findings of a window beside usual ones, or of windows by themselves."""
@@ -245,22 +285,27 @@ class Follower:
       item.windows = [f'w{first + int(name[1:])}' for name in item.windows]
       if self._good is None and good is not None:
         item.why = item.why.replace('the baseline', 'what was read before')
-      if memory.is_going_on(item.finding_id, first + counts.size - 1, QUIET):
-        continue
-      memory.found[item.kind] = memory.found.get(item.kind, 0) + 1
-      if self.options.redact:
-        item.template, item.why = redact.text(item.template), redact.text(item.why)
-        item.samples = redact.everything(item.samples)
-        item.templates = redact.everything(item.templates)
-      if self._store is None or self._store.append(item):
-        self._tell(item)
+      self._emit(item, first + counts.size - 1)
+
+  def _emit(self, item: findings.Finding, window: int) -> None:
+    """Writes and tells a finding, unless it goes on or stands there already."""
+    memory = self.memory
+    if memory.is_going_on(item.finding_id, window, QUIET):
+      return
+    memory.found[item.kind] = memory.found.get(item.kind, 0) + 1
+    if self.options.redact:
+      item.template, item.why = redact.text(item.template), redact.text(item.why)
+      item.samples = redact.everything(item.samples)
+      item.templates = redact.everything(item.templates)
+    if self._store is None or self._store.append(item):
+      self._tell(item)
 
   def _end(self) -> None:
     """Judges what is left, and says what could not be."""
     memory = self.memory
     if memory.number is not None:
       self._close(part=True)
-    if not self._judged_alone and 0 < memory.filled < LEARNED:
+    if not self._judged_alone and not memory.learned and memory.filled:
       self._note(
         f'{memory.filled} windows of {memory.width} were read, of {LEARNED} that are '
         'learned: they are judged together, and little can be said'
@@ -283,7 +328,7 @@ class Follower:
       'records_total': memory.records,
       'windows_total': memory.windows,
       'templates': len(memory.templates.texts),
-      'learning': float(not self._judged_alone and memory.filled < LEARNED),
+      'learning': float(not self._judged_alone and not memory.learned),
       'last_record_seconds': max(memory.time, 0) / 1e6,
     }
 

@@ -37,6 +37,7 @@ class Memory:
   records: int = 0
   lines: int = 0
   windows: int = 0
+  learned: bool = False  # the first windows were judged
   uncommitted: int = 0  # records since state was saved
   active: dict[str, int] = dataclasses.field(default_factory=dict)
   found: dict[str, int] = dataclasses.field(default_factory=dict)  # by kind
@@ -102,10 +103,10 @@ class Memory:
     """All of it; cells as Parquet in base 64."""
     buffer = io.BytesIO()
     self.cells.write_parquet(buffer)
-    names = ('origin', 'time', 'records', 'lines', 'windows', 'active', 'found')
+    names = ('origin', 'time', 'records', 'lines', 'windows', 'learned')
     return {
       'width': list(self.width) if self.width else None,
-      **{name: getattr(self, name) for name in names},
+      **{name: getattr(self, name) for name in (*names, 'active', 'found')},
       'templates': self.templates.to_json(),
       'cells': base64.b64encode(buffer.getvalue()).decode(),
     }

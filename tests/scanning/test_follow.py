@@ -151,7 +151,12 @@ def test_ends_anywhere_lose_and_double_nothing(
     with monkeypatch.context() as patch, pytest.raises(Killed):
       patch.setattr(follow.Follower, '_close', lambda *a, **k: (die(), close(*a, **k)))
       options = scan.Options(out=str(out))
-      follow.follow([str(path)], options, told.append, bool, die)
+
+      def tell(item):
+        told.append(item)
+        raise Killed
+
+      follow.follow([str(path)], options, tell, bool, die)
   more, notes, _ = run(path, [], out)
   assert rows(out) == expected and key(told + more) == expected
   assert not any('lost' in note for note in notes)
@@ -261,6 +266,23 @@ def test_a_baseline_is_held_against(tmp_path, impatient):
   path.write_text(''.join(text()[1500:1700]))
   items, _, _ = run(path, [], baseline=(str(good),), window='1m')
   assert items[0].kind == 'new' and 'baseline' in items[0].why
+
+
+def test_silence_is_told_once_while_it_lasts(tmp_path, impatient, monkeypatch):
+  path = tmp_path / 'app.log'
+  path.write_text(''.join(text()[:1500]))
+  clock = [0.0]
+
+  def rest():
+    for _ in range(4):
+      clock[0] += 61
+      yield
+
+  with monkeypatch.context() as patch:
+    patch.setattr(follow.time, 'monotonic', lambda now=time.monotonic: now() + clock[0])
+    items, _, _ = run(path, rest())
+  silent = [item for item in items if item.template == '(all records)']
+  assert len(silent) == 1 and 'nothing has come for 1 windows' in silent[0].why
 
 
 def test_a_webhook_is_tried_again():
