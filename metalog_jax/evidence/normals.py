@@ -92,7 +92,7 @@ def _shares(normals: Normals) -> tuple[np.ndarray, np.ndarray]:
   return surprise(above), surprise(below)
 
 
-def blocks(num: int, width: int):
+def blocks(num: int, width: int) -> list[slice]:
   """Slices of `num` rows whose dense work fits in CELLS numbers of `width`."""
   step = max(CELLS // max(width, 1), 1)
   return [slice(i, i + step) for i in range(0, num, step)]
@@ -181,7 +181,9 @@ def _nearest(normals: Normals, rows: Any, own) -> tuple[np.ndarray, np.ndarray]:
   return search(rows, normals.counts, normals.logs, skip)
 
 
-def search(rows: Any, counts: Any, logs: Any, skip=None):
+def search(
+  rows: Any, counts: Any, logs: Any, skip: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
   """Distance [m] in log(1 + count) to the nearest of `logs`, and which that is.
 
   Args:

@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def exceeding(values: np.ndarray, reference: np.ndarray, weights: np.ndarray):
+def exceeding(
+  values: np.ndarray, reference: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
   """[m] weight of the reference [n] that is at least as large as each value."""
   order = np.argsort(reference, kind='stable')
   below = np.concatenate([[0.0], np.cumsum(weights[order])])
