@@ -30,13 +30,14 @@ from metalog_jax.scanning import (
   windows,
 )
 from metalog_jax.scanning.following import Memory, Store
-from metalog_jax.scanning.tail import Tail
+from metalog_jax.scanning.tail import COMPRESSED, Tail
 
 LEARNED = 20  # windows with records before one is judged by itself
 AUTO_SECONDS, AUTO_RECORDS = 60, 500  # of a window, with times and without
 COMMIT = 20_000  # records after which state is saved
 QUIET = 30  # windows after which a finding that returns is told again
 _POLL = 0.1  # seconds
+_GRACE = 0.7  # seconds after the end of a window, where times are of the clock here
 _IDLE = 5.0  # seconds without a record that close a window of records
 
 
@@ -64,6 +65,12 @@ class Follower:
     self.options, self._tell, self._note, self._beat = options, tell, note, beat
     self.files = [path for path, skipped in records.expand(paths) if not skipped]
     read = streams.Options(options.format, options.encoding)
+    compressed = [p for p in self.files if p.endswith(COMPRESSED) and p not in paths]
+    if compressed:
+      self.files = [path for path in self.files if path not in compressed]
+      self._note(f'{len(compressed)} compressed files do not grow and are left out')
+    if not self.files:
+      raise errors.UserError(f'{", ".join(paths)}: no log that can grow')
     self.tails = [Tail(path, i, read) for i, path in enumerate(self.files)]
     self._good = scan.read_baseline(options)
     self._judged_alone = self._good is not None
@@ -78,6 +85,7 @@ class Follower:
       templates.freeze()
       self.memory.cells = self.memory.without_words(self._good.cells())
       self.memory.forget_texts()
+    self._named: list[Tail] = []  # whose format was told
     self._silent = 0  # windows without a record that were judged
     self.stopped = 0  # the signal that came
     self._open = _new(width)
@@ -139,6 +147,9 @@ class Follower:
       self._add(frame, tail)
       if self.stopped and not last:
         break
+    if tail.entry.format and tail not in self._named:
+      self._named.append(tail)
+      self._note(f'{tail.path}: {tail.entry.format}, {tail.entry.encoding}')
     for text in tail.notes:
       self._note(text)
     tail.notes.clear()
@@ -204,7 +215,7 @@ class Follower:
       end = (memory.number + 1) * memory.width.size
       lag = time.time() - memory.time / 1e6
       live = 0 <= lag - idle < memory.width.size  # times are of the clock here
-      if idle >= memory.width.size or (live and idle >= 1 and time.time() > end + 1):
+      if idle >= memory.width.size or (live and min(idle, time.time() - end) >= _GRACE):
         self._close()
     elif idle >= _IDLE:
       self._close(part=True)
@@ -314,10 +325,30 @@ class Follower:
       self._judge(memory.cells, None)
       memory.active = before.active
     self._save()
+    if self._store:
+      self._store.summarize(self.summary)
 
   def _save(self) -> None:
     if self._store:
       self._store.save(self.memory, [tail.position for tail in self.tails])
+
+  @property
+  def summary(self) -> dict[str, Any]:
+    """What scan.json holds: inputs since this process began, counts since ever."""
+    memory = self.memory
+    return {
+      'follow': True,
+      'inputs': [tail.entry.as_json() for tail in self.tails],
+      'lines': memory.lines,
+      'records': memory.records,
+      'templates': len(memory.templates.texts),
+      'window': str(memory.width or ''),
+      'windows': memory.windows,
+      'baseline': {'state': 'settled' if self._judged_alone or memory.learned else
+                   'learning', 'path': ','.join(self.options.baseline)},
+      'false_alarms': self.options.false_alarms,
+      'findings': sum(memory.found.values()),
+    }  # fmt: skip
 
   @property
   def metrics(self) -> dict[str, float]:

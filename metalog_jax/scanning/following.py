@@ -196,3 +196,7 @@ class Store:
       'memory': memory.to_json(),
     }
     atomic.write_text(self.path, atomic.to_json(content) + '\n')
+
+  def summarize(self, summary: dict[str, Any]) -> None:
+    """Writes scan.json."""
+    atomic.write_json(pathlib.Path(self.path).parent / 'scan.json', summary)

@@ -24,7 +24,7 @@ from metalog_jax.logs import merge, streams, times
 PATIENCE = 0.5  # seconds
 _PIECE = 1 << 19  # bytes read at once
 _HEAD = 256  # bytes that tell a file from another written over it
-_COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
+COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
 
 
 class Tail:
@@ -35,7 +35,7 @@ class Tail:
 
     Raises UserError for compressed files.
     """
-    if path.endswith(_COMPRESSED):
+    if path.endswith(COMPRESSED):
       raise errors.UserError(f'{path} is compressed and cannot grow: scan it first')
     self.path, self._number, self._options = path, number, options
     self.entry = streams.Input(path)
@@ -110,7 +110,7 @@ class Tail:
     known = {}
     for path in dict.fromkeys(beside):
       about = _stat(path)
-      if about and stat.S_ISREG(about.st_mode) and not path.endswith(_COMPRESSED):
+      if about and stat.S_ISREG(about.st_mode) and not path.endswith(COMPRESSED):
         known[path] = about
     head = bytes.fromhex(position['head'])
     own = [p for p, about in known.items() if (about.st_dev, about.st_ino) == key]
