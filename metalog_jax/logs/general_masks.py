@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 
 import polars as pl
+import pyarrow as pa
 
 from metalog_jax import errors
 from metalog_jax.logs import masking, masksets, words
@@ -20,6 +21,7 @@ from metalog_jax.logs import masking, masksets, words
 KEPT = words.KEPT  # stands for a text put aside
 VALUE = '\ue001'  # stands for a small value; in no other text
 VALUE_NAME = '<VAL>'
+_ZERO = bytes.maketrans(b'0123456789', b'0' * 10)
 
 _CONSONANT = '[b-df-hj-np-tv-z0-9]'  # what Kubernetes makes names of
 _NAMED = (
@@ -102,6 +104,17 @@ RULES = (
 # A key and its value are two tokens, so that a value never seen matches `key <*>`.
 MASKS = masksets.MaskSet(RULES, delimiters=('=',), grouping='vocabulary')
 UNKNOWN = {'default': MASKS, 'paper': masksets.GENERAL['paper']}  # by parser
+
+
+def zero_digits(texts: pl.Series) -> pl.Series:
+  """The texts with every ASCII digit as 0."""
+  array = texts.rechunk().to_arrow().cast(pa.large_string())
+  _, offsets, data = array.buffers()
+  flat = (data.to_pybytes() if data else b'').translate(_ZERO)
+  zeroed = pa.LargeStringArray.from_buffers(
+    len(array), offsets, pa.py_buffer(flat), offset=array.offset
+  )
+  return pl.Series(texts.name, zeroed)
 
 
 def equal_ids(texts: pl.Series) -> pl.Series:

@@ -10,7 +10,7 @@ vary: `started` and `stopped` stay two templates.
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ _LIST = (' ', ',', ', ')  # what stands between the items of a list
 _MAY_VARY = 48  # words of a message that are looked at
 _ROUNDS = 50
 _NAMES = 3  # values that make a vocabulary open where two other words are fixed
+MANY = 10  # values beside which a word that looks like a verb is a name
 _OPEN = 8  # where one is, and for quoted texts
 _KEYS = 1 << 20  # computed at once
 
@@ -110,10 +111,13 @@ class Matcher:
 
   Args:
     templates: pairs of number and text.
+    open_: numbers of those whose wildcards have stood for many words: names may look
+      like verbs there, as `dennis` and `alfred` do.
   """
 
-  def __init__(self, templates: Iterable[tuple[int, str]]):
+  def __init__(self, templates: Iterable[tuple[int, str]], open_: Collection[int] = ()):
     self._by_gaps: dict[str, _Patterns] = {}
+    self._open = open_
     for number, text in templates:
       for quoted in (False, True) if '"' in text else (False,):
         gaps, words = cut(text, quoted)
@@ -125,7 +129,7 @@ class Matcher:
     for quoted in (False, True) if '"' in form else (False,):
       gaps, words = cut(form, quoted)
       patterns = self._by_gaps.get(gaps)
-      number = patterns.match(words) if patterns else None
+      number = patterns.match(words, self._open) if patterns else None
       if number is not None:
         return number
     return None
@@ -141,12 +145,15 @@ class _Patterns:
     wild = tuple(i for i, word in enumerate(words) if word == WILDCARD)
     self._by_wild.setdefault(wild, {}).setdefault(words, number)
 
-  def match(self, words: Words) -> int | None:
+  def match(self, words: Words, open_: Collection[int] = ()) -> int | None:
     for wild in sorted(self._by_wild, key=lambda wild: (len(wild), wild)):
-      if any(lexicon.is_state(words[i], True) for i in wild):
+      if any(lexicon.is_state(words[i]) for i in wild):
         continue
       number = self._by_wild[wild].get(_with_wildcards(words, wild))
-      if number is not None:
+      if number is None:
+        continue
+      perhaps = [i for i in wild if lexicon.is_state(words[i], True)]
+      if number in open_ or all(_is_actor(words, i) for i in perhaps):
         return number
     return None
 
@@ -266,9 +273,9 @@ def _joining(
   for i in wild:
     values = {words[i] for words in met} - {WILDCARD}
     states = {value for value in values if lexicon.is_state(value, True)}
-    if _named(key, i) and lexicon.is_verb(''.join(key[i + 1 : i + 2])):
-      states = set()  # as in `user alfred logged in`
-    if len(values) < 10 or 4 * len(states) > len(values):
+    if _is_actor(key, i):
+      states = set()
+    if len(values) < MANY or 4 * len(states) > len(values):
       met = [words for words in met if words[i] not in states]
   if key in met:
     return met
@@ -292,3 +299,8 @@ def _joining(
 def _named(key: Words, place: int) -> bool:
   """Whether a word names one of what the word before it says, as after `user`."""
   return place > 0 and lexicon.is_noun(key[place - 1])
+
+
+def _is_actor(words: Words, place: int) -> bool:
+  """Whether a word names who did what follows, as in `user alfred logged in`."""
+  return _named(words, place) and lexicon.is_verb(''.join(words[place + 1 : place + 2]))

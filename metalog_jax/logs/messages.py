@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from metalog_jax import errors
 from metalog_jax.logs import general_masks, grouping
@@ -28,7 +27,6 @@ LIMIT = 50_000  # forms and templates that are remembered
 _FORMAT = 1  # of `to_json`
 _VALUES = 64  # different values of one form; beyond, its vocabulary is open
 _CACHE = 200_000  # messages
-_ZERO = bytes.maketrans(b'0123456789', b'0' * 10)
 _SEPARATOR = '\x1f'
 _FORGOTTEN = '<forgotten>'
 _WORDS = re.compile(r'[^\s=,;:()\[\]{}"\'|]+')
@@ -71,6 +69,9 @@ class Templates:
     self.frozen = 0  # so many templates keep their numbers for ever
     self._matcher: grouping.Matcher | None = None  # of frozen templates
     self._matched: dict[int, int] = {}  # frozen template -> form standing for it
+    # Frozen template -> codes it had: the more, the more open its vocabulary.
+    self._varied: collections.Counter[int] = collections.Counter()
+    self._joined: collections.Counter[int] = collections.Counter()  # forms since
     self._forms: dict[str, int] = {}  # form -> its number
     self._form_text: dict[int, str] = {}  # the other way
     self._template: list[int] = []  # of every form; -1 where not frozen
@@ -141,7 +142,7 @@ class Templates:
       texts = texts.str.replace_all(self._keep, general_masks.KEPT)
     for pattern, name in self._rules:
       texts = texts.str.replace_all(pattern, f'<{name}>')
-    distinct, index = encode(zero_digits(texts))
+    distinct, index = encode(general_masks.zero_digits(texts))
     forms = self._numbers(distinct)[index]
     if kept is not None:
       forms = self._fill(forms, kept)
@@ -194,7 +195,7 @@ class Templates:
     if number is not None:
       return number
     template = self._matcher.match(form) if self._matcher else None
-    if template in self._matched:
+    if template is not None and template in self._matched:
       return self._matched[template]
     number = len(self._template)
     self._template.append(-1 if template is None else template)
@@ -202,8 +203,11 @@ class Templates:
     self._form_text[number] = form
     if template is None or general_masks.KEPT in form:
       self._forms[form] = number
-    else:
+    elif max(self._varied[template], self._joined[template]) > _VALUES:
       self._matched[template] = number
+    else:  # few words: which one it is matters
+      self._forms[form] = number
+      self._joined[template] += 1
     return number
 
   def _close(self, forms: np.ndarray, values: pl.Series) -> pl.Series:
@@ -261,6 +265,19 @@ class Templates:
     counts[: len(self._before)] += self._before
     return counts
 
+  def open(self, codes: int = _VALUES) -> list[int]:
+    """Templates with wildcards that have had more codes than this."""
+    counts = collections.Counter(self.group().tolist())
+    return [
+      i
+      for i, text in enumerate(self._patterns)
+      if grouping.WILDCARD in text and max(counts[i], self._varied[i]) > codes
+    ]
+
+  def nameless(self) -> list[int]:
+    """Templates whose words for `<*>` are too many to be small values."""
+    return [i for i in self.open() if general_masks.VALUE_NAME not in self.texts[i]]
+
   def code_values(self) -> list[str]:
     """What tells the codes of a template from each other [codes]: its small values.
 
@@ -269,7 +286,8 @@ class Templates:
     """
     ids = self.group()
     texts = [' '.join(extra.split(_SEPARATOR)[1:]) for extra in self._code_extra]
-    for template in np.flatnonzero(np.bincount(ids) <= _VALUES).tolist():
+    closed = set(range(len(self.texts))).difference(self.open())
+    for template in closed.intersection(ids.tolist()):
       if grouping.WILDCARD in self._patterns[template]:
         for code in np.flatnonzero(ids == template).tolist():
           form = self._form_text.get(self._code_form[code], '')
@@ -304,9 +322,13 @@ class Templates:
         self._template[form] = int(ids[code])
     self._pending.clear()
     self.frozen = len(self.texts)
-    self._matcher = grouping.Matcher(
-      (i, text) for i, text in enumerate(self._patterns) if text != _FORGOTTEN
-    )
+    for template, count in collections.Counter(ids.tolist()).items():
+      self._varied[template] = max(count, self._varied[template])
+    self._match_frozen()
+
+  def _match_frozen(self) -> None:
+    known = ((i, text) for i, text in enumerate(self._patterns) if text != _FORGOTTEN)
+    self._matcher = grouping.Matcher(known, {*self.open(grouping.MANY - 1)})
     self._matched.clear()
 
   def _forget(self) -> None:
@@ -315,9 +337,7 @@ class Templates:
     order = np.argsort(-self.counts(), kind='stable')
     for template in order[self._limit // 2 :].tolist():
       self.texts[template] = self._patterns[template] = _FORGOTTEN
-    known = ((i, text) for i, text in enumerate(self._patterns) if text != _FORGOTTEN)
-    self._matcher = grouping.Matcher(known)
-    self._matched.clear()
+    self._match_frozen()
     for texts in (self._forms, self._form_text, self._codes, self._vocabularies):
       texts.clear()
     self._cache.clear()
@@ -325,16 +345,15 @@ class Templates:
   def to_json(self) -> dict[str, Any]:
     """The templates so far, their counts and values; freezes them."""
     self.freeze()
+    rows = zip(self._patterns, self.counts().tolist(), self.values(), strict=True)
     return {
       'format': _FORMAT,
       'masks': list(self.masks),
       'keep': list(self.keep),
       'similarity': self.similarity,
       'templates': [
-        {'text': text, 'count': count, 'values': values}
-        for text, count, values in zip(
-          self._patterns, self.counts().tolist(), self.values(), strict=True
-        )
+        dict(text=text, count=count, values=values, codes=self._varied[i])
+        for i, (text, count, values) in enumerate(rows)
       ],
     }
 
@@ -354,10 +373,11 @@ class Templates:
         raise ValueError(f'format {content["format"]!r}')
       settings = {name: content[name] for name in ('masks', 'keep', 'similarity')}
       rows = [
-        (row['text'], row['count'], row['values']) for row in content['templates']
+        (row['text'], row['count'], row['values'], row.get('codes'))
+        for row in content['templates']
       ]
-      for text, count, values in rows:
-        counts = [count, *dict.values(values)]
+      for text, count, values, codes in rows:
+        counts = [count, *dict.values(values), codes or 0]
         if type(text) is not str or any(type(n) is not int or n < 0 for n in counts):
           raise ValueError(f'template {text!r}')
       for name in ('masks', 'keep'):
@@ -366,21 +386,14 @@ class Templates:
       templates = cls(**settings)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
       raise errors.UserError(f'{source}: no templates of messages: {error}') from None
-    templates._patterns = [text for text, _, _ in rows]
-    templates.texts = [text.replace(general_masks.KEPT, '') for text, _, _ in rows]
-    templates._before = np.array([count for _, count, _ in rows], np.int64)
-    templates._values_before = [values for _, _, values in rows]
+    templates._patterns = [row[0] for row in rows]
+    templates.texts = [row[0].replace(general_masks.KEPT, '') for row in rows]
+    templates._before = np.array([row[1] for row in rows], np.int64)
+    templates._values_before = [row[2] for row in rows]
+    for i, (_, _, values, codes) in enumerate(rows):
+      # Of an older file; values that were not written down were many.
+      unknown = _VALUES + 1 if not values else len(values)
+      templates._varied[i] = unknown if codes is None else codes
     templates._ids = np.zeros(0, np.int32)
     templates.freeze()
     return templates
-
-
-def zero_digits(texts: pl.Series) -> pl.Series:
-  """The texts with every ASCII digit as 0."""
-  array = texts.rechunk().to_arrow().cast(pa.large_string())
-  _, offsets, data = array.buffers()
-  flat = (data.to_pybytes() if data else b'').translate(_ZERO)
-  zeroed = pa.LargeStringArray.from_buffers(
-    len(array), offsets, pa.py_buffer(flat), offset=array.offset
-  )
-  return pl.Series(texts.name, zeroed)

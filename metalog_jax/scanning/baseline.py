@@ -46,7 +46,8 @@ class Baseline:
     cells = counted.table(self.windows, self.templates)
     if self.past is None:
       return cells
-    both = pl.concat([self.past, cells.select(self.past.columns)])
+    past = counted.without_values(self.past, self.templates.nameless())
+    both = pl.concat([past, cells.select(past.columns)])
     return windows.join(both, ('window', 'template', 'value'))
 
 

@@ -127,6 +127,13 @@ def table(seen: windows.Windows, templates: Any) -> pl.DataFrame:
   )
 
 
+def without_values(cells: pl.DataFrame, open_: Sequence[int]) -> pl.DataFrame:
+  """Cells of `table` where these templates keep the level alone."""
+  level = pl.col('value').str.split(_SEPARATOR).list.first() + _SEPARATOR
+  value = pl.when(pl.col('template').is_in(open_)).then(level).otherwise('value')
+  return cells.with_columns(value=value)
+
+
 def number_values(texts: Sequence[str], *tables: pl.DataFrame) -> pl.DataFrame:
   """template, value, number, name: values that are counted by themselves.
 

@@ -290,10 +290,40 @@ def test_json_and_back():
   assert again.counts().tolist() == [16, 8, 1] and again.frozen == 2
 
 
+@pytest.mark.parametrize('older', [False, True])
+@pytest.mark.parametrize('number, values', [(3, 'names'), (80, '')])
+def test_names_are_what_they_were_after_json_and_back(number, values, older):
+  names = [*NAMES[: number - 1], 'helena']
+  line = 'parcel of {} stored here'
+  templates = messages.Templates()
+  templates.add([line.format(name) for name in names])
+  content = templates.to_json()
+  if older:
+    del content['templates'][0]['codes']
+  again = messages.Templates.from_json(content, 'x.json')
+  codes = again.add([line.format(name) for name in names[-2:]])
+  assert again.group()[codes].tolist() == [0, 0]
+  expected = names[-2:] if values else ['', '']
+  assert [again.code_values()[code] for code in codes] == expected
+  codes = again.add([line.format('james'), line.format('error')])
+  assert (again.group()[codes] != 0).tolist() == [bool(values), True]
+
+
+def test_a_stream_of_names_does_not_fill_memory():
+  templates = messages.Templates()
+  line = 'parcel of {} stored here'
+  templates.add([line.format(name) for name in NAMES[:9]])
+  templates.freeze()
+  for i in range(999):
+    templates.add([line.format('abcdefghij'[i // 100] + NAMES[i % 64] + 'xyz'[i % 3])])
+  assert len(templates.texts) == 1 and len(templates._codes) < 90
+
+
 @pytest.mark.parametrize(
   'change',
   [
     {'format': 2},
+    {'templates': [{'text': 'a', 'count': 1, 'values': {}, 'codes': 'x'}]},
     {'templates': [{'text': 1, 'count': 1, 'values': {}}]},
     {'templates': [{'text': 'a', 'count': -1, 'values': {}}]},
     {'templates': [{'text': 'a', 'count': 1, 'values': {'x': 'y'}}]},

@@ -13,6 +13,7 @@ USUAL = (
   ('INFO', 'jobs', 'job sync-{word} finished in {m} s', 2),
   ('WARNING', 'web', 'slow request /api/report took {n} ms', 0.4),
 )
+NAMES = ('ann', 'bruno', 'carol', 'dav', 'erin', 'frank', 'grace', 'heid', 'iv', 'jud')
 WORDS = ('north', 'south', 'east', 'west')
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import random
 
 import pytest
 
@@ -35,6 +36,26 @@ def test_a_saved_baseline_gives_what_its_logs_give(tmp_path, base):
   assert key(saved) == key(direct) and saved[0].kind == 'new'
   assert saved.summary['baseline']['state'] == 'settled'
   assert not any('learning' in text for text in saved.warnings)
+
+
+def test_names_of_a_saved_baseline_are_no_news(tmp_path):
+  ends = ('a', 'ed', 'es', 'i', 'is', 'ko', 'ova', 'sen', 'ton', 'well', 'y')
+  names = [f'{name}{end}' for name in logs.NAMES for end in ends]
+  draw = random.Random(3).choice
+  lines = [
+    f'{logs.START + datetime.timedelta(seconds=i)} INFO '
+    + draw(('cache hit for user:{}', 'peer {} went home', 'tick')).format(draw(names))
+    for i in range(3000)
+  ]
+  paths = tmp_path / 'good.log', tmp_path / 'today.log'
+  for path, part in zip(paths, (lines[:1500], lines[1500:])):
+    path.write_text('\n'.join(part) + '\n')
+  folder = str(tmp_path / 'base')
+  scan.scan([str(paths[0])], scan.Options(save_baseline=folder))
+  today = scan.scan([str(paths[1])], scan.Options(baseline=(folder,)))
+  assert not [*today] and today.summary['templates'] == 3
+  scan.add_to_baseline(folder, [str(paths[1])], scan.Options())
+  assert not [*scan.scan([str(paths[1])], scan.Options(baseline=(folder,)))]
 
 
 def test_a_baseline_learns(tmp_path, base):
