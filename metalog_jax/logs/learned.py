@@ -33,8 +33,8 @@ _GROUPS = {
   'number': ('pid', 'tid'),
   'paren': ('context',),
 }
-_SEPARATOR = r'[\])>"]?[\s|,:;-]{0,20}'
-_OPENING = r'[\[(<|"]?'
+_SEPARATOR = r'[\])>"\x27]?[\s|,:;-]{0,20}'
+_OPENING = r'[\[(<|"\x27]?'
 _MOST = 7  # tokens
 _WORDS = re.compile(r'(?:[\w./:@|#\[\]-]+\s+){1,3}[\[(]?')  # names of sources
 _ENOUGH = 0.6  # of the lines: what stands there is a column

@@ -14,48 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from metalog_jax.logs.time_shapes import MONTHS, SHAPES, SIGNS, WEEKDAYS, ZONES
+
 NAT = np.iinfo(np.int64).min  # an unread time, as numpy's NaT
 DAY = 86_400_000_000  # microseconds
 _ROUNDS = 12  # shapes of one column that are read as arrays
-_MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'.split()
-_ZONES = {
-  **dict.fromkeys(('Z', 'UTC', 'GMT', 'WET'), 0),
-  **dict(EST=-300, EDT=-240, CST=-360, CDT=-300, MST=-420, MDT=-360, PST=-480),
-  **dict(PDT=-420, BST=60, CET=60, CEST=120, EET=120, EEST=180, MSK=180, IST=330),
-  **dict(HKT=480, SGT=480, JST=540, KST=540, AEST=600, AEDT=660),
-}  # minutes east of Greenwich
-
-_CLOCK = r'(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?'
-_HALF = r'(?: ?(?P<p>[AaPp][Mm])\b)?'
-_NAMED = '|'.join(sorted(_ZONES, key=len)[::-1])
-_ZONE = rf'(?P<z> ?(?:[+-]\d\d:?\d\d|[+-]\d\d|{_NAMED})\b)?'
-_TIME = _CLOCK + _HALF + _ZONE
-_MONTH = rf'(?P<b>(?i:{"|".join(_MONTHS)}))[a-z]{{0,6}}'
-_WEEKDAY = r'(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?'
-_Y, _M, _D = (rf'(?P<{letter}>\d\d)' for letter in 'YMD')
-_YEAR, _DAY = r'(?P<Y>(?:19|20)\d\d)', r'(?P<D>\d\d?)'
-_HMS = r'(?P<h>\d\d):?(?P<m>\d\d):?(?P<s>\d\d)'
-
-SHAPES = {  # the first that fits is taken
-  'iso': rf'(?P<Y>\d{{4}})[-/.](?P<M>\d\d?)[-/.]{_DAY}(?:[T_ -]|, )[ ]?{_TIME}',
-  'dotted': rf'{_YEAR}[.-]{_M}[.-]{_D}-(?P<h>\d\d)\.(?P<m>\d\d)\.(?P<s>\d\d)'
-  r'[.:](?P<f>\d{1,9})',
-  'minutes': rf'{_YEAR}[-/]{_M}[-/]{_D}[T ](?P<h>\d\d):(?P<m>\d\d){_ZONE}',
-  'compact': rf'{_YEAR}{_M}{_D}[T -]?{_HMS}(?:[.,:](?P<f>\d{{1,9}}))?{_ZONE}\b',
-  'short': rf'{_Y}{_M}{_D} {{1,2}}{_HMS}\b',
-  'common': rf'{_WEEKDAY}{_DAY}[/ -]{_MONTH}[/ -](?P<Y>\d{{4}}),?[: ]:?{_TIME}',
-  'date': rf'{_WEEKDAY}{_MONTH} {{1,2}}{_DAY},? (?P<Y>\d{{4}}),? {_TIME}',
-  'ctime': rf'{_WEEKDAY}{_MONTH} {{1,2}}{_DAY} {_CLOCK}{_ZONE} {_YEAR}\b',
-  'syslog': rf'{_WEEKDAY}{_MONTH} {{1,2}}{_DAY} {_CLOCK}{_ZONE}',
-  'slashes': r'(?P<A>\d\d?)[/.-](?P<B>\d\d?)[/.-](?P<C>\d{4}|\d\d)'
-  rf',? {{1,2}}{_TIME}',
-  'yearless': rf'{_M}[-/.]{_D} {_CLOCK}{_ZONE}',
-  'clock': _CLOCK + _HALF,
-  'klog': rf'{_M}{_D} {_CLOCK}',
-  'stamp': rf'{_YEAR}-{_M}-{_D} (?P<h>\d\d):(?P<m>\d\d):(?P<s>\d\d)(?:[.,](?P<f>\d+))?',
-  'uptime': r'(?P<e>\d{1,9}\.\d{3,9})',
-  'epoch': r'(?P<e>[12]\d{9}(?:\.\d{1,9}|\d{3}|\d{6}|\d{9})?)\b',
-}
 _SPECIAL = ('klog', 'stamp', 'uptime', 'epoch')  # where a layout says that one is there
 _COMPILED = {name: re.compile(shape) for name, shape in SHAPES.items()}
 
@@ -102,12 +65,15 @@ def find(text: str, within: int = 60) -> Place | None:
   """The first time that begins within that many characters."""
   if match := _EPOCH.match(text):
     return Place('epoch', *match.span(1))
-  for match in _anywhere(()).finditer(text, 0, within + 40):
+  start = 0
+  while match := _anywhere(()).search(text, start, within + 50):
     if match.start() > within:
       break
-    before = text[match.start() - 1 : match.start()]
-    if before.isalnum() or before in ('.', ':', '-') and before:
-      continue  # the inside of a number or a name
+    before, start = text[match.start() - 1 : match.start()], match.end()
+    if before.isalnum() or before in ('.', ':', '-') and before:  # inside of a name
+      clock = _COMPILED['clock'].search(text, match.start() + 1, match.end())
+      start = clock.start() if before == '.' and clock else start  # after an address
+      continue
     for name, shape in _COMPILED.items():
       if (whole := shape.match(text, match.start())) and whole.end() == match.end():
         return Place(name, *whole.span())
@@ -129,6 +95,9 @@ class Reader:
 
   def read(self, texts: pl.Series) -> np.ndarray:
     """Microseconds since the epoch [n] int64; NAT where no time is read."""
+    if texts.str.contains('[^ -~]').any():
+      for sign, written in SIGNS:
+        texts = texts.str.replace_all(sign, written)
     parts = _parts(texts)
     if (rows := np.flatnonzero(parts['A'] >= 0)).size:
       self._place(parts, rows, texts)
@@ -266,9 +235,11 @@ def _read_text(text: str) -> re.Match | None:
 def _read_rows(rows, numbers, match: re.Match, parts) -> np.ndarray:
   """Cuts rows of bytes [n, L] where `match` was cut; which of them it fits."""
   spans = {name: match.span(name) for name, group in match.groupdict().items() if group}
-  free = set(range(*spans.get('b', (0, 0))))  # may differ between rows
-  if re.match(r'[A-Z][a-z]{2},? ', match.string) and spans.get('b', (0, 0))[0]:
-    free |= {0, 1, 2}  # the day of the week
+  free: set[int] = set()  # letters that may differ between rows
+  if 'b' in spans:
+    free |= set(range(*_WORD.match(match.string, spans['b'][0]).span()))
+  for day in _WEEK.finditer(match.string):
+    free |= set(range(*day.span()))
   columns = np.ascontiguousarray(rows.T)
   fits = np.ones(len(rows), bool)
   for place, character in enumerate(match.string):
@@ -289,7 +260,8 @@ def _read_rows(rows, numbers, match: re.Match, parts) -> np.ndarray:
       value = np.where(_MONTH_CODES[place] == code, _MONTH_NUMBERS[place], -1)
     elif name == 'z' and re.search(r'\d', text):
       digits = [i for i in range(start, end) if match.string[i].isdigit()]
-      value = sum(columns[i].astype(np.int64) * w for i, w in zip(digits, _EAST))
+      east = _EAST[len(digits) % 2 :]
+      value = sum(columns[i].astype(np.int64) * w for i, w in zip(digits, east))
       value = -value if '-' in text else value
     elif name in 'pz':
       value = _value(name, text)
@@ -305,11 +277,12 @@ def _read_rows(rows, numbers, match: re.Match, parts) -> np.ndarray:
 
 
 _ORDERED = sorted((sum(ord(c) << s for c, s in zip(name, (16, 8, 0))), i + 1)
-                  for i, name in enumerate(_MONTHS))  # fmt: skip
+                  for i, name in enumerate(MONTHS))  # fmt: skip
 _MONTH_CODES = np.array([code for code, _ in _ORDERED])
 _MONTH_NUMBERS = np.array([number for _, number in _ORDERED])
 
 
+_WORD, _WEEK = re.compile('[A-Za-z]+'), re.compile(WEEKDAYS)
 _EAST = (600, 60, 10, 1)  # minutes of the digits of an offset
 
 
@@ -335,20 +308,20 @@ def _epoch(columns: np.ndarray, text: str) -> np.ndarray:
 def _value(name: str, text: str) -> int:
   """One part of one time."""
   if name == 'b':
-    return _MONTHS.index(text.lower()) + 1
+    return MONTHS.index(text.lower()) + 1
   if name == 'p':
-    return int(text.lower() == 'pm')
+    return int(text[0] in 'Pp')
   if name == 'f':
     return int(text[:6].ljust(6, '0'))
   if name == 'e':
     return int(_epoch(np.array([[ord(c) - 48] for c in text]), text)[0])
   if name == 'z':
-    text = text.strip()
-    if text in _ZONES:
-      return _ZONES[text]
-    digits = text[1:].replace(':', '').ljust(4, '0')
-    east = int(digits[:2]) * 60 + int(digits[2:])
-    return -east if text[0] == '-' else east
+    text = text.strip(' ()')
+    if text in ZONES:
+      return ZONES[text]
+    digits = re.sub(r'\D', '', text)
+    east = sum(int(c) * w for c, w in zip(digits, _EAST[len(digits) % 2 :]))
+    return -east if '-' in text else east
   return int(text)
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 import random
+import re
 
 import numpy as np
 import polars as pl
@@ -34,6 +35,40 @@ WRITTEN = [
   '1767366245.000', '1767366245000', '1767366245000000', '1767366245000000000',
   '2026-01-02-15.04.05.000000',
 ]  # fmt: skip
+
+APART = [  # date and clock, or in the languages of others
+  '2026-01-02\t15:04:05', '2026-01-02 | 15:04:05,000', '2026-01-02;15:04:05',
+  '2026-01-02,15:04:05', '2026-01-02   15:04:05', '2026-01-02 - 15:04:05',
+  '2026-01-02-15:04:05', '2026-01-02] [15:04:05', '2026-01-02","15:04:05',
+  "2026-01-02' '15:04:05", '2026-01-02 at 15:04:05', '2026-01-02 @ 15:04:05',
+  '2026-01-02)(15:04:05', '2026-01-02_15-04-05', '2026/01/02(Fri) 15:04:05',
+  'Fri 2026-01-02 15:04:05 UTC', '2026-01-02 Friday 15:04:05', '2026-Jan-02 15:04:05',
+  '2026 January 2 15:04:05', 'Friday, January 2, 2026 3:04:05 p.m.',
+  '2 January 2026\t15:04:05', 'January 2, 2026 at 3:04:05\u202fPM', 'Jan 2, 15:04:05',
+  'Jan  2\t15:04:05', '2 Jan 15:04:05', '1/2/2026, 3:04:05 PM', '1/2/2026\t15:04:05',
+  '02.01.2026 | 15:04:05', '260102\t150405', '20260102 | 150405', '20260102,15:04:05',
+  '15:04:05 2026-01-02', '15:04:05,000 | 2026/01/02', '15:04:05 02 Jan 2026',
+  '15:04:05 01/02/2026', '2026-01-02 15:04:05:000', '2026-01-02 15:04:05 (UTC)',
+  '2026-01-02 17:04:05 UTC+2', '2026-01-02 20:34:05 GMT+0530',
+  'Fri Jan 02 2026 16:04:05 GMT+0100', '2026-01-02T16:04:05+01:00[Europe/Paris]',
+  '2026年01月02日 15:04:05', '2026年1月2日(金) 15:04:05',
+  '2026年1月2日 星期五 15:04:05',
+  '2026年01月02日\t15时04分05秒', '2026年1月2日 下午3:04:05',
+  '2026년 1월 2일 15:04:05.000',
+  '2026년 1월 2일 금요일 오후 3:04:05', '2026년 01월 02일 15시 04분 05초',
+  '2026. 1. 2. 오후 3:04:05',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('text', APART)
+def test_date_and_clock_apart(text):
+  assert read([text] * 3 + ['no time'] + [text]) == [SAME] * 3 + ['NaT', SAME]
+  for line in (f'{text} it is ready', f'[{text}] INFO up', f'INFO {text}\tup'):
+    place = times.find(line)
+    assert read([line[place.start : place.end]]) == [SAME]
+    learned = pl.Series([line]).str.extract(times.ascii_only(
+      f'({times.pattern(place.shape)})'))  # fmt: skip
+    assert read(learned.to_list()) == [SAME]
 
 
 @pytest.mark.parametrize('text', WRITTEN)
@@ -123,6 +158,17 @@ def test_a_column_of_one_writing_is_read_as_arrays(monkeypatch):
   ]
   assert 'NaT' not in read(texts)
   assert len(calls) == 1
+  letters = lambda text: re.sub('[A-Za-z]', 'a', text)
+  days = [
+    f'{moment:%A, %B %d %Y %H:%M:%S}'
+    for moment in (
+      datetime.datetime(2026, 1, 1) + datetime.timedelta(hours=i) for i in range(8000)
+    )
+  ]
+  assert 'NaT' not in read([d for d in days if letters(d) == letters(days[0])])
+  assert len(calls) == 2
+  assert 'NaT' not in read([f'2026年01月02日 15:04:{i % 60:02}' for i in range(10**4)])
+  assert len(calls) == 3
 
 
 @pytest.mark.parametrize('line,shape,start', [
