@@ -21,13 +21,14 @@ import polars as pl
 
 from metalog_jax import errors
 from metalog_jax.logs import general_masks, grouping
+from metalog_jax.logs.field_values import SEPARATOR as _SEPARATOR
+from metalog_jax.logs.field_values import Vocabularies
 from metalog_jax.logs.templates import encode
 
 LIMIT = 50_000  # forms and templates that are remembered
 _FORMAT = 1  # of `to_json`
 _VALUES = 64  # different values of one form; beyond, its vocabulary is open
 _CACHE = 200_000  # messages
-_SEPARATOR = '\x1f'
 _FORGOTTEN = '<forgotten>'
 _WORDS = re.compile(r'[^\s=,;:()\[\]{}"\'|]+')
 
@@ -78,7 +79,8 @@ class Templates:
     self._has_value = bytearray()  # of every form
     self._pending: set[int] = set()  # forms with a code that are not frozen
     self._cache: dict[str, int] = {}  # message with digits zeroed -> form
-    self._vocabularies: dict[int, set[str]] = {}  # form -> its values
+    self._numbers_said = Vocabularies(_VALUES)  # by form
+    self._of_fields = Vocabularies(_VALUES)
     self._codes: dict[tuple[int, str], int] = {}  # (form, level and values) -> code
     self._code_form: list[int] = []
     self._code_extra: list[str] = []
@@ -88,13 +90,17 @@ class Templates:
     self._ids: np.ndarray | None = None
 
   def add(
-    self, messages: Sequence[str] | pl.Series, levels: Sequence[str] | None = None
+    self,
+    messages: Sequence[str] | pl.Series,
+    levels: Sequence[str] | None = None,
+    values: pl.Series | None = None,
   ) -> np.ndarray:
     """Counts messages.
 
     Args:
       messages: [n].
       levels: [n], such as 'ERROR'; None for none.
+      values: [n], of `field_values`: for messages that hold no small value themselves.
 
     Returns:
       The code of each, [n] int32.
@@ -104,11 +110,16 @@ class Templates:
       return np.zeros(0, np.int32)
     if len(self._forms) > self._limit:
       self._forget()
-    forms, values = self._form(texts)
+    forms, numbers = self._form(texts)
     extras = pl.Series('level', levels, dtype=pl.String) if levels is not None else None
     extras = pl.repeat('', len(texts), eager=True) if extras is None else extras
-    extras = extras.fill_null('') + values if values is not None else extras
-    names, index = encode(extras.fill_null(''))
+    extras = extras.fill_null('')
+    if values is not None:
+      bare = np.frombuffer(self._has_value, np.uint8)[forms] == 0
+      values = self._of_fields.add(forms[bare], values.filter(bare))
+      empty = pl.repeat('', len(texts), eager=True)
+      extras = extras + empty.scatter(np.flatnonzero(bare), values)
+    names, index = encode(extras if numbers is None else extras + numbers)
     keys, back = np.unique(forms * len(names) + index, return_inverse=True)
     known = len(self._code_form)
     codes = np.array(
@@ -150,7 +161,7 @@ class Templates:
     if not len(where):
       return forms, None
     found = general_masks.values(texts.gather(where))
-    joined = self._close(forms[where], _SEPARATOR + found.list.join(_SEPARATOR))
+    joined = self._numbers_said.add(forms[where], found.list.join(_SEPARATOR))
     return forms, pl.repeat('', len(texts), eager=True).scatter(where, joined)
 
   def _numbers(self, distinct: list[str]) -> np.ndarray:
@@ -209,17 +220,6 @@ class Templates:
       self._forms[form] = number
       self._joined[template] += 1
     return number
-
-  def _close(self, forms: np.ndarray, values: pl.Series) -> pl.Series:
-    """The values, but none of forms that have had too many different ones."""
-    pairs = pl.DataFrame({'form': forms, 'value': values}).unique()
-    for form, value in pairs.sort('form', 'value').iter_rows():
-      known = self._vocabularies.setdefault(form, set())
-      if len(known) <= _VALUES:
-        known.add(value)
-    full = [f for f in pairs['form'].unique() if len(self._vocabularies[f]) > _VALUES]
-    keep = pl.Series(~np.isin(forms, full))
-    return pl.select(pl.when(keep).then(values).otherwise(pl.lit(''))).to_series()
 
   def code_levels(self) -> list[str]:
     """The level of the messages of each code [codes]; '' for none."""
@@ -338,8 +338,9 @@ class Templates:
     for template in order[self._limit // 2 :].tolist():
       self.texts[template] = self._patterns[template] = _FORGOTTEN
     self._match_frozen()
-    for texts in (self._forms, self._form_text, self._codes, self._vocabularies):
-      texts.clear()
+    for known in (self._forms, self._form_text, self._codes):
+      known.clear()
+    self._numbers_said, self._of_fields = Vocabularies(_VALUES), Vocabularies(_VALUES)
     self._cache.clear()
 
   def to_json(self) -> dict[str, Any]:

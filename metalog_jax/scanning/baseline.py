@@ -46,7 +46,7 @@ class Baseline:
     cells = counted.table(self.windows, self.templates)
     if self.past is None:
       return cells
-    past = counted.without_values(self.past, self.templates.nameless())
+    past = counted.without_words(self.past, self.templates.nameless())
     both = pl.concat([past, cells.select(past.columns)])
     return windows.join(both, ('window', 'template', 'value'))
 

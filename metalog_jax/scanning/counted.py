@@ -127,11 +127,12 @@ def table(seen: windows.Windows, templates: Any) -> pl.DataFrame:
   )
 
 
-def without_values(cells: pl.DataFrame, open_: Sequence[int]) -> pl.DataFrame:
-  """Cells of `table` where these templates keep the level alone."""
+def without_words(cells: pl.DataFrame, templates: Sequence[int]) -> pl.DataFrame:
+  """Cells of `table` where words of these templates are no values; fields are."""
   level = pl.col('value').str.split(_SEPARATOR).list.first() + _SEPARATOR
-  value = pl.when(pl.col('template').is_in(open_)).then(level).otherwise('value')
-  return cells.with_columns(value=value)
+  field = pl.col('value').str.contains('=', literal=True)
+  words = pl.col('template').is_in(templates) & ~field
+  return cells.with_columns(value=pl.when(words).then(level).otherwise('value'))
 
 
 def number_values(texts: Sequence[str], *tables: pl.DataFrame) -> pl.DataFrame:

@@ -19,6 +19,7 @@ import polars as pl
 
 from metalog_jax import errors
 from metalog_jax.logs import merge, records, streams
+from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
   counted,
   feedback,
@@ -171,7 +172,8 @@ class Follower:
         memory.number = number
         memory.origin = number if memory.origin is None else memory.origin
       block = records._as_records(part)
-      codes = memory.templates.add(block.message, block.level)
+      values = field_values(block.fields)
+      codes = memory.templates.add(block.message, block.level, values)
       self._open.add(codes, block.time, block.file, block.line, block.level, block.text)
       memory.time = max(memory.time, int(part[merge.KEY][-1]))
       memory.records += len(part)

@@ -14,7 +14,7 @@ import polars as pl
 
 from metalog_jax import atomic, errors
 from metalog_jax.logs import general_masks, messages, times
-from metalog_jax.scanning import windows
+from metalog_jax.scanning import counted, windows
 from metalog_jax.scanning.findings import Finding
 
 STATE, FINDINGS = 'state.json', 'findings.jsonl'
@@ -68,11 +68,12 @@ class Memory:
 
   def without_words(self, cells: pl.DataFrame) -> pl.DataFrame:
     """Leaves as values the small numbers alone: of frozen templates others vary."""
-    wild = [general_masks.VALUE_NAME not in text for text in self.templates.texts]
-    level = pl.col('value').str.split('\x1f').list.first() + '\x1f'
-    is_wild = pl.Series(wild, dtype=pl.Boolean).gather(cells['template'])
-    value = pl.when(is_wild).then(level).otherwise('value')
-    return windows.join(cells.with_columns(value=value), _KEY)
+    wild = [
+      i
+      for i, text in enumerate(self.templates.texts)
+      if general_masks.VALUE_NAME not in text
+    ]
+    return windows.join(counted.without_words(cells, wild), _KEY)
 
   def is_going_on(self, name: str, window: int, quiet: int) -> bool:
     """Whether a finding was there a short while ago; notes that it is there now."""

@@ -14,6 +14,7 @@ import polars as pl
 
 from metalog_jax import errors, lazy
 from metalog_jax.logs import messages, records
+from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
   account,
   feedback,
@@ -70,7 +71,8 @@ class Counter:
 
   def add(self, block: Any) -> np.ndarray:
     """Counts a `records.Records`; the number of each record's window."""
-    ids = self.templates.add(block.message, block.level)
+    values = field_values(block.fields)
+    ids = self.templates.add(block.message, block.level, values)
     self.lines += int(np.sum(block.lines))
     self.sessions.add(ids, block)
     return self.windows.add(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from metalog_jax import errors
-from metalog_jax.logs import grouping, messages
+from metalog_jax.logs import field_values, grouping, messages
 from tests import samples
 from tests.logs import shapes
 
@@ -182,6 +182,41 @@ def test_own_masks_and_what_is_kept():
   assert texts_of(lines, **settings) == [
     f'order <ORDER> of zone {zone}' for zone in ('z1', 'z2', 'z1')
   ]
+
+
+@pytest.mark.parametrize(
+  'field, values, expected',
+  [
+    ('status', '200 503', '200 503'),
+    ('http.response.status_code', '200 -1', '200 -1'),
+    ('code', '5 ERR_TIMEOUT', '5 ERR_TIMEOUT'),
+    ('outcome', 'success failure', 'success failure'),
+    ('event.outcome', 'ok 17', 'ok'),  # a free number
+    ('method', 'GET POST', 'GET POST'),
+    ('result', 'done 4f2a91cc', 'done'),
+    ('zip_code', '8001 8002', ''),
+    ('latency', '20 30', ''),
+    ('user', 'ann bob', ''),
+  ],
+)
+def test_fields_of_small_vocabularies_are_values(field, values, expected):
+  column = values.split() * 3
+  fields = {field: column, 'id': [None] * len(column)}
+  templates = messages.Templates()
+  said = field_values.field_values(fields)
+  codes = templates.add(['request'] * len(column), None, said)
+  assert set(templates.group().tolist()) == {0}
+  seen = {templates.code_values()[code] for code in codes.tolist()} - {''}
+  assert seen == {f'{field}={value}' for value in expected.split()}
+
+
+def test_a_field_of_many_values_is_none():
+  templates = messages.Templates()
+  column = [str(i) for i in range(500)]
+  for _ in range(2):
+    values = field_values.field_values({'code': column})
+    codes = templates.add(['request'] * 500, None, values)
+  assert {templates.code_values()[code] for code in codes} == {''}
 
 
 def test_levels_tell_codes_apart_but_not_templates():

@@ -58,6 +58,38 @@ def test_names_of_a_saved_baseline_are_no_news(tmp_path):
   assert not [*scan.scan([str(paths[1])], scan.Options(baseline=(folder,)))]
 
 
+@pytest.mark.parametrize(
+  'form',
+  [
+    '{{"ts": "{}", "level": "info", "msg": "{}", "status": {}, "ms": {}}}',
+    'ts={} level=info msg="{}" status={} ms={}',
+  ],
+)
+def test_a_status_beside_the_message_is_a_value(tmp_path, form):
+  draw = random.Random(4)
+  names = [f'{name}{end}' for name in logs.NAMES for end in ('a', 'i', 'ko', 'y', 'u')]
+  names += [name * 2 for name in names]
+
+  def write(name, faults):
+    lines = []
+    for i in range(3000):
+      time = logs.START + datetime.timedelta(seconds=i)
+      said = draw.choice((f'shop of {draw.choice(names)} visited', 'request'))
+      status = 503 if i in faults else draw.choice((200, 200, 404))
+      lines.append(form.format(time.isoformat(), said, status, draw.randint(1, 999)))
+    (tmp_path / name).write_text('\n'.join(lines) + '\n')
+    return str(tmp_path / name)
+
+  good, today = write('good.log', ()), write('today.log', range(2000, 2060))
+  folder = str(tmp_path / 'base')
+  assert not [*scan.scan([good], scan.Options(save_baseline=folder))]
+  for options in (scan.Options(), scan.Options(baseline=(folder,))):
+    findings = [*scan.scan([today], options)]
+    assert findings[0].kind == 'value' and len(findings) < 3
+    assert findings[0].template.endswith('[status=503]')
+    assert 2000 < findings[0].first.line < 2020
+
+
 def test_a_baseline_learns(tmp_path, base):
   folder, _ = base
   path = bad_log(tmp_path)
