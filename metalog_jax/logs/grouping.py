@@ -8,9 +8,10 @@ share of a long message. Words that say how something went (`words.is_state`) ne
 vary: `started` and `stopped` stay two templates.
 """
 
+import collections
 import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,13 +170,20 @@ def _merge(forms: Iterable[Words], similarity: float) -> dict[Words, Words]:
   """Words of one shape -> the words of their template, where they are not its own."""
   parent: dict[Words, Words] = {}
   nodes = sorted(forms)
+  texts = {i for words in nodes for i, word in enumerate(words) if word[0] == '"'}
+  joined: collections.Counter[Words] = collections.Counter()
   for _ in range(_ROUNDS):
-    merged = _absorb(nodes) or _round(nodes, similarity, 1)
-    merged = merged or _round(nodes, similarity, 2)
-    merged = {words: to for words, to in merged.items() if words != to}
+    merged = (
+      _absorb(nodes)
+      or _round(nodes, similarity, 1, texts)
+      or _round(nodes, similarity, 2, texts)
+      or _absorb(nodes, joined)
+    )
     if not merged:
       break
     parent.update(merged)
+    for words, to in merged.items():
+      joined[to] += joined[words] or 1
     nodes = sorted({merged.get(words, words) for words in nodes})
   return {words: _root(parent, words) for words in parent}
 
@@ -186,38 +194,48 @@ def _root(parent: Mapping[Words, Words], words: Words) -> Words:
   return words
 
 
-def _absorb(nodes: Sequence[Words]) -> dict[Words, Words]:
-  """Nodes that another one matches -> that one."""
+def _absorb(
+  nodes: Sequence[Words], joined: Mapping[Words, int] | None = None
+) -> dict[Words, Words]:
+  """Nodes that another one matches -> that one.
+
+  With `joined`, how many forms each node stands for, those whose words look like verbs
+  too, where they are few beside the many that joined before.
+  """
   patterns, absorbed = _Patterns(), {}
   for number, words in enumerate(nodes):
     if WILDCARD in words:
       patterns.add(words, number)
-  for words in nodes:
-    match = patterns.match(words)
+  many = {i for i, words in enumerate(nodes) if joined and joined[words] >= MANY}
+  for words in nodes if many or joined is None else ():
+    match = patterns.match(words, many)
     if match is not None and nodes[match] != words:
       absorbed[words] = nodes[match]
+  counts = collections.Counter(absorbed.values())
+  if joined is not None:
+    absorbed = {w: to for w, to in absorbed.items() if 3 * counts[to] <= joined[to]}
   return absorbed
 
 
 def _round(
-  nodes: Sequence[Words], similarity: float, differing: int
+  nodes: Sequence[Words], similarity: float, differing: int, texts: Set[int]
 ) -> dict[Words, Words]:
   """Nodes that differ in so many words -> their template; each goes to one."""
   meetings = {}
-  for rows, wild in _meetings(nodes, differing):
+  for rows, wild in _meetings(nodes, differing, 3 if texts else 5):
     key = _with_wildcards(nodes[rows[0]], wild)
     meetings[key] = [nodes[row] for row in rows]
   template_of: dict[Words, Words] = {}
   for key in sorted(meetings, key=lambda key: (-len(meetings[key]), key)):
     met = [words for words in meetings[key] if words not in template_of]
     if len(met) > 1:
-      met = _joining(key, met, similarity, differing)
+      met = _joining(key, met, similarity, differing, texts)
       template_of.update(dict.fromkeys(met, key))
-  return template_of
+  return {words: key for words, key in template_of.items() if words != key}
 
 
 def _meetings(
-  nodes: Sequence[Words], differing: int
+  nodes: Sequence[Words], differing: int, least: int
 ) -> Iterator[tuple[list[int], tuple[int, ...]]]:
   """Rows of two or more nodes that are equal but for the words at some places.
 
@@ -225,7 +243,7 @@ def _meetings(
   something went are never left out.
   """
   count, length = len(nodes), min(len(nodes[0]), _MAY_VARY)
-  if count < 2 or length < (1 if differing == 1 else 5):
+  if count < 2 or length < (1 if differing == 1 else least):
     return
   vocabulary = sorted({word for words in nodes for word in words})
   number = {word: i for i, word in enumerate(vocabulary)}
@@ -262,13 +280,17 @@ def _hash(values: np.ndarray, salt: np.ndarray) -> np.ndarray:
 
 
 def _joining(
-  key: Words, met: list[Words], similarity: float, differing: int
+  key: Words, met: list[Words], similarity: float, differing: int, texts: Set[int]
 ) -> list[Words]:
-  """Those of the nodes that join the template `key`; none where a word is not open."""
+  """Those of the nodes that join the template `key`; none where a word is not open.
+
+  At the places `texts` stands what was in quotes, which is hardly a word.
+  """
   wild = [i for i, word in enumerate(key) if word == WILDCARD]
   plain_words = sum(bool(_PLAIN.fullmatch(word)) for word in key)
   fixed = plain_words + (len(key) - len(wild) - plain_words) // 2
-  if 2 * len(wild) > len(key) or fixed < 2 * differing - 1:
+  free = len(texts.intersection(wild))
+  if 2 * (len(wild) - free) > len(key) or fixed < 2 * max(1, differing - free) - 1:
     return []
   for i in wild:
     values = {words[i] for words in met} - {WILDCARD}
@@ -286,12 +308,11 @@ def _joining(
       continue
     masked = any(_MASKED.fullmatch(value) for value in values)
     plain = any(_PLAIN.fullmatch(value) for value in values - {'-'})
-    texts = any(value[0] == '"' for value in values)
-    named = len(values) > 1 and not texts and fixed > 1
+    named = len(values) > 1 and i not in texts and fixed > 1
     absent = '-' in values  # what stands for no value
     if named and (absent or _named(key, i) or not plain and (near or masked)):
       continue
-    if len(values) < (_OPEN if texts or fixed < 2 else _NAMES):
+    if len(values) < (_OPEN if i in texts or fixed < 2 else _NAMES):
       return []
   return met
 

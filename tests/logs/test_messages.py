@@ -40,6 +40,26 @@ def test_grouping_accuracy(data, system, least):
   assert samples.grouping_accuracy(texts_of(lines), true) >= least
 
 
+@pytest.mark.parametrize(
+  'line',
+  [
+    '{} | cache hit for key user:{}',
+    'jwt sub={} aud={}',
+    'device {} joined room {}',
+    '{} said "{} {} {}"',
+  ],
+)
+def test_pairs_of_names_are_one_template(line):
+  draw = random.Random(5).choice
+  names = [name + end for name in NAMES for end in ('', 'a', 'o', 'son', 'y')]
+  names += [f'{name}es' for name in NAMES[::2]]
+  pick = lambda: [draw(names) for _ in range(4)]
+  for number in (60, 900):
+    lines = [line.format(*pick()) for _ in range(number)]
+    lines += [line.format('james', 'alfred', 'charles', 'agnes')]
+    assert len(set(texts_of(lines))) == 1
+
+
 @pytest.mark.parametrize('lines', [60, 400])
 @pytest.mark.parametrize('system', shapes.SYSTEMS)
 def test_grouping_accuracy_in_the_manner_of_other_systems(system, lines):
