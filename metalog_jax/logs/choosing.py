@@ -35,6 +35,9 @@ def choose(
     if fits.any():
       return table
   text = pl.Series('line', lines, dtype=pl.String)
+  if named := layouts.fields(lines):
+    if named.columns(text)['message'].is_not_null().any():
+      return named
   text = text.filter(~multiline.continues(text))
   likely = [] if likely is None else likely
   for layout in likely:

@@ -6,8 +6,10 @@ pattern names. `choosing` takes the one that a file fits.
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable
 
+import numpy as np
 import polars as pl
 
 from metalog_jax.logs import keyed, levels, times
@@ -189,6 +191,16 @@ LAYOUTS = (  # of two that fit equally well, the first is taken
     said=('request', 'status'),
   ),
   Layout(
+    'iis',
+    r'(?s)^{time} (?:(?P<site>W3SVC\d+) (?:(?P<host>\S+) )?)?(?P<server>[\da-fA-F.:]+) '
+    r'(?P<method>[A-Z]+) (?P<stem>[/*]\S*) \S+ (?P<port>\d+) (?P<user>\S+) '
+    r'(?P<client>[\da-fA-F.:]+) (?:\S+ ){1,5}?(?P<status>\d{3}) (?P<substatus>\d+) '
+    r'(?P<win32>\d+)(?P<message>.*)$',
+    'stamp',
+    '2026-01-02 15:04:05 10.0.0.5 GET /x - 443 - 10.0.0.1 curl/8 - 503 0 0 12',
+    said=('method', 'stem', 'status'),
+  ),
+  Layout(
     'apache error',
     r'(?s)^\[{time}\] \[(?:(?P<logger>[\w.-]*):)?(?P<level>[a-z]+\d?)\] '
     r'(?:\[pid (?P<pid>\d+)(?::tid (?P<tid>\d+))?\] )?'
@@ -280,8 +292,9 @@ LAYOUTS = (  # of two that fit equally well, the first is taken
   ),
   Layout(
     'dotnet',
-    r'^(?P<level>trce|dbug|info|warn|fail|crit): (?P<logger>[\w.]+)\[(?P<code>\d+)\]'
-    r'(?P<message>)$',
+    r'(?s)^(?:\[?{time}\]?[\s|:-]{0,5})?(?P<level>trce|dbug|info|warn|fail|crit): '
+    r'(?P<logger>\S{1,200})\[(?P<code>-?\d+)\] ?(?P<message>.*)$',
+    'iso iso-apart slashes common date clock',
     example='info: Microsoft.Hosting.Lifetime[14]\n      Now listening on: http://[::]',
   ),
   Layout(
@@ -315,6 +328,51 @@ LEVEL_WORD = Layout(
   r'|PANIC|ALERT) +(?P<message>.*)$',
   example='ERROR cannot open the file',
 )
+
+
+class Fields(Layout):
+  """W3C's extended log format, whose `#Fields:` name the columns; '-' is none.
+
+  Lines that begin with # belong to the record above, the first of a file to that below.
+  """
+
+  def columns(self, text: pl.Series) -> pl.DataFrame:
+    table = super().columns(text)
+    names = [name for name in ('date', 'time') if name in table.columns]
+    if names:
+      time = pl.concat_str(names, separator=' ').alias('time')
+      table = table.with_columns(time).drop(n for n in names if n != 'time')
+    said = [n for n in ('cs_method', 'cs_uri_stem', 'sc_status') if n in table.columns]
+    if said:
+      words = [pl.col(name) for name in said]
+      if said[-1] == 'sc_status' and 'cs_method' not in said:
+        words.insert(-1, pl.lit('status'))
+      table = table.with_columns(message=pl.concat_str(words, separator=' '))
+    inside = text.str.starts_with('#')
+    first = (~inside).arg_max() or 0
+    if first:  # the header is of the record below
+      order = np.arange(len(text))
+      order[0], order[first] = first, 0
+      table, inside = table[order], inside.to_numpy().copy()
+      inside[0], inside[first] = False, True
+      inside = pl.Series(inside)
+    table = table.with_columns(pl.when(pl.all() != '-').then(pl.all()))
+    mark = inside.cast(pl.String).replace('false', None).alias(keyed.INSIDE)
+    return table.with_columns(mark)
+
+
+def fields(lines: list[str]) -> Fields | None:
+  """The layout that a line `#Fields:` of a sample names; None without one."""
+  header = next((line for line in lines if line.startswith('#Fields:')), '')
+  names = [re.sub(r'\W+', '_', name).strip('_') for name in header.split()[1:]]
+  if len(names) < 2 or len(set(names)) < len(names) or not names[0][:1].isalpha():
+    return None
+  rows = [line for line in lines if not line.startswith('#')]
+  gap, value = ('\t', r'[^\t]*') if '\t' in ''.join(rows[:1]) else (' +', r'\S+')
+  row = gap.join(rf'(?P<{name}>"[^"]*"|{value})' for name in names)
+  return Fields('w3c', rf'(?s)^(?P<message>{row})\s*$')
+
+
 PLAIN = Layout('plain', r'(?s)^(?P<message>.*)$', example='anything at all')
 LAST = (LEVEL_FIRST, LEVEL_WORD)  # after what a sample teaches
 BY_NAME = {layout.name: layout for layout in (*LAYOUTS, *LAST, PLAIN)}

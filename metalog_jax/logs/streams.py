@@ -43,6 +43,11 @@ _LOUD = (  # a line without a time that says how loud it is
   r'(?s)^\[?(?P<level>ERROR|FATAL|CRITICAL|PANIC|WARN|WARNING|INFO|DEBUG|SEVERE'
   r'|ALERT|EMERG)(?:\]|:)[\s:]*(?P<message>.*)$'
 )
+_DATE = (
+  r'(?:(?:19|20)\d\d\D{1,12}\d|\d\D{1,12}(?:19|20)\d\d|\d[-/.]\d{1,2}[-/.]\d\d'
+  r'|\d[. -]{1,2}\p{L}{3,9}\b|\b\p{L}{3,9}[. -]{1,2}\d)'
+)
+_DATED = rf'{_DATE}.{{0,30}}?\d:\d\d:\d\d|\d:\d\d:\d\d\S{{0,9}}.{{1,3}}?{_DATE}'
 
 
 @dataclasses.dataclass
@@ -60,6 +65,7 @@ class Input:
   num_late: int = 0  # records with a time before that of one above
   num_damaged: int = 0  # lines with bytes that are no text, or zeros, or that were cut
   skipped: str = ''  # why it was not read, or not to its end
+  notes: list[str] = dataclasses.field(default_factory=list)  # what was guessed
 
   @property
   def fitted(self) -> float:
@@ -244,7 +250,11 @@ class Stream:
   def _frame(self, table, message, whole, line, count) -> pl.DataFrame:
     entry, size = self.entry, len(line)
     if 'time' in table.columns:
+      is_first = not self._reader.num_undated
       time = self._reader.read(table['time'])
+      if is_first and self._reader.num_undated:
+        self._reader.notes.append(_undated(whole, self._anchor))
+      entry.notes = list(self._reader.notes)
     else:
       time = np.full(size, times.NAT)
     key = np.maximum.accumulate(np.concatenate([[self._key], time]))
@@ -267,6 +277,16 @@ class Stream:
         pl.Series(merge.KEY, key[1:]),
       ]
     )
+
+
+def _undated(text: pl.Series, anchor: int) -> str:
+  """What to say of times of day, of which some may have a date beside them."""
+  day = np.datetime64(anchor, 'us').astype('datetime64[D]')
+  guess = f'the last is taken for {day}, when the file was written'
+  sample = text.head(200)
+  if 2 * int(sample.str.contains(_DATED).sum()) > len(sample):
+    guess = f'what stands beside them like a date was not read, and {guess}'
+  return f'times of day without a date: {guess}; see --format with a group named time'
 
 
 def _begin(
@@ -333,8 +353,11 @@ def _join(layout, text, said, first, count, multi, table, whole, message):
     start, end = int(first[row]), int(first[row] + count[row])
     texts.append('\n'.join(lines[start:end]))
     record = '\n'.join(spoken[start:end])
+    if layout.name == 'dotnet':
+      record = record.replace('\n      ', '\n')  # all of it is indented
     what, level = message[row], None
-    below = next((line.strip() for line in spoken[start + 1 : end] if line.strip()), '')
+    rest = (line.strip() for line in spoken[start + 1 : end])
+    below = next((line for line in rest if line and line[:3] != '=> '), '')  # no scope
     if not what.strip():
       what = below
     if match := second.match(below):

@@ -91,6 +91,8 @@ class Reader:
 
   def __init__(self, anchor: int, order: str = ''):
     self._anchor, self.order = anchor, order
+    self.num_undated = 0  # times of day, whose days are guessed
+    self.notes: list[str] = []  # what was decided without proof
     self._before: tuple[str, int, int] | None = None  # cycle, its number, place in it
 
   def read(self, texts: pl.Series) -> np.ndarray:
@@ -115,6 +117,7 @@ class Reader:
     dated &= (year > 0) & (day <= _month_days(year, month))
     result[dated] = _days(year[dated], month[dated], day[dated]) * DAY + clock[dated]
     alone = good & (month < 0) & (day < 0) & (year < 0)
+    self.num_undated += int(alone.sum())
     result[alone] = self._fill_days(clock[alone]) * DAY + clock[alone]
     east = parts['z']
     result[dated] -= east[dated] * 60_000_000
@@ -136,11 +139,22 @@ class Reader:
         orders = ['DMY', 'YMD', 'MDY']
       elif re.search('[AP]M', example.upper()):
         orders = ['MDY', 'DMY', 'YMD']
-      self.order = min(orders, key=lambda order: _cost(dict(zip(order, (a, b, c)))))
+      costs = [_cost(dict(zip(order, (a, b, c)))) for order in orders]
+      self.order = orders[costs.index(min(costs))]
+      doubt = sum(cost[0] == min(costs)[0] for cost in costs) > 1
+      if doubt and '.' not in example[:3] and (a != b).any():
+        self.notes.append(
+          f'dates such as {re.split("[ ,T]", example)[0]} were read as '
+          f'{" ".join(_NAMES[part] for part in self.order)}: another order fits too'
+        )
     for name, numbers in zip(self.order, (a, b, c)):
       parts[name][rows] = numbers
     swap = rows[(parts['M'][rows] > 12) & (parts['D'][rows] <= 12)]
     parts['M'][swap], parts['D'][swap] = parts['D'][swap], parts['M'][swap]
+    if len(swap) and len(self.notes) == 1:
+      self.notes.append(
+        f'but {re.split("[ ,T]", texts[int(swap[0])])[0]} does not fit that order'
+      )
 
   def _fill_years(self, year, month, day, which) -> None:
     rows = np.flatnonzero(which)
@@ -174,6 +188,9 @@ class Reader:
     numbers = number + np.cumsum((steps < -back).astype(np.int64) - late)
     self._before = (name, int(numbers[-1]), int(place[-1]))
     return numbers
+
+
+_NAMES = dict(Y='year', M='month', D='day')
 
 
 def _cost(date: dict[str, np.ndarray]) -> tuple[int, int]:
@@ -237,7 +254,8 @@ def _read_rows(rows, numbers, match: re.Match, parts) -> np.ndarray:
   spans = {name: match.span(name) for name, group in match.groupdict().items() if group}
   free: set[int] = set()  # letters that may differ between rows
   if 'b' in spans:
-    free |= set(range(*_WORD.match(match.string, spans['b'][0]).span()))
+    start = spans['b'][0]
+    free |= set(range(start, start + len(_WORD.findall(match.string, start)[0])))
   for day in _WEEK.finditer(match.string):
     free |= set(range(*day.span()))
   columns = np.ascontiguousarray(rows.T)

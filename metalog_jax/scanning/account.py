@@ -60,6 +60,7 @@ def warnings(
     if reason := item.get('skipped'):
       said.append(f'{path} was skipped: {reason}')
       continue
+    said += [f'{path}: {note}' for note in item.get('notes', ())]
     for name, what, flag in (
       ('fitted', 'lines fit the format', '--format'),
       ('times', 'times could be read', '--format with a group named time'),

@@ -200,7 +200,7 @@ def test_inputs_as_json(tmp_path):
     'path': str(tmp_path / 'a.log'), 'format': 'iso time, level, logger',
     'encoding': 'utf-8', 'bytes': len(LINES) + 2, 'lines': 21, 'records': 20,
     'num_fitted': 20, 'num_times': 20, 'num_late': 0, 'num_damaged': 0, 'skipped': '',
-    'fitted': 1.0, 'times': 1.0,
+    'notes': [], 'fitted': 1.0, 'times': 1.0,
   }  # fmt: skip
 
 

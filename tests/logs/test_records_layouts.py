@@ -97,6 +97,39 @@ CASES = [
           Cannot pay
    """, [(None, 'INFO', 'Now listening on: http://localhost:5000'),
          (None, 'ERROR', 'Cannot pay')]),
+  ('dotnet with a time', 'dotnet', """\
+    2026-01-02 15:04:05 info: Shop.Api[0]
+          => SpanId:1, RequestPath:/x
+          Now listening
+    2026-01-02 15:04:06 fail: Shop.Box`1[Shop.Pay][14]
+          Cannot pay
+          System.TimeoutException: late
+   """, [(T, 'INFO', 'Now listening'), ('2026-01-02T15:04:06', 'ERROR',
+         'Cannot pay System.TimeoutException')]),
+  ('dotnet on one line', 'dotnet', """\
+    [2026/01/02 15:04:05] info: Shop.Api[0] Now listening
+    [2026/01/02 15:04:06] warn: Shop.Api[-1] slow
+   """, [(T, 'INFO', 'Now listening'), ('2026-01-02T15:04:06', 'WARN', 'slow')]),
+  ('iis', 'iis', """\
+    2026-01-02 15:04:05 10.0.0.5 GET /a - 443 - 10.0.0.1 curl/8 - 200 0 0 12
+    2026-01-02 15:04:06 ::1 POST /b x=1 443 bob ::1 Mozilla/5.0+(X11) 503 0 64 9
+   """, [(T, '', 'GET /a 200'), ('2026-01-02T15:04:06', '', 'POST /b 503')]),
+  ('w3c', 'w3c', """\
+    #Version: 1.0
+    #Fields: date time c-ip cs-method cs-uri-stem cs(User-Agent) sc-status
+    2026-01-02 15:04:05 10.0.0.1 GET /a curl/8 200
+    #Date: 2026-01-02 15:04:06
+    2026-01-02 15:04:06 10.0.0.1 GET /b "a b" 503
+   """, [(T, '', 'GET /a 200'), ('2026-01-02T15:04:06', '', 'GET /b 503')]),
+  ('w3c without a method', 'w3c', """\
+    #Fields: date\ttime\tcs-uri-stem\tsc-status\tcs(Cookie)
+    2026-01-02\t15:04:05\t/a\t200\t-
+    2026-01-02\t15:04:06\t/b\t503\ta b
+   """, [(T, '', '/a status 200'), ('2026-01-02T15:04:06', '', '/b status 503')]),
+  ('date and clock as columns', 'iso-apart time, level, logger', """\
+    2026-01-02\t15:04:05\tINFO\tshop.api\tup
+    2026-01-02\t15:04:06\tERROR\tshop.api\tbad
+   """, [(T, 'INFO', 'up'), ('2026-01-02T15:04:06', 'ERROR', 'bad')]),
   ('tomcat', 'common time, level, thread, logger', """\
     02-Jan-2026 15:04:05.123 INFO [main] org.apache.catalina.Catalina.start Up
     02-Jan-2026 15:04:06.456 SEVERE [main] org.apache.catalina.Context.x Failed
@@ -308,7 +341,7 @@ def test_layout(tmp_path, name, format, text, expected):
   wanted = [time for time, _, _ in expected]
   if None not in wanted:
     assert block.time.tolist() == np.array(wanted, 'datetime64[us]').tolist()
-  timed = format not in ('python', 'dotnet', 'level', 'plain')
+  timed = None not in wanted or format not in ('python', 'dotnet', 'level', 'plain')
   assert entry.times == float(timed)
   assert '\n'.join(block.text) == text.rstrip('\n')
   assert block.lines.sum() == entry.lines == text.count('\n')

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from metalog_jax.logs import streams
+from metalog_jax.logs import records, streams
 from tests.logs.test_records import whole
 
 HEAD = '2026-01-02 15:04:0{n} {level} shop.cart: {text}\n'
@@ -250,3 +250,24 @@ def test_records_do_not_depend_on_the_pieces(seed, format, monkeypatch):
   assert [[r[n] for n in names] for r in rows] == [
     [r[n] for n in names] for r in expected
   ]
+
+
+@pytest.mark.parametrize('lines,said', [
+  (['[INFO] 04-05-2026 08:00:01 - up'] * 9, ['04-05-2026 were read as month day year']),
+  (['03/04/2026 08:00:01 up', '04/04/2026 08:00:01 up'], ['read as day month year']),
+  (['03/04/2026 08:00:01 up', '13/04/2026 08:00:01 up'], []),
+  (['04.05.2026 08:00:01 up'], []), (['2026-05-04 08:00:01 up'], []),
+  (['08:00:01 up'], ['times of day without a date: the last is taken for 2026-06-07']),
+  (['2026-05-04 INFO 08:00:01 up'], ['like a date was not read']),
+  (['4 mai 2026 08:00:01 up'], ['like a date was not read']),
+  (['{"date":"x 2026:05:04","time":"08:00:01","msg":"up"}'], ['like a date']),
+])  # fmt: skip
+def test_what_is_guessed_of_times_is_said(tmp_path, lines, said):
+  path = tmp_path / 'a-2026-06-07.log'
+  path.write_text('\n'.join(lines * 5) + '\n')
+  reader = records.read(path)
+  list(reader)
+  [entry] = reader.inputs
+  assert len(entry.notes) == len(said)
+  for note, part in zip(entry.notes, said):
+    assert part in note
