@@ -289,7 +289,7 @@ def _joining(
   wild = [i for i, word in enumerate(key) if word == WILDCARD]
   plain_words = sum(bool(_PLAIN.fullmatch(word)) for word in key)
   fixed = plain_words + (len(key) - len(wild) - plain_words) // 2
-  free = len(texts.intersection(wild))
+  free = len(texts & {*wild})
   if 2 * (len(wild) - free) > len(key) or fixed < 2 * max(1, differing - free) - 1:
     return []
   for i in wild:

@@ -13,16 +13,17 @@ _KEYS = {  # the usual names of keys, the likeliest first, in small letters
   'time': (
     'timestamp time ts @timestamp __realtime_timestamp t @t datetime date_time asctime '
     'date created_at created eventtime event_time log_time logtime time_local instant '
-    'timemillis timegenerated epoch _source_realtime_timestamp'
+    'timemillis timegenerated epoch _source_realtime_timestamp when timeunixnano'
+    ' observedtimeunixnano instant.epochsecond'
   ).split()
   + ['date and time', 'date/time'],
   'level': (
     'level severity lvl levelname loglevel log_level log.level @l severity_text '
-    'priority syslog_severity s'
+    'severitytext sev priority syslog_severity s'
   ).split(),
   'message': (
-    'message msg @m @mt content body text event log short_message description summary '
-    'error exception'
+    'message msg @m @mt content body body.stringvalue text event log short_message '
+    'description summary error exception'
   ).split(),
 }
 _NESTED = {  # within objects, fewer: `request.time` is likelier a duration

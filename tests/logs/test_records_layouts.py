@@ -238,6 +238,19 @@ CASES = [
     {"t":{"$date":"2026-01-02T15:04:06.456+01:00"},"s":"E","c":"STORAGE","msg":"full"}
    """, [('2026-01-02T14:04:05.123', 'INFO', 'up'),
          ('2026-01-02T14:04:06.456', 'ERROR', 'full')]),
+  ('json of opentelemetry', 'json', """\
+    {"timeUnixNano":"1767366245123456789","severityText":"INFO","body":{"stringValue":"up"}}
+    {"timeUnixNano":"1767366246456789000","severityText":"ERROR","body":{"stringValue":"no"}}
+   """, [(f'{T}.123456', 'INFO', 'up'),
+         ('2026-01-02T15:04:06.456789', 'ERROR', 'no')]),
+  ('json of log4j', 'json', """\
+    {"instant":{"epochSecond":1767366245,"nanoOfSecond":5000},"level":"INFO","message":"up"}
+    {"instant":{"epochSecond":1767366246,"nanoOfSecond":6000},"level":"WARN","message":"slow"}
+   """, [(T, 'INFO', 'up'), ('2026-01-02T15:04:06', 'WARN', 'slow')]),
+  ('json of an application', 'json', """\
+    {"when":"2026-01-02T15:04:05","sev":"INFO","text":"up"}
+    {"when":"2026-01-02T15:04:06","sev":"ERROR","text":"no"}
+   """, [(T, 'INFO', 'up'), ('2026-01-02T15:04:06', 'ERROR', 'no')]),
   ('windows cbs', 'cbs', """\
     2026-01-02 15:04:05, Info                  CBS    Loaded Servicing Stack
     2026-01-02 15:04:06, Error                 CSI    Cannot repair

@@ -40,6 +40,7 @@ def interleaved(steps, number=60, seed=0):
       '[req-{id:08x}-0000-4000-8000-00000000000a] done'), 'req-'),
     (('start trace_id=ab{id:06x} go', 'end trace_id=ab{id:06x}, {n} rows'), 'trace_id'),
     (('Order 7{id:04} created', 'Order 7{id:04} paid', 'Order 7{id:04} sent'), 'order'),
+    (('order ORD-{id:06} placed', 'order ORD-{id:06} paid'), 'order'),
     (('session: s-{id} opened', 'user asks in session: s-{id}'), 'session'),
     (('[{id:016x}] begin of it', '[{id:016x}] commit after {n}'), '['),
   ],
