@@ -353,9 +353,7 @@ class Fields(Layout):
     if first:  # the header is of the record below
       order = np.arange(len(text))
       order[0], order[first] = first, 0
-      table, inside = table[order], inside.to_numpy().copy()
-      inside[0], inside[first] = False, True
-      inside = pl.Series(inside)
+      table, inside = table[order], inside[order]
     table = table.with_columns(pl.when(pl.all() != '-').then(pl.all()))
     mark = inside.cast(pl.String).replace('false', None).alias(keyed.INSIDE)
     return table.with_columns(mark)
