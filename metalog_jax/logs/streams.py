@@ -48,6 +48,7 @@ _DATE = (
   r'|\d[. -]{1,2}\p{L}{3,9}\b|\b\p{L}{3,9}[. -]{1,2}\d)'
 )
 _DATED = rf'{_DATE}.{{0,30}}?\d:\d\d:\d\d|\d:\d\d:\d\d\S{{0,9}}.{{1,3}}?{_DATE}'
+_ARRAY = "a JSON array: give an object a line instead, as jq -c '.[]' writes them"
 
 
 @dataclasses.dataclass
@@ -115,6 +116,7 @@ class Stream:
     self._anchor = anchor
     self._bytes = b''  # not decoded, or without a line end
     self._lone = False
+    self._array: list[str] = []  # a note, of an array of JSON
     self._decoder: encodings.Transcoder | None = None
     self._layout: layouts.Layout | None = None
     self._inner: layouts.Layout | None = None  # of what a container said
@@ -150,6 +152,8 @@ class Stream:
         self.entry.skipped = BINARY
         return None
       self._decoder = encodings.Transcoder(self.entry.encoding)
+      if re.match(rb'\s*\[\s*\{\s*"', sample):
+        self._array = self.entry.notes = [_ARRAY]
       data, self._bytes = self._bytes, b''
       self._lone = b'\r' in sample and b'\n' not in sample  # an old Macintosh's ends
     data = self._bytes + self._decoder.feed(data, last)
@@ -254,7 +258,7 @@ class Stream:
       time = self._reader.read(table['time'])
       if is_first and self._reader.num_undated:
         self._reader.notes.append(_undated(whole, self._anchor))
-      entry.notes = list(self._reader.notes)
+      entry.notes = [*self._array, *self._reader.notes]
     else:
       time = np.full(size, times.NAT)
     key = np.maximum.accumulate(np.concatenate([[self._key], time]))
