@@ -16,6 +16,7 @@ from metalog_jax.scanning.windows import Place
 KINDS = ('new', 'rare', 'burst', 'drop', 'missing', 'order', 'value', 'alarm')
 LEVELS = ('', 'warning', 'error', 'critical')
 _ABSENT = ('drop', 'missing')
+_LASTING = ('late', 'lasting')  # from some time on
 _SAMPLES = 6
 _BINS = 60  # of a histogram
 _LOUDEST = 10.0  # a surprise above it adds nothing to the score
@@ -107,8 +108,9 @@ def _is_one_cause(lead: Surprise, item: Surprise, size: int) -> bool:
   """Whether two surprises stand together in time."""
   if item.kind == 'missing' or lead.kind == 'missing':
     return False
-  if lead.detail == 'late' or item.detail == 'late':
-    return item.detail == lead.detail and abs(lead.windows[0] - item.windows[0]) <= 1
+  if lead.detail in _LASTING or item.detail in _LASTING:
+    both = lead.detail in _LASTING and item.detail in _LASTING
+    return both and abs(lead.windows[0] - item.windows[0]) <= max(1, 0.03 * size)
   one, other = set(lead.windows), set(item.windows)
   if not one or not other:
     return False
@@ -247,7 +249,12 @@ def _why(
   if lead.detail == 'baseline':
     text = f'seen {times(lead.records)} and never in the baseline'
   elif lead.kind == 'new' and lead.detail == 'late':
-    text = f'never before {at}, then {times(lead.records)}'
+    text = f'from {at} on: never before, then {times(lead.records)}'
+  elif lead.detail == 'lasting':
+    text = (
+      f'from {at} on: {lead.records:,} records, where by the rate before '
+      f'{lead.expected:,.0f} are expected'
+    )
   elif lead.kind == 'new':
     text = f'seen {times(lead.records)} within {span}, and never before {at}'
   elif lead.kind == 'rare':

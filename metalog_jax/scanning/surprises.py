@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from metalog_jax.scanning import statistics
+from metalog_jax.scanning import changes, statistics
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.statistics import Surprise
 
@@ -36,6 +36,11 @@ def surprises(
         candidates.append(item._replace(kind='value'))
   if counted.width.timed and reference is None:
     candidates += statistics.whole_log(counted.totals)
+  lasting = _lasting(counted, alpha) if reference is None else []
+  candidates = [item for item in candidates if not _explained(item, lasting)]
+  # What a message that goes silent has for a drop says more than its lower rate.
+  ended = {item.template for item in candidates if item.detail in ('ends', 'late')}
+  candidates += [item for item in lasting if item.template not in ended]
   tests = 2 * len(counted.ids) + len(counted.values) + 2
   values = np.zeros(max(tests, len(candidates)))
   values[: len(candidates)] = [item.surprise for item in candidates]
@@ -44,6 +49,37 @@ def surprises(
   if reference is not None:
     return passing + _against(counted, reference, alpha)
   return passing + _single(counted, {item.template for item in passing}, alpha)
+
+
+def _lasting(counted: Counted, alpha: float) -> list[Surprise]:
+  """Rates that change for good: of templates, and of values beside their template."""
+  ids = counted.ids.tolist()
+  items = list(changes.lasting(ids, counted.series, counted.totals, alpha))
+  known = {item.template for item in items}
+  needed = np.log10(max(len(counted.values), 1) / alpha)
+  for value, (template, _) in counted.values.items():
+    if value not in counted.severity or template in known:
+      continue
+    x = counted.series(value)
+    change = changes.split(x, counted.series(template))
+    if change is not None and change.factor > 1 and change.surprise >= needed:
+      item = changes.as_surprise(value, x, change)
+      items.append(item._replace(kind='value', detail='lasting'))
+  return items
+
+
+def _explained(item: Surprise, lasting: list[Surprise]) -> bool:
+  """Whether what stands out is one side of a change: low before, high after it."""
+  for change in lasting:
+    if change.template != item.template or item.detail in ('late', 'ends'):
+      continue
+    if change.kind == 'drop':
+      continue
+    low = item.kind == 'drop' and item.windows[-1] < change.windows[0]
+    high = item.kind in ('new', 'burst', 'value')
+    if low or (high and item.windows[0] >= change.windows[0]):
+      return True
+  return False
 
 
 def _of_counts(
