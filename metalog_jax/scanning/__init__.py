@@ -4,7 +4,7 @@ From bottom to top:
   redact, feedback   what is masked in outputs; what people said of findings
   windows            records, block by block, to counts of templates per window
   counted            these counts by template and by value
-  statistics         how surprising a count is beside the template's other windows
+  statistics, changes  how surprising a count is beside the template's other windows
   surprises          all that is not as expected
   sessions           records with an id in common: bags, their scores and reasons
   findings           surprises to causes: merged, ranked, with samples and a sentence

@@ -20,7 +20,7 @@ _LEAST = 20  # records of a series that is tested
 _FACTOR = 2.5  # between the rates, below which a change is not worth saying
 _BEFORE, _AFTER = 0.2, 0.08  # share of the windows on each side at least
 _WINDOWS = 20  # of a log that is tested
-_CHUNKS = 24
+_FEW, _CHUNKS = 8, 24  # that a series is cut into
 _ORDINARY = 0.2  # share of chunks that may lie on the wrong side
 _MARGIN = 1.2  # between the others
 _CYCLE = 0.5  # share of the series that change one way: the traffic, not they
@@ -40,6 +40,7 @@ def lasting(
   series: Callable[[int], np.ndarray],
   totals: np.ndarray,
   alpha: float,
+  sharp: bool,
 ) -> Iterator[Surprise]:
   """Lasting changes of templates, those that explain others first.
 
@@ -48,13 +49,14 @@ def lasting(
     series: counts [T] of one.
     totals: all records [T].
     alpha: rate of false alarms; a change must pass it over all templates.
+    sharp: see `split`.
   """
   templates = list(templates)
   needed = np.log10(max(len(templates), 1) / alpha)
   found: list[tuple[float, int, np.ndarray, Change]] = []
   for template in templates:
     x = series(template)
-    change = split(x, totals)
+    change = split(x, totals, sharp)
     if change is not None and change.surprise >= needed:
       found.append((-abs(np.log(change.factor)), template, x, change))
   for rising in (True, False):
@@ -63,7 +65,7 @@ def lasting(
       found = [item for item in found if (item[3].factor > 1) != rising]
   rest = totals.copy()
   for _, template, x, _ in sorted(found, key=lambda item: item[:2]):
-    change = split(x, rest)  # beside those records whose rate did not change more
+    change = split(x, rest, sharp)  # beside those records whose rate did not change more
     if change is None or change.surprise < needed:
       continue
     rest = rest - x
@@ -86,8 +88,12 @@ def as_surprise(template: int, x: np.ndarray, change: Change) -> Surprise:
   )
 
 
-def split(x: np.ndarray, totals: np.ndarray) -> Change | None:
-  """The likeliest change of counts [T] beside totals [T]; None where there is none."""
+def split(x: np.ndarray, totals: np.ndarray, sharp: bool) -> Change | None:
+  """The likeliest change of counts [T] beside totals [T]; None where there is none.
+
+  Args:
+    sharp: whether neighbouring chunks must differ as well, so that it is no daily cycle.
+  """
   filled = np.flatnonzero(totals > 0)  # windows without any record say nothing
   x, totals = x[filled].astype(float), totals[filled].astype(float)
   size = len(x)
@@ -98,7 +104,8 @@ def split(x: np.ndarray, totals: np.ndarray) -> Change | None:
   at = first + int(np.minimum(*sides)[first : last + 1].argmax())
   surprise, factors = np.inf, []
   for base, deviance in zip((np.ones(size), totals), sides):
-    parts = low, high = _chunks(x, base, at)
+    number = int(np.clip(x.sum() // 4, _FEW, _CHUNKS))
+    parts = low, high = _chunks(x, base, at, number)
     rates = [(count.sum() + 0.5) / part.sum() for count, part in parts]
     factors.append(rates[1] / rates[0])
     less, more = (low, high) if factors[-1] > 1 else (high, low)
@@ -107,8 +114,11 @@ def split(x: np.ndarray, totals: np.ndarray) -> Change | None:
     if other <= 0 or other < _MARGIN * edge:
       return None
     degrees = len(low[0]) + len(high[0]) - 2
-    pieces = [(x[:at], base[:at]), (x[at:], base[at:])]
-    scale = max(1.0, _dispersion(parts), _dispersion(pieces))
+    step = high[0][0] / high[1][0], low[0][-1] / low[1][-1]
+    if sharp and max(step) < _FACTOR * min(step):
+      return None
+    fine = [(x[:at], base[:at]), (x[at:], base[at:])]
+    scale = max(1.0, _dispersion(parts), _dispersion(fine), _swings(x, base, at))
     p = special.fdtrc(1, degrees, deviance[at] / scale)
     surprise = min(surprise, -np.log10(max(p * (last + 1 - first), 1e-300)))
   weak = min(factors, key=lambda factor: abs(np.log(factor)))
@@ -136,11 +146,23 @@ def _dispersion(parts: list[tuple[np.ndarray, np.ndarray]]) -> float:
   return float(squares / sum(mean.sum() for mean in means) * degrees / (degrees - 2))
 
 
+def _swings(x: np.ndarray, base: np.ndarray, at: int) -> float:
+  """Dispersion of a few wide chunks about a straight line on each side of a split."""
+  squares, degrees, mean = 0.0, 0, 0.0
+  for count, wide in _chunks(x, base, at, _FEW):
+    place = np.arange(len(count)) - (len(count) - 1) / 2
+    rate = count / wide
+    line = rate.mean() + place * (place @ rate) / max(place @ place, 1)
+    squares += float(((count - wide * line) ** 2).sum())
+    degrees += len(count) - 2
+    mean += float(count.mean())
+  return squares / max(degrees, 1) / (mean / 2)
+
+
 def _chunks(
-  x: np.ndarray, base: np.ndarray, at: int
+  x: np.ndarray, base: np.ndarray, at: int, number: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
   """Counts and bases of chunks before the split, and of those after it."""
-  number = int(np.clip(x.sum() // 8, 6, _CHUNKS))
   parts = []
   for one, two in ((x[:at], base[:at]), (x[at:], base[at:])):
     pieces = min(max(3, round(number * len(one) / len(x))), len(one))

@@ -13,6 +13,7 @@ _OFTEN = 20  # records that alarm by their words, above which they are judged by
 _OFTEN_SHARE = 0.2  # of the windows; what stands in fewer has no rate of its own
 _HABIT = 8  # places spread over the log, from which on an error is a habit
 _RARE = 3  # records of a template like no other
+_CYCLIC = 43200  # seconds of a log, from which on hours of the day may be seen
 _GAP = 5  # times as many records have all others then
 
 
@@ -54,14 +55,16 @@ def surprises(
 def _lasting(counted: Counted, alpha: float) -> list[Surprise]:
   """Rates that change for good: of templates, and of values beside their template."""
   ids = counted.ids.tolist()
-  items = list(changes.lasting(ids, counted.series, counted.totals, alpha))
+  width = counted.width
+  sharp = width.timed and width.size * counted.size >= _CYCLIC
+  items = list(changes.lasting(ids, counted.series, counted.totals, alpha, sharp))
   known = {item.template for item in items}
   needed = np.log10(max(len(counted.values), 1) / alpha)
   for value, (template, _) in counted.values.items():
     if value not in counted.severity or template in known:
       continue
     x = counted.series(value)
-    change = changes.split(x, counted.series(template))
+    change = changes.split(x, counted.series(template), sharp)
     if change is not None and change.factor > 1 and change.surprise >= needed:
       item = changes.as_surprise(value, x, change)
       items.append(item._replace(kind='value', detail='lasting'))
@@ -73,11 +76,10 @@ def _explained(item: Surprise, lasting: list[Surprise]) -> bool:
   for change in lasting:
     if change.template != item.template or item.detail in ('late', 'ends'):
       continue
-    if change.kind == 'drop':
-      continue
-    low = item.kind == 'drop' and item.windows[-1] < change.windows[0]
-    high = item.kind in ('new', 'burst', 'value')
-    if low or (high and item.windows[0] >= change.windows[0]):
+    after = item.windows[0] >= change.windows[0]
+    low, falls = item.kind == 'drop', change.kind == 'drop'
+    before = item.windows[-1] < change.windows[0]
+    if (after and low == falls) or (before and low and not falls):
       return True
   return False
 
