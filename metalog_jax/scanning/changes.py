@@ -65,7 +65,9 @@ def lasting(
       found = [item for item in found if (item[3].factor > 1) != rising]
   rest = totals.copy()
   for _, template, x, _ in sorted(found, key=lambda item: item[:2]):
-    change = split(x, rest, sharp)  # beside those records whose rate did not change more
+    change = split(
+      x, rest, sharp
+    )  # beside those records whose rate did not change more
     if change is None or change.surprise < needed:
       continue
     rest = rest - x

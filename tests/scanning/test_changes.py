@@ -63,7 +63,9 @@ def test_a_flood_lowers_no_other_message():
   assert [(item.template, item.kind) for item in found] == [(0, 'burst')]
 
 
-@pytest.mark.parametrize('what', ['usual', 'uneven', 'clumps', 'traffic', 'days', 'day'])
+@pytest.mark.parametrize(
+  'what', ['usual', 'uneven', 'clumps', 'traffic', 'days', 'day']
+)
 def test_busy_hours_are_no_change(what):
   rng = np.random.default_rng(1)
   logs_with_findings = 0
