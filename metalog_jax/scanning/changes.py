@@ -94,7 +94,7 @@ def split(x: np.ndarray, totals: np.ndarray, sharp: bool) -> Change | None:
   """The likeliest change of counts [T] beside totals [T]; None where there is none.
 
   Args:
-    sharp: whether neighbouring chunks must differ as well, so that it is no daily cycle.
+    sharp: whether neighbouring chunks must differ too, so that it is no daily cycle.
   """
   filled = np.flatnonzero(totals > 0)  # windows without any record say nothing
   x, totals = x[filled].astype(float), totals[filled].astype(float)
