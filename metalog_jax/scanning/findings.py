@@ -109,8 +109,8 @@ def _is_one_cause(lead: Surprise, item: Surprise, size: int) -> bool:
   if item.kind == 'missing' or lead.kind == 'missing':
     return False
   if lead.detail in _LASTING or item.detail in _LASTING:
-    both = lead.detail in _LASTING and item.detail in _LASTING
-    return both and abs(lead.windows[0] - item.windows[0]) <= max(1, 0.03 * size)
+    alike = lead.detail in _LASTING and item.detail in _LASTING
+    return alike and abs(lead.windows[0] - item.windows[0]) <= max(1, 0.03 * size)
   one, other = set(lead.windows), set(item.windows)
   if not one or not other:
     return False
