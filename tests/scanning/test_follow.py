@@ -191,14 +191,17 @@ def test_kills(tmp_path, expected):
     done.set()
 
   threading.Thread(target=write, daemon=True).start()
-  for _ in range(10):
+  for kill in range(10):
     process = start(path, out)
+    while kill == 0 and not (out / 'state.json').exists():
+      assert process.poll() is None, process.stderr.read()
+      time.sleep(0.05)
     time.sleep(draw.uniform(0.8, 2.0))
     process.kill()
     process.communicate()
-  done.wait()
+  assert done.wait(timeout=120)
   process = start(path, out)
-  time.sleep(4)
+  time.sleep(10)
   process.terminate()
   process.communicate()
   assert process.returncode == 0
