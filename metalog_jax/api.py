@@ -20,7 +20,7 @@ import polars as pl
 
 from metalog_jax import errors, flags, machine, types
 from metalog_jax.detectors import registry
-from metalog_jax.logs import store, systems
+from metalog_jax.logs import budgets, store, systems
 from metalog_jax.report import report
 from metalog_jax.runs import detect, folder, model, problem
 from metalog_jax.runs import run as runs
@@ -242,8 +242,8 @@ def make_job(
   preset: str = 'default',
   vectors: str | None = None,
   encoder: str | None = None,
-  alert_rate: float = 0.0,
-  false_alarms: float = 0.0,
+  alert_rate: float | str = 0.0,
+  false_alarms: float | str = 0.0,
   **settings: Any,
 ) -> runs.Job:
   """All settings of a run, checked; for what each means, see `metalog train --help`.
@@ -256,16 +256,17 @@ def make_job(
     UserError: a name, a choice or a number is wrong.
   """
   base = registry.choose(detector, preset, vectors, encoder)
-  if false_alarms:
+  if promised := budgets.rate(false_alarms, 'false_alarms'):
     if not hasattr(base, 'false_alarms'):
       raise errors.UserError(
         f'--false_alarms: {detector} cannot promise a rate; use --detector=evidence, '
         'or --alert_rate'
       )
-    settings['false_alarms'] = false_alarms
+    settings['false_alarms'] = promised
   data, looping = _take(problem.Options, settings), _take(loop.Options, settings)
   method = flags.with_settings(detector, base, settings)
-  return runs.Job(detector, preset, method, data, looping, alert_rate)
+  rate = budgets.rate(alert_rate, 'alert_rate')
+  return runs.Job(detector, preset, method, data, looping, rate)
 
 
 def _take(kind: Any, settings: dict[str, Any]) -> Any:

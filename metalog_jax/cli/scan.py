@@ -15,6 +15,7 @@ from typing import Any
 
 from metalog_jax import clean, errors, lazy
 from metalog_jax.cli.options import Flag
+from metalog_jax.logs import budgets
 
 live = lazy.module('metalog_jax.cli.follow')
 output = lazy.module('metalog_jax.scanning.output')
@@ -48,7 +49,10 @@ TAKES_ARGUMENTS = True
 
 def check(values: Any) -> None:
   """Refuses flags that are wrong before a log is read."""
-  share(values.false_alarms)
+  if not budgets.rate(values.false_alarms, 'false_alarms'):
+    raise errors.UserError(
+      '--false_alarms=0: nothing would be found; give a share such as 1%'
+    )
 
 
 def main(values: Any, rest: list[str]) -> int:
@@ -74,7 +78,7 @@ def options(values: Any, baseline: Sequence[str]) -> Any:
     group=values.group,
     window=values.window,
     labels=values.labels,
-    false_alarms=share(values.false_alarms),
+    false_alarms=budgets.rate(values.false_alarms, 'false_alarms'),
     mask=tuple(values.mask),
     keep=tuple(values.keep),
     similarity=values.similarity,
@@ -95,14 +99,3 @@ def show(found: Any, values: Any) -> int:
     path = output.write(found, values.out)
     print(f'report: {path}', file=sys.stderr if values.json else sys.stdout)
   return FOUND if values.fail_on_findings and found.active else 0
-
-
-def share(text: str) -> float:
-  """`1%` or `0.01`; raises UserError where it is no share between 0 and 1."""
-  try:
-    value = float(text.removesuffix('%')) / (100 if text.endswith('%') else 1)
-  except ValueError:
-    value = 0.0
-  if not 0 < value < 1:
-    raise errors.UserError(f'--false_alarms={text}: give a share such as 1% or 0.01')
-  return value

@@ -13,6 +13,7 @@ from metalog_jax import errors, lazy
 from metalog_jax.cli import main as programs
 from metalog_jax.cli import options
 from metalog_jax.cli.options import Flag
+from metalog_jax.logs import budgets
 
 api = lazy.module('metalog_jax.api')
 machine = lazy.module('metalog_jax.machine')
@@ -33,10 +34,10 @@ JOB = (  # what determines the run
   Flag('vectors', None, 'word vectors, a name or a file, in place of the preset\'s'),
   Flag('encoder', None, 'event vectors from this BERT or RoBERTa instead: a folder in '
        'Hugging Face form, or all-minilm-l6-v2 (the default of logmeta if installed)'),
-  Flag('alert_rate', 0.0, 'alert on this share of the sessions of a test set; 0: on '
-       'scores above 0.5', low=0, high=1),
-  Flag('false_alarms', 0.0, 'of evidence: let at most this share of normal sessions '
-       'through, promised by its labelled normals', low=0, high=1),
+  Flag('alert_rate', '0', 'alert on this share (1%) of the sessions of a test set; 0: '
+       'the detector\'s own threshold'),
+  Flag('false_alarms', '0', 'of evidence: let at most this share (1%) of normal '
+       'sessions through, promised by its labelled normals'),
   Flag('seed', 0, 'of labels drawn, batches and initial weights', low=0,
        high=options.MOST_SEED),
   Flag('validate_every', 10, 'meta-steps between validations', low=1,
@@ -67,6 +68,8 @@ def check(values: Any) -> None:
   """Refuses what can be seen to be wrong before jax is imported."""
   if not values.workdir and not values.explain:
     raise errors.UserError('--workdir is needed: the run folder to write')
+  for name in ('alert_rate', 'false_alarms'):
+    budgets.rate(values[name].value, name)
   options.registry.preset(values.detector, values.preset)
 
 

@@ -1,4 +1,4 @@
-"""Amounts as users write them: a count ('24') or a percentage ('30%')."""
+"""Amounts as users write them: counts ('24'), percentages ('30%'), rates (0.01)."""
 
 import contextlib
 import decimal
@@ -21,6 +21,16 @@ def parse(text: str | int) -> int | fractions.Fraction:
   if amount < 0 or is_share and amount > 1:
     raise errors.UserError(f"'{text}' is neither a count (24) nor a share (30%)")
   return amount
+
+
+def rate(text: str | float, flag: str) -> float:
+  """`1%` or 0.01 as a number in [0, 1); UserError, with the flag's name, otherwise."""
+  text, value = str(text).strip(), -1.0
+  with contextlib.suppress(ValueError):
+    value = float(text.removesuffix('%')) / (100 if text.endswith('%') else 1)
+  if not 0 <= value < 1:
+    raise errors.UserError(f'--{flag}={text}: give a share such as 1% or 0.01')
+  return value
 
 
 def resolve(
