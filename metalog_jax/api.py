@@ -2,7 +2,7 @@
 
   ml.scan('app.log', baseline='good.log')        # findings, the most important first
   ml.prepare('HDFS.log', system='hdfs', labels='anomaly_label.csv', out='systems/hdfs')
-  run = ml.train(source='systems/hdfs', target='systems/bgl', workdir='runs/a')
+  run = ml.train(target='systems/bgl', target_anomalies=3, workdir='runs/a')
   run.scores                                    # a polars frame, one row a session
   ml.load('runs/a').detect('new.log').to_polars()
 

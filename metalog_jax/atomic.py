@@ -34,7 +34,7 @@ _REFUSED = (errno.EROFS, errno.ENAMETOOLONG, errno.EBUSY)  # and no permission, 
 def write_text(path: Path, text: str) -> None:
   """Writes a text file as UTF-8, atomically; raises UserError where it cannot."""
   with writing(path) as partial:
-    # A lone surrogate becomes \\udXXX, which is what JSON calls it.
+    # A lone surrogate becomes its escape, as JSON writes it.
     partial.write_bytes(text.encode('utf-8', 'backslashreplace'))
 
 

@@ -1,6 +1,7 @@
-"""Trains a detector on labelled source systems and a few labels of a target.
+"""Trains a detector on a few labels of a target, and on labelled source systems.
 
-  metalog train --source=systems/hdfs --target=systems/bgl \\
+  metalog train --target=systems/bgl --target_normals=30% --workdir=runs/bgl
+  metalog train --detector=metalog --source=systems/hdfs --target=systems/bgl \\
     --target_normals=30% --target_anomalies=1% --workdir=runs/hdfs_to_bgl
 
 The same command goes on where a killed run stopped.

@@ -120,6 +120,11 @@ def _prepare(job: Job, say: Callable) -> Ready:
   detector, needs = module.make_detector(job.method), module.needs(job.method)
   known: list[list[str]] = []
   data = job.data
+  if data.source and base.SOURCE_LABELS not in needs:
+    say(
+      f'{job.detector} learns nothing from the labels of --source; '
+      'metalog and logmeta do'
+    )
   if job.model:
     known = model.known(pathlib.Path(job.model))
   if job.model or not detector.keeps_best:  # all labels are learned from

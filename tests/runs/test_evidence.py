@@ -7,7 +7,7 @@ import pytest
 from metalog_jax import api, errors, types
 from metalog_jax.detectors import evidence
 from metalog_jax.embeddings import gcse
-from metalog_jax.runs import detect, export, model, problem
+from metalog_jax.runs import detect, export, model, problem, run
 from tests.runs import test_detect
 
 fixture_root = test_detect.fixture_root
@@ -50,3 +50,15 @@ def test_a_run_is_fitted_to_another_system(root, tmp_path):
   run = api.adapt(tmp_path / 'first', target=root / 'system_a', **few)
   assert run.result['test']['rest']['all']['auroc'] > 0.8
   assert model.load(tmp_path / 'second').threshold == run.result['threshold']['value']
+
+
+@pytest.mark.parametrize(
+  'detector, is_said', [('evidence', True), ('tca_plelog', False)]
+)
+def test_a_source_that_is_of_no_use_is_said(root, detector, is_said):
+  said: list[str] = []
+  options = {'source': root / 'system_a', 'target': root / 'system_b'}
+  words = {'vectors': str(root / 'vectors.txt'), 'detector': detector}
+  job = api.make_job(**words, target_normals=20, target_anomalies=3, **options)
+  run._prepare(job, said.append)
+  assert any('nothing from the labels of --source' in text for text in said) == is_said
