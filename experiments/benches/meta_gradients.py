@@ -14,7 +14,8 @@ from sklearn import datasets
 from experiments.benches import suite, variants
 from experiments.benches.variants import Variant
 
-PACKAGES, SAMPLES = suite.PACKAGES, suite.SAMPLES
+PACKAGES = (*suite.PACKAGES, 'torchopt', 'higher', 'parallel-metalearn')
+SAMPLES = suite.SAMPLES
 SIZES = {'sinusoid': (1, 40, 40, 1), 'digits': (64, 64, 5)}
 RATE = {'sinusoid': 0.01, 'digits': 0.1}  # of the inner steps
 VARIANTS = {
@@ -24,6 +25,9 @@ VARIANTS = {
   "jax in the style of optax's example": Variant('jax', 'optax', control=True),
   'torch.func': Variant('torch', 'torch.func'),
   'torch create_graph': Variant('torch', 'create_graph'),
+  'TorchOpt': Variant('torch', 'torchopt'),
+  'higher': Variant('torch', 'higher'),
+  'parallel-metalearn': Variant('torch', 'metalearn'),
   'ours, first order': Variant('jax', 'ours side by side', order='first'),
 }
 
@@ -83,8 +87,13 @@ def build(spec: dict[str, Any]) -> variants.Runner:
   variant = Variant(**spec['variant'])
   if variant.framework == 'torch':
     variants.use_torch()
-  module = importlib.import_module(f'experiments.benches.{variant.framework}_maml')
+  module = importlib.import_module(f'experiments.benches.{_module(variant)}')
   return module.meta_step(WORKLOADS[spec['workload']], variant)
+
+
+def _module(variant: Variant) -> str:
+  libraries = ('torchopt', 'higher', 'metalearn')
+  return 'torch_peers' if variant.how in libraries else f'{variant.framework}_maml'
 
 
 SUITE = suite.Suite(
@@ -97,9 +106,9 @@ SUITE = suite.Suite(
 def run(options: Any) -> dict[str, Any]:
   """As of every suite, and the lines that a user of each variant writes."""
   lines = {}
-  for framework in ('jax', 'torch'):
+  for name in ('jax_maml', 'torch_maml', 'torch_peers'):
     try:
-      module = importlib.import_module(f'experiments.benches.{framework}_maml')
+      module = importlib.import_module(f'experiments.benches.{name}')
     except ImportError:
       continue
     source = lambda f: inspect.getsource(f).strip().splitlines()[1:]

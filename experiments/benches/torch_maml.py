@@ -18,7 +18,11 @@ def loss_fn(params: dict, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
   for i in range(last):
     x = x @ params[f'l{i}.w'] + params[f'l{i}.b']
     x = torch.tanh(x) if y.ndim == 1 else torch.relu(x)
-  out = x @ params[f'l{last}.w'] + params[f'l{last}.b']
+  return loss_of(x @ params[f'l{last}.w'] + params[f'l{last}.b'], y)
+
+
+def loss_of(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+  """Cross-entropy of classes, or the mean squared error."""
   return F.cross_entropy(out, y) if y.ndim == 1 else ((out - y) ** 2).mean()
 
 
@@ -62,12 +66,16 @@ WRITTEN = {'torch.func': at_once, 'torch create_graph': in_turn}
 
 def meta_step(workload: meta_gradients.Workload, variant: Variant) -> Runner:
   """One meta-step on all tasks, Adam included."""
-  weights = {
-    name: nn.Parameter(torch.tensor(x))
-    for name, x in meta_gradients.first_weights(workload).items()
-  }
-  tensors = lambda part: tuple(map(torch.from_numpy, part))
-  tasks = tuple(map(tensors, meta_gradients.draw(workload)))
+  first, tasks = tensors(workload)
+  weights = {name: nn.Parameter(value) for name, value in first.items()}
   make = at_once if variant.how == 'torch.func' else in_turn
   backward = make(meta_gradients.RATE[workload.data], workload.steps)
   return torch_gru.adam(weights, backward, [(weights, *tasks)])
+
+
+def tensors(workload: meta_gradients.Workload) -> tuple[dict[str, torch.Tensor], tuple]:
+  """(first weights by name, (support, query)) of a workload."""
+  weights = meta_gradients.first_weights(workload)
+  convert = lambda part: tuple(map(torch.from_numpy, part))
+  tasks = tuple(map(convert, meta_gradients.draw(workload)))
+  return {name: torch.tensor(value) for name, value in weights.items()}, tasks

@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.benches import meta_gradients, worker
-from experiments.benches.variants import Variant
+from experiments.benches.variants import Absent, Variant
 
 
 def answer(workload, variant):
@@ -22,5 +22,8 @@ def test_all_variants_take_the_same_meta_gradient(workload):
   for name, variant in meta_gradients.VARIANTS.items():
     if variant.framework == 'torch':
       pytest.importorskip('torch', reason='the peers need the extra `torch`')
-    found = answer(workload, variant)
+    try:
+      found = answer(workload, variant)
+    except Absent:  # the libraries of meta-learning for PyTorch are nobody's extra
+      continue
     assert worker.error(found, references[variant.order]) < 1e-5, name
