@@ -13,7 +13,7 @@ import numpy as np
 
 from metalog_jax import lazy
 from metalog_jax.evidence import normals as normal_lib
-from metalog_jax.evidence import one_class
+from metalog_jax.evidence import nearest, one_class
 
 ensemble = lazy.module('sklearn.ensemble')  # half a second that few need
 linear_model = lazy.module('sklearn.linear_model')
@@ -30,7 +30,7 @@ class Anomalies(NamedTuple):
   """Labelled anomalies, and the models that tell them from the normals."""
 
   counts: Any  # [A, V] csr
-  logs: Any  # [A, V] log(1 + count), dense or csr
+  bags: nearest.Index  # of the counts
   times: np.ndarray  # [A] sessions with each bag
   events: np.ndarray  # [E] that the models see
   models: tuple  # trees, event trees, logistic regression
@@ -72,19 +72,16 @@ def fit(
     if len(rows) and len(np.unique(label[others])) == 2:
       part = _models(table[others], label[others], weight[others], len(events))
       votes[rows] = _votes(part, table[rows], len(events))
-  logs = counts.log1p().astype(np.float32)
-  if logs.shape[0] * logs.shape[1] < normal_lib.CELLS:
-    logs = logs.toarray()
-  fitted = Anomalies(counts, logs, times, events, every, votes, votes)
+  bags = nearest.index(counts)
   self_skip = np.where(times == 1, np.arange(len(times)), -1)
-  away = _distances(fitted, counts, self_skip)
-  normal = _ratio(model.values[:, 1], _distances(fitted, normal_counts))
+  away = nearest.distances(bags, counts, self_skip)
+  normal = _ratio(model.values[:, 1], nearest.distances(bags, normal_counts))
   # The only anomaly has no other one to be near to: it tells nothing.
   own = np.where(np.isnan(away), 0.0, _ratio(measured.values[:, 1], away))
   both = np.split(votes, [len(normal)])
-  return fitted._replace(
-    normal=np.column_stack([normal, both[0]]), own=np.column_stack([own, both[1]])
-  )
+  normal_votes = np.column_stack([normal, both[0]])
+  own_votes = np.column_stack([own, both[1]])
+  return Anomalies(counts, bags, times, events, every, normal_votes, own_votes)
 
 
 def values(
@@ -98,9 +95,9 @@ def values(
   """
   out = np.empty((counts.shape[0], len(VOTES)))
   num, events = len(anomalies.events), anomalies.events
-  for block in normal_lib.blocks(len(out), counts.shape[1] + len(anomalies.times)):
+  out[:, 0] = _ratio(measured[:, 1], nearest.distances(anomalies.bags, counts))
+  for block in nearest.blocks(len(out), num):
     rows = counts[block]
-    out[block, 0] = _ratio(measured[block, 1], _distances(anomalies, rows))
     table = _table(rows, events, measured[block], features[block])
     out[block, 1:] = _votes(anomalies.models, table, num)
   return out
@@ -108,11 +105,6 @@ def values(
 
 def _ratio(normal: np.ndarray, anomaly: np.ndarray) -> np.ndarray:
   return np.log((normal + one_class.SOFT) / (anomaly + one_class.SOFT))
-
-
-def _distances(anomalies: Anomalies, rows: Any, skip=None) -> np.ndarray:
-  distance, which = normal_lib.search(rows, anomalies.counts, anomalies.logs, skip)
-  return np.where(which < 0, np.nan, distance)
 
 
 def _telling(model: one_class.OneClass, counts: Any, times: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def fit(counts: Any, times: np.ndarray) -> OneClass:
   """Sums up normal sessions: different bags [R, V], sessions of each [R]."""
   normals = normal_lib.summarize(counts, times)
   rows = normal_lib.calibration(normals)
-  measured = normal_lib.measure(normals, normals.counts[rows], rows)
+  normals, measured = normal_lib.calibrated(normals, rows)
   return OneClass(normals, rows, normals.times[rows], *measured)
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from metalog_jax.evidence import committee, labels, one_class, pvalues
+from metalog_jax.evidence import committee, labels, nearest, one_class, pvalues
 from metalog_jax.evidence import normals as normal_lib
 
 NAMES = (*one_class.NAMES, *labels.NAMES)
@@ -200,9 +200,7 @@ def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
   frequent = unlabelled.times >= FREQUENT * unlabelled.times.sum()
   candidates = frequent & (judged.raw[:, 0] == 0) & (judged.raw[:, 1] > 0)
   if len(anomalies.times):
-    away, _ = normal_lib.search(
-      unlabelled.counts, anomalies.counts, reference.anomalies.logs
-    )
+    away = nearest.distances(reference.anomalies.bags, unlabelled.counts)
     candidates &= away > 0
   rows = np.flatnonzero(candidates)
   rows = rows[np.argsort(-unlabelled.times[rows], kind='stable')][:MOST_FORGIVEN]

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from metalog_jax.evidence import normals as normal_lib
-from metalog_jax.evidence import one_class, pvalues
+from metalog_jax.evidence import nearest, one_class, pvalues
 
 CROWD = 0.05  # share of the sessions that make a crowd
 BULK = 0.8  # share of the sessions that serve as normals
@@ -86,13 +86,13 @@ def _against_all(counts: Any, times: np.ndarray) -> np.ndarray:
 
 def crowd_distances(counts: Any, times: np.ndarray) -> np.ndarray:
   """[U] distance in log counts to the nearest session of which CROWD are nearer."""
-  most = np.argsort(-times, kind='stable')[: normal_lib.MOST]
+  most = np.argsort(-times, kind='stable')[: nearest.MOST]
   logs, weights = counts[most].log1p().astype(np.float32), times[most]
-  dense = logs.shape[0] * logs.shape[1] < normal_lib.CELLS * 16
+  dense = logs.shape[0] * logs.shape[1] < nearest.DENSE
   squares = np.asarray(logs.multiply(logs).sum(axis=1)).ravel()
   logs = logs.toarray() if dense else logs
   size, out = CROWD * weights.sum(), np.zeros(len(times))
-  for block in normal_lib.blocks(len(times), max(len(most), counts.shape[1])):
+  for block in nearest.blocks(len(times), max(len(most), counts.shape[1])):
     mine = counts[block].log1p().astype(np.float32)
     norms = np.asarray(mine.multiply(mine).sum(axis=1))
     products = mine.toarray() @ logs.T if dense else (mine @ logs.T).toarray()
