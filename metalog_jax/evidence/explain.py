@@ -33,7 +33,7 @@ def event_shares(fitted: reference.Reference, counts: Any) -> np.ndarray:
   learned = dense['distance']
   if fitted.anomalies is not None:
     weight = np.zeros(counts.shape[1])
-    weight[fitted.anomalies.events] = fitted.anomalies.models[1].feature_importances_
+    weight[fitted.anomalies.events] = fitted.anomalies.models[1].importances
     weighed = learned * weight
     learned = np.where(weighed.any(axis=1, keepdims=True), weighed, learned)
   stacked = np.stack(

@@ -13,16 +13,14 @@ import numpy as np
 
 from metalog_jax import lazy
 from metalog_jax.evidence import normals as normal_lib
-from metalog_jax.evidence import nearest, one_class
+from metalog_jax.evidence import forest, nearest, one_class
 
-ensemble = lazy.module('sklearn.ensemble')  # half a second that few need
-linear_model = lazy.module('sklearn.linear_model')
+linear_model = lazy.module('sklearn.linear_model')  # half a second that few need
 
 NAMES = ('ratio', 'trees', 'event_trees')
 VOTES = (*NAMES, 'logistic')  # columns of `values`
 EVENTS = 512  # that the models see, at most: those whose share differs most
 ROWS = 2_000  # normal bags that they are fitted on, at most
-TREES = 50
 FOLDS = 4
 
 
@@ -137,12 +135,11 @@ def _models(table, label, weight, num: int) -> tuple:
   """Fitted on balanced classes: trees on all but evidences and on events, and a
   logistic regression on evidences."""
   balanced = weight / np.bincount(label, weight)[label]
-  grow = lambda: ensemble.ExtraTreesClassifier(TREES, random_state=0)
   logistic = linear_model.LogisticRegression(max_iter=200)
   everything, events, evidences = _inputs(table, num)
   return (
-    grow().fit(everything, label, sample_weight=balanced),
-    grow().fit(events, label, sample_weight=balanced),
+    forest.grow(everything, label, balanced),
+    forest.grow(events, label, balanced),
     logistic.fit(evidences, label, sample_weight=balanced * len(label)),
   )
 
@@ -153,8 +150,8 @@ def _votes(models: tuple, table: np.ndarray, num: int) -> np.ndarray:
   everything, events, evidences = _inputs(table, num)
   return np.stack(
     [
-      2 * trees.predict_proba(everything)[:, 1] - 1,
-      2 * event_trees.predict_proba(events)[:, 1] - 1,
+      2 * forest.probabilities(trees, everything) - 1,
+      2 * forest.probabilities(event_trees, events) - 1,
       logistic.decision_function(evidences),
     ],
     axis=1,
