@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalog_jax import lazy
-from metalog_jax.evidence import normals as normal_lib
 from metalog_jax.evidence import forest, nearest, one_class
+from metalog_jax.evidence import normals as normal_lib
 
 linear_model = lazy.module('sklearn.linear_model')  # half a second that few need
 

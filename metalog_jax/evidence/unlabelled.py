@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from metalog_jax.evidence import normals as normal_lib
 from metalog_jax.evidence import nearest, one_class, pvalues
+from metalog_jax.evidence import normals as normal_lib
 
 CROWD = 0.05  # share of the sessions that make a crowd
 BULK = 0.8  # share of the sessions that serve as normals
