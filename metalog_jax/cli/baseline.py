@@ -12,6 +12,7 @@ from metalog_jax import atomic, errors, lazy
 from metalog_jax.cli import main as programs
 from metalog_jax.cli.options import Flag
 
+redact = lazy.module('metalog_jax.scanning.redact')
 baselines = lazy.module('metalog_jax.scanning.baseline')
 scanning = lazy.module('metalog_jax.scanning.scan')
 
@@ -22,6 +23,7 @@ FLAGS = (
   Flag('window', 'auto', 'of a new baseline: number of records, or a duration'),
   Flag('mask', [], 'of a new baseline: NAME=REGEX of what is a variable', kind=tuple),
   Flag('keep', [], 'of a new baseline: REGEX of what is never one', kind=tuple),
+  Flag('redact', False, 'of a new baseline: mask e-mails, addresses, tokens, secrets'),
 )  # fmt: skip
 TAKES_ARGUMENTS = True
 
@@ -43,6 +45,8 @@ def main(values: Any, rest: list[str]) -> None:
       window=values.window,
       mask=tuple(values.mask),
       keep=tuple(values.keep),
+      redact=values.redact,
     )
-    summary = scanning.add_to_baseline(folder, logs, options)
+    with redact.in_errors(values.redact):
+      summary = scanning.add_to_baseline(folder, logs, options)
   programs.say(atomic.to_json(summary, indent=1))

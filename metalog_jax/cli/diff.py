@@ -11,6 +11,7 @@ from typing import Any
 from metalog_jax import errors, lazy
 from metalog_jax.cli import scan as program
 
+redact = lazy.module('metalog_jax.scanning.redact')
 scanning = lazy.module('metalog_jax.scanning.scan')
 
 FLAGS = tuple(flag for flag in program.FLAGS if flag.name != 'baseline')
@@ -24,4 +25,5 @@ def main(values: Any, rest: list[str]) -> int:
   good, bad = rest[:middle], rest[middle + 1 :]
   if not good or not bad:
     raise errors.UserError('metalog diff GOOD.. -- BAD..: two sets of logs are needed')
-  return program.show(scanning.scan(bad, program.options(values, good)), values)
+  with redact.in_errors(values.redact):
+    return program.show(scanning.scan(bad, program.options(values, good)), values)

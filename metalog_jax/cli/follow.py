@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metalog_jax import clean
-from metalog_jax.scanning import follow, output, sinks
+from metalog_jax.scanning import follow, output, redact, sinks
 
 _EVERY = 1.0  # seconds between writings of metrics
 
@@ -34,6 +34,7 @@ def main(values: Any, paths: Sequence[str], options: Any) -> int:
       webhook.put(item.as_dict())
 
   def note(text: str) -> None:
+    text = redact.text(text) if options.redact else text
     print(f'note: {clean.printable(text)}', file=sys.stderr, flush=True)
 
   def metrics(follower: Any) -> None:
@@ -54,7 +55,7 @@ def main(values: Any, paths: Sequence[str], options: Any) -> int:
   if webhook:
     webhook.close()
     if webhook.dropped:
-      note(f'{webhook.dropped} findings were not taken by {values.webhook}')
+      note(f'{webhook.dropped} findings were not taken by --webhook')
   if values.metrics:
     metrics(follower)
   memory = follower.memory

@@ -19,6 +19,7 @@ from metalog_jax.logs import budgets
 
 live = lazy.module('metalog_jax.cli.follow')
 output = lazy.module('metalog_jax.scanning.output')
+redact = lazy.module('metalog_jax.scanning.redact')
 scanning = lazy.module('metalog_jax.scanning.scan')
 
 FOUND = 3  # exit code
@@ -59,13 +60,14 @@ def main(values: Any, rest: list[str]) -> int:
   """Scans, prints and writes; the exit code."""
   if not rest:
     raise errors.UserError('no log to scan: metalog scan app.log')
-  if values.follow:
-    return live.main(values, rest, options(values, values.baseline))
-  for name in ('webhook', 'metrics'):
-    if getattr(values, name):
-      raise errors.UserError(f'--{name} goes with --follow alone')
-  found = scanning.scan(rest, options(values, values.baseline))
-  return show(found, values)
+  if not values.follow:
+    for name in ('webhook', 'metrics'):
+      if getattr(values, name):
+        raise errors.UserError(f'--{name} goes with --follow alone')
+  with redact.in_errors(values.redact):
+    if values.follow:
+      return live.main(values, rest, options(values, values.baseline))
+    return show(scanning.scan(rest, options(values, values.baseline)), values)
 
 
 def options(values: Any, baseline: Sequence[str]) -> Any:

@@ -13,7 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-_LINES = re.compile(r'(.+?):(\d+)\s*-\s*(\d+)\s*(?:[,;\t]\s*(.*))?')
+_LINES = re.compile(r'(.+?):(\d{1,15})\s*-\s*(\d{1,15})\s*(?:[,;\t]\s*(.*))?')
+_EARLIEST, _LATEST = (
+  datetime.datetime(*day, tzinfo=datetime.UTC).timestamp()
+  for day in ((1, 1, 2), (9999, 12, 31))
+)
 _EPOCH = re.compile(r'1\d{9}(?:\.\d+)?')  # seconds
 
 
@@ -110,7 +114,8 @@ def seconds(text: str | None) -> float | None:
     return None
   if moment.tzinfo is None:
     moment = moment.replace(tzinfo=datetime.UTC)
-  return moment.timestamp()
+  value = moment.timestamp()
+  return value if _EARLIEST <= value < _LATEST else None  # of years 1 to 9999 in UTC
 
 
 def seconds_to_text(value: float) -> str:

@@ -15,6 +15,7 @@ import polars as pl
 from metalog_jax.logs import keyed, levels, times
 
 # The rest of a line is cut off faster than it is matched.
+_MOST_FIELDS = 100
 _MESSAGE, _HEAD = '(?P<message>.*)$', 'head_'
 
 
@@ -362,8 +363,11 @@ class Fields(Layout):
 def fields(lines: list[str]) -> Fields | None:
   """The layout that a line `#Fields:` of a sample names; None without one."""
   header = next((line for line in lines if line.startswith('#Fields:')), '')
-  names = [re.sub(r'\W+', '_', name).strip('_') for name in header.split()[1:]]
-  if len(names) < 2 or len(set(names)) < len(names) or not names[0][:1].isalpha():
+  names = [re.sub(r'(?a)\W+', '_', name).strip('_') for name in header.split()[1:]]
+  is_named = all(
+    re.fullmatch('(?!message$)[A-Za-z][A-Za-z0-9_]{0,60}', n) for n in names
+  )
+  if not 1 < len(names) <= _MOST_FIELDS or len(set(names)) < len(names) or not is_named:
     return None
   rows = [line for line in lines if not line.startswith('#')]
   gap, value = ('\t', r'[^\t]*') if '\t' in ''.join(rows[:1]) else (' +', r'\S+')

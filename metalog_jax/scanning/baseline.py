@@ -40,6 +40,7 @@ class Baseline:
   files: list[str]
   path: str
   past: pl.DataFrame | None = None  # cells of `counted.table` that were saved
+  redacted: bool = False  # its records were masked before they were counted
 
   def cells(self) -> pl.DataFrame:
     """All cells, by the templates as they are grouped now."""
@@ -135,6 +136,7 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
       'key': dataclasses.asdict(key) if key else None,
       'records': baseline.windows.records,
       'timed': baseline.windows.timed,
+      'redacted': baseline.redacted,
       'sha256': {name: _sha256(partial / name) for name in _FILES},
     }
     text = atomic.to_json(manifest, indent=1) + '\n'
@@ -173,13 +175,14 @@ def load(folder: str) -> Baseline:
     sessions = Sessions.from_frames(frames, key)
     files = manifest['summary'].get('files', [])
     past = pl.read_parquet(place / CELLS)
+    redacted = bool(manifest.get('redacted'))
   except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
     if isinstance(error, errors.UserError):
       raise
     raise errors.UserError(
       f'{folder} is a damaged baseline: {error!r}; save it again'
     ) from error
-  return Baseline(templates, seen, sessions, files, folder, past)
+  return Baseline(templates, seen, sessions, files, folder, past, redacted)
 
 
 def show(folder: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import polars as pl
 from metalog_jax.scanning import windows
 
 _VALUES = 64  # of one template, above which none is counted by itself
+_MOST_WINDOWS = 200_000  # from the first to the last; of longer gaps less is counted
 _SEPARATOR = '\x1f'  # between the level and values of a code
 WHOLE = -1  # in place of a template: all records
 _LEVEL = re.compile(
@@ -169,8 +170,23 @@ def count(
   columns = [name for name in cells.columns if name != 'value']
   joined = windows.join(pl.concat([cells.select(columns), apart.select(columns)]))
   first, last = windows.ends(cells)
+  if last - first >= _MOST_WINDOWS:
+    joined, last = _closer(joined)
   named = {
     number: (template, name or 'none')
     for template, _, number, name in values.iter_rows()
   }
   return Counted(joined, texts, files, width, first, last - first + 1, named)
+
+
+def _closer(cells: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+  """Cells whose windows are numbered anew where long gaps are between, and the last.
+
+  One line with a time of another century would otherwise make millions of windows.
+  """
+  numbers = cells['window'].unique().sort().to_numpy()
+  gaps = np.diff(numbers)
+  longest = 1 + _MOST_WINDOWS // len(numbers)
+  closer = numbers[0] + np.r_[0, np.cumsum(np.minimum(gaps, longest))]
+  window = pl.Series(closer[np.searchsorted(numbers, cells['window'].to_numpy())])
+  return cells.with_columns(window=window), int(closer[-1])

@@ -7,7 +7,7 @@ finding counts.
 import datetime
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from metalog_jax import atomic, errors
@@ -39,8 +39,7 @@ def add(
   place = pathlib.Path(folder)
   listed = place / 'findings.jsonl'
   if listed.is_file():
-    lines = listed.read_text('utf-8').splitlines()
-    known = {row['finding_id']: row for row in map(json.loads, lines)}
+    known = {row['finding_id'] for _, row in _rows(listed, 'finding')}
     matching = [name for name in known if name.startswith(finding)]
     if len(matching) != 1 and finding not in known:
       wrong = 'several findings begin with' if matching else 'it has no finding'
@@ -54,6 +53,7 @@ def add(
   line = {'finding_id': finding, 'verdict': verdict, 'until': until or None}
   line |= {'reason': reason, 'time': now}
   path = place / FILE
+  read([folder])  # a damaged file is refused
   before = path.read_text('utf-8') if path.is_file() else ''
   atomic.write_text(path, before + atomic.to_json(line) + '\n')
   return line
@@ -69,15 +69,15 @@ def read(folders: Iterable[str]) -> dict[str, dict[str, Any]]:
     path = pathlib.Path(folder) / FILE if folder else None
     if path is None or not path.is_file():
       continue
-    for number, text in enumerate(path.read_text('utf-8').splitlines(), 1):
-      try:
-        line = json.loads(text)
-        known = line['finding_id'], _STATES[line['verdict']]
-        if line.get('until'):
-          _day(line['until'], f'{path}:{number}')
-      except (ValueError, KeyError, TypeError) as error:
-        raise errors.UserError(f'{path}:{number} is no feedback: {error!r}') from error
-      said[known[0]] = line
+    for number, line in _rows(path, 'feedback'):
+      if line.get('verdict') not in VERDICTS:
+        known = errors.listed(line.get('verdict'), VERDICTS)
+        raise errors.UserError(
+          f'{path}:{number} is no feedback: its verdict is {known}'
+        )
+      if line.get('until'):
+        _day(line['until'], f'{path}:{number}')
+      said[line['finding_id']] = line
   return said
 
 
@@ -93,11 +93,23 @@ def apply(items: Iterable[Any], folders: Iterable[str]) -> None:
     if until and _day(until, FILE) < today:
       continue
     item.state = _STATES[line['verdict']]
-    item.reason = line.get('reason') or ''
+    item.reason = str(line.get('reason') or '')
 
 
-def _day(text: str, where: str) -> datetime.date:
+def _rows(path: pathlib.Path, what: str) -> Iterator[tuple[int, dict[str, Any]]]:
+  """Numbers of lines and the objects there, each with a `finding_id`; or UserError."""
+  for number, text in enumerate(path.read_bytes().splitlines(), 1):
+    try:
+      row = json.loads(text)
+      if not isinstance(row['finding_id'], str):
+        raise ValueError('its finding_id is no text')
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+      raise errors.UserError(f'{path}:{number} is no {what}: {error!r}') from None
+    yield number, row
+
+
+def _day(text: Any, where: str) -> datetime.date:
   try:
-    return datetime.date.fromisoformat(text[:10])
-  except (ValueError, TypeError):
+    return datetime.date.fromisoformat(str(text)[:10])
+  except ValueError:
     raise errors.UserError(f'{where}: {text!r} is no date such as 2026-12-31') from None

@@ -72,6 +72,8 @@ class Follower:
       self._note(f'{len(compressed)} compressed files do not grow and are left out')
     if not self.files:
       raise errors.UserError(f'{", ".join(paths)}: no log that can grow')
+    shown = redact.everything(self.files) if options.redact else self.files
+    self._shown_files: list[str] = shown
     self.tails = [Tail(path, i, read) for i, path in enumerate(self.files)]
     self._good = scan.read_baseline(options)
     self._judged_alone = self._good is not None
@@ -97,7 +99,8 @@ class Follower:
   def _settings(self) -> dict[str, Any]:
     names = ('format', 'window', 'false_alarms', 'baseline', 'mask', 'keep')
     chosen = {name: getattr(self.options, name) for name in names}
-    chosen |= {'similarity': self.options.similarity, 'files': self.files}
+    chosen |= {'similarity': self.options.similarity, 'files': self._shown_files}
+    chosen |= {'redact': True} if self.options.redact else {}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
 
   def _resume(self) -> None:
@@ -172,6 +175,8 @@ class Follower:
         memory.number = number
         memory.origin = number if memory.origin is None else memory.origin
       block = records._as_records(part)
+      if self.options.redact:
+        block = redact.block(block)
       values = field_values(block.fields)
       codes = memory.templates.add(block.message, block.level, values)
       self._open.add(codes, block.time, block.file, block.line, block.level, block.text)
@@ -287,7 +292,8 @@ class Follower:
     tables = [cells] if usual is None else [cells, usual]
     values = counted.number_values(texts, *tables)
     counts, *rest = (
-      counted.count(table, values, texts, self.files, memory.width) for table in tables
+      counted.count(table, values, texts, self._shown_files, memory.width)
+      for table in tables
     )
     good = rest[0] if rest else None
     found = surprises.surprises(counts, self.options.false_alarms, good)
@@ -306,10 +312,6 @@ class Follower:
     if memory.is_going_on(item.finding_id, window, QUIET):
       return
     memory.found[item.kind] = memory.found.get(item.kind, 0) + 1
-    if self.options.redact:
-      item.template, item.why = redact.text(item.template), redact.text(item.why)
-      item.samples = redact.everything(item.samples)
-      item.templates = redact.everything(item.templates)
     if self._store is None or self._store.append(item):
       self._tell(item)
 
@@ -338,7 +340,7 @@ class Follower:
   def summary(self) -> dict[str, Any]:
     """What scan.json holds: inputs since this process began, counts since ever."""
     memory = self.memory
-    return {
+    summary = {
       'follow': True,
       'inputs': [tail.entry.as_json() for tail in self.tails],
       'lines': memory.lines,
@@ -351,6 +353,7 @@ class Follower:
       'false_alarms': self.options.false_alarms,
       'findings': sum(memory.found.values()),
     }  # fmt: skip
+    return redact.everything(summary) if self.options.redact else summary
 
   @property
   def metrics(self) -> dict[str, float]:

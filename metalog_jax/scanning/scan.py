@@ -80,11 +80,16 @@ class Counter:
     )
 
   def as_baseline(
-    self, files: list[str], path: str, past: pl.DataFrame | None = None
+    self,
+    files: list[str],
+    path: str,
+    past: pl.DataFrame | None = None,
+    redacted: bool = False,
   ) -> baselines.Baseline:
     """These counts as a baseline, after those of `past`."""
     state = self.templates, self.windows, self.sessions
-    return baselines.Baseline(*state, files, path, past)
+    files = redact.everything(files) if redacted else files
+    return baselines.Baseline(*state, files, path, past, redacted)
 
 
 def scan(logs: Sequence[str], options: Options) -> Findings:
@@ -103,7 +108,7 @@ def scan(logs: Sequence[str], options: Options) -> Findings:
     width = good.windows.width
   templates = make_templates(options) if good is None else good.templates
   reader = records.read(logs, format=options.format, encoding=options.encoding)
-  counter = count(reader, templates, width, options.group)
+  counter = count(read(reader, options), templates, width, options.group)
   return conclude(counter, reader.inputs, options, good, begin)
 
 
@@ -119,7 +124,8 @@ def read_baseline(options: Options) -> baselines.Baseline | None:
   if not saved:
     reader = records.read(paths, format=options.format, encoding=options.encoding)
     width = windows.parse_width(options.window)
-    counter = count(reader, make_templates(options), width, options.group)
+    blocks = read(reader, options)
+    counter = count(blocks, make_templates(options), width, options.group)
     files = [item.path for item in reader.inputs]
     path = ','.join(paths)
     return counter.as_baseline(files, path)
@@ -128,7 +134,20 @@ def read_baseline(options: Options) -> baselines.Baseline | None:
       f'--baseline: {saved[0]} is a saved baseline and stands alone; '
       'metalog baseline add puts more logs into it'
     )
-  return baselines.load(saved[0])
+  good = baselines.load(saved[0])
+  if good.redacted != options.redact:
+    what, do = (
+      ('with', 'give') if good.redacted else ('without', 'save it again, or omit')
+    )
+    raise errors.UserError(
+      f'--baseline: {saved[0]} was saved {what} --redact: {do} --redact'
+    )
+  return good
+
+
+def read(reader: Iterable[Any], options: Options) -> Iterable[Any]:
+  """Blocks of records, masked where that is asked for."""
+  return map(redact.block, reader) if options.redact else reader
 
 
 def add_to_baseline(
@@ -142,16 +161,19 @@ def add_to_baseline(
   files, past = list[str](), None
   if baselines.is_folder(folder):
     good = baselines.load(folder)
+    options = dataclasses.replace(options, redact=good.redacted)
     counter = Counter(good.templates, None)
     counter.windows, counter.sessions = good.windows, good.sessions
-    for block in reader:
+    for block in read(reader, options):
       counter.add(block)
     files, past = good.files, good.past
   else:
     width = windows.parse_width(options.window)
-    counter = count(reader, make_templates(options), width, options.group)
+    blocks = read(reader, options)
+    counter = count(blocks, make_templates(options), width, options.group)
   files = [*files, *(item.path for item in reader.inputs if not item.skipped)]
-  return baselines.save(folder, counter.as_baseline(files, folder, past))
+  saved = counter.as_baseline(files, folder, past, options.redact)
+  return baselines.save(folder, saved)
 
 
 def make_templates(options: Options) -> Any:
@@ -192,6 +214,8 @@ def conclude(
 ) -> Findings:
   """The findings of what was counted."""
   inputs = [item if isinstance(item, dict) else item.as_json() for item in inputs]
+  if options.redact:
+    inputs = redact.everything(inputs)
   files = [item['path'] for item in inputs]
   counted, good = _counts(counter, reference, files)
   items: list[Finding] = []
@@ -238,16 +262,16 @@ def conclude(
     summary['active'] = sum(item.state == 'active' for item in items)
   if options.save_baseline and counted is not None:
     target = options.save_baseline
-    baselines.save(target, counter.as_baseline(files, target))
+    saved = counter.as_baseline(files, target, redacted=options.redact)
+    baselines.save(target, saved)
     summary['saved_baseline'] = options.save_baseline
   seconds = time.monotonic() - begin
   summary['seconds'] = round(seconds, 3)
   summary['lines_per_second'] = round(counter.lines / max(seconds, 1e-9))
-  if options.redact:
+  if options.redact:  # of records nothing is left to mask, but of paths and reasons
+    summary = redact.everything(summary)
     for item in items:
-      item.template, item.why = redact.text(item.template), redact.text(item.why)
-      item.samples = redact.everything(item.samples)
-      item.templates = redact.everything(item.templates)
+      item.reason = redact.text(item.reason)
   return Findings(items, summary, rows)
 
 
