@@ -78,21 +78,28 @@ def _against_all(counts: Any, times: np.ndarray) -> np.ndarray:
   held = counts.sign().T @ times
   rarity = sparse.diags(-np.log(np.maximum(held, 0.5) / times.sum()))
   rarest = (counts.sign() @ rarity).max(axis=1).toarray().ravel()
-  crowd = crowd_distances(counts, times)
+  crowd = crowd_distances(counts, counts, times)
   usual = pvalues.quantile(crowd, times, 0.9)
   far = np.log((crowd + one_class.SOFT) / (usual + one_class.SOFT))
   return np.stack([far, rarest], axis=1) * WEIGHTS
 
 
-def crowd_distances(counts: Any, times: np.ndarray) -> np.ndarray:
-  """[U] distance in log counts to the nearest session of which CROWD are nearer."""
+def crowd_distances(
+  counts: Any, others: Any, times: np.ndarray, own: int = 0
+) -> np.ndarray:
+  """[U] distance in log counts to the nearest of others of which CROWD are nearer.
+
+  Args:
+    counts: [U, V]; others: [W, V], of each so many `times` [W].
+    own: 1 where each of the counts is among the others and not to count for itself.
+  """
   most = np.argsort(-times, kind='stable')[: nearest.MOST]
-  logs, weights = counts[most].log1p().astype(np.float32), times[most]
+  logs, weights = others[most].log1p().astype(np.float32), times[most]
   dense = logs.shape[0] * logs.shape[1] < nearest.DENSE
   squares = np.asarray(logs.multiply(logs).sum(axis=1)).ravel()
   logs = logs.toarray() if dense else logs
-  size, out = CROWD * weights.sum(), np.zeros(len(times))
-  for block in nearest.blocks(len(times), max(len(most), counts.shape[1])):
+  size, out = CROWD * weights.sum() + own, np.zeros(counts.shape[0])
+  for block in nearest.blocks(len(out), max(len(most), counts.shape[1])):
     mine = counts[block].log1p().astype(np.float32)
     norms = np.asarray(mine.multiply(mine).sum(axis=1))
     products = mine.toarray() @ logs.T if dense else (mine @ logs.T).toarray()

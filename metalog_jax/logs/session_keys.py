@@ -3,7 +3,9 @@
 A kind is a field, such as `trace_id`, or what stands before ids in messages: the
 `blk_` of `blk_-16089`, the `instance` of `instance: 0b6f2c3e-...`, the `session` of
 `session=4f2a91`. It groups records where a large share of them hold one, its values
-are many, and most come back in records of another template.
+are many, and most come back in records of another template. The first word of lines
+with words before the time, such as `Test_7/round_2`, is a kind too, where it has digits
+and each of its values is soon over: a run, and not a host.
 """
 
 import dataclasses
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+_BEFORE = 'before'  # the field of words before the time, as `learned` names it
 _SAMPLE = 50_000  # records that are looked at
 _SHARE = 0.3  # least share of the records that hold an id
 _VALUES = 20  # fewest ids
@@ -96,7 +99,8 @@ def find(
   """
   best, best_score = None, 0.0
   for key, table in candidates(messages[:_SAMPLE], fields):
-    share, score = _rate(table, np.asarray(templates[:_SAMPLE]))
+    run = key.field == _BEFORE
+    share, score = _rate(table, np.asarray(templates[:_SAMPLE]), run)
     if score > best_score:
       best, best_score = dataclasses.replace(key, share=round(share, 4)), score
   return best
@@ -108,13 +112,15 @@ def candidates(
   """Kinds, each with a table of records and their ids."""
   count = len(messages)
   for name, column in fields.items():
-    if _FIELD.fullmatch(name):
+    if _FIELD.fullmatch(name) or name == _BEFORE:
       rows = [i for i, value in enumerate(column[:count]) if _given(value)]
       values = [str(column[i]) for i in rows]
-      yield (
-        SessionKey(name, field=name),
-        pl.DataFrame({'row': rows, 'id': values}, {'row': pl.Int64, 'id': pl.String}),
-      )
+      ids = {'row': rows, 'id': values}
+      frame = pl.DataFrame(ids, {'row': pl.Int64, 'id': pl.String})
+      if name == _BEFORE:
+        first = pl.col('id').str.extract(r'^(\S*\d\S*)')
+        frame = frame.with_columns(id=first).drop_nulls()
+      yield SessionKey(name, field=name), frame
   texts = pl.Series(messages, dtype=pl.String)
   for number in range(len(PATTERNS)):
     table = _ids(texts, number)
@@ -138,8 +144,14 @@ def _ids(texts: pl.Series, number: int, kind: str = '') -> pl.DataFrame:
   return table.select('row', kind=name, id=text.extract(pattern, 2))
 
 
-def _rate(table: pl.DataFrame, templates: np.ndarray) -> tuple[float, float]:
-  """The share of records that hold an id, and how well ids group; 0 for not at all."""
+def _rate(
+  table: pl.DataFrame, templates: np.ndarray, run: bool = False
+) -> tuple[float, float]:
+  """The share of records that hold an id, and how well ids group; 0 for not at all.
+
+  Args:
+    run: ids are runs: each is soon over.
+  """
   count = len(templates)
   share = table['row'].n_unique() / max(count, 1)
   if share < _SHARE:
@@ -155,6 +167,6 @@ def _rate(table: pl.DataFrame, templates: np.ndarray) -> tuple[float, float]:
     return share, 0.0
   reach = float(np.median(returning['reach'].to_numpy())) / count
   largest = int(sessions['size'].to_numpy().max())
-  if reach > _REACH and largest > _LARGEST * count:
+  if reach > _REACH and (run or largest > _LARGEST * count):
     return share, 0.0
   return share, share * len(returning) / len(sessions) * (1.5 - reach)

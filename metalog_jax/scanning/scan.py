@@ -307,7 +307,9 @@ def _of_sessions(
     return None, []
   group, width = counter.templates.group(), len(counted.texts)
   bags = None if good is None else good.bags(group, width)
-  scored = sessions.score(state.bags(group, width), bags)
+  severity = [counted.severity.get(template, 0) for template in range(width)]
+  alarm = findings.SEVERITY * np.array(severity, float)
+  scored = sessions.score(state.bags(group, width), bags, alpha, alarm)
   if scored is None:
     return None, []
   why = sessions.reasons(scored, bags)

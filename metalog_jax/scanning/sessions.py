@@ -14,6 +14,8 @@ import polars as pl
 from scipy import sparse
 
 from metalog_jax import errors
+from metalog_jax.evidence import pvalues
+from metalog_jax.evidence.against import against, alarms
 from metalog_jax.evidence.unlabelled import unlabelled
 from metalog_jax.logs import session_keys
 from metalog_jax.scanning import windows
@@ -205,25 +207,46 @@ class _Rows:
 
 
 def score(
-  bags: sparse.csr_matrix, good: sparse.csr_matrix | None = None
+  bags: sparse.csr_matrix,
+  good: sparse.csr_matrix | None = None,
+  alpha: float = 0.01,
+  alarm: np.ndarray | None = None,
 ) -> Scored | None:
   """How odd each session is; None where there are too few.
 
-  Sessions of a baseline are put into the crowd that all are held against: it need not
-  be free of anomalies, and what is usual in both is usual.
+  All are held beside each other, those of a baseline among them: what is usual in both
+  is usual, and the baseline need not be free of anomalies. Where more of the sessions
+  than false alarms explain are unlike the baseline although they are like each other,
+  the baseline alone decides.
 
   Args:
     bags: [S, V].
-    good: [N, V] sessions of a baseline; None: the sessions beside each other.
+    good: [N, V] sessions of a baseline.
+    alpha: rate of false alarms where the baseline decides.
+    alarm: [V] what an event that hardly any session has adds to the score of an odd
+      one, by how severe it is.
   """
   crowd = bags if good is None else sparse.vstack([good, bags]).tocsr()
   if crowd.shape[0] < _LEAST or not bags.shape[0]:
     return None
+  alarm = np.zeros(bags.shape[1]) if alarm is None else alarm
   first, back, times = _distinct(crowd)
-  result = unlabelled(crowd[first], times)
-  mine = back[crowd.shape[0] - bags.shape[0] :]
-  scores = result.scores[mine]
-  return Scored(scores, result.p_values[mine], scores > result.threshold, bags)
+  num_good, counts = crowd.shape[0] - bags.shape[0], crowd[first]
+  result = unlabelled(counts, times)
+  odd = result.scores > result.threshold
+  if num_good >= _LEAST:
+    beside = against(counts, back[:num_good], alarm)
+    mine, ones = beside.scores[back[num_good:]], np.ones(num_good)
+    p_values = pvalues.p_values(mine, beside.calibration, ones)
+    unlike, expected = p_values <= alpha, alpha * len(mine)
+    beyond = (unlike & ~odd[back[num_good:]]).sum()
+    if beyond > expected + 2 * expected**0.5:
+      return Scored(mine, p_values, unlike, bags)
+  share = counts.sign().T @ times / times.sum()
+  scores = result.scores + odd * alarms(counts, share, alarm)
+  p_values = pvalues.exceeding(scores, scores, times) / times.sum()
+  mine = back[num_good:]
+  return Scored(scores[mine], p_values[mine], odd[mine], bags)
 
 
 def reasons(

@@ -96,6 +96,22 @@ def test_no_records():
 
 
 @pytest.mark.parametrize(
+  'before, is_key',
+  [
+    (lambda row: f'Test_{row // 100}/round_{row // 10 % 10} api ', True),
+    (lambda row: f'build-{row // 10} ', True),
+    (lambda row: f'node{row % 60:02} kernel ', False),  # hosts, all along
+    (lambda row: 'kernel api ', False),
+  ],
+)
+def test_runs_before_the_time_group(before, is_key):
+  lines = ['begin', 'work done', 'end of it', 'bye bye now'] * 200
+  fields = {'before': [before(row) for row in range(len(lines))]}
+  key = found(lines, fields)
+  assert (key and key.field) == ('before' if is_key else None)
+
+
+@pytest.mark.parametrize(
   'system, name', [('hdfs', 'blk_'), ('openstack', 'instance'), ('bgl', None)]
 )
 def test_real_logs(data, system, name):

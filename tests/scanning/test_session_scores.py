@@ -1,0 +1,69 @@
+"""Scores of sessions: beside each other, beside a baseline, the alarming first."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from metalog_jax.evidence.against import against
+from metalog_jax.scanning import sessions
+
+WIDTH = 12  # events: 0-3 usual, 4-7 of times, 8-11 odd
+
+
+def draw(rng, number, odd=None):
+  """Bags of usual sessions; with `odd`, that event in place of two usual ones."""
+  bags = np.zeros((number, WIDTH))
+  bags[:, :4] = 1 + rng.integers(0, 2, (number, 4))
+  bags[:, 4:8] = rng.random((number, 4)) < 0.03
+  if odd is not None:
+    bags[:, :2], bags[:, odd] = 0, 2
+  return sparse.csr_matrix(bags)
+
+
+def stacked(*parts):
+  return sparse.vstack(parts).tocsr()
+
+
+def test_rare_alarming_sessions_come_first_and_verdicts_stay():
+  rng = np.random.default_rng(0)
+  bags = stacked(draw(rng, 400), draw(rng, 4, 8), draw(rng, 4, 9))
+  alarm = np.zeros(WIDTH)
+  plain = sessions.score(bags, alarm=alarm)
+  alarm[[0, 9]] = 3.0  # 0 is a habit of all
+  loud = sessions.score(bags, alarm=alarm)
+  np.testing.assert_array_equal(loud.odd, plain.odd)
+  assert loud.odd[-8:].all() and loud.odd[:-8].sum() < 12
+  assert loud.scores[-4:].min() > loud.scores[:-4].max()
+  assert plain.scores[-4:].min() <= plain.scores[:-4].max()
+  np.testing.assert_allclose(loud.scores[~loud.odd], plain.scores[~loud.odd])
+
+
+def test_a_baseline_decides_where_many_are_unlike_it():
+  """A third of today's sessions fails: beside each other, that is usual."""
+  rng = np.random.default_rng(1)
+  good, today = draw(rng, 120), stacked(draw(rng, 60), draw(rng, 30, 8))
+  alone, beside = sessions.score(today), sessions.score(today, good)
+  assert alone.odd[60:].sum() < 15
+  assert beside.odd[60:].all() and beside.odd[:60].sum() <= 2
+  assert beside.scores[60:].min() > beside.scores[:60][~beside.odd[:60]].max()
+
+
+@pytest.mark.parametrize('alpha', [0.01, 0.05])
+def test_the_rate_of_false_alarms_holds(alpha):
+  rng = np.random.default_rng(2)
+  alerts = 0
+  for _ in range(10):
+    good, new = draw(rng, 120), draw(rng, 200)
+    bags = stacked(good, new)
+    first, back, _ = sessions._distinct(bags)
+    result = against(bags[first], back[:120], np.zeros(WIDTH))
+    limit = np.sort(result.calibration)[::-1][int(alpha * 121) - 1]
+    alerts += (result.scores[back[120:]] > limit).sum()
+  assert 0 < alerts <= 2000 * alpha + 3 * (2000 * alpha) ** 0.5
+
+
+def test_a_baseline_with_anomalies_hides_none():
+  rng = np.random.default_rng(3)
+  good, today = stacked(draw(rng, 300), draw(rng, 9, 8)), draw(rng, 600)
+  today = stacked(today, draw(rng, 12, 8))
+  assert sessions.score(today, good).odd[600:].all()
