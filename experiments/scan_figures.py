@@ -67,7 +67,10 @@ class Case(NamedTuple):
 
 def check(values: Any) -> None:
   """Refuses names that are none, and a machine without the data."""
-  for flag, given, names in (('data', values.data, DATA), ('peers', values.peers, PEERS)):
+  for flag, given, names in (
+    ('data', values.data, DATA),
+    ('peers', values.peers, PEERS),
+  ):
     for name in given:
       if name not in names:
         raise errors.unknown_choice(f'--{flag}', name, names)
@@ -242,7 +245,9 @@ def _cut(
     inside = session in chosen if session else inside
     (good if inside else rest).append(line)
   mark = re.sub(r'\W+', '_', f'{name} {what}')
-  paths = [_write(folder / f'{mark}{i}.log', part) for i, part in enumerate((rest, good))]
+  paths = [
+    _write(folder / f'{mark}{i}.log', part) for i, part in enumerate((rest, good))
+  ]
   judged = {x: y for x, y in labels.items() if x in set(names) - chosen}
   return Case(name, what, *paths, KEYS[name], judged)
 

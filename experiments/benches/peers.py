@@ -51,11 +51,13 @@ def drain3(log, key, baseline):
   held = collections.Counter(c for bag in usual.values() for c in bag)
   rarity = lambda c: -math.log(max(held[c], 0.5) / len(usual))
   scores = [max(map(rarity, bag)) for bag in sessions.values()]
-  return {'rare or new': (list(sessions), scores, [s >= -math.log(_RARE) for s in scores])}
+  return {
+    'rare or new': (list(sessions), scores, [s >= -math.log(_RARE) for s in scores])
+  }
 
 
 def loglead(log, key, baseline):
-  """LogLead's mask, Drain, counts (of lines: words), and its detectors as they stand."""
+  """LogLead as it stands: mask, Drain, counts (of lines: words), two detectors."""
   import loglead
   import polars as pl
   from loglead import enhancers
@@ -79,11 +81,16 @@ def loglead(log, key, baseline):
   last = table['part'].max()
   detector = loglead.AnomalyDetector(column, print_scores=False, auc_roc=True)
   detector.test_df = table.filter(pl.col('part') == last)
-  detector.train_df = table.filter(pl.col('part') == 0) if baseline else detector.test_df
+  detector.train_df = (
+    table.filter(pl.col('part') == 0) if baseline else detector.test_df
+  )
   detector.prepare_train_test_data()
   result = {}
   for name, train in (
-    ('isolation forest', lambda: detector.train_model(IsolationForest, random_state=SEED)),
+    (
+      'isolation forest',
+      lambda: detector.train_model(IsolationForest, random_state=SEED),
+    ),
     ('k-means', detector.train_KMeans),
   ):
     if name == 'k-means' and not key:

@@ -31,7 +31,9 @@ def ranked(log: str, baseline: str = '') -> tuple[list[str], list[float], list[b
   window = _windows(np.concatenate(times), counter.windows)
   rank = np.full(len(window), np.inf)
   for number, item in enumerate(found):
-    rows = np.isin(window, [int(name[1:]) for name in item.windows if name[1:].isdigit()])
+    rows = np.isin(
+      window, [int(name[1:]) for name in item.windows if name[1:].isdigit()]
+    )
     for place, part in enumerate(item.templates):
       mine = rows & (template == part['template_id'])
       rank[mine] = np.minimum(rank[mine], number + place / 1000)
