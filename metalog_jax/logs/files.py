@@ -239,7 +239,7 @@ def _whole_lines(path, blocks, chunk_bytes) -> Iterator[bytes]:
   """Joins and cuts blocks at line ends; the last line always gets its end."""
   parts, size = [], 0
   for i, block in enumerate(blocks):
-    parts.append(block if i else _check_start(path, block))
+    parts.append(block if i else check_start(path, block))
     size += len(block)
     if size < chunk_bytes:
       continue
@@ -255,7 +255,8 @@ def _whole_lines(path, blocks, chunk_bytes) -> Iterator[bytes]:
     yield rest if rest.endswith(b'\n') else rest + b'\n'
 
 
-def _check_start(path, block):
+def check_start(path: str, block: bytes) -> bytes:
+  """The first block without a byte order mark; UserError where it is UTF-16."""
   if block[:2] in (b'\xff\xfe', b'\xfe\xff'):
     raise errors.UserError(
       f'{path} is UTF-16: convert it first (iconv -f UTF-16 -t UTF-8)'

@@ -9,7 +9,7 @@ that findings which were written already are known and not written twice.
 """
 
 import dataclasses
-import signal
+import pathlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from metalog_jax import errors
-from metalog_jax.logs import merge, records, streams
+from metalog_jax import atomic, errors
+from metalog_jax.logs import live, merge, records, streams
 from metalog_jax.logs.field_values import field_values
+from metalog_jax.logs.tail import Tail
 from metalog_jax.scanning import (
   counted,
   feedback,
@@ -30,19 +31,17 @@ from metalog_jax.scanning import (
   surprises,
   windows,
 )
-from metalog_jax.scanning.following import Memory, Store
-from metalog_jax.scanning.tail import COMPRESSED, Tail
+from metalog_jax.scanning.following import Memory
 
 LEARNED = 20  # windows with records before one is judged by itself
 AUTO_SECONDS, AUTO_RECORDS = 60, 500  # of a window, with times and without
 COMMIT = 20_000  # records after which state is saved
 QUIET = 30  # windows after which a finding that returns is told again
-_POLL = 0.1  # seconds
 _GRACE = 0.7  # seconds after the end of a window, where times are of the clock here
 _IDLE = 5.0  # seconds without a record that close a window of records
 
 
-class Follower:
+class Follower(live.Live):
   """Judges the windows of logs that grow; `run` until it is stopped.
 
   Args:
@@ -63,18 +62,13 @@ class Follower:
     note: Callable[[str], Any],
     beat: Callable[['Follower'], Any] = bool,
   ):
-    self.options, self._tell, self._note, self._beat = options, tell, note, beat
-    self.files = [path for path, skipped in records.expand(paths) if not skipped]
+    self.options, self._tell = options, tell
+    found = [path for path, skipped in records.expand(paths) if not skipped]
     read = streams.Options(options.format, options.encoding)
-    compressed = [p for p in self.files if p.endswith(COMPRESSED) and p not in paths]
-    if compressed:
-      self.files = [path for path in self.files if path not in compressed]
-      self._note(f'{len(compressed)} compressed files do not grow and are left out')
-    if not self.files:
-      raise errors.UserError(f'{", ".join(paths)}: no log that can grow')
+    super().__init__(live.open_tails(found, paths, read, note), note, beat)
+    self.files = [tail.path for tail in self.tails]
     shown = redact.everything(self.files) if options.redact else self.files
     self._shown_files: list[str] = shown
-    self.tails = [Tail(path, i, read) for i, path in enumerate(self.files)]
     self._good = scan.read_baseline(options)
     self._judged_alone = self._good is not None
     templates = (
@@ -88,13 +82,14 @@ class Follower:
       templates.freeze()
       self.memory.cells = self.memory.without_words(self._good.cells())
       self.memory.forget_texts()
-    self._named: list[Tail] = []  # whose format was told
     self._silent = 0  # windows without a record that were judged
-    self.stopped = 0  # the signal that came
     self._open = _new(width)
-    self._store = Store(options.out, self._settings()) if options.out else None
-    if self._store:
-      self._resume()
+    self._journal: live.Journal | None = None
+    if options.out:
+      path = pathlib.Path(options.out) / 'findings.jsonl'
+      key = lambda row: (row['finding_id'], row['windows'][-1])
+      self._journal = live.Journal(options.out, path, self._settings(), key)
+      self._resume(self._journal)
 
   def _settings(self) -> dict[str, Any]:
     names = ('format', 'window', 'false_alarms', 'baseline', 'mask', 'keep')
@@ -103,63 +98,24 @@ class Follower:
     chosen |= {'redact': True} if self.options.redact else {}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
 
-  def _resume(self) -> None:
-    assert self._store is not None
-    saved = self._store.load()
+  def _resume(self, journal: live.Journal) -> None:
+    saved = journal.load()
     if saved:
-      self.memory = Memory.from_json(saved['memory'], self._store.path)
+      self.memory = Memory.from_json(saved['memory'], journal.path)
       self._open = _new(self.memory.width)
-      for tail, position in zip(self.tails, saved['positions'], strict=True):
-        tail.go_on(position)
-    else:
-      for tail in self.tails:
-        tail.begin()
+    self.go_on(saved and saved['positions'])
+    if not saved:
       self._save()
 
   def run(self) -> None:
     """Follows until a signal comes, or standard input ends."""
     if not self._judged_alone and not self.memory.learned:
-      self._note(
+      self.note(
         f'learning: the first {LEARNED} windows are judged together when they are full'
       )
-    heard = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-      while not self.stopped:
-        got = sum(self._take(tail) for tail in self.tails)
-        if all(tail.ended for tail in self.tails):
-          break
-        self._close_idle()
-        self._beat(self)
-        if not got:
-          time.sleep(_POLL)
-      for tail in self.tails:
-        self._take(tail, last=True)
-      self._end()
-    finally:
-      for number, handler in heard.items():
-        signal.signal(number, handler)
+    super().run()
 
-  def _stop(self, number: int, _: Any) -> None:
-    self.stopped = number
-    signal.signal(number, signal.default_int_handler)  # a second one does not wait
-
-  def _take(self, tail: Tail, last: bool = False) -> int:
-    """Counts what has come to a file; the number of records."""
-    total = 0
-    for frame in tail.poll(last):
-      total += len(frame)
-      self._add(frame, tail)
-      if self.stopped and not last:
-        break
-    if tail.entry.format and tail not in self._named:
-      self._named.append(tail)
-      self._note(f'{tail.path}: {tail.entry.format}, {tail.entry.encoding}')
-    for text in tail.notes:
-      self._note(text)
-    tail.notes.clear()
-    return total
-
-  def _add(self, frame: pl.DataFrame, tail: Tail) -> None:
+  def add(self, frame: pl.DataFrame, tail: Tail) -> None:
     """Counts records, and closes each window that they end."""
     memory = self.memory
     if memory.width is None:
@@ -208,7 +164,7 @@ class Follower:
     for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(frame)]):
       yield int(numbers[start]), frame[start:end]
 
-  def _close_idle(self) -> None:
+  def rest(self) -> None:
     """Closes the open window where nothing has come for long, by the clock here."""
     memory = self.memory
     if memory.width is None:
@@ -312,16 +268,16 @@ class Follower:
     if memory.is_going_on(item.finding_id, window, QUIET):
       return
     memory.found[item.kind] = memory.found.get(item.kind, 0) + 1
-    if self._store is None or self._store.append(item):
+    if self._journal is None or self._journal.append(item.as_dict()):
       self._tell(item)
 
-  def _end(self) -> None:
+  def end(self) -> None:
     """Judges what is left, and says what could not be."""
     memory = self.memory
     if memory.number is not None:
       self._close(part=True)
     if not self._judged_alone and not memory.learned and memory.filled:
-      self._note(
+      self.note(
         f'{memory.filled} windows of {memory.width} were read, of {LEARNED} that are '
         'learned: they are judged together, and little can be said'
       )
@@ -329,12 +285,13 @@ class Follower:
       self._judge(memory.cells, None)
       memory.active = before.active
     self._save()
-    if self._store:
-      self._store.summarize(self.summary)
+    if self._journal:
+      atomic.write_json(pathlib.Path(self.options.out) / 'scan.json', self.summary)
 
   def _save(self) -> None:
-    if self._store:
-      self._store.save(self.memory, [tail.position for tail in self.tails])
+    if self._journal:
+      content = {'positions': self.positions, 'memory': self.memory.to_json()}
+      self._journal.save(content)
 
   @property
   def summary(self) -> dict[str, Any]:

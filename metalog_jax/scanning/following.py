@@ -1,24 +1,18 @@
-"""What a follower knows of the past, its bounds, and how it is saved."""
+"""What a follower of a scan knows of the past, and its bounds."""
 
 import base64
 import dataclasses
 import io
-import json
-import os
-import pathlib
 import time as clock
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from metalog_jax import atomic, errors
+from metalog_jax import errors
 from metalog_jax.logs import general_masks, messages, times
 from metalog_jax.scanning import counted, windows
-from metalog_jax.scanning.findings import Finding
 
-STATE, FINDINGS = 'state.json', 'findings.jsonl'
-VERSION = 1
 WINDOWS = 256  # that are remembered
 TEMPLATES = 10_000  # above it the rarer half is forgotten, and new if it returns
 _KEY = ('window', 'template', 'value')
@@ -125,79 +119,3 @@ class Memory:
       if isinstance(error, errors.UserError):
         raise
       raise errors.UserError(f'{source} is damaged: {error!r}') from error
-
-
-class Store:
-  """The folder of a follower: findings, added one by one, and state.
-
-  Raises UserError where the folder holds findings of another scan.
-  """
-
-  def __init__(self, out: str, settings: dict[str, Any]):
-    folder = pathlib.Path(out)
-    if folder.is_file():
-      raise errors.UserError(f'{out} is a file: give --out a folder')
-    atomic.check_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    self.path, self._settings = str(folder / STATE), settings
-    self._findings = folder / FINDINGS
-    if self._findings.exists() and not os.path.exists(self.path):
-      raise errors.UserError(
-        f'{out} holds findings of a scan that did not follow: give --out a new folder'
-      )
-    self._lock = atomic.locked(folder)
-    self._lock.__enter__()
-    self._file = open(self._findings, 'ab')  # noqa: SIM115
-    self._written: set[tuple[str, str]] = set()
-
-  def load(self) -> dict[str, Any] | None:
-    """State that was saved; findings that were written since are known afterwards.
-
-    Raises UserError where it is damaged, or of other logs or flags.
-    """
-    if not os.path.exists(self.path):
-      return None
-    try:
-      saved = json.loads(pathlib.Path(self.path).read_text('utf-8'))
-      version, settings, size = (saved[k] for k in ('version', 'settings', 'bytes'))
-    except (KeyError, TypeError, ValueError) as error:
-      raise errors.UserError(f'{self.path} is damaged: {error!r}') from error
-    changed = [k for k, v in self._settings.items() if settings.get(k) != v]
-    if version != VERSION or changed:
-      what = ', '.join(changed) or 'version'
-      raise errors.UserError(
-        f'{self.path} is of another {what}: give --out a new folder, or what was given '
-        'before'
-      )
-    data = self._findings.read_bytes()
-    end = data.rfind(b'\n') + 1
-    self._file.truncate(end)  # half a line, of a process that was killed
-    for line in data[size:end].splitlines():
-      row = json.loads(line)
-      self._written.add((row['finding_id'], row['windows'][-1]))
-    return saved
-
-  def append(self, item: Finding) -> bool:
-    """Writes a finding; False where it stands there already."""
-    key = item.finding_id, item.windows[-1]
-    if key in self._written:
-      return False
-    self._file.write((atomic.to_json(item.as_dict()) + '\n').encode('utf-8', 'replace'))
-    self._file.flush()
-    return True
-
-  def save(self, memory: Memory, positions: list[dict[str, Any]]) -> None:
-    """Saves state in one step."""
-    os.fsync(self._file.fileno())
-    content = {
-      'version': VERSION,
-      'settings': self._settings,
-      'bytes': self._file.tell(),
-      'positions': positions,
-      'memory': memory.to_json(),
-    }
-    atomic.write_text(self.path, atomic.to_json(content) + '\n')
-
-  def summarize(self, summary: dict[str, Any]) -> None:
-    """Writes scan.json."""
-    atomic.write_json(pathlib.Path(self.path).parent / 'scan.json', summary)

@@ -13,8 +13,8 @@ import time
 import pytest
 
 from metalog_jax import errors
-from metalog_jax.logs import streams
-from metalog_jax.scanning import follow, scan, sinks, tail
+from metalog_jax.logs import live, streams, tail
+from metalog_jax.scanning import follow, scan, sinks
 from tests.scanning import logs
 
 PROGRAM = """
@@ -41,7 +41,7 @@ def fixture_expected(tmp_path_factory):
   path.write_text(''.join(text()))
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(tail, 'PATIENCE', 0.05)
-    patch.setattr(follow, '_POLL', 0.01)
+    patch.setattr(live, 'POLL', 0.01)
     patch.setattr(follow, 'COMMIT', 400)
     items = key(run(path, [])[0])
   assert 2 <= len(items) <= 6
@@ -51,7 +51,7 @@ def fixture_expected(tmp_path_factory):
 @pytest.fixture(name='impatient')
 def fixture_impatient(monkeypatch):
   monkeypatch.setattr(tail, 'PATIENCE', 0.05)
-  monkeypatch.setattr(follow, '_POLL', 0.01)
+  monkeypatch.setattr(live, 'POLL', 0.01)
   monkeypatch.setattr(follow, 'COMMIT', 400)
 
 

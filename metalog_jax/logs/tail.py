@@ -16,22 +16,49 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import merge, streams, times
+from metalog_jax.logs import files, merge, streams, times
 
 PATIENCE = 0.5  # seconds
 _PIECE = 1 << 19  # bytes read at once
 _HEAD = 256  # bytes that tell a file from another written over it
+RAW = '.raw'  # the column of lines as they stand
 COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
+
+
+class RawLines:
+  """Lines as they stand, in place of the records of a `streams.Stream`."""
+
+  def __init__(self, path: str, line: int):
+    """Begins with the line of this number."""
+    self._path, self._line = path, line
+
+  def feed(self, data: bytes, last: bool = False) -> pl.DataFrame | None:
+    """Frame of whole lines without their ends; `last` changes nothing."""
+    if not data:
+      return None
+    if self._line == 1:
+      data = files.check_start(self._path, data)
+    raw = data.removesuffix(b'\n').split(b'\n')
+    first, self._line = self._line, self._line + len(raw)
+    line = np.arange(first, self._line)
+    return pl.DataFrame(
+      {'.line': line, '.lines': np.ones_like(line), merge.KEY: line * 0, RAW: raw}
+    )
 
 
 class Tail:
   """One path that is followed; `poll` gives the frames of records that have come."""
 
-  def __init__(self, path: str, number: int, options: streams.Options):
+  def __init__(self, path: str, number: int, options: streams.Options | None):
     """Follows a file, or standard input where the path is `-`.
+
+    Args:
+      number: of the file, for the column `.file` of records.
+      options: how records are read; None: frames are of lines as they stand (`RAW`).
 
     Raises UserError for compressed files.
     """
@@ -47,7 +74,8 @@ class Tail:
 
   def _reset(self) -> None:
     """What is known of one file of the path."""
-    self._stream: streams.Stream | None = None
+    self._stream: streams.Stream | RawLines | None = None
+    self.header = b''  # of a structured file
     self._rest = b''  # what waits for its line end, or for the layout to be chosen
     self._offset = self._lines = 0  # bytes and lines that the stream was given
     self._from = 1  # records of lines before were counted by an earlier process
@@ -220,7 +248,7 @@ class Tail:
     flush |= whole
     end = len(self._rest) if whole else self._rest.rfind(b'\n') + 1
     if self._stream is None:
-      if not end or (end < streams.SAMPLE and not flush):
+      if not end or (end < streams.SAMPLE and not flush and self._options):
         return
       self._start(self._rest[:end])
     assert self._stream is not None
@@ -239,6 +267,11 @@ class Tail:
 
   def _start(self, sample: bytes) -> None:
     """Chooses encoding and layout by the beginning of the file."""
+    if self._options is None:
+      if files.is_structured(self.path):
+        self.header = sample.partition(b'\n')[0] + b'\n'
+      self._stream = RawLines(self.path, self._lines + 1)
+      return
     now = int(time.time() * 1e6)
     entry = streams.Input(self.path)
     trial = streams.Stream(entry, self._number, self._options, now)
@@ -246,8 +279,9 @@ class Tail:
     if entry.skipped or entry.encoding.startswith(('utf-16', 'utf-32', 'utf_')):
       what = entry.skipped or entry.encoding
       raise errors.UserError(f'{self.path} is {what} and cannot be followed: scan it')
-    self._stream = streams.Stream(self.entry, self._number, self._options, now)
-    self._stream.begin_as(trial, self._key, self._lines + 1)
+    stream = streams.Stream(self.entry, self._number, self._options, now)
+    self._stream = stream
+    stream.begin_as(trial, self._key, self._lines + 1)
 
 
 def _stat(path: str) -> os.stat_result | None:
