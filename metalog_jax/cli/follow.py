@@ -3,14 +3,11 @@
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from metalog_jax import clean
 from metalog_jax.scanning import follow, output, redact, sinks
-
-_EVERY = 1.0  # seconds between writings of metrics
 
 
 def main(values: Any, paths: Sequence[str], options: Any) -> int:
@@ -20,7 +17,7 @@ def main(values: Any, paths: Sequence[str], options: Any) -> int:
   """
   webhook = sinks.Webhook(values.webhook) if values.webhook else None
   width = max(60, min(shutil.get_terminal_size().columns, 160))
-  active, written = 0, 0.0
+  active = 0
 
   def tell(item: Any) -> None:
     nonlocal active
@@ -37,27 +34,23 @@ def main(values: Any, paths: Sequence[str], options: Any) -> int:
     text = redact.text(text) if options.redact else text
     print(f'note: {clean.printable(text)}', file=sys.stderr, flush=True)
 
-  def metrics(follower: Any) -> None:
+  metrics = sinks.Metrics(values.metrics, values.metrics_port, values.metrics_host)
+  if metrics.url:
+    note(f'metrics: {metrics.url}')
+
+  def beat(follower: Any, last: bool = False) -> None:
     sent = dict[str, float]()
     if webhook:
       sent['webhook_sent_total'] = webhook.sent
       sent['webhook_dropped_total'] = webhook.dropped
-    found = follower.memory.found
-    sinks.write_metrics(values.metrics, follower.metrics | sent, found)
-
-  def beat(follower: Any) -> None:
-    nonlocal written
-    if values.metrics and time.monotonic() - written > _EVERY:
-      written = time.monotonic()
-      metrics(follower)
+    metrics.show(follower.metrics | sent, follower.memory.found, last)
 
   follower = follow.follow(paths, options, tell, note, beat)
   if webhook:
     webhook.close()
     if webhook.dropped:
       note(f'{webhook.dropped} findings were not taken by --webhook')
-  if values.metrics:
-    metrics(follower)
+  beat(follower, last=True)
   memory = follower.memory
   note(f'{memory.lines:,} lines, {memory.windows:,} windows, {active} findings')
   if follower.stopped == signal.SIGINT:

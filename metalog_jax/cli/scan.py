@@ -43,6 +43,9 @@ FLAGS = (
   Flag('follow', False, 'go on as files grow and rotate; findings as windows close'),
   Flag('webhook', '', 'URL that each finding is posted to as JSON (with --follow)'),
   Flag('metrics', '', 'file for Prometheus metrics (with --follow)'),
+  Flag('metrics_port', None, 'port that serves them; 0: a free one', kind=int, low=0,
+       high=65535),
+  Flag('metrics_host', '127.0.0.1', 'address of that port; 0.0.0.0: for all machines'),
   Flag('out', '', 'folder for findings.jsonl, windows.jsonl, scan.json, report.html'),
 )  # fmt: skip
 TAKES_ARGUMENTS = True
@@ -61,8 +64,8 @@ def main(values: Any, rest: list[str]) -> int:
   if not rest:
     raise errors.UserError('no log to scan: metalog scan app.log')
   if not values.follow:
-    for name in ('webhook', 'metrics'):
-      if getattr(values, name):
+    for name in ('webhook', 'metrics', 'metrics_port'):
+      if getattr(values, name) not in ('', None):
         raise errors.UserError(f'--{name} goes with --follow alone')
   with redact.in_errors(values.redact):
     if values.follow:

@@ -62,7 +62,7 @@ class Merged:
       for file in block.file[np.flatnonzero(np.diff(block.file, prepend=-1))].tolist():
         self.interleaved |= file in self._order[:-1]
         self._order += [file] if file not in self._order else []
-      part = _part(block, number, self._maskset)
+      part = part_of(block, number, self._maskset)
       yield part
       number += part.lines.tally.lines
 
@@ -79,7 +79,8 @@ def _hash(path: str) -> str:
   return manifests.file_hash(pathlib.Path(path)) if pathlib.Path(path).is_file() else ''
 
 
-def _part(block: records.Records, number: int, maskset: masking.MaskSet) -> Part:
+def part_of(block: records.Records, number: int, maskset: masking.MaskSet) -> Part:
+  """What a worker would make of records; `number` is that of their first line."""
   content = pl.Series('content', block.message)
   texts, codes = templates.encode(masking.mask(content, maskset))
   counts = np.bincount(codes, minlength=len(texts))

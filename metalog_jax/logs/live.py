@@ -11,7 +11,7 @@ import os
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import polars as pl
@@ -23,116 +23,6 @@ from metalog_jax.logs.tail import COMPRESSED, Tail
 POLL = 0.1  # seconds
 STATE = 'state.json'
 VERSION = 1
-
-
-def open_tails(
-  files: Iterable[str],
-  named: Sequence[str],
-  read: streams.Options | None,
-  note: Callable[[str], Any],
-) -> list[Tail]:
-  """A tail for each file that can grow; says which compressed ones are left out.
-
-  Args:
-    named: paths that the user gave: these are not left out, but refused.
-    read: see `Tail`.
-
-  Raises:
-    UserError: there is none, or a compressed file was named.
-  """
-  grow = [path for path in files if path in named or not path.endswith(COMPRESSED)]
-  if left_out := len(list(files)) - len(grow):
-    note(f'{left_out} compressed files do not grow and are left out')
-  if not grow:
-    raise errors.UserError(f'{", ".join(named)}: no log that can grow')
-  return [Tail(path, i, read) for i, path in enumerate(grow)]
-
-
-class Live:
-  """Reads logs as they grow, until a signal comes or standard input ends.
-
-  Those who inherit from it say what becomes of records (`add`), of quiet (`rest`) and
-  of the end (`end`).
-
-  Args:
-    note: called with each sentence about the logs.
-    beat: called every tenth of a second.
-  """
-
-  def __init__(
-    self, tails: list[Tail], note: Callable[[str], Any], beat: Callable[[Any], Any]
-  ):
-    self.tails, self.note, self._beat = tails, note, beat
-    self._named: list[Tail] = []  # whose format was told
-    self.stopped = 0  # the signal that came
-
-  def add(self, frame: pl.DataFrame, tail: Tail) -> None:
-    """Takes what has come to a file, and says to the tail when it is counted."""
-    raise NotImplementedError
-
-  def rest(self) -> None:
-    """Called after each look at the files."""
-
-  def end(self) -> None:
-    """Judges what is left."""
-    raise NotImplementedError
-
-  def run(self) -> None:
-    """Follows; SIGINT and SIGTERM end it, a second SIGINT at once."""
-    heard = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-      while not self.stopped:
-        got = sum(self._take(tail) for tail in self.tails)
-        if self.ended:
-          break
-        self.rest()
-        self._beat(self)
-        if not got:
-          time.sleep(POLL)
-      for tail in self.tails:
-        self._take(tail, last=True)
-      self.end()
-    finally:
-      for number, handler in heard.items():
-        signal.signal(number, handler)
-
-  @property
-  def ended(self) -> bool:
-    """Whether nothing more can come: standard input was read to its end."""
-    return all(tail.ended for tail in self.tails)
-
-  @property
-  def positions(self) -> list[dict[str, Any]]:
-    """Where another process goes on."""
-    return [tail.position for tail in self.tails]
-
-  def go_on(self, positions: list[dict[str, Any]] | None) -> None:
-    """Begins where another process was; None: at the beginning of the files."""
-    for i, tail in enumerate(self.tails):
-      if positions is None:
-        tail.begin()
-      else:
-        tail.go_on(positions[i])
-
-  def _stop(self, number: int, _: Any) -> None:
-    self.stopped = number
-    signal.signal(number, signal.default_int_handler)  # a second one does not wait
-
-  def _take(self, tail: Tail, last: bool = False) -> int:
-    """Adds what has come to a file; the number of records."""
-    total = 0
-    for frame in tail.poll(last):
-      total += len(frame)
-      self.add(frame, tail)
-      if self.stopped and not last:
-        break
-    if tail.entry.format and tail not in self._named:
-      self._named.append(tail)
-      self.note(f'{tail.path}: {tail.entry.format}, {tail.entry.encoding}')
-    for text in tail.notes:
-      self.note(text)
-    tail.notes.clear()
-    return total
 
 
 class Journal:
@@ -210,3 +100,121 @@ class Journal:
     os.fsync(self._file.fileno())
     about = {'version': VERSION, 'settings': self._settings, 'bytes': self._file.tell()}
     atomic.write_text(self.path, atomic.to_json(about | content) + '\n')
+
+  def close(self) -> None:
+    """Gives the folder to others."""
+    self._file.close()
+    self._lock.__exit__(None, None, None)
+
+
+def open_tails(
+  files: Sequence[str],
+  named: Sequence[str],
+  read: streams.Options | None,
+  note: Callable[[str], Any],
+) -> list[Tail]:
+  """A tail for each file that can grow; says which compressed ones are left out.
+
+  Args:
+    named: paths that the user gave: these are not left out, but refused.
+    read: see `Tail`.
+
+  Raises:
+    UserError: there is none, or a compressed file was named.
+  """
+  grow = [path for path in files if path in named or not path.endswith(COMPRESSED)]
+  if left_out := len(files) - len(grow):
+    note(f'{left_out} compressed files do not grow and are left out')
+  if not grow:
+    raise errors.UserError(f'{", ".join(named)}: no log that can grow')
+  return [Tail(path, i, read) for i, path in enumerate(grow)]
+
+
+class Live:
+  """Reads logs as they grow, until a signal comes or standard input ends.
+
+  Those who inherit from it say what becomes of records (`add`), of quiet (`rest`) and
+  of the end (`end`).
+
+  Args:
+    note: called with each sentence about the logs.
+    beat: called every tenth of a second.
+  """
+
+  def __init__(
+    self, tails: list[Tail], note: Callable[[str], Any], beat: Callable[[Any], Any]
+  ):
+    self.tails, self.note, self._beat = tails, note, beat
+    self._named: list[Tail] = []  # whose format was told
+    self.journal: Journal | None = None
+    self.stopped = 0  # the signal that came
+
+  def add(self, frame: pl.DataFrame, tail: Tail) -> None:
+    """Takes what has come to a file, and says to the tail when it is counted."""
+    raise NotImplementedError
+
+  def rest(self) -> None:
+    """Called after each look at the files."""
+
+  def end(self) -> None:
+    """Judges what is left."""
+    raise NotImplementedError
+
+  def run(self) -> None:
+    """Follows; SIGINT and SIGTERM end it, a second SIGINT at once."""
+    heard = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+      while not self.stopped:
+        got = sum(self._take(tail) for tail in self.tails)
+        if self.ended:
+          break
+        self.rest()
+        self._beat(self)
+        if not got:
+          time.sleep(POLL)
+      for tail in self.tails:
+        self._take(tail, last=True)
+      self.end()
+    finally:
+      for number, handler in heard.items():
+        signal.signal(number, handler)
+      if self.journal:
+        self.journal.close()
+
+  @property
+  def ended(self) -> bool:
+    """Whether nothing more can come: standard input was read to its end."""
+    return all(tail.ended for tail in self.tails)
+
+  @property
+  def positions(self) -> list[dict[str, Any]]:
+    """Where another process goes on."""
+    return [tail.position for tail in self.tails]
+
+  def go_on(self, positions: list[dict[str, Any]] | None) -> None:
+    """Begins where another process was; None: at the beginning of the files."""
+    for i, tail in enumerate(self.tails):
+      if positions is None:
+        tail.begin()
+      else:
+        tail.go_on(positions[i])
+
+  def _stop(self, number: int, _: Any) -> None:
+    self.stopped = number
+    signal.signal(number, signal.default_int_handler)  # a second one does not wait
+
+  def _take(self, tail: Tail, last: bool = False) -> int:
+    """Adds what has come to a file; the number of records."""
+    total = 0
+    for frame in tail.poll(last):
+      total += len(frame)
+      self.add(frame, tail)
+      if self.stopped and not last:
+        break
+    if tail.entry.format and tail not in self._named:
+      self._named.append(tail)
+      self.note(f'{tail.path}: {tail.entry.format}, {tail.entry.encoding}')
+    for text in tail.notes:
+      self.note(text)
+    tail.notes.clear()
+    return total

@@ -75,7 +75,7 @@ class Reader:
     for frame in merge.merge([(f, self._opener(s, size)) for f, _, _, s in opened]):
       total += len(frame)
       for start in range(0, len(frame), self._block):
-        yield _as_records(frame[start : start + self._block])
+        yield as_records(frame[start : start + self._block])
     if not total:
       whys = '; '.join(f'{i.path} is {i.skipped or "empty"}' for i in self.inputs[:5])
       raise errors.UserError(f'no log to read: {whys}')
@@ -143,7 +143,8 @@ def _chunks(blocks: Iterable[bytes], size: int, entry: Input) -> Iterator[bytes]
   yield b''.join(parts)
 
 
-def _as_records(frame: pl.DataFrame) -> Records:
+def as_records(frame: pl.DataFrame) -> Records:
+  """The records of a frame of a `streams.Stream`."""
   others = [name for name in frame.columns if name not in streams.COLUMNS]
   return Records(
     file=frame['.file'].to_numpy(),

@@ -43,6 +43,66 @@ class Summary(NamedTuple):
     )
 
 
+class Judge:
+  """Scores sessions, and says which events made each verdict.
+
+  Args:
+    known: how many events, the first ones, the training had.
+  """
+
+  def __init__(self, model: models.Model, threshold: float, known: int):
+    self._model, self._threshold, self._known = model, threshold, known
+    self._scorer = scoring.Scorer(model.detector)
+    self.seen = blind_spots.NOTHING
+
+  def verdicts(
+    self, sessions: types.Sessions, lines: np.ndarray, ends: np.ndarray
+  ) -> Iterator[dict[str, Any]]:
+    """A record for each session; its `first` and `last` have no file yet.
+
+    Args:
+      lines: [N] number of each event's line.
+      ends: [S] times of the last lines, in seconds; nan for none.
+
+    Raises:
+      UserError: scores are not numbers.
+    """
+    model, scorer = self._model, self._scorer
+    data = types.Dataset('', sessions, model.vectors, model.texts)
+    seqs = scorer.sequences(data)
+    scores = scorer.scores(model.state, data, seqs)
+    if not np.isfinite(scores).all():
+      raise errors.UserError(
+        'the model gives scores that are not numbers: its training has diverged'
+      )
+    part = blind_spots.Seen.of(data, scores, self._threshold, len(seqs.lengths))
+    self.seen = self.seen.joined(part)
+    shares = scorer.weights(model.state, data)
+    reasons = scorer.verdicts(model.state, data)
+    for i, (score, share, reason) in enumerate(zip(scores, shares, reasons)):
+      part, events = slice(*sessions.offsets[i : i + 2]), sessions.of(i)
+      first, last = int(sessions.first_lines[i]), int(sessions.last_lines[i])
+      new = (events == types.UNKNOWN) | (events >= self._known)
+      yield {
+        'session_id': str(sessions.ids[i]),
+        'first': {'file': '', 'line': first, 'time': _known(sessions.times[i])},
+        'last': {'file': '', 'line': last, 'time': _known(ends[i])},
+        'first_line': first,
+        'last_line': last,
+        'score': float(score),
+        'anomalous': float(score) > self._threshold,
+        'unknown_events': int(np.sum(new)),
+        'events': _top(model.texts, events, lines[part], share),
+      } | reason
+
+  @property
+  def warnings(self) -> list[str]:
+    """Signs that the verdicts so far mean nothing."""
+    bound = self._model.detector.highest
+    highest = bound(self._model.state, self._model.vectors) if bound else None
+    return blind_spots.warnings(self.seen, highest)
+
+
 class Verdicts:
   """The verdict on every session, in order of first appearance.
 
@@ -81,61 +141,19 @@ class Verdicts:
 
   def _judged(self) -> Iterator[dict[str, Any]]:
     """The verdicts without texts."""
-    model, seen = self._model, blind_spots.NOTHING
-    scorer = scoring.Scorer(model.detector)
+    judge = Judge(self._model, self._threshold, self._known)
     parts = store.stream(self._system, ROWS, lines=True)
     for (sessions, lines), ends in zip(parts, store.last_times(self._system, ROWS)):
-      data = types.Dataset('', sessions, model.vectors, model.texts)
-      seqs = scorer.sequences(data)
-      scores = scorer.scores(model.state, data, seqs)
-      if not np.isfinite(scores).all():
-        raise errors.UserError(
-          'the model gives scores that are not numbers: its training has diverged'
-        )
-      part = blind_spots.Seen.of(data, scores, self._threshold, len(seqs.lengths))
-      seen = seen.joined(part)
-      shares = scorer.weights(model.state, data)
-      reasons = scorer.verdicts(model.state, data)
-      for i, (score, share, reason) in enumerate(zip(scores, shares, reasons)):
-        end = float(ends[i])
-        yield self._verdict(sessions, lines, i, float(score), share, end) | reason
-    bound = model.detector.highest
-    bound = bound(model.state, model.vectors) if bound else None
-    self.summary = Summary(
-      seen.sessions, seen.alerts, self.manifest, blind_spots.warnings(seen, bound)
-    )
+      for verdict in judge.verdicts(sessions, lines, ends):
+        for end in (verdict['first'], verdict['last']):
+          end['file'], end['line'] = manifests.locate(self.manifest, end['line'])
+        yield verdict
+    seen = judge.seen
+    self.summary = Summary(seen.sessions, seen.alerts, self.manifest, judge.warnings)
 
   def to_polars(self) -> pl.DataFrame:
     """All verdicts as a frame, one row a session."""
     return pl.DataFrame(list(self), infer_schema_length=None)
-
-  def _verdict(
-    self,
-    sessions: types.Sessions,
-    lines: np.ndarray,
-    i: int,
-    score: float,
-    share: np.ndarray,
-    end: float,
-  ) -> dict[str, Any]:
-    part, events = slice(*sessions.offsets[i : i + 2]), sessions.of(i)
-    first, last = int(sessions.first_lines[i]), int(sessions.last_lines[i])
-    new = (events == types.UNKNOWN) | (events >= self._known)
-    return {
-      'session_id': str(sessions.ids[i]),
-      'first': self._place(first, float(sessions.times[i])),
-      'last': self._place(last, end),
-      'first_line': first,
-      'last_line': last,
-      'score': score,
-      'anomalous': score > self._threshold,
-      'unknown_events': int(np.sum(new)),
-      'events': _top(self._model.texts, events, lines[part], share),
-    }
-
-  def _place(self, number: int, time: float) -> dict[str, Any]:
-    file, line = manifests.locate(self.manifest, number)
-    return {'file': file, 'line': line, 'time': None if math.isnan(time) else time}
 
 
 def detect(
@@ -227,10 +245,21 @@ def writer(
     yield lambda verdict: print(json.dumps(verdict))
     sys.stdout.flush()
     return
-  read = files.expand([log for log in logs if log != '-'])
-  atomic.check_output(out, [*read, *pathlib.Path(workdir).rglob('*')])
+  check_output(out, logs, workdir)
   with atomic.writing(out) as partial, open(partial, 'w', encoding='utf-8') as file:
     yield lambda verdict: print(json.dumps(verdict), file=file)
+
+
+def check_output(
+  out: str | os.PathLike, logs: Sequence[str], workdir: str | os.PathLike
+) -> None:
+  """Refuses (UserError) a file of verdicts that is read, or cannot be written."""
+  read = files.expand([log for log in logs if log != '-'])
+  atomic.check_output(out, [*read, *pathlib.Path(workdir).rglob('*')])
+
+
+def _known(time: float) -> float | None:
+  return None if math.isnan(time) else float(time)
 
 
 def _top(texts, events, lines, share) -> list[dict[str, Any]]:

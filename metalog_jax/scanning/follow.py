@@ -84,12 +84,11 @@ class Follower(live.Live):
       self.memory.forget_texts()
     self._silent = 0  # windows without a record that were judged
     self._open = _new(width)
-    self._journal: live.Journal | None = None
     if options.out:
       path = pathlib.Path(options.out) / 'findings.jsonl'
       key = lambda row: (row['finding_id'], row['windows'][-1])
-      self._journal = live.Journal(options.out, path, self._settings(), key)
-      self._resume(self._journal)
+      self.journal = live.Journal(options.out, path, self._settings(), key)
+      self._resume(self.journal)
 
   def _settings(self) -> dict[str, Any]:
     names = ('format', 'window', 'false_alarms', 'baseline', 'mask', 'keep')
@@ -130,7 +129,7 @@ class Follower(live.Live):
       if memory.number is None:
         memory.number = number
         memory.origin = number if memory.origin is None else memory.origin
-      block = records._as_records(part)
+      block = records.as_records(part)
       if self.options.redact:
         block = redact.block(block)
       values = field_values(block.fields)
@@ -268,7 +267,7 @@ class Follower(live.Live):
     if memory.is_going_on(item.finding_id, window, QUIET):
       return
     memory.found[item.kind] = memory.found.get(item.kind, 0) + 1
-    if self._journal is None or self._journal.append(item.as_dict()):
+    if self.journal is None or self.journal.append(item.as_dict()):
       self._tell(item)
 
   def end(self) -> None:
@@ -285,13 +284,13 @@ class Follower(live.Live):
       self._judge(memory.cells, None)
       memory.active = before.active
     self._save()
-    if self._journal:
+    if self.journal:
       atomic.write_json(pathlib.Path(self.options.out) / 'scan.json', self.summary)
 
   def _save(self) -> None:
-    if self._journal:
+    if self.journal:
       content = {'positions': self.positions, 'memory': self.memory.to_json()}
-      self._journal.save(content)
+      self.journal.save(content)
 
   @property
   def summary(self) -> dict[str, Any]:
