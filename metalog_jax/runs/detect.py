@@ -75,8 +75,8 @@ class Judge:
       raise errors.UserError(
         'the model gives scores that are not numbers: its training has diverged'
       )
-    part = blind_spots.Seen.of(data, scores, self._threshold, len(seqs.lengths))
-    self.seen = self.seen.joined(part)
+    seen = blind_spots.Seen.of(data, scores, self._threshold, len(seqs.lengths))
+    self.seen = self.seen.joined(seen)
     shares = scorer.weights(model.state, data)
     reasons = scorer.verdicts(model.state, data)
     for i, (score, share, reason) in enumerate(zip(scores, shares, reasons)):

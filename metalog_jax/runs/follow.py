@@ -123,7 +123,7 @@ class Watcher(live.Live):
     )
     self.journal = live.Journal(folder, path, settings, key)
     saved = self.journal.load()
-    self.go_on(saved and saved['positions'])
+    self.go_on(saved['positions'] if saved else None)
     if not saved:
       return self._save()
     try:

@@ -102,7 +102,7 @@ class Follower(live.Live):
     if saved:
       self.memory = Memory.from_json(saved['memory'], journal.path)
       self._open = _new(self.memory.width)
-    self.go_on(saved and saved['positions'])
+    self.go_on(saved['positions'] if saved else None)
     if not saved:
       self._save()
 

@@ -145,7 +145,9 @@ def _serve(text: Callable[[], str], host: str, port: int) -> http.server.HTTPSer
     server = http.server.ThreadingHTTPServer((host, port), Page)
   except (OSError, OverflowError) as error:
     taken = getattr(error, 'errno', None) == errno.EADDRINUSE
-    why = 'another program has it' if taken else getattr(error, 'strerror', None) or error
+    why = (
+      'another program has it' if taken else getattr(error, 'strerror', None) or error
+    )
     raise errors.UserError(
       f'--metrics_port={port} of {host} cannot be served ({why}): give another port, or '
       '0 for any that is free'

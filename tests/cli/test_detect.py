@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from metalog_jax import simulation
 from metalog_jax.cli import simulate
+from metalog_jax.runs import follow
 from tests.runs import test_run
 
 fixture_root, fixture_workdir = test_run.fixture_root, test_run.fixture_workdir
@@ -26,6 +28,27 @@ def test_verdicts_are_one_json_line_a_session(root, workdir, tmp_path, metalog):
   assert (tmp_path / 'x.jsonl').read_text() == done.out
   most = metalog('detect', *flags, '--threshold=-1').out
   assert all(json.loads(line)['anomalous'] for line in most.splitlines())
+
+
+@pytest.mark.parametrize('sign, code', [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_following_ends_with_what_was_read_judged(
+  root, workdir, tmp_path, metalog, monkeypatch, sign, code
+):
+  monkeypatch.setattr(
+    follow.Watcher, 'rest', lambda self: self.lines and signal.raise_signal(sign)
+  )
+  out, state = tmp_path / 'x.jsonl', tmp_path / 'state'
+  flags = [f'--model={workdir}', f'--logs={root}/b/x.log', '--follow', f'--out={out}']
+  done = metalog('detect', *flags, f'--state={state}', '--metrics_port=0')
+  assert done.code == code and 'metrics: http://127.0.0.1' in done.err
+  verdicts = [json.loads(line) for line in out.read_text().splitlines()]
+  assert len(verdicts) == 60 and any(v.get('open') for v in verdicts)
+  again = metalog('detect', *flags)
+  assert again.code == code and len(out.read_text().splitlines()) == 60
+  refused = metalog('detect', *flags, f'--state={tmp_path}/other')
+  assert refused.code == 1 and 'did not follow' in refused.err
+  refused = metalog('detect', *flags[:2], '--timeout=5m')
+  assert refused.code == 2 and '--timeout goes with --follow' in refused.err
 
 
 @pytest.mark.parametrize('flag, code, says', [

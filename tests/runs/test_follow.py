@@ -33,7 +33,7 @@ def text(num=40, seed=0):
   return [f'{stamp(s)} 14 INFO {said}\n' for s, said in sorted(lines)]
 
 
-@pytest.fixture(name='trained', scope='module', params=['evidence', 'logrobust'])
+@pytest.fixture(name='trained', scope='module', params=['evidence'])
 def fixture_trained(request, root, tmp_path_factory):
   """A model with a threshold, and what it says of the text in batch."""
   folder = tmp_path_factory.mktemp(request.param)
@@ -91,6 +91,7 @@ def key(verdicts):
   return rows
 
 
+@pytest.mark.parametrize('trained', ['evidence', 'logrobust'], indirect=True)
 def test_rotation_and_truncation(trained, tmp_path):
   loaded, expected = trained
   lines, path = text(), tmp_path / 'app.log'

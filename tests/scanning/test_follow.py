@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -308,6 +310,28 @@ def test_a_webhook_is_tried_again():
   hook.close()
   server.shutdown()
   assert bodies == [{'kind': 'new'}] * 2 and (hook.sent, hook.dropped) == (1, 0)
+
+
+def test_metrics_are_served_and_written(tmp_path):
+  path = tmp_path / 'metrics'
+  shown = sinks.Metrics(str(path), 0)
+  assert shown.url.startswith('http://127.0.0.1:')
+  shown.show({'lines_total': 12_345_678, 'templates': 7.0}, {'new': 2})
+  with urllib.request.urlopen(shown.url) as reply:
+    text, kind = reply.read().decode(), reply.headers['Content-Type']
+  assert kind.startswith('text/plain; version=0.0.4') and text == path.read_text()
+  assert 'metalog_lines_total 12345678\n' in text
+  assert text.endswith('metalog_findings_total{kind="new"} 2\n')
+  with pytest.raises(urllib.error.HTTPError):
+    urllib.request.urlopen(shown.url + '/..')
+  port = int(shown.url.split(':')[2].split('/')[0])
+  with pytest.raises(errors.UserError, match=f'{port}.*another program has it.*or 0'):
+    sinks.Metrics('', port)
+  with pytest.raises(errors.UserError, match='--metrics_port=0 of 192.0.2.1'):
+    sinks.Metrics('', 0, '192.0.2.1')
+  shown.show({}, {}, last=True)
+  with pytest.raises(OSError):
+    urllib.request.urlopen(shown.url, timeout=1)
 
 
 def test_jax_is_not_waited_for():
