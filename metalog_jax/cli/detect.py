@@ -5,7 +5,7 @@
   metalog detect --model=runs/demo/train --logs=app.log --follow --state=live
 
 Lines are read as the target system's were when the model was trained. With --follow it
-goes on as files grow, rotate and are truncated, and gives a verdict when a session ends.
+goes on as files grow, rotate and are truncated; a verdict comes when a session ends.
 """
 
 import contextlib

@@ -28,7 +28,6 @@ from metalog_jax.logs import (
   streams,
   systems,
   tail,
-  templates,
 )
 from metalog_jax.logs import sessions as sessions_lib
 from metalog_jax.runs import detect

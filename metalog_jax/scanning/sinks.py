@@ -149,8 +149,8 @@ def _serve(text: Callable[[], str], host: str, port: int) -> http.server.HTTPSer
       'another program has it' if taken else getattr(error, 'strerror', None) or error
     )
     raise errors.UserError(
-      f'--metrics_port={port} of {host} cannot be served ({why}): give another port, or '
-      '0 for any that is free'
+      f'--metrics_port={port} of {host} cannot be served ({why}): give another '
+      'port, or 0 for any that is free'
     ) from None
   threading.Thread(target=server.serve_forever, daemon=True).start()
   return server

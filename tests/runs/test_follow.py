@@ -169,12 +169,12 @@ def test_open_sessions_go_on(trained, tmp_path):
     run(loaded, path, state=str(tmp_path / 'state'))
 
 
-def test_standard_input_to_its_end(trained, monkeypatch):
+def test_standard_input_to_its_end(trained):
   loaded, expected = trained
   reader, writer = os.pipe()
   with os.fdopen(writer, 'wb') as file:
     file.write(''.join(text()).encode())
-  with monkeypatch.context() as patch, os.fdopen(reader) as file:
+  with os.fdopen(reader) as file:
     saved = os.dup(0)
     os.dup2(file.fileno(), 0)
     try:
