@@ -32,6 +32,8 @@ _NESTED = {  # within objects, fewer: `request.time` is likelier a duration
   'message': 'message msg'.split(),
 }
 _STACK = re.compile(r'(?:stack|stack_?trace|exc_info|exception|traceback|backtrace)$')
+_CLOCK = re.compile(r'\s*\d{1,2}:\d\d(?::|$)')  # a time of day
+_DATE = re.compile(r'\s*(?=.*\d)[\w ,./-]{6,24}\s*')
 _MOST_KEYS = 64  # columns of a block
 _DEEPEST = 5  # objects within objects
 INSIDE = '.inside'  # column of a table: the line is within its record
@@ -57,7 +59,7 @@ class Keyed:
     self._roles = {
       role: [chosen[role]] if role in chosen else usual for role, usual in _KEYS.items()
     }
-    self._cache: dict[tuple[str, ...], tuple[list, list]] = {}
+    self._cache: dict[tuple[str, ...], tuple[list, list, str | None]] = {}
 
   def __call__(self, lines: list[str]) -> Columns:
     return self.columns([self._load(line) for line in lines])
@@ -68,10 +70,13 @@ class Keyed:
     for row, item in enumerate(items):
       if item is None:
         continue
-      roles, others = self._plan(tuple(item))
+      roles, others, date = self._plan(tuple(item))
       for role, key in roles:
         value = item[key]
         columns[role][row] = value if type(value) is str else _as_text(value)
+      if date and _CLOCK.match(clock := columns['time'][row] or ''):
+        if _DATE.fullmatch(day := _as_text(item[date]) or ''):
+          columns['time'][row] = f'{day} {clock}'
       message = messages[row]
       if not message:
         said = [f'{key}={_as_text(item[key])}' for key, _, _ in others
@@ -94,8 +99,11 @@ class Keyed:
             messages[row] = f'{message} {thrown}'
     return columns
 
-  def _plan(self, names: tuple[str, ...]) -> tuple[list, list]:
-    """Of these keys, pairs (role, key), and of the others (key, column, is a stack)."""
+  def _plan(self, names: tuple[str, ...]) -> tuple[list, list, str | None]:
+    """Of these keys, pairs (role, key), and of the others (key, column, is a stack).
+
+    The last is the key of a date, where that of the time may be a time of day.
+    """
     if names not in self._cache:
       if len(self._cache) > 10_000:
         self._cache.clear()
@@ -105,7 +113,10 @@ class Keyed:
         for key in names
         if key not in roles.values()
       ]
-      self._cache[names] = list(roles.items()), others
+      dated = re.sub('(?i)time$', 'date', roles.get('time', ''))
+      date = next((n for n in names if n.lower() == dated.lower()), None)
+      date = None if date == roles.get('time') else date
+      self._cache[names] = list(roles.items()), others, date
     return self._cache[names]
 
   def _find(self, role: str, names: tuple[str, ...]) -> str | None:

@@ -16,6 +16,7 @@ from metalog_jax.logs import (
   choosing,
   encodings,
   files,
+  json_arrays,
   keyed,
   layouts,
   levels,
@@ -48,7 +49,7 @@ _DATE = (
   r'|\d[. -]{1,2}\p{L}{3,9}\b|\b\p{L}{3,9}[. -]{1,2}\d)'
 )
 _DATED = rf'{_DATE}.{{0,30}}?\d:\d\d:\d\d|\d:\d\d:\d\d\S{{0,9}}.{{1,3}}?{_DATE}'
-_ARRAY = "a JSON array: give an object a line instead, as jq -c '.[]' writes them"
+_CROWDED = 'JSON without an object a line: line numbers count its objects'
 
 
 @dataclasses.dataclass
@@ -116,7 +117,7 @@ class Stream:
     self._anchor = anchor
     self._bytes = b''  # not decoded, or without a line end
     self._lone = False
-    self._array: list[str] = []  # a note, of an array of JSON
+    self._splitter: json_arrays.Splitter | None = None  # of an array of JSON
     self._decoder: encodings.Transcoder | None = None
     self._layout: layouts.Layout | None = None
     self._inner: layouts.Layout | None = None  # of what a container said
@@ -152,11 +153,15 @@ class Stream:
         self.entry.skipped = BINARY
         return None
       self._decoder = encodings.Transcoder(self.entry.encoding)
-      if re.match(rb'\s*\[\s*\{\s*"', sample):
-        self._array = self.entry.notes = [_ARRAY]
-      data, self._bytes = self._bytes, b''
+      data, self._bytes = self._decoder.feed(self._bytes, last), b''
       self._lone = b'\r' in sample and b'\n' not in sample  # an old Macintosh's ends
-    data = self._bytes + self._decoder.feed(data, last)
+      begin = data[:SAMPLE].decode('utf-8', 'replace')
+      self._splitter = json_arrays.splitter(begin)
+    else:
+      data = self._decoder.feed(data, last)
+    if self._splitter:
+      data = self._split(self._splitter, data, last)
+    data = self._bytes + data
     if self._lone:
       data = data.replace(b'\r', b'\n')
     if last and data and not data.endswith(b'\n'):
@@ -169,6 +174,14 @@ class Stream:
     if not len(text) and not (last and len(self._open)):
       return None
     return self._records(pl.concat([self._open, text]), last)
+
+  def _split(self, splitter: json_arrays.Splitter, data: bytes, last: bool) -> bytes:
+    """An array of JSON as an object a line."""
+    before, after = splitter.before, splitter.after
+    data = splitter.feed(data, last)
+    self._line += splitter.before - before
+    self.entry.lines += splitter.before - before + splitter.after - after
+    return data
 
   def _lines(self, data: bytes) -> pl.Series:
     text, escaped = readers.split(data)
@@ -224,6 +237,8 @@ class Stream:
       table, whole, message = _join(
         layout, text, said, first, count, multi, table, whole, message
       )
+    if self._splitter:
+      whole = whole.str.strip_chars_end('\n')
     return self._frame(table, message, whole, line, count)
 
   def _unwrap(self, table: pl.DataFrame, text: pl.Series):
@@ -258,9 +273,10 @@ class Stream:
       time = self._reader.read(table['time'])
       if is_first and self._reader.num_undated:
         self._reader.notes.append(_undated(whole, self._anchor))
-      entry.notes = [*self._array, *self._reader.notes]
     else:
       time = np.full(size, times.NAT)
+    crowded = self._splitter is not None and self._splitter.is_crowded
+    entry.notes = [_CROWDED] * crowded + self._reader.notes
     key = np.maximum.accumulate(np.concatenate([[self._key], time]))
     self._key = int(key[-1])
     known = time != times.NAT

@@ -18,6 +18,7 @@ LEVELS = ('', 'warning', 'error', 'critical')
 _ABSENT = ('drop', 'missing')
 _LASTING = ('late', 'lasting')  # from some time on
 _SAMPLES = 6
+_NAMED, _MOST_PLACES = 3, 20  # places that a sentence names; beyond, they are no places
 _BINS = 60  # of a histogram
 _LOUDEST = 10.0  # a surprise above it adds nothing to the score
 SEVERITY = 3.0  # score of one step of severity
@@ -233,6 +234,18 @@ def _span(counted: Counted, template: int) -> pl.DataFrame:
   return counted.cells[span.start : span.stop]
 
 
+def _runs(counted: Counted, item: Surprise) -> list[str]:
+  """Where each run of windows of a surprise begins; none of a lasting one."""
+  if item.detail in _LASTING or item.kind in _ABSENT or item.detail == 'baseline':
+    return []
+  cells, _ = _cells(counted, item)
+  begins = np.flatnonzero(np.diff(cells['row'].to_numpy(), prepend=-9) > 2)
+  if len(begins) > _MOST_PLACES:
+    return []
+  places = [_place(counted, cells.row(i, named=True), 'first') for i in begins.tolist()]
+  return [place.time or f'line {place.line:,}' for place in places]
+
+
 def _why(
   counted: Counted,
   group: list[Surprise],
@@ -275,6 +288,9 @@ def _why(
       f'{lead.records:,} records in {span}, where by {against} '
       f'{lead.expected:,.1f} are expected'
     )
+  if len(places := _runs(counted, lead)) > 1:
+    shown = ', '.join(places[:_NAMED])
+    text += f'; in {len(places)} places: {shown}{", ..." * (len(places) > _NAMED)}'
   others = len({item.template for item in group}) - 1
   if others:
     text += f'; {others} more template{"s" * (others > 1)} at the same place'

@@ -312,9 +312,14 @@ def _of_sessions(
   scored = sessions.score(state.bags(group, width), bags, alpha, alarm)
   if scored is None:
     return None, []
+  few = {} if bags is not None else sessions.incomplete(state, scored.bags, alpha)
   why = sessions.reasons(scored, bags)
+  for reason, rows in few.items():
+    why[reason] = np.union1d(rows, why.get(reason, rows))
   order = None if good is None else good.order(group)
   table = sessions.unusual_orders(state.order(group), alpha, order)
+  known = np.concatenate([[-1], *few.values()])  # said already
+  table = table.filter(~pl.col('first_session').is_in(known))
   items = session_findings.build(counted, state, scored, why, alpha)
   return scored, items + session_findings.orders(counted, state, table)
 

@@ -180,6 +180,8 @@ def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
       if m <= n and counted.severity[i] >= counted.severity[template]
     )
     surprise = max(0.0, np.log10(total / as_rare))
+    if n > _OFTEN and surprise < -np.log10(alpha) and counted.severity[template] < 3:
+      continue
     out.append(Surprise('alarm', template, surprise, rows.tolist(), n, 0.0))
   for template, n in plain.items() if apart else ():
     rows = counted.rows[counted.span(template)]

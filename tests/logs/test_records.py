@@ -1,7 +1,6 @@
 """Logs of any layout as records: nothing lost, in time order, times in UTC."""
 
 import gzip
-import json
 
 import numpy as np
 import pytest
@@ -135,13 +134,3 @@ def test_json_objects_that_are_damaged_or_deep_are_records(write):
   )
   assert columns['message'][5] == '{"message": "cut'
   assert len(columns['line']) == 9 and reader.inputs[0].num_fitted == 6
-
-
-@pytest.mark.parametrize('indent', [None, 2])
-def test_an_array_of_json_says_what_to_do(tmp_path, indent):
-  path = tmp_path / 'array.json'
-  items = [{'ts': f'2026-01-02T15:04:{i:02}Z', 'msg': 'up'} for i in range(9)]
-  path.write_text(json.dumps(items, indent=indent))
-  reader = records.read(str(path))
-  _ = [*reader]
-  assert any('jq -c' in note for note in reader.inputs[0].notes)
