@@ -3,6 +3,7 @@
 From bottom to top:
   redact, feedback   what is masked in outputs; what people said of findings
   windows            records, block by block, to counts of templates per window
+  sides              sources such as hosts, and numbers such as durations, as series
   counted            these counts by template and by value
   statistics, changes  how surprising a count is beside the template's other windows
   surprises          all that is not as expected

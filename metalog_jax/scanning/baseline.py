@@ -1,9 +1,9 @@
 """A baseline: the counts of good records, in memory or in a folder.
 
 A folder holds `baseline.json` (what it was made of, checksums), `templates.json`,
-`cells.parquet` and, of sessions, `bags.parquet` and `order.parquet`. It has no line of
-the logs, only templates and counts, and is read strictly: a file that is changed or
-missing is refused by name.
+`cells.parquet`, `sides.parquet` and, of sessions, `bags.parquet` and
+`order.parquet`. It has no line of the logs, only templates, names of hosts and counts,
+and is read strictly: a file that is changed or missing is refused by name.
 """
 
 import dataclasses
@@ -17,11 +17,13 @@ import polars as pl
 from metalog_jax import atomic, errors
 from metalog_jax.logs import messages
 from metalog_jax.logs.session_keys import SessionKey
-from metalog_jax.scanning import counted, windows
+from metalog_jax.scanning import counted, sides, windows
 from metalog_jax.scanning.sessions import Sessions
+from metalog_jax.scanning.sides import Sides
 
 VERSION = 1
 MANIFEST, TEMPLATES, CELLS = 'baseline.json', 'templates.json', 'cells.parquet'
+SIDES = 'sides.parquet'
 _TABLES = ('bags', 'order')  # of sessions, NAME.parquet
 _FILES = (TEMPLATES, CELLS, *(f'{name}.parquet' for name in _TABLES))
 FEEDBACK = 'feedback.jsonl'
@@ -41,6 +43,8 @@ class Baseline:
   path: str
   past: pl.DataFrame | None = None  # cells of `counted.table` that were saved
   redacted: bool = False  # its records were masked before they were counted
+  sides: Sides = dataclasses.field(default_factory=Sides)  # of `windows`
+  past_sides: pl.DataFrame | None = None  # of `sides.table`, saved
 
   def cells(self) -> pl.DataFrame:
     """All cells, by the templates as they are grouped now."""
@@ -50,6 +54,14 @@ class Baseline:
     past = counted.without_words(self.past, self.templates.nameless())
     both = pl.concat([past, cells.select(past.columns)])
     return windows.join(both, ('window', 'template', 'value'))
+
+  def beside(self) -> pl.DataFrame:
+    """All cells of sides, of sources and of numbers."""
+    cells = sides.table(self.windows, self.templates, self.sides)
+    if self.past_sides is None:
+      return cells
+    both = pl.concat([self.past_sides, cells.select(self.past_sides.columns)])
+    return windows.join(both, ('window', 'template', 'name'))
 
 
 def summary(
@@ -115,7 +127,11 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
     raise errors.UserError(f'no record was read: nothing to save in {folder}')
   group = state.group()
   frames = baseline.sessions.to_frames(group, len(state.texts))
-  cells, width = windows.widened(cells, width)
+  beside = baseline.beside().with_columns(text=pl.lit(''))
+  beside = beside.filter(~pl.col('name').str.starts_with('file='))
+  narrow, (cells, width) = width, windows.widened(cells, width)
+  beside = beside.with_columns(pl.col('window') // (width.size // narrow.size))
+  beside = windows.join(beside, ('window', 'template', 'name'))
   values = counted.number_values(state.texts, cells)
   good = counted.count(cells, values, state.texts, [], width)
   about = summary(good, folder, baseline.files)
@@ -124,6 +140,7 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
   with atomic.replacing_folder(place) as partial:
     (partial / TEMPLATES).write_text(atomic.to_json(state.to_json()), 'utf-8')
     cells.write_parquet(partial / CELLS)
+    beside.write_parquet(partial / SIDES)
     for name, table in frames.items():
       table.write_parquet(partial / f'{name}.parquet')
     if said:
@@ -137,7 +154,7 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
       'records': baseline.windows.records,
       'timed': baseline.windows.timed,
       'redacted': baseline.redacted,
-      'sha256': {name: _sha256(partial / name) for name in _FILES},
+      'sha256': {name: _sha256(partial / name) for name in (*_FILES, SIDES)},
     }
     text = atomic.to_json(manifest, indent=1) + '\n'
     (partial / MANIFEST).write_text(text, 'utf-8')
@@ -159,7 +176,8 @@ def load(folder: str) -> Baseline:
       raise errors.UserError(
         f'{place / MANIFEST} is of version {version}, this is {VERSION}: save it again'
       )
-    for name in _FILES:
+    has_sides = SIDES in manifest['sha256']  # an older baseline has none
+    for name in (*_FILES, *[SIDES][:has_sides]):
       if _sha256(place / name) != manifest['sha256'][name]:
         raise errors.UserError(
           f'{place / name} is not the file that was saved: save the baseline again'
@@ -176,13 +194,15 @@ def load(folder: str) -> Baseline:
     files = manifest['summary'].get('files', [])
     past = pl.read_parquet(place / CELLS)
     redacted = bool(manifest.get('redacted'))
+    past_sides = pl.read_parquet(place / SIDES) if has_sides else None
   except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
     if isinstance(error, errors.UserError):
       raise
     raise errors.UserError(
       f'{folder} is a damaged baseline: {error!r}; save it again'
     ) from error
-  return Baseline(templates, seen, sessions, files, folder, past, redacted)
+  state = templates, seen, sessions, files, folder, past, redacted
+  return Baseline(*state, past_sides=past_sides)
 
 
 def show(folder: str) -> dict[str, Any]:

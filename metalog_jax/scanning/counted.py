@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from metalog_jax.scanning import windows
+from metalog_jax.scanning.sides import Side
 
 _VALUES = 64  # of one template, above which none is counted by itself
 _MOST_WINDOWS = 200_000  # from the first to the last; of longer gaps less is counted
@@ -36,6 +37,9 @@ class Counted:
   first_window: int
   size: int  # windows, those in which nothing was written too
   values: Mapping[int, tuple[int, str]]  # number -> its template, the value
+  sides: Mapping[int, Side] = dataclasses.field(
+    default_factory=dict
+  )  # of numbers above
 
   def __post_init__(self):
     """Sorts the cells and notes where each template's are."""
@@ -81,6 +85,9 @@ class Counted:
     if template in self.values:
       parent, value = self.values[template]
       return f'{self.texts[parent]} [{value}]'
+    if template in self.sides:
+      side = self.sides[template]
+      return f'{self.text(side.template)} [{side.name}]'
     return self.texts[template]
 
   def window_name(self, row: int) -> str:
@@ -89,6 +96,8 @@ class Counted:
 
   def _severity(self, template: int, severity: np.ndarray, levels: bool) -> int:
     """Of its level; by its words, where its level says nothing."""
+    if template in self.sides:
+      return 0
     span = self.span(template)
     highest = int(np.bincount(severity[span], self.counts[span]).argmax())  # of most
     if template in self.values:
@@ -164,11 +173,20 @@ def count(
   texts: Sequence[str],
   files: Sequence[str],
   width: windows.Width,
+  sides: Mapping[int, Side] | None = None,
+  beside: pl.DataFrame | None = None,
 ) -> Counted:
-  """Counts of the cells of `table` by template, and by value where it has a number."""
+  """Counts of the cells of `table` by template, and by value where it has a number.
+
+  Args:
+    sides, beside: series that records are of besides, and their cells, by number.
+  """
   apart = cells.join(values, on=('template', 'value')).with_columns(template='number')
   columns = [name for name in cells.columns if name != 'value']
-  joined = windows.join(pl.concat([cells.select(columns), apart.select(columns)]))
+  parts = [cells.select(columns), apart.select(columns)]
+  if beside is not None:
+    parts.append(beside.select(columns))
+  joined = windows.join(pl.concat(parts))
   first, last = windows.ends(cells)
   if last - first >= _MOST_WINDOWS:
     joined, last = _closer(joined)
@@ -176,7 +194,8 @@ def count(
     number: (template, name or 'none')
     for template, _, number, name in values.iter_rows()
   }
-  return Counted(joined, texts, files, width, first, last - first + 1, named)
+  size = last - first + 1
+  return Counted(joined, texts, files, width, first, size, named, sides or {})
 
 
 def _closer(cells: pl.DataFrame) -> tuple[pl.DataFrame, int]:

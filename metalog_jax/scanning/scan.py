@@ -22,6 +22,7 @@ from metalog_jax.scanning import (
   redact,
   session_findings,
   sessions,
+  sides,
   surprises,
   windows,
 )
@@ -67,6 +68,7 @@ class Counter:
     self.templates = templates
     self.sessions = sessions.Sessions(group)
     self.windows = windows.Windows(width)
+    self.sides = sides.Sides()
     self.lines = 0
 
   def add(self, block: Any) -> np.ndarray:
@@ -75,8 +77,9 @@ class Counter:
     ids = self.templates.add(block.message, block.level, values)
     self.lines += int(np.sum(block.lines))
     self.sessions.add(ids, block)
+    beside = self.sides.of(ids, block)
     return self.windows.add(
-      ids, block.time, block.file, block.line, block.level, block.text
+      ids, block.time, block.file, block.line, block.level, block.text, beside
     )
 
   def as_baseline(
@@ -85,11 +88,13 @@ class Counter:
     path: str,
     past: pl.DataFrame | None = None,
     redacted: bool = False,
+    past_sides: pl.DataFrame | None = None,
   ) -> baselines.Baseline:
     """These counts as a baseline, after those of `past`."""
     state = self.templates, self.windows, self.sessions
     files = redact.everything(files) if redacted else files
-    return baselines.Baseline(*state, files, path, past, redacted)
+    beside = self.sides, past_sides
+    return baselines.Baseline(*state, files, path, past, redacted, *beside)
 
 
 def scan(logs: Sequence[str], options: Options) -> Findings:
@@ -158,12 +163,13 @@ def add_to_baseline(
   Raises UserError where the folder holds something else, or is damaged.
   """
   reader = records.read(logs, format=options.format, encoding=options.encoding)
-  files, past = list[str](), None
+  files, past, beside = list[str](), None, None
   if baselines.is_folder(folder):
     good = baselines.load(folder)
     options = dataclasses.replace(options, redact=good.redacted)
     counter = Counter(good.templates, None)
     counter.windows, counter.sessions = good.windows, good.sessions
+    beside = good.past_sides
     for block in read(reader, options):
       counter.add(block)
     files, past = good.files, good.past
@@ -172,7 +178,7 @@ def add_to_baseline(
     blocks = read(reader, options)
     counter = count(blocks, make_templates(options), width, options.group)
   files = [*files, *(item.path for item in reader.inputs if not item.skipped)]
-  saved = counter.as_baseline(files, folder, past, options.redact)
+  saved = counter.as_baseline(files, folder, past, options.redact, beside)
   return baselines.save(folder, saved)
 
 
@@ -281,15 +287,20 @@ def _counts(
   """The counts of the logs and of the baseline, with the same numbers of values."""
   templates = counter.templates
   tables = [counting.table(counter.windows, templates)]
+  beside = [sides.table(counter.windows, templates, counter.sides)]
   widths = [counter.windows.width]
   if reference is not None:
     tables.append(reference.cells())
+    beside.append(reference.beside())
     widths.append(reference.windows.width)
   texts = list(templates.texts)
   values = counting.number_values(texts, *tables)
+  named, beside = sides.number(len(texts) + len(values), files, *beside)
   counts = [
-    counting.count(cells, values, texts, files, width) if width and len(cells) else None
-    for cells, width in zip(tables, widths)
+    counting.count(cells, values, texts, files, width, named, more)
+    if width and len(cells)
+    else None
+    for cells, more, width in zip(tables, beside, widths)
   ]
   return counts[0], counts[1] if reference is not None else None
 
@@ -312,10 +323,17 @@ def _of_sessions(
   scored = sessions.score(state.bags(group, width), bags, alpha, alarm)
   if scored is None:
     return None, []
-  few = {} if bags is not None else sessions.incomplete(state, scored.bags, alpha)
+  whole = sessions.uncut(state)
+  few = {} if bags is not None else sessions.incomplete(whole, scored.bags, alpha)
   why = sessions.reasons(scored, bags)
+  if whole.mean() >= 0.5:  # those that are cut lack their end
+    why = {
+      reason: rows[whole[rows] | (reason[0] not in ('missing', 'drop'))]
+      for reason, rows in why.items()
+    }
   for reason, rows in few.items():
     why[reason] = np.union1d(rows, why.get(reason, rows))
+  why = {reason: rows for reason, rows in why.items() if len(rows)}
   order = None if good is None else good.order(group)
   table = sessions.unusual_orders(state.order(group), alpha, order)
   known = np.concatenate([[-1], *few.values()])  # said already

@@ -288,34 +288,39 @@ def reasons(
   return {reason: np.array(found) for reason, found in chosen.items()}
 
 
-def incomplete(
-  state: Sessions, bags: sparse.csr_matrix, alpha: float
-) -> dict[tuple[str, int], np.ndarray]:
-  """(kind, template) -> sessions that lack what all but so few others have, or repeat it.
+def uncut(state: Sessions) -> np.ndarray:
+  """[S] bool: sessions that the ends of the log cannot have cut.
 
-  However odd they are: a share of at most `alpha` of the sessions. Those that the ends of
-  the log may have cut are none: they begin, or end, within a usual session's length of it.
+  They neither begin nor end within a usual session's length of them.
   """
-  total = bags.shape[0]
-  most = int(alpha * total)
-  if total < _LEAST or not most:
-    return {}
   table = state.places()
   timed = not (table['first_time'].has_nulls() or table['last_time'].has_nulls())
   unit = 'time' if timed else 'line'
   first, last = (table[f'{end}_{unit}'].to_numpy() for end in ('first', 'last'))
   length = np.quantile(last - first, 0.99)
-  whole = (first - first.min() > length) & (last.max() - last > length)
-  result = {}
-  held = np.asarray(bags.sign().sum(axis=0)).ravel()
-  for template in np.flatnonzero(held >= total - most - (~whole).sum()).tolist():
+  return (first - first.min() > length) & (last.max() - last > length)
+
+
+def incomplete(
+  whole: np.ndarray, bags: sparse.csr_matrix, alpha: float
+) -> dict[tuple[str, int], np.ndarray]:
+  """(kind, template) -> sessions that lack what nearly all others have, or repeat it.
+
+  However odd they are: a share of at most `alpha` of those that are `whole` [S] bool.
+  """
+  number = int(whole.sum())
+  if number < _LEAST:
+    return {}
+  held = np.asarray(bags[whole].sign().sum(axis=0)).ravel()
+  chosen: dict[tuple[str, int], np.ndarray] = {}
+  for template in np.flatnonzero(held >= (1 - alpha) * number).tolist():
     counts = bags[:, template].toarray().ravel()
-    lacking, twice = np.flatnonzero(whole & (counts == 0)), counts > 1
-    if 0 < len(lacking) <= most:
-      result['missing', template] = lacking
-    if 0 < twice.sum() <= most:
-      result['burst', template] = np.flatnonzero(twice)
-  return result
+    for kind, hit in (('missing', whole & (counts == 0)), ('burst', counts > 1)):
+      rows = np.flatnonzero(hit)
+      known = any(np.isin(rows, other).all() for other in chosen.values())
+      if 0 < len(rows) <= alpha * number and not known:
+        chosen[kind, template] = rows
+  return chosen
 
 
 def unusual_orders(

@@ -83,7 +83,7 @@ def surprises(
       count, usual = int(x[rows].sum()), float(expected[rows].sum())
       yield Surprise('burst', template, best, rows.tolist(), count, usual)
   if rate.mean >= 0.5:
-    yield from _silences(template, x, other, rate)
+    yield from silences(template, x, other, rate)
 
 
 def concentrated(
@@ -137,8 +137,12 @@ def concentrated(
     yield Surprise('new', template, late, windows.tolist(), n, 0.0, 'late')
 
 
-def _silences(template, x, other, rate) -> Iterator[Surprise]:
-  """The longest run of windows where a steady template is all but absent."""
+def silences(template, x, other, rate, most: float = 0.5) -> Iterator[Surprise]:
+  """The longest run of windows where a steady template is all but absent.
+
+  Args:
+    most: share of the windows above which a run is none.
+  """
   usual = np.minimum(rate.mean, rate.odds * other)
   low = (x <= 0.25 * rate.mean) & (x <= 0.25 * np.maximum(usual, 0.25))
   runs = _runs(low)
@@ -155,7 +159,7 @@ def _silences(template, x, other, rate) -> Iterator[Surprise]:
   a, b = runs[best]
   before = x[:a] > 0
   steady = before.mean() >= 0.6 and a >= 0.2 * len(x)
-  if not steady or b - a < 2 * ordinary or b - a > 0.5 * len(x):
+  if not steady or b - a < 2 * ordinary or b - a > most * len(x):
     return
   surprise = values[best] - np.log10(len(x))
   detail = 'ends' if b == len(x) else ''

@@ -6,6 +6,7 @@ import numpy as np
 
 from metalog_jax.scanning import changes, statistics
 from metalog_jax.scanning.counted import Counted
+from metalog_jax.scanning.sides import ALL, Side
 from metalog_jax.scanning.statistics import Surprise
 
 _SEVERE_SHARE = 0.2  # of severe records, above which severity says nothing
@@ -14,6 +15,8 @@ _OFTEN_SHARE = 0.2  # of the windows; what stands in fewer has no rate of its ow
 _HABIT = 8  # places spread over the log, from which on an error is a habit
 _RARE = 3  # records of a template like no other
 _CYCLIC = 43200  # seconds of a log, from which on hours of the day may be seen
+_SLOW, _SLOW_SHARE = 5, 0.2  # records above a threshold, and share of those there
+_FAR = {'ms': 2, '': 2, '%': 3}  # places on the grid from the usual number
 _GAP = 5  # times as many records have all others then
 
 
@@ -37,12 +40,13 @@ def surprises(
         candidates.append(item._replace(kind='value'))
   if counted.width.timed and reference is None:
     candidates += statistics.whole_log(counted.totals)
+  candidates += _of_sides(counted, alpha, reference)
   lasting = _lasting(counted, alpha) if reference is None else []
   candidates = [item for item in candidates if not _explained(item, lasting)]
   # What a message that goes silent has for a drop says more than its lower rate.
   ended = {item.template for item in candidates if item.detail in ('ends', 'late')}
   candidates += [item for item in lasting if item.template not in ended]
-  tests = 2 * len(counted.ids) + len(counted.values) + 2
+  tests = 2 * len(counted.ids) + len(counted.values) + len(counted.sides) + 2
   values = np.zeros(max(tests, len(candidates)))
   values[: len(candidates)] = [item.surprise for item in candidates]
   chosen = statistics.discoveries(values, alpha)
@@ -55,8 +59,7 @@ def surprises(
 def _lasting(counted: Counted, alpha: float) -> list[Surprise]:
   """Rates that change for good: of templates, and of values beside their template."""
   ids = counted.ids.tolist()
-  width = counted.width
-  sharp = width.timed and width.size * counted.size >= _CYCLIC
+  sharp = _is_cyclic(counted)
   items = list(changes.lasting(ids, counted.series, counted.totals, alpha, sharp))
   known = {item.template for item in items}
   needed = np.log10(max(len(counted.values), 1) / alpha)
@@ -69,6 +72,75 @@ def _lasting(counted: Counted, alpha: float) -> list[Surprise]:
       item = changes.as_surprise(value, x, change)
       items.append(item._replace(kind='value', detail='lasting'))
   return items
+
+
+def _of_sides(
+  counted: Counted, alpha: float, reference: Counted | None
+) -> Iterator[Surprise]:
+  """Sources that fall silent, and numbers of a template that become larger."""
+  best: dict[int, Surprise] = {}
+  for number, side in counted.sides.items():
+    if side.template == ALL:
+      if reference is None and not _is_relieved(counted, number):
+        x = counted.series(number)
+        rate = statistics.fit_rate(x, counted.totals)
+        if x.sum() >= max(_OFTEN, counted.size / 2) and rate.mean >= 0.5:
+          other = counted.totals - x
+          yield from statistics.silences(number, x, other, rate, most=0.8)
+      continue
+    if number not in counted.severity or side.place - side.usual < _FAR[side.kind]:
+      continue
+    x, usual = counted.series(number), counted.series(side.template)
+    if reference is not None:
+      if side.template not in reference.severity:
+        continue
+      past = reference.series(number), reference.series(side.template)
+      rate = statistics.fit_rate(*past, clean=True)
+      found = [*statistics.surprises(number, x, usual, rate)]
+    else:
+      found = [*_of_counts(counted, number, usual, None)]
+    if reference is None and (change := changes.split(x, usual, _is_cyclic(counted))):
+      if change.factor > 1 and change.surprise >= np.log10(len(counted.sides) / alpha):
+        item = changes.as_surprise(number, x, change)
+        found.append(item._replace(detail='lasting'))
+    for item in found:
+      here = usual[item.windows].sum()
+      enough = item.records >= _SLOW and item.records >= _SLOW_SHARE * here
+      if item.kind not in ('new', 'burst') or item.detail == 'late' or not enough:
+        continue
+      known = best.get(side.template)
+      if known is None or _strength(item) > _strength(known):
+        best[side.template] = item._replace(kind='value')
+  yield from best.values()
+
+
+def _is_awaited(side: Side, counted: Counted) -> bool:
+  """Whether a source is of a kind whose names stay: most others are here too."""
+  others = [n for n, x in counted.sides.items() if x.field == side.field]
+  here = sum(counted.number(n) > 0 for n in others)
+  return side.template == ALL and here > len(others) / 2
+
+
+def _strength(item: Surprise) -> tuple[float, float]:
+  return min(item.surprise, 12.0), item.records
+
+
+def _is_cyclic(counted: Counted) -> bool:
+  """Whether the log is so long that hours of the day may be seen."""
+  return counted.width.timed and counted.width.size * counted.size >= _CYCLIC
+
+
+def _is_relieved(counted: Counted, number: int) -> bool:
+  """Whether another file begins where this one ends, as rotated ones do."""
+  side = counted.sides[number]
+  if side.field != 'file':
+    return False
+  last = counted.rows[counted.span(number)].max()
+  return any(
+    other.field == 'file' and counted.rows[counted.span(n)].min() >= last - 1
+    for n, other in counted.sides.items()
+    if n != number and n in counted.severity
+  )
 
 
 def _explained(item: Surprise, lasting: list[Surprise]) -> bool:
@@ -135,7 +207,8 @@ def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surpris
       n = counted.number(value)
       surprise = novelty * len(rows)
       out.append(Surprise('value', value, surprise, rows, n, 0.0, 'baseline'))
-  for template in reference.ids.tolist():
+  sources = [n for n, side in reference.sides.items() if _is_awaited(side, counted)]
+  for template in [*reference.ids.tolist(), *sources]:
     if counted.number(template):
       continue
     y = reference.series(template)

@@ -7,7 +7,7 @@ size is bounded: where there are more than `MOST` windows, neighbours are joined
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,6 +104,7 @@ class Windows:
     self.timed = 0  # records whose time was read
     self.severities = np.zeros(4, np.int64)  # records of each severity
     self._waiting: list[pl.DataFrame] = []
+    self._sides = [pl.DataFrame(schema=_SIDES)]
     self._size = 0
     self._time: int | None = None  # of the last record that has one
     self._least: int | None = None  # numbers of the first and last window
@@ -117,6 +118,7 @@ class Windows:
     line: np.ndarray,
     level: Sequence[str],
     text: Sequence[str],
+    sides: Iterable[tuple[np.ndarray, pl.Series]] = (),
   ) -> np.ndarray:
     """Counts one block of records, all of length n; the number of each one's window.
 
@@ -125,6 +127,8 @@ class Windows:
       time: datetime64[us] [n], NaT where it was not read.
       level: upper case; '' where there is none.
       text: the records as they stand.
+      sides: series that they are of besides: templates int64 [n], names [n] with null
+        for none.
     """
     if not len(templates):
       return np.zeros(0, np.int64)
@@ -146,17 +150,14 @@ class Windows:
     if not read.all():
       shown = pl.when(pl.Series(read)).then('time').otherwise(None)
       frame = frame.with_columns(time=shown)
-    ends = [
-      getattr(pl.col(name), end)().alias(f'{end}_{name}')
-      for end in ('first', 'last')
-      for name in ('file', 'line', 'time')
-    ]
-    row = pl.col('row').first()
-    cells = frame.group_by('window', 'template', maintain_order=True).agg(
-      pl.len().cast(pl.Int64).alias('count'), pl.col('severity').max(), *ends, row
-    )
-    sample = [text[i][:_TEXT] for i in cells['row'].to_list()]
-    self._keep(cells.drop('row').with_columns(text=pl.Series(sample, dtype=pl.String)))
+    for template, name in sides:
+      beside = frame.with_columns(template=pl.Series(template), name=name)
+      beside = beside.filter(pl.col('name').is_not_null())
+      cells = _aggregated(beside, ('window', 'template', 'name'), text)
+      self._sides.append(cells.select(list(_SIDES)).cast(_SIDES))
+    if sum(map(len, self._sides[1:])) > _COMPACT:
+      _ = self.sides
+    self._keep(_aggregated(frame, ('window', 'template'), text))
     return window
 
   @property
@@ -168,6 +169,14 @@ class Windows:
       self._waiting = [join(pl.concat(self._waiting))]
       self._size = len(self._waiting[0])
     return self._waiting[0]
+
+  @property
+  def sides(self) -> pl.DataFrame:
+    """The same by `name` too, of series that records are of besides."""
+    if len(self._sides) > 1:
+      joined = join(pl.concat(self._sides), ('window', 'template', 'name'))
+      self._sides = [joined.select(list(_SIDES))]
+    return self._sides[0]
 
   @property
   def numbers(self) -> range:
@@ -203,6 +212,8 @@ class Windows:
     self._waiting = [join(cells)]
     self._size = len(self._waiting[0])
     self._least, self._most = ends(self._waiting[0])
+    sides = self.sides.with_columns(pl.col('window') // factor)
+    self._sides = [sides.clear(), sides]  # which `sides` joins
     return True
 
   def _filled(self, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -225,6 +236,26 @@ _SCHEMA: Any = {
   'last_file': pl.Int64, 'last_line': pl.Int64, 'last_time': pl.Int64,
   'text': pl.String,
 }  # fmt: skip
+_SIDES: Any = _SCHEMA | {'name': pl.String}
+
+
+def _aggregated(
+  frame: pl.DataFrame, key: Sequence[str], text: Sequence[str]
+) -> pl.DataFrame:
+  """Records of a block as cells."""
+  ends = [
+    getattr(pl.col(name), end)().alias(f'{end}_{name}')
+    for end in ('first', 'last')
+    for name in ('file', 'line', 'time')
+  ]
+  cells = frame.group_by(*key, maintain_order=True).agg(
+    pl.len().cast(pl.Int64).alias('count'),
+    pl.col('severity').max(),
+    *ends,
+    pl.col('row').first(),
+  )
+  sample = [text[i][:_TEXT] for i in cells['row'].to_list()]
+  return cells.drop('row').with_columns(text=pl.Series(sample, dtype=pl.String))
 
 
 def severities(levels: Sequence[str]) -> np.ndarray:

@@ -1,0 +1,168 @@
+"""Hosts and files that fall silent, numbers that become larger, sessions that lack."""
+
+import datetime
+import random
+
+import numpy as np
+import polars as pl
+import pytest
+
+from metalog_jax.logs import quantities
+from metalog_jax.scanning import scan
+
+START = datetime.datetime(2026, 3, 2, 8)
+
+
+def moments(count, step=2.0, seed=1):
+  """Times of records that come at random, so many seconds apart."""
+  rng, now = random.Random(seed), START
+  for index in range(count):
+    now += datetime.timedelta(seconds=rng.expovariate(1 / step))
+    yield index, now, rng
+
+
+def findings(path, lines, **options):
+  path.write_text('\n'.join(lines) + '\n')
+  return scan.scan([str(path)], scan.Options(**options))
+
+
+def syslog(silent=(0, 0), hosts=5, count=3000):
+  for i, now, rng in moments(count):
+    host = rng.randrange(hosts)
+    while host == 3 and silent[0] <= i < silent[1]:
+      host = rng.randrange(hosts)
+    yield f'{now:%b %d %H:%M:%S} web{host} app[{rng.randint(1, 999)}]: served {i}'
+
+
+@pytest.mark.parametrize('end', [1600, 3000])
+def test_one_host_of_several_falls_silent(tmp_path, end):
+  [item] = findings(tmp_path / 'x.log', syslog((1000, end)))
+  assert item.kind == 'drop' and item.template.endswith('[host=web3]')
+  assert 1000 <= item.first.line <= 1050 and item.count <= 3
+  assert ('does not come back' in item.why) == (end == 3000)
+
+
+def test_a_host_of_the_baseline_is_not_there(tmp_path):
+  good = tmp_path / 'good.log'
+  good.write_text('\n'.join(syslog()) + '\n')
+  [item] = findings(tmp_path / 'x.log', syslog((0, 3000)), baseline=(str(good),))
+  assert (item.kind, item.count) == ('missing', 0) and 'web3' in item.template
+  other = (line.replace('web', 'pod') for line in syslog())  # all have other names
+  assert not len(findings(tmp_path / 'y.log', other, baseline=(str(good),)))
+
+
+@pytest.mark.parametrize('silent,named', [(True, 1), (False, 0)])
+def test_a_file_that_ends_early_unless_another_takes_over(tmp_path, silent, named):
+  lines = [[], []]
+  for i, now, rng in moments(2000):
+    file = rng.randrange(2) if i < 1000 else 0
+    if not silent:
+      file = int(i >= 1000)  # rotated
+    lines[file].append(f'{now:%Y-%m-%dT%H:%M:%SZ} INFO served {i}')
+  for number, text in enumerate(lines):
+    (tmp_path / f'{number}.log').write_text('\n'.join(text) + '\n')
+  found = scan.scan([str(tmp_path)], scan.Options())
+  assert len([x for x in found if '1.log' in x.template]) == len(found) == named
+
+
+def requests(slow, factor=20.0, text='GET /items/{n} 200 in {ms:.0f} ms'):
+  for i, now, rng in moments(4000):
+    ms = rng.lognormvariate(3.5, 0.5) * (factor if slow(i) else 1)
+    yield f'{now:%Y-%m-%dT%H:%M:%SZ} INFO ' + text.format(n=i % 97, ms=ms, s=ms / 1000)
+
+
+TEXTS = (
+  'GET /items/{n} 200 in {ms:.0f} ms', 'sync {n} took {s:.3f}s',
+  'done latency={ms:.1f}',
+  'queue depth {ms:.0f}', 'done duration_ms={ms:.0f} n={n}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize('text', TEXTS)
+@pytest.mark.parametrize('begin,end', [(2000, 2200), (1500, 4000)])
+def test_a_number_becomes_larger(tmp_path, text, begin, end):
+  lines = requests(lambda i: begin <= i < end, text=text)
+  [item] = findings(tmp_path / 'x.log', lines)
+  assert item.kind == 'value' and item.template.endswith('or more]')
+  assert begin <= item.first.line <= begin + 60
+  assert 0.6 * (end - begin) <= item.count and item.expected < 0.1 * item.count
+
+
+def test_a_number_beside_a_baseline(tmp_path):
+  good = tmp_path / 'good.log'
+  good.write_text('\n'.join(requests(lambda i: False)) + '\n')
+  saved = str(tmp_path / 'saved')
+  scan.scan([str(good)], scan.Options(save_baseline=saved))
+  for baseline in (str(good), saved):
+    slow = requests(lambda i: True, factor=10)
+    [item] = findings(tmp_path / 'x.log', slow, baseline=(baseline,))
+    assert item.kind == 'value' and item.template.endswith('[100 ms or more]')
+    same = (line.replace('T08', 'T11') for line in requests(lambda i: False))
+    assert not len(findings(tmp_path / 'y.log', same, baseline=(baseline,)))
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_ordinary_numbers_and_counters_are_no_findings(tmp_path, seed):
+  def lines():
+    for i, now, rng in moments(4000, seed=seed):
+      ms, kind = rng.lognormvariate(4, 1.2), rng.randrange(4)
+      hour = 1 + (i // 700) % 2  # somewhat slower, now and then
+      said = (
+        f'GET /a/{i} in {ms * hour:.0f} ms', f'up for {i * 2} s', 'retry in 30 s',
+        f'heap used {rng.randint(40, 70)}%',
+      )[kind]  # fmt: skip
+      yield f'{now:%Y-%m-%dT%H:%M:%SZ} INFO {said}'
+
+  assert not len(findings(tmp_path / 'x.log', lines()))
+
+
+def orders(odd, events=('placed', 'paid', 'packed', 'shipped'), count=300):
+  lines = []
+  for i, now, rng in moments(count, 9.0):
+    for step, event in enumerate(odd(i, [*events])):
+      when = now + datetime.timedelta(seconds=step * 5 + rng.random())
+      lines.append(f'{when:%Y-%m-%d %H:%M:%S.%f} INFO order ORD-{10000 + i} {event}')
+  return sorted(lines)
+
+
+@pytest.mark.parametrize('kind,change', [
+  ('missing', lambda events: [x for x in events if x != 'paid']),
+  ('missing', lambda events: events[:1]),
+  ('burst', lambda events: [events[0], *events]),
+])  # fmt: skip
+def test_a_session_that_lacks_what_all_others_have(tmp_path, kind, change):
+  lines = orders(lambda i, events: change(events) if i == 150 else events)
+  found = findings(tmp_path / 'x.log', lines)
+  assert [(x.kind, x.windows) for x in found] == [(kind, ['ORD-10150'])]
+  assert found[0].p_value <= 0.01
+
+
+def test_sessions_that_the_ends_of_the_log_cut_lack_nothing(tmp_path):
+  lines = orders(lambda i, events: events)
+  assert not len(findings(tmp_path / 'x.log', lines[7:-7]))
+
+
+@pytest.mark.parametrize('message,kind,value', [
+  ('GET /x 200 in 41 ms', 'ms', 41), ('took 1.5s', 'ms', 1500), ('cpu 95%', '%', 95),
+  ('sync took 5 min', 'ms', 3e5), ('elapsed=45', '', 45), ('latency_ms=12', 'ms', 12),
+  ('queue depth 1200', '', 1200), ('user 12 logged in', None, 0),
+  ('at 10:00:05 something', None, 0), ('retry 3s5', None, 0),
+])  # fmt: skip
+def test_numbers_of_messages(message, kind, value):
+  text = pl.Series([message])
+  [pattern] = quantities.pattern_of(text)
+  assert (pattern < 0) == (kind is None)
+  if kind is not None:
+    values, kinds = quantities.of_messages(text, pattern)
+    assert values == pytest.approx([value]) and quantities.KINDS[kinds[0]] == kind
+
+
+@pytest.mark.parametrize('kind,values,said', [
+  ('ms', [1999.0, 2000.0], ['1 s or more', '2 s or more']),
+  ('ms', [41.0], ['20 ms or more']), ('%', [97.0], ['95 % or more']),
+  ('', [1200.0], ['1,000 or more']),
+])  # fmt: skip
+def test_thresholds_in_words(kind, values, said):
+  kinds = np.full(len(values), quantities.KINDS.index(kind))
+  places = quantities.place(np.array(values), kinds)
+  assert [quantities.said(kind, place) for place in places.tolist()] == said
