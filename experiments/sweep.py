@@ -29,17 +29,17 @@ FLAGS = (
   Flag('out', 'sweeps', 'folder; each table has one of its own in it'),
   Flag('systems', 'systems', 'folder of the System folders hdfs, bgl, openstack and '
        'thunderbird'),
-  Flag('seeds', [], 'seeds in place of those of the table'),
+  Flag('seeds', [], 'seeds in place of those of the table: 0..9 or 0,3,5'),
   Flag('rows', [], 'run these rows alone; see --dry_run'),
+  Flag('side_by_side', False, 'trials that differ by their seed alone are one program; '
+       'those of a detector without meta-steps one after another in it'),
   Flag('dry_run', False, 'list the trials, their state and their commands'),
 )  # fmt: skip
 
 
 def main(values: Any, last_flags: list[str]) -> None:
   """Checks all rows, runs what is left of every table, writes the report."""
-  if not all(seed.isdecimal() for seed in values.seeds):
-    raise errors.UserError(f'--seeds={",".join(values.seeds)}: whole numbers from 0 on')
-  seeds = list(dict.fromkeys(map(int, values.seeds)))
+  seeds = train.parse_seeds(','.join(values.seeds)) if values.seeds else []
   out = pathlib.Path(values.out)
   tables = [table_files.load(name, values.systems, last_flags) for name in values.table]
   if len({table.name for table in tables}) < len(tables):
@@ -50,7 +50,7 @@ def main(values: Any, last_flags: list[str]) -> None:
   todo = [(out / table.name, table_files.trials(table, seeds)) for table in chosen]
   if values.dry_run:
     for folder, every in todo:
-      _list(folder, every)
+      _list(folder, every, values.side_by_side)
     return
   atomic.check_folder(out)
   signal.signal(signal.SIGTERM, _interrupt)
@@ -60,7 +60,7 @@ def main(values: Any, last_flags: list[str]) -> None:
     _say(f'{table.name}: {trials.progress(folder, every)}')
     failed += [
       f'{table.name}, {trial.name}: {trials.last_line(folder, trial)}'
-      for trial in trials.run_trials(folder, every, _say)
+      for trial in trials.run_trials(folder, every, _say, values.side_by_side)
     ]
   _report([folder for folder, _ in todo], out)
   if failed:
@@ -78,11 +78,12 @@ def _check_rows(rows: Sequence[table_files.Row]) -> None:
       raise errors.UserError(f'row {row.key}: {error}') from error
 
 
-def _list(out: pathlib.Path, every: list[trials.Trial]) -> None:
-  for trial in every:
-    state = 'finished' if trials.is_finished(out, trial) else 'left'
-    print(f'{state:8} {trial.name}: {trial.row.name}')
-    print(f'         {shlex.join(trials.command(out, trial)[1:])}')
+def _list(out: pathlib.Path, every: Sequence[trials.Trial], side_by_side: bool) -> None:
+  for group in trials.groups(every, side_by_side):
+    for trial in group:
+      state = 'finished' if trials.is_finished(out, trial) else 'left'
+      print(f'{state:8} {trial.name}: {trial.row.name}')
+    print(f'         {shlex.join(trials.command(out, group)[1:])}')
   print(f'{out.name}: {trials.progress(out, every)}')
 
 

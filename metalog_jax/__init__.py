@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     scan,
     simulate,
     train,
+    train_seeds,
   )
 
 __version__ = '0.2.0.dev0'
@@ -29,6 +30,7 @@ __all__ = [
   'scan',
   'simulate',
   'train',
+  'train_seeds',
 ]
 
 

@@ -24,13 +24,16 @@ from metalog_jax.logs import budgets, store, systems
 from metalog_jax.report import report
 from metalog_jax.runs import detect, folder, model, problem
 from metalog_jax.runs import run as runs
+from metalog_jax.runs import seeds as several
 from metalog_jax.scanning import scan as scans
-from metalog_jax.simulation import simulate
 from metalog_jax.training import loop
 
 Path = str | os.PathLike
 Paths = Path | Iterable[Path]
-__all__ = ['Run', 'System', 'adapt', 'load', 'prepare', 'scan', 'simulate', 'train']
+__all__ = [
+  *('Run', 'System', 'adapt', 'load', 'prepare', 'scan', 'simulate', 'train'),
+  'train_seeds',
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +190,39 @@ def train(
     folder.clear(workdir, [*job.folders, *filter(None, inputs)])
   runs.start(job, workdir, say)
   return Run(pathlib.Path(workdir))
+
+
+def train_seeds(
+  *,
+  seeds: Iterable[int],
+  workdir: Path,
+  devices: int = 0,
+  overwrite: bool = False,
+  say: Callable[[str], Any] = bool,
+  **settings: Any,
+) -> list[Run]:
+  """Trains a detector once a seed: in one program, if it takes meta-steps.
+
+  Args:
+    seeds: different numbers; the others as in `train`.
+    workdir: each run has its own folder in it, `seed-N`; or the folder of a run, with
+      {seed} where N is to stand.
+
+  Returns:
+    The runs, in the order of the seeds.
+
+  Raises:
+    UserError: a setting is wrong, or the data are unfit; the message says which.
+  """
+  machine.use(devices)
+  folders = several.folders(workdir, list(seeds))
+  job = make_job(**settings)
+  if overwrite:
+    inputs = (settings.get('vectors'), settings.get('encoder'))
+    for path in folders.values():
+      folder.clear(path, [*job.folders, *filter(None, inputs)])
+  several.start(job, list(folders), workdir, say)
+  return [Run(pathlib.Path(path)) for path in folders.values()]
 
 
 def explain(*, devices: int = 0, **settings: Any) -> str:

@@ -155,3 +155,8 @@ class Stream(NamedTuple):
 
   num_steps: int
   draw: Callable[[int], Any]  # step number -> pytree of numpy arrays
+  # Of a stream that can be one of several of equal shapes: what batches are laid out
+  # in, `packing.Room`s from the tightest to the one that holds all for each of its
+  # sides, and the same stream laid out in others.
+  rooms: tuple[list[Any], ...] = ()
+  within: Callable[[Any], 'Stream'] | None = None

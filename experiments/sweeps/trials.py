@@ -41,11 +41,23 @@ def is_finished(out: pathlib.Path, trial: Trial) -> bool:
   return (out / 'trials' / trial.name / 'result.json').exists()
 
 
-def command(out: pathlib.Path, trial: Trial) -> list[str]:
-  """What runs the trial, or goes on with it."""
+def command(out: pathlib.Path, trials: Sequence[Trial]) -> list[str]:
+  """What runs trials of one row in one program, or goes on with them."""
   program = [sys.executable, '-m', 'experiments.train', '--noreport']
-  last = [f'--seed={trial.seed}', f'--workdir={out / "trials" / trial.name}']
-  return [*program, table_files.METHOD, *trial.row.flags, *last]
+  last = [f'--seed={trials[0].seed}', f'--workdir={out / "trials" / trials[0].name}']
+  if len(trials) > 1:
+    folder = out / 'trials' / f'{trials[0].row.key}-seed{{seed}}'
+    numbers = ','.join(str(trial.seed) for trial in trials)
+    last = [f'--seeds={numbers}', f'--workdir={folder}']
+  return [*program, table_files.METHOD, *trials[0].row.flags, *last]
+
+
+def groups(every: Sequence[Trial], side_by_side: bool) -> list[list[Trial]]:
+  """What each process runs: one trial, or all that differ by their seed alone."""
+  rows: dict[str, list[Trial]] = {}
+  for trial in every:
+    rows.setdefault(trial.row.key if side_by_side else trial.name, []).append(trial)
+  return [*rows.values()]
 
 
 def start(out: pathlib.Path, table: table_files.Table) -> None:
@@ -92,16 +104,23 @@ def claim(lock: pathlib.Path, wait: bool = False) -> Iterator[int | None]:
       os.close(descriptor)
 
 
-def _attempt(out: pathlib.Path, trial: Trial, lock: int) -> Attempt:
-  """Runs the trial to its end; a signal here stops it where it can go on."""
+def _attempt(
+  out: pathlib.Path, group: Sequence[Trial], locks: Sequence[int]
+) -> Attempt:
+  """Runs trials of one row to their end; a signal here stops it where it can go on."""
   begin = time.time()
-  with (out / 'logs' / f'{trial.name}.txt').open('wb') as log:
+  logs = [out / 'logs' / f'{trial.name}.txt' for trial in group]
+  for path in logs:
+    path.unlink(missing_ok=True)
+  with logs[0].open('wb') as log:
+    for path in logs[1:]:
+      os.link(logs[0], path)
     process = subprocess.Popen(
-      command(out, trial),
+      command(out, group),
       stdin=subprocess.DEVNULL,
       stdout=log,
       stderr=subprocess.STDOUT,
-      pass_fds=[lock],
+      pass_fds=locks,
       preexec_fn=functools.partial(child_process.die_with_parent, os.getpid()),
     )
     try:
@@ -111,10 +130,11 @@ def _attempt(out: pathlib.Path, trial: Trial, lock: int) -> Attempt:
       process.wait()
       raise
   now = time.time()
-  attempt = Attempt(trial.name, code, round(now - begin, 3), now)
+  each = Attempt('', code, round((now - begin) / len(group), 3), now)
   with (out / 'attempts.jsonl').open('a') as file:
-    file.write(json.dumps(attempt._asdict()) + '\n')
-  return attempt
+    for trial in group:
+      file.write(json.dumps(each._replace(trial=trial.name)._asdict()) + '\n')
+  return each._replace(seconds=now - begin)
 
 
 def attempts(out: pathlib.Path) -> list[Attempt]:
@@ -135,38 +155,49 @@ def last_line(out: pathlib.Path, trial: Trial) -> str:
 
 
 def run_trials(
-  out: pathlib.Path, every: Sequence[Trial], say: Callable[[str], None]
+  out: pathlib.Path,
+  every: Sequence[Trial],
+  say: Callable[[str], None],
+  side_by_side: bool = False,
 ) -> list[Trial]:
   """Runs every trial that is not finished; first those that nobody else is at.
+
+  Args:
+    side_by_side: trials that differ by their seed alone are one process.
 
   Returns:
     Those that failed.
   """
   begin, elsewhere = time.time(), []
-  for trial in every:
-    if not _one(out, trial, every, begin, say, wait=False):
-      elsewhere.append(trial)
+  for group in groups(every, side_by_side):
+    elsewhere += _group(out, group, every, begin, say, wait=False)
   for trial in elsewhere:
     say(f'{trial.name}: another process is at it; waiting')
-    _one(out, trial, every, begin, say, wait=True)
+    _group(out, [trial], every, begin, say, wait=True)
   return [trial for trial in every if not is_finished(out, trial)]
 
 
-def _one(out, trial, every, begin: float, say, wait: bool) -> bool:
-  """Runs a trial if it is due; False where another process has it."""
-  with claim(out / 'locks' / trial.name, wait) as lock:
-    if lock is None:
-      return False
-    if is_finished(out, trial) or _failed_since(out, trial, begin):
-      return True
-    say(f'{trial.name}: begins')
-    attempt = _attempt(out, trial, lock)
-    if is_finished(out, trial):
-      say(f'{trial.name}: {_clock(attempt.seconds)}; {progress(out, every)}')
-    else:
-      why = last_line(out, trial)
-      say(f'{trial.name}: FAILED, exit code {attempt.code}: {why}')
-  return True
+def _group(out, group, every, begin: float, say, wait: bool) -> list[Trial]:
+  """Runs the trials of a group that are due; returns those that others are at."""
+  due, locks, elsewhere = [], [], []
+  with contextlib.ExitStack() as stack:
+    for trial in group:
+      lock = stack.enter_context(claim(out / 'locks' / trial.name, wait))
+      if lock is None:
+        elsewhere.append(trial)
+      elif not is_finished(out, trial) and not _failed_since(out, trial, begin):
+        due.append(trial)
+        locks.append(lock)
+    if due:
+      name = ', '.join(trial.name for trial in due)
+      say(f'{name}: begins')
+      attempt = _attempt(out, due, locks)
+      if all(is_finished(out, trial) for trial in due):
+        say(f'{name}: {_clock(attempt.seconds)}; {progress(out, every)}')
+      else:
+        why = last_line(out, due[0])
+        say(f'{name}: FAILED, exit code {attempt.code}: {why}')
+  return elsewhere
 
 
 def _failed_since(out: pathlib.Path, trial: Trial, begin: float) -> bool:

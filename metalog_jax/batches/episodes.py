@@ -6,6 +6,7 @@ what the uninterrupted run would have drawn.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -127,7 +128,7 @@ class Sampler(NamedTuple):
     return rooms
 
   def tasks_of(
-    self, lines: list[Timeline], step: int, rooms: list[list[packing.Room]]
+    self, lines: list[Timeline], step: int, rooms: Sequence[list[packing.Room]]
   ) -> types.Task:
     """The tasks of a step, all of one shape: leaves [T, devices, ...].
 
@@ -180,5 +181,9 @@ def episode_stream(
     timeline(data._replace(vectors=table), reading.sequences(data.sessions))
     for data, table in zip(transfer.sources, tables)
   ]
-  rooms = sampler.rooms(lines)
-  return types.Stream(steps, lambda step: sampler.tasks_of(lines, step, rooms))
+
+  def within(rooms) -> types.Stream:
+    draw = lambda step: sampler.tasks_of(lines, step, rooms)
+    return types.Stream(steps, draw, rooms, within)
+
+  return within(tuple(sampler.rooms(lines)))

@@ -47,20 +47,23 @@ def meta_stream(
     per_epoch = max(per_epoch, -(-query.size // how.batch))
   merge = how.share != 'nothing'
   sampler = drawing.Sampler(how.batch, how.anomaly_share, seed, merge, devices)
-  support_rooms = sampler.rooms(support) if support else []
-  query_rooms = sampler.rooms([query])
-
-  def draw(step: int) -> types.Task:
-    target = sampler.batch_of(query, step, query_rooms)
-    if not support:
-      return drawing.stack([types.Task((), target)])
-    rng = np.random.default_rng([seed, 1, step // per_epoch])
-    chosen = rng.choice(len(support), inner_steps, replace=len(support) < inner_steps)
-    parts = sampler.batches([support[i] for i in chosen], step, support_rooms)
-    return drawing.stack([types.Task(parts, target)])  # one task a step
-
   steps = config.training.steps or config.training.epochs * per_epoch
-  return types.Stream(steps, draw)
+
+  def within(rooms) -> types.Stream:
+    support_rooms, query_rooms = rooms
+
+    def draw(step: int) -> types.Task:
+      target = sampler.batch_of(query, step, query_rooms)
+      if not support:
+        return drawing.stack([types.Task((), target)])
+      rng = np.random.default_rng([seed, 1, step // per_epoch])
+      chosen = rng.choice(len(support), inner_steps, replace=len(support) < inner_steps)
+      parts = sampler.batches([support[i] for i in chosen], step, support_rooms)
+      return drawing.stack([types.Task(parts, target)])  # one task a step
+
+    return types.Stream(steps, draw, rooms, within)
+
+  return within((sampler.rooms(support) if support else [], sampler.rooms([query])))
 
 
 def pools(config: Any, transfer: types.Transfer, seed: int) -> tuple[list[Pool], Pool]:

@@ -20,6 +20,12 @@ class Room(NamedTuple):
   cells: int = 0  # R of the shared cells; 0: nothing is shared, cells are places
 
 
+def widest(rooms: Sequence[Room]) -> Room:
+  """A room as large as each of these along every side, shared only if all are."""
+  largest = Room(*(max(sizes) for sizes in zip(*rooms)))
+  return largest if all(room.cells for room in rooms) else largest._replace(cells=0)
+
+
 class Trie(NamedTuple):
   """All sequences of a system as one tree: a node for each different beginning."""
 

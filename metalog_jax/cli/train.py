@@ -4,7 +4,10 @@
   metalog train --detector=metalog --source=systems/hdfs --target=systems/bgl \\
     --target_normals=30% --target_anomalies=1% --workdir=runs/hdfs_to_bgl
 
-The same command goes on where a killed run stopped.
+The same command goes on where a killed run stopped. Ten runs that differ by their
+seed, in one program, each in a folder of its own:
+
+  metalog train --seeds=0..9 --detector=metalog ... --workdir=runs/hdfs_to_bgl
 """
 
 from collections.abc import Sequence
@@ -18,7 +21,9 @@ from metalog_jax.logs import budgets
 
 api = lazy.module('metalog_jax.api')
 machine = lazy.module('metalog_jax.machine')
+report = lazy.module('metalog_jax.report.report')
 
+MOST_RUNS = 1000  # of one call: more are a slip of the pen
 SPLITS = ('chronological', 'tail', 'random')
 JOB = (  # what determines the run
   Flag('detector', 'evidence', 'which method to train'),
@@ -49,6 +54,13 @@ JOB = (  # what determines the run
 FLAGS = (
   *JOB,
   Flag('workdir', None, 'run folder to write, or to go on with'),
+  Flag(
+    'seeds',
+    '',
+    'in place of --seed several, such as 0..9 or 0,3,5: trained side by '
+    'side if the detector takes meta-steps; each run is in seed-N of --workdir, or '
+    'in --workdir with N for {seed}',
+  ),
   Flag('devices', 0, 'CPU cores to share each batch out to; 0: all, up to 4', low=0),
   Flag('distributed', False, 'this is one of several processes that train together'),
   Flag('coordinator', '', 'host:port of process 0, where jax cannot know'),
@@ -72,6 +84,39 @@ def check(values: Any) -> None:
   for name in ('alert_rate', 'false_alarms'):
     budgets.rate(values[name].value, name)
   options.registry.preset(values.detector, values.preset)
+  if values.seeds:
+    parse_seeds(values.seeds)
+    for name in ('seed', 'explain', 'distributed'):
+      if values[name].present and values[name].value not in (False, None):
+        raise errors.UserError(f'--seeds and --{name} do not go together: give one')
+
+
+def parse_seeds(text: str) -> list[int]:
+  """The numbers of a list such as 0..9 or 0,3,5, each once.
+
+  >>> parse_seeds('3,0..2,1')
+  [3, 0, 1, 2]
+
+  Raises:
+    UserError: it is no such list.
+  """
+  seeds: dict[int, None] = {}
+  for part in text.split(','):
+    first, dots, last = part.strip().partition('..')
+    numbers = (first, last if dots else first)
+    if not all(number.isdecimal() for number in numbers):
+      raise errors.UserError(
+        f'--seeds={text}: {part!r} is none; give numbers or ranges, such as 0..9 or 0,3,5'
+      )
+    start, end = map(int, numbers)
+    if end < start or end > options.MOST_SEED:
+      raise errors.UserError(
+        f'--seeds={text}: {part} is empty or above {options.MOST_SEED}'
+      )
+    if len(seeds) + end - start >= MOST_RUNS:
+      raise errors.UserError(f'--seeds={text}: at most {MOST_RUNS} at once')
+    seeds |= dict.fromkeys(range(start, end + 1))
+  return list(seeds)
 
 
 def main(values: Any, rest: list[str]) -> None:
@@ -83,6 +128,9 @@ def main(values: Any, rest: list[str]) -> None:
   given |= options.settings(values, values.detector)
   if values.explain:
     programs.say(api.explain(devices=values.devices, **given))
+    return
+  if values.seeds:
+    _train_seeds(values, given)
     return
   is_first = not values.distributed or machine.is_first()
   run = api.train(
@@ -96,3 +144,21 @@ def main(values: Any, rest: list[str]) -> None:
     programs.say(run)
     if values.report:
       programs.say(f'report: {run.report()}')
+
+
+def _train_seeds(values: Any, given: dict[str, Any]) -> None:
+  del given['seed']
+  trained = api.train_seeds(
+    seeds=parse_seeds(values.seeds),
+    workdir=values.workdir,
+    devices=values.devices,
+    overwrite=values.overwrite,
+    say=programs.say,
+    **given,
+  )
+  finished = [run for run in trained if run.is_finished]
+  for run in finished:
+    if values.report:
+      programs.say(f'report: {run.report()}')
+  if finished:
+    programs.say(report.text(finished, 'markdown'))

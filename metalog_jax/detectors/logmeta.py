@@ -17,7 +17,7 @@ from typing import Any, Literal
 from metalog_jax import errors, flags, lazy, types
 from metalog_jax.batches import episodes, sequences
 from metalog_jax.embeddings import gcse, sources
-from metalog_jax.training import adaptation, base, supervised
+from metalog_jax.training import adaptation, base, side_by_side, supervised
 
 jax = lazy.module('jax')
 optax = lazy.module('optax')
@@ -148,20 +148,19 @@ def make_detector(config: Config) -> base.Detector:
     config.adapt,
     config.reading,
   )
+
+  def batches(transfer, seed, devices):
+    return episodes.episode_stream(
+      config.tasks, config.reading, config.steps, transfer, seed, devices
+    )
+
   return base.Detector(
     init=init,
     score=lambda state, batch: probability(seen(state.params), batch),
     explain=lambda state, batch: supervised.attention(net, seen(state.params), batch),
     reading=config.reading,
     training=base.Training(
-      batches=lambda transfer, seed: episodes.episode_stream(
-        config.tasks,
-        config.reading,
-        config.steps,
-        transfer,
-        seed,
-        devices.shape[mesh.ROWS],
-      ),
+      batches=lambda transfer, seed: batches(transfer, seed, devices.shape[mesh.ROWS]),
       put=lambda task: mesh.put(task, devices),
       step=outer.make_meta_step(loss, optimizer, meta, devices),
       then_adapts=config.adapt.adapt_steps > 0,
@@ -169,6 +168,9 @@ def make_detector(config: Config) -> base.Detector:
         loss, state.params, tasks, meta, devices
       ),
       objective=(loss, meta),
+      side_by_side=lambda runs: side_by_side.make_steps(
+        loss, optimizer, meta, batches, runs, config.tasks.tasks
+      ),
     ),
     adapt=adaptation.of_states(adapt, devices),
   )

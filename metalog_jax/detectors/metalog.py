@@ -18,7 +18,7 @@ from typing import Any, Literal
 from metalog_jax import flags, lazy, types
 from metalog_jax.batches import metalog_batches, sequences
 from metalog_jax.embeddings import gcse, sources
-from metalog_jax.training import adaptation, base, supervised
+from metalog_jax.training import adaptation, base, side_by_side, supervised
 
 jax = lazy.module('jax')
 jnp = lazy.module('jax.numpy')
@@ -210,6 +210,9 @@ def assemble(
         loss, state.params, tasks, meta, devices
       ),
       objective=(loss, meta),
+      side_by_side=lambda runs: side_by_side.make_steps(
+        loss, optimizer, meta, batches, runs
+      ),
     ),
     adapt=adaptation.of_states(adapt, devices),
   )

@@ -52,7 +52,7 @@ def shard(
     step: reads leaves [T', ...], the tasks and rows of one device. What it returns
       must be the same on all devices, which jax proves.
     each: takes `step` to the same function of stacked runs, e.g. `jax.vmap`; None:
-      there is one run.
+      there is one run. A step of runs may read a third argument, [] of each run.
 
   Returns:
     The same function of leaves [T, D, ...] for T tasks, the rows of each dealt to
@@ -60,13 +60,18 @@ def shard(
     returns.
   """
 
-  def local(state, tasks):
-    return step(state, jax.tree.map(lambda x: x.squeeze(1), tasks))
+  def local(state, tasks, *active):
+    return step(state, jax.tree.map(lambda x: x.squeeze(1), tasks), *active)
 
   if each is None:
     return jax.shard_map(local, mesh=mesh, in_specs=(P(), _SPEC), out_specs=P())
-  specs = P(RUNS), _SPEC_OF_RUNS
-  return jax.shard_map(each(local), mesh=mesh, in_specs=specs, out_specs=P(RUNS))
+
+  def over_runs(state, tasks, *active):
+    specs = (P(RUNS), _SPEC_OF_RUNS, *[P(RUNS) for _ in active])
+    mapped = jax.shard_map(each(local), mesh=mesh, in_specs=specs, out_specs=P(RUNS))
+    return mapped(state, tasks, *active)
+
+  return over_runs
 
 
 def vary(x: jax.Array, axes: tuple[str, ...] = (TASKS,)) -> jax.Array:
@@ -87,6 +92,15 @@ def put(tasks: Any, mesh: jax.sharding.Mesh, runs: bool = False) -> Any:
   return jax.tree.map(
     lambda x: jax.make_array_from_callback(x.shape, sharding, x.__getitem__), tasks
   )
+
+
+def along_runs(runs: int, devices: int) -> int:
+  """How many of the devices go along RUNS: as many as can, for runs exchange nothing.
+
+  >>> along_runs(10, 8), along_runs(3, 8), along_runs(3, 2), along_runs(1, 4)
+  (8, 2, 2, 1)
+  """
+  return max(n for n in range(1, devices + 1) if devices % n == 0 and n <= runs)
 
 
 def replicate(tree: Any, mesh: jax.sharding.Mesh) -> Any:

@@ -41,21 +41,23 @@ class Step:
   def __init__(self, compiled: Any):
     self._compiled = compiled
 
-  def lower(self, state: Any, tasks: types.Task) -> Any:
+  def lower(self, state: Any, tasks: types.Task, active: Any = None) -> Any:
     """As of a function that `jax.jit` returns."""
-    return self._compiled.lower(state, tasks)
+    return self._compiled.lower(state, tasks, active)
 
   def _cache_size(self) -> int:
     return self._compiled._cache_size()
 
-  def __call__(self, state: Any, tasks: types.Task) -> tuple[Any, dict[str, jax.Array]]:
+  def __call__(
+    self, state: Any, tasks: types.Task, active: Any = None
+  ) -> tuple[Any, dict[str, jax.Array]]:
     """Takes one step; see `make_meta_step`.
 
     Raises:
       UserError: the state was given to a step before, or something does not fit.
     """
     try:
-      return self._compiled(state, tasks)
+      return self._compiled(state, tasks, active)
     except (RuntimeError, ValueError) as error:
       if 'has been deleted' not in str(error):
         raise
@@ -109,7 +111,9 @@ def make_meta_step(
     mesh: over which the step runs, see `mesh`. `loss_fn` then sees the rows of one
       device and must add up over the axis `mesh.ROWS`.
     runs: whether all that is read and returned is of S runs side by side, in a leading
-      axis of all leaves: each takes its own step, as it would alone.
+      axis of all leaves: each takes its own step, as it would alone. With a third
+      argument, `active` [S] bool, only those where it is true take one; the state of
+      the others stays, and their metrics are 0.
     wrt: what is trained: 'params', 'hyper' (the initial parameters stay) or 'both'.
     has_aux: whether the loss gives (scalar, aux), aux of real numbers alone.
 
@@ -159,15 +163,27 @@ def make_meta_step(
     )
     return state, metrics
 
-  each = (_in_turn if _are_in_turn(config) else jax.vmap) if runs else None
-  if mesh:
-    step = meshes.shard(step, mesh, each)
-  elif each:
-    step = each(step)
+  def step_if_active(state, tasks, active):
+    none = jax.tree.map(
+      lambda x: meshes.vary(jnp.zeros(x.shape, x.dtype), axes[:1]),
+      jax.eval_shape(step, state, tasks)[1],
+    )
+    return jax.lax.cond(active, step, lambda state, _: (state, none), state, tasks)
 
-  def checked(state, tasks):
+  each = (_in_turn if _are_in_turn(config) else jax.vmap) if runs else None
+
+  def placed(step):
+    if mesh:
+      return meshes.shard(step, mesh, each)
+    return each(step) if each else step
+
+  def checked(state, tasks, active):
     _check(state, tasks, optimizer, wrt, 1 + runs)
-    return step(state, tasks)
+    if active is None:
+      return placed(step)(state, tasks)
+    if each is None:
+      raise errors.UserError('active is of a step of several runs: give runs=True')
+    return placed(step_if_active)(state, tasks, active)
 
   return Step(jax.jit(checked, donate_argnums=0))
 

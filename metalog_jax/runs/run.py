@@ -51,24 +51,18 @@ def start(
     UserError: the folder holds a run with other settings or data, or is in use; or the
       data are unfit.
   """
-  shared = mine = folder.run_folder(workdir)
-  if any(os.path.realpath(path) == os.path.realpath(shared) for path in job.folders):
-    raise errors.UserError(f'--workdir={shared} is a System folder: give another one')
+  shared = mine = workdir_of(job, workdir)
   if jax.process_index():  # one process writes the run folder, the others beside it
     mine = shared / f'process_{jax.process_index()}'
   mine.mkdir(parents=True, exist_ok=True)
   with atomic.locked(mine):
     if (shared / folder.RESULT).exists():
-      check_settings(shared, job)
-      return _finished(shared, job, say)
-    check_settings(mine, job)
-    ready = _prepare(job, say)
-    save(mine, job, ready.problem.fingerprints)
-    atomic.write_json(mine / folder.ENVIRONMENT, environment.describe())
+      return finished(shared, job, say)
+    ready = prepare(job, mine, say)
     if job.model:
       gradient, fitted = None, _trained(ready)
     else:
-      gradient = _gradient(ready, say)
+      gradient = gradient_of(ready, say)
       validate = scoring.validator(ready.scorer, ready.problem.valid)
       fitted = training.fit(
         ready.detector,
@@ -79,10 +73,19 @@ def start(
         job.loop,
         shared,
       )
-    if not fitted.finished:
-      say(f'stopped by a signal after step {fitted.steps}; the same command goes on')
-      return None
-    return _finish(ready, fitted, mine, gradient, say)
+    return finish(ready, fitted, mine, gradient, say)
+
+
+def workdir_of(job: Job, workdir: str | os.PathLike) -> pathlib.Path:
+  """The run folder that a flag names.
+
+  Raises:
+    UserError: it names none, or one of the job's System folders.
+  """
+  path = folder.run_folder(workdir)
+  if any(os.path.realpath(item) == os.path.realpath(path) for item in job.folders):
+    raise errors.UserError(f'--workdir={path} is a System folder: give another one')
+  return path
 
 
 def explain(job: Job) -> str:
@@ -105,7 +108,13 @@ def explain(job: Job) -> str:
   return '\n'.join(lines)
 
 
-def _finished(workdir: pathlib.Path, job: Job, say: Callable) -> dict[str, Any]:
+def finished(workdir: pathlib.Path, job: Job, say: Callable) -> dict[str, Any]:
+  """The result of a run that is finished, checked to be of this job.
+
+  Raises:
+    UserError: it is of another job or other data, or is damaged.
+  """
+  check_settings(workdir, job)
   folder.verify(workdir)
   present = [path for path in job.folders if os.path.exists(path)]
   check_content(
@@ -115,9 +124,28 @@ def _finished(workdir: pathlib.Path, job: Job, say: Callable) -> dict[str, Any]:
   return folder.read_json(workdir / folder.RESULT)
 
 
-def _prepare(job: Job, say: Callable) -> Ready:
+def prepare(
+  job: Job, workdir: pathlib.Path, say: Callable, like: Ready | None = None
+) -> Ready:
+  """Readies a job, and writes its folder's first files.
+
+  Args:
+    like: of a job that differs by its seed alone: what it has compiled is shared.
+
+  Raises:
+    UserError: the folder is of another job or other data, or the data are unfit.
+  """
+  check_settings(workdir, job)
+  ready = _prepare(job, say, like)
+  save(workdir, job, ready.problem.fingerprints)
+  atomic.write_json(workdir / folder.ENVIRONMENT, environment.describe())
+  return ready
+
+
+def _prepare(job: Job, say: Callable, like: Ready | None = None) -> Ready:
   module = registry.get(job.detector)
-  detector, needs = module.make_detector(job.method), module.needs(job.method)
+  detector = like.detector if like else module.make_detector(job.method)
+  needs = module.needs(job.method)
   known: list[list[str]] = []
   data = job.data
   if data.source and base.SOURCE_LABELS not in needs:
@@ -139,7 +167,8 @@ def _prepare(job: Job, say: Callable) -> Ready:
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
     if warning := event_tables.Coverage(**coverage).warning(name):
       say(f'warning: {warning}')
-  return Ready(job, detector, problem, scoring.Scorer(detector))
+  scorer = like.scorer if like else scoring.Scorer(detector)
+  return Ready(job, detector, problem, scorer)
 
 
 def _trained(ready: Ready) -> training.Fitted:
@@ -155,7 +184,7 @@ def _trained(ready: Ready) -> training.Fitted:
   return training.Fitted(state, state, 0, 0, True, 0.0, 0.0)
 
 
-def _gradient(ready: Ready, say: Callable) -> str | None:
+def gradient_of(ready: Ready, say: Callable) -> str | None:
   """The gradient mode; the user is told where it was chosen automatically."""
   method = ready.job.method
   if flags.get(method, 'order') == 'first':
@@ -203,10 +232,17 @@ def _pseudo_counts(labels, truth) -> dict[str, int]:
   return {name: int(mask.sum()) for name, mask in counts.items()}
 
 
-def _finish(
+def finish(
   ready: Ready, fitted: training.Fitted, workdir, gradient, say
-) -> dict[str, Any]:
-  """Adapts if asked for, tests, and writes the files of a finished run."""
+) -> dict[str, Any] | None:
+  """Adapts if asked for, tests, and writes the files of a finished run.
+
+  Returns:
+    The result, or None if a signal stopped the training.
+  """
+  if not fitted.finished:
+    say(f'stopped by a signal after step {fitted.steps}; the same command goes on')
+    return None
   job, problem, scorer = ready.job, ready.problem, ready.scorer
   adaptation = None
   if problem.train.target is not None and (job.model or ready.detector.then_adapts):

@@ -13,6 +13,17 @@ TARGET_NORMALS = 'target_normals'
 TARGET_ANOMALIES = 'target_anomalies'
 
 
+class SideBySide(NamedTuple):
+  """Steps of several runs in one program: all that a step reads and returns has an
+  axis of places before, each with a run or with none; see `training.side_by_side`."""
+
+  batches: Callable  # of one run, as `Training.batches`
+  put: Callable  # batches of all places -> the same on the devices
+  step: Callable  # (states, batches, [places] bool: takes a step) -> (states, metrics)
+  stack: Callable  # states of the runs -> those of all places, on the devices
+  places: int  # at least as many as there are runs
+
+
 class Training(NamedTuple):
   """How a detector is trained step by step; `training.loop` owns the only loop."""
 
@@ -28,6 +39,7 @@ class Training(NamedTuple):
   # (loss_fn, MetaConfig) of `step`, if meta. The loss reads the rows of one device and
   # adds up over the mesh's axis ROWS.
   objective: tuple[Callable, Any] | None = None
+  side_by_side: Callable[[int], SideBySide] | None = None  # of so many runs
 
 
 class Host(NamedTuple):

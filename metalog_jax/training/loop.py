@@ -17,6 +17,7 @@ from tqdm import tqdm
 from metalog_jax import errors, types
 from metalog_jax.training import base, checkpoints, metrics_file
 
+NOTHING = types.Stream(0, lambda _: ())  # of a detector that is fitted at once
 FLUSH = 10  # steps between looks at the metrics: reading them waits for the device
 
 
@@ -97,98 +98,163 @@ def fit(
   begin = time.perf_counter()
   state = jax.block_until_ready(detector.init(jax.random.key(seed), transfer))
   training = detector.training
-  stream = (
-    training.batches(transfer, seed) if training else types.Stream(0, lambda _: ())
-  )
+  stream = training.batches(transfer, seed) if training else NOTHING
   setup_seconds = time.perf_counter() - begin
-  saved = checkpoints.Checkpoints((shared or workdir) / 'checkpoints')
-  restored = saved.restore(checkpoints.first_progress(state))
-  progress = restored or checkpoints.first_progress(state)
-  metrics = metrics_file.MetricsFile(workdir / 'metrics.jsonl', int(progress.step))
-  loop = _Loop(
-    training,
-    stream,
-    validate,
-    options,
-    saved,
-    metrics,
-    progress,
-    restored is not None,
-  )
+  run = Run(detector, stream.num_steps, state, validate, workdir, options, shared)
   try:
     with Stop() as stop:
-      return loop.run(stop)._replace(setup_seconds=setup_seconds)
+      fitted = _Loop(training, stream, run).run(stop)
+    return fitted._replace(setup_seconds=setup_seconds)
   finally:
-    metrics.close()
-    saved.close()
+    run.close()
 
 
-class _Loop:
-  """Steps, validations and checkpoints, in that order, until the budget is spent."""
+class Run:
+  """What one run remembers of its steps: the best, its metrics and checkpoints.
+
+  Its state belongs to who takes the steps, here one run or several side by side.
+  """
 
   def __init__(
-    self, training, stream, validate, options, saved, metrics, progress, is_saved
+    self,
+    detector: base.Detector,
+    num_steps: int,
+    state: Any,
+    validate: Callable | None,
+    workdir: pathlib.Path,
+    options: Options,
+    shared: pathlib.Path | None = None,
   ):
-    self._training, self._stream, self._validate = training, stream, validate
-    self._options, self._saved, self._metrics = options, saved, metrics
-    self._total = stream.num_steps
-    patience = training.patience if training and validate else 0
+    """Goes on from the last checkpoint if there is one; see `fit`.
+
+    Args:
+      state: the first.
+    """
+    self._saved = checkpoints.Checkpoints((shared or workdir) / 'checkpoints')
+    restored = self._saved.restore(checkpoints.first_progress(state))
+    progress = restored or checkpoints.first_progress(state)
+    self._metrics = metrics_file.MetricsFile(
+      workdir / 'metrics.jsonl', int(progress.step)
+    )
+    self._validate, self._options, self.num_steps = validate, options, num_steps
+    patience = detector.training.patience if detector.training and validate else 0
     self._patience = patience * options.validate_every
     # A step gives its state's memory away, so that the best needs memory of its own.
-    self._state, self._best = jax.tree.map(
+    self.state, self._best = jax.tree.map(
       jnp.copy, (progress.state, progress.best_state)
     )
     self._best_value, self._best_step = progress.best_value, int(progress.best_step)
-    self._step = int(progress.step)
-    self._saved_step = self._step if is_saved else -1  # without steps, 0 is saved
+    self.step = int(progress.step)
+    self._saved_step = self.step if restored else -1  # without steps, 0 is saved
     self._pending: list[tuple[int, dict]] = []
+
+  def is_over(self) -> bool:
+    """Whether the budget is spent, or patience is."""
+    stale = self.step - self._best_step
+    return self.step >= self.num_steps or bool(
+      self._patience and stale >= self._patience
+    )
+
+  def took(self, values: dict[str, Any], state: Callable[[], Any]) -> None:
+    """A step was taken: validates and saves where that is due.
+
+    Args:
+      values: metrics of the step, which are read later.
+      state: gives the state after it, replicated over the detector's devices.
+    """
+    self.step += 1
+    self._pending.append((self.step, values))
+    if self.step % FLUSH == 0:
+      self._flush()
+    if self._validate and self._is_due(self._options.validate_every):
+      self._look(state())
+    if self._is_due(self._options.checkpoint_every):
+      self.save(state())
+
+  def _is_due(self, every: int) -> bool:
+    return self.step % every == 0 or self.step == self.num_steps
+
+  def _look(self, state: Any) -> None:
+    self._flush()
+    assert self._validate
+    values = self._validate(state)
+    if jax.process_count() > 1:  # rounding may differ, decisions must not
+      values = multihost_utils.broadcast_one_to_all(values)
+    self._metrics.write(self.step, values)
+    if values['valid_value'] > self._best_value:
+      self._best = jax.tree.map(jnp.copy, state)
+      self._best_value, self._best_step = np.float32(values['valid_value']), self.step
+
+  def _flush(self) -> None:
+    for step, values in self._pending:
+      self._metrics.write(step, values)
+    self._pending.clear()
+
+  def save(self, state: Any) -> None:
+    """Writes a checkpoint, unless there is one of this step."""
+    self._flush()
+    if not self._validate:  # then the newest counts
+      self._best, self._best_step = state, self.step
+    if self.step > self._saved_step:
+      self._saved.save(
+        self.step,
+        checkpoints.progress(
+          state, self._best, self._best_value, self._best_step, self.step
+        ),
+      )
+      self._saved_step = self.step
+
+  def fitted(self, state: Any, compile_seconds: float, seconds: float) -> Fitted:
+    """What is left after the last step; call `save` first.
+
+    Args:
+      state: the last.
+    """
+    return Fitted(
+      self._best,
+      state,
+      self.step,
+      self._best_step,
+      self.is_over(),
+      compile_seconds,
+      seconds,
+    )
+
+  def close(self) -> None:
+    """Waits until everything is written."""
+    self._metrics.close()
+    self._saved.close()
+
+
+class _Loop:
+  """Steps of one run until its budget is spent."""
+
+  def __init__(self, training: base.Training | None, stream: types.Stream, run: Run):
+    self._training, self._stream, self._run = training, stream, run
+    self._state = run.state
     self._compiled: dict[Any, Callable] = {}
     self._compile_seconds = 0.0
 
   def run(self, stop: Stop) -> Fitted:
-    start = time.perf_counter()
-    with tqdm(
-      total=self._total, initial=self._step, unit='step', disable=None, desc='training'
-    ) as bar:
-      while not self._is_over() and not stop.is_due(self._step):
+    start, run = time.perf_counter(), self._run
+    with progress_bar(run.num_steps, run.step) as bar:
+      while not run.is_over() and not stop.is_due(run.step):
         self._advance()
-        if self._validate and self._is_due(self._options.validate_every):
-          self._look()
-        if self._is_due(self._options.checkpoint_every):
-          self._save()
         bar.update()
-    self._save()
+    run.save(self._state)
     jax.block_until_ready(self._state)
     seconds = time.perf_counter() - start - self._compile_seconds
-    return Fitted(
-      self._best,
-      self._state,
-      self._step,
-      self._best_step,
-      self._is_over(),
-      self._compile_seconds,
-      seconds,
-    )
-
-  def _is_over(self) -> bool:
-    stale = self._step - self._best_step
-    return self._step >= self._total or bool(self._patience and stale >= self._patience)
-
-  def _is_due(self, every: int) -> bool:
-    return self._step % every == 0 or self._step == self._total
+    return run.fitted(self._state, self._compile_seconds, seconds)
 
   def _advance(self) -> None:
-    batch = self._training.put(self._stream.draw(self._step))
+    assert self._training
+    batch = self._training.put(self._stream.draw(self._run.step))
     self._state, values = self._program(batch)(self._state, batch)
-    self._step += 1
-    if not self._validate:  # then the newest counts
-      self._best, self._best_step = self._state, self._step
-    self._pending.append((self._step, values))
-    if self._step % FLUSH == 0:
-      self._flush()
+    self._run.took(values, lambda: self._state)
 
   def _program(self, batch: Any) -> Callable:
     """The step compiled for the shapes of `batch`, once."""
+    assert self._training
     shapes = jax.tree.map(jnp.shape, batch)
     if shapes not in self._compiled:
       start = time.perf_counter()
@@ -197,28 +263,7 @@ class _Loop:
       self._compile_seconds += time.perf_counter() - start
     return self._compiled[shapes]
 
-  def _look(self) -> None:
-    self._flush()
-    values = self._validate(self._state)
-    if jax.process_count() > 1:  # rounding may differ, decisions must not
-      values = multihost_utils.broadcast_one_to_all(values)
-    self._metrics.write(self._step, values)
-    if values['valid_value'] > self._best_value:
-      self._best = jax.tree.map(jnp.copy, self._state)
-      self._best_value, self._best_step = np.float32(values['valid_value']), self._step
 
-  def _flush(self) -> None:
-    for step, values in self._pending:
-      self._metrics.write(step, values)
-    self._pending.clear()
-
-  def _save(self) -> None:
-    self._flush()
-    if self._step > self._saved_step:
-      self._saved.save(
-        self._step,
-        checkpoints.progress(
-          self._state, self._best, self._best_value, self._best_step, self._step
-        ),
-      )
-      self._saved_step = self._step
+def progress_bar(total: int, done: int) -> tqdm:
+  """Steps on a terminal; nothing elsewhere."""
+  return tqdm(total=total, initial=done, unit='step', disable=None, desc='training')
