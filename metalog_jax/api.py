@@ -31,7 +31,14 @@ from metalog_jax.training import loop
 Path = str | os.PathLike
 Paths = Path | Iterable[Path]
 __all__ = [
-  *('Run', 'System', 'adapt', 'load', 'prepare', 'scan', 'simulate', 'train'),
+  'Run',
+  'System',
+  'adapt',
+  'load',
+  'prepare',
+  'scan',
+  'simulate',
+  'train',
   'train_seeds',
 ]
 

@@ -87,7 +87,7 @@ def check(values: Any) -> None:
   if values.seeds:
     parse_seeds(values.seeds)
     for name in ('seed', 'explain', 'distributed'):
-      if values[name].present and values[name].value not in (False, None):
+      if values[name].present and values[name].value is not False:
         raise errors.UserError(f'--seeds and --{name} do not go together: give one')
 
 
@@ -106,7 +106,7 @@ def parse_seeds(text: str) -> list[int]:
     numbers = (first, last if dots else first)
     if not all(number.isdecimal() for number in numbers):
       raise errors.UserError(
-        f'--seeds={text}: {part!r} is none; give numbers or ranges, such as 0..9 or 0,3,5'
+        f'--seeds={text}: {part!r} is no number or range; give 0..9 or 0,3,5'
       )
     start, end = map(int, numbers)
     if end < start or end > options.MOST_SEED:

@@ -4,6 +4,7 @@ Each run keeps its own steps, validations, best state, metrics and checkpoints, 
 it ran alone (`loop.Run`). One that is over keeps its place, and its state stays.
 """
 
+import functools
 import os
 import pathlib
 import time
@@ -126,7 +127,7 @@ class _Loop:
     self._host = None
     for i in active:
       own = {name: _OfRun(value, i) for name, value in values.items()}
-      self._runs[i].took(own, lambda i=i: self._state(i))
+      self._runs[i].took(own, functools.partial(self._state, i))
 
   def _state(self, place: int) -> Any:
     """The state of one run, as it would lie on the devices alone."""

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import pytest
 
+from metalog_jax import errors
 from metalog_jax.cli import adapt, train
 from metalog_jax.runs import model, problem
 from metalog_jax.training import checkpoints
@@ -142,6 +143,31 @@ def test_wrong_flags_are_named(root, tmp_path, metalog, flag, code, says):
   assert (done.code, done.out) == (code, '')
   assert says in done.err and 'Traceback' not in done.err
   assert not (tmp_path / 'x' / 'result.json').exists()
+
+
+@pytest.mark.parametrize(
+  'text, expected',
+  [('0..3', [0, 1, 2, 3]), ('0,3,5', [0, 3, 5]), ('4, 2..4,2', [4, 2, 3])],
+)
+def test_lists_of_seeds(text, expected):
+  assert train.parse_seeds(text) == expected
+
+
+@pytest.mark.parametrize(
+  'text', ['a', '1..', '3..1', '-1', '1.5', '0,,1', '0..99999999999', '0..4000000']
+)
+def test_what_is_no_list_of_seeds_is_refused(text):
+  with pytest.raises(errors.UserError, match='--seeds='):
+    train.parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+  'other', ['--seed=1', '--seed=0', '--explain', '--distributed']
+)
+def test_flags_that_seeds_do_not_go_with(metalog, tmp_path, other):
+  done = metalog('train', '--seeds=0,1', f'--workdir={tmp_path}/x', other)
+  assert done.code == 2 and '--seeds and' in done.err
+  assert not (tmp_path / 'x').exists()
 
 
 def test_choices_are_those_of_the_room():

@@ -38,11 +38,20 @@ def result(seed: int, rate: float) -> dict:
 def main() -> None:
   parser = argparse.ArgumentParser(allow_abbrev=False)
   parser.add_argument('--seed', type=int)
+  parser.add_argument('--seeds', default='')
   parser.add_argument('--workdir', type=pathlib.Path)
   parser.add_argument('--alert_rate', type=float, default=0.9)
   args, _ = parser.parse_known_args()
   if args.alert_rate == 0:
     sys.exit('train: this row always fails')
+  workdir = str(args.workdir)
+  for seed in map(int, args.seeds.split(',')) if args.seeds else [args.seed]:
+    args.seed = seed
+    args.workdir = pathlib.Path(workdir.replace('{seed}', str(seed)))
+    run(args)
+
+
+def run(args: argparse.Namespace) -> None:
   args.workdir.mkdir(parents=True, exist_ok=True)
   config = {'detector': 'x', 'data': {'seed': args.seed}}
   (args.workdir / 'config.json').write_text(json.dumps(config))

@@ -175,6 +175,19 @@ def test_another_table_does_not_go_into_the_same_folder(whole, tmp_path):
     trials.start(whole / 't', table)
 
 
+def test_seeds_of_a_row_are_one_program(tmp_path):
+  """Those that are left, of which a failed one takes the others along."""
+  ended(start(tmp_path, '--rows=good', '--seeds=1'))
+  more = ('--side_by_side', '--seeds=0..2')
+  code, out, errors = ended(start(tmp_path, *more, table=FAILING))
+  assert code == 1 and 'good-seed0, good-seed2: begins' in out
+  assert 'bad-seed2: train: this row always fails' in errors
+  names = {f'{row}-seed{seed}' for row in ('good', 'poor') for seed in range(3)}
+  assert ledger(tmp_path) == dict.fromkeys(names, ['start'])
+  attempts = {x.trial: x.code for x in trials.attempts(tmp_path / 't')}
+  assert attempts == dict.fromkeys(names, 0) | {f'bad-seed{i}': 1 for i in range(3)}
+
+
 @pytest.mark.parametrize('flag, code, says', [
   ('--seeds=a', 1, '--seeds=a'),
   ('--rows=god', 1, "not one of good, poor; did you mean 'good'?"),

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalog_jax import flags
-from metalog_jax.detectors import logmeta, registry
+from metalog_jax import errors, flags
+from metalog_jax.detectors import logmeta, pca, registry
 from metalog_jax.runs import model, run, seeds
 from metalog_jax.training import checkpoints, loop
 from tests.runs import test_run
@@ -104,6 +104,7 @@ def assert_close(one, other) -> None:
     assert one == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('detector', ['metalog', 'logmeta'])
 def test_each_run_is_as_if_alone(root, tmp_path, double, detector):
   job = make_job(root, detector)
@@ -116,3 +117,25 @@ def test_each_run_is_as_if_alone(root, tmp_path, double, detector):
     assert_alike(tmp_path / 'all' / f'seed-{seed}', tmp_path / str(seed))
     model.load(tmp_path / 'all' / f'seed-{seed}')
   assert detector == 'logmeta' or len(stopped) > 1, 'no seed stopped before another'
+
+
+def test_detectors_without_meta_steps_run_one_after_another(root, tmp_path):
+  base = make_job(root)
+  method = pca.Config(base.method.embedding)
+  job = dataclasses.replace(base, detector='pca', method=method)
+  said = []
+  seeds.start(job, [0, 4], tmp_path / 'n{seed}', said.append)
+  assert 'pca takes no meta-steps: its seeds are run one after another' in said
+  for seed in (0, 4):
+    result = json.loads((tmp_path / f'n{seed}' / 'result.json').read_text())
+    assert result['seed'] == seed
+  said.clear()
+  seeds.start(job, [0, 4], tmp_path / 'n{seed}', said.append)
+  assert sum('is finished already' in text for text in said) == 2
+
+
+def test_where_runs_go():
+  assert seeds.folders('runs/a', [0, 12]) == {0: 'runs/a/seed-0', 12: 'runs/a/seed-12'}
+  assert seeds.folders('a{seed}/b', [7]) == {7: 'a7/b'}
+  with pytest.raises(errors.UserError, match='--workdir'):
+    seeds.folders('', [1])
