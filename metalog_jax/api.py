@@ -26,6 +26,7 @@ from metalog_jax.runs import detect, folder, model, problem
 from metalog_jax.runs import run as runs
 from metalog_jax.runs import seeds as several
 from metalog_jax.scanning import scan as scans
+from metalog_jax.simulation import simulate
 from metalog_jax.training import loop
 
 Path = str | os.PathLike
