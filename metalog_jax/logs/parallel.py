@@ -1,9 +1,11 @@
 """The same function over many things, in order, on as many processes as asked."""
 
 import collections
+import contextlib
 import itertools
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -58,6 +60,39 @@ class Pool:
   def __exit__(self, *error) -> None:
     if self._executor is not None:
       self._executor.shutdown(cancel_futures=True)
+
+
+def ahead(items: Iterable[Any], most: int = 2) -> Iterator[Any]:
+  """Yields the items, of which a thread makes `most` while those before are used."""
+  ready: queue.Queue[Any] = queue.Queue(most)
+  end, stopped = object(), threading.Event()
+
+  def put(item: Any, error: BaseException | None = None) -> None:
+    while not stopped.is_set():
+      with contextlib.suppress(queue.Full):
+        return ready.put((item, error), timeout=0.1)
+
+  def make() -> None:
+    try:
+      for item in items:
+        put(item)
+        if stopped.is_set():
+          return
+      put(end)
+    except BaseException as error:  # raised where the item is waited for
+      put(None, error)
+
+  threading.Thread(target=make, daemon=True).start()
+  try:
+    while True:
+      item, error = ready.get()
+      if error is not None:
+        raise error
+      if item is end:
+        return
+      yield item
+  finally:
+    stopped.set()
 
 
 def _make_executor(workers: int) -> futures.Executor:

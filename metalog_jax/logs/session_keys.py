@@ -44,6 +44,7 @@ PATTERNS = (
   (r'\b', f'(?:{_NAMES})', r' #?((?:[A-Z]{1,10}-)?[0-9]{3,})\b'),
   ('', r'\[', r'([0-9a-f]{12,32})\]'),
 )
+_FOLLOWING = (0, 1)  # of these, all that follows the kind is the id
 _FIELD = re.compile(
   rf'(?i)(?:.*[._-])?(?:{_NAMES}|span|block|instance|uu|mdc)?[._-]?(?:id|uuid|guid)'
   r'|.*(?:trace|request|session|correlation|transaction)[._-]?(?:id|uuid)?'
@@ -61,7 +62,7 @@ class SessionKey:
 
   def sessions(
     self, messages: Sequence[str], fields: Mapping[str, Sequence[Any]]
-  ) -> tuple[np.ndarray, list[str]]:
+  ) -> tuple[np.ndarray, pl.Series]:
     """Pairs of record and session, in order of records.
 
     Args:
@@ -75,11 +76,12 @@ class SessionKey:
     if self.field:
       column = fields.get(self.field, ())
       rows = [i for i, value in enumerate(column) if _given(value)]
-      return np.array(rows, np.int64), [str(column[i]) for i in rows]
+      ids = pl.Series('id', [str(column[i]) for i in rows], dtype=pl.String)
+      return np.array(rows, np.int64), ids
     table = _ids(pl.Series(messages, dtype=pl.String), self.pattern, self.name)
     if len(table) and (table['row'].diff() == 0).any():
       table = table.unique(('row', 'id'), maintain_order=True)
-    return table['row'].to_numpy().astype(np.int64), table['id'].to_list()
+    return table['row'].to_numpy().astype(np.int64), table['id']
 
 
 def find(
@@ -141,6 +143,8 @@ def _ids(texts: pl.Series, number: int, kind: str = '') -> pl.DataFrame:
   table = table.filter(pl.col('text').list.len() > 0).explode('text')
   text = pl.col('text').str
   name = pl.lit(kind) if kind else text.extract(pattern, 1).str.to_lowercase()
+  if kind and number in _FOLLOWING:
+    return table.select('row', kind=name, id=text.slice(len(kind)))
   return table.select('row', kind=name, id=text.extract(pattern, 2))
 
 

@@ -1,5 +1,6 @@
 """Findings for people and programs: terminal, JSON lines, a folder with a page."""
 
+import itertools
 import pathlib
 import shutil
 import sys
@@ -63,9 +64,11 @@ def write(found: Any, out: str) -> pathlib.Path:
   if folder.is_file():
     raise errors.UserError(f'{out} is a file: give --out a folder')
   atomic.check_folder(folder)
-  rows = ''.join(atomic.to_json(row) + '\n' for row in found.windows)
   atomic.write_text(folder / 'findings.jsonl', json_lines(found))
-  atomic.write_text(folder / 'windows.jsonl', rows)
+  with atomic.writing(folder / 'windows.jsonl') as partial, partial.open('wb') as file:
+    for row in itertools.chain(found.session_rows(), found.window_rows):
+      line = atomic.to_json(row) + '\n'
+      file.write(line.encode('utf-8', 'backslashreplace'))
   atomic.write_text(folder / 'report.html', report(found))
   atomic.write_json(folder / 'scan.json', found.summary)
   return folder / 'report.html'
@@ -90,7 +93,7 @@ def _context(found: Any) -> dict[str, Any]:
   counts: dict[str, int] = {}
   for item in found:
     counts[item.kind] = counts.get(item.kind, 0) + 1
-  rows = [row for row in found.windows if row['unit'] == 'window']
+  rows = found.window_rows
   number = {row['id']: i for i, row in enumerate(rows)}
   files = [item['path'] for item in found.summary['inputs'] if item.get('records')]
   return {

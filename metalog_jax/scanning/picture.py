@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 def plot(found: Any) -> Figure:
   """A bar for each window, and a line for each of the first findings."""
-  rows = [row for row in found.windows if row['unit'] == 'window']
+  rows = found.window_rows
   figure = Figure(figsize=(9, 3), layout='constrained')
   axes = figure.add_subplot()
   times = [row['first']['time'] for row in rows]

@@ -1,7 +1,8 @@
 """Findings as Python and notebooks have them."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -17,10 +18,19 @@ class Findings(Sequence[Finding]):
   """Findings, the most important first, with what was read and how."""
 
   def __init__(
-    self, items: list[Finding], summary: dict[str, Any], rows: list[dict[str, Any]]
+    self,
+    items: list[Finding],
+    summary: dict[str, Any],
+    rows: list[dict[str, Any]],
+    of_sessions: Callable[[], Iterable[dict[str, Any]]] = tuple,
   ):
-    """Holds findings, what scan.json says, and the rows of windows.jsonl."""
-    self.items, self.summary, self.windows = items, summary, rows
+    """Holds findings, what scan.json says, and the rows of windows.jsonl.
+
+    Args:
+      of_sessions: makes the rows of sessions, of which there may be very many.
+    """
+    self.items, self.summary, self.window_rows = items, summary, rows
+    self.session_rows = of_sessions
 
   def __getitem__(self, index: Any) -> Any:
     """One finding by its rank, or a list of them by a slice."""
@@ -29,6 +39,11 @@ class Findings(Sequence[Finding]):
   def __len__(self) -> int:
     """Findings of any state."""
     return len(self.items)
+
+  @functools.cached_property
+  def windows(self) -> list[dict[str, Any]]:
+    """The rows of windows.jsonl: sessions, then windows."""
+    return [*self.session_rows(), *self.window_rows]
 
   @property
   def active(self) -> list[Finding]:

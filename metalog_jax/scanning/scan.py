@@ -5,15 +5,16 @@ baseline or with itself. Nothing here waits for jax.
 """
 
 import dataclasses
+import functools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from metalog_jax import errors, lazy
-from metalog_jax.logs import messages, records
+from metalog_jax.logs import messages, parallel, records
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
   account,
@@ -21,6 +22,7 @@ from metalog_jax.scanning import (
   findings,
   redact,
   session_findings,
+  session_scores,
   sessions,
   sides,
   surprises,
@@ -200,7 +202,7 @@ def count(
   Raises UserError where windows of a duration are asked for and there are no times.
   """
   counter = Counter(templates, width, group)
-  for block in blocks:
+  for block in parallel.ahead(blocks):
     counter.add(block)
   seen = counter.windows
   if width is not None and width.timed and seen.records and not seen.timed:
@@ -258,12 +260,20 @@ def conclude(
     'warnings': said,
   }
   rows = [] if counted is None else list(account.window_rows(counted, items))
+  of_sessions: Callable[[], Iterable[dict[str, Any]]] = tuple
   if counted is not None and scored is not None:
     state = counter.sessions
-    rows = [*session_findings.rows(counted, state, scored, items), *rows]
+    of_sessions = functools.partial(
+      session_findings.rows, counted, state, scored, items
+    )
     summary['odd_sessions'] = int(scored.odd.sum())
+    if state.halved:
+      share = f'one session in {2**state.halved} was kept, chosen by its id'
+      said.append(f'more than {sessions.MOST:,} sessions: {share}')
   if options.labels:
-    summary['labels'], unmatched = labelled.apply(options.labels, rows, items)
+    judged = [*of_sessions(), *rows]
+    summary['labels'], unmatched = labelled.apply(options.labels, judged, items)
+    of_sessions = functools.partial(iter, judged[: len(judged) - len(rows)])
     summary['warnings'] = unmatched + summary['warnings']
     summary['active'] = sum(item.state == 'active' for item in items)
   if options.save_baseline and counted is not None:
@@ -278,7 +288,7 @@ def conclude(
     summary = redact.everything(summary)
     for item in items:
       item.reason = redact.text(item.reason)
-  return Findings(items, summary, rows)
+  return Findings(items, summary, rows, of_sessions)
 
 
 def _counts(
@@ -310,7 +320,7 @@ def _of_sessions(
   counted: counting.Counted,
   reference: baselines.Baseline | None,
   alpha: float,
-) -> tuple[sessions.Scored | None, list[Finding]]:
+) -> tuple[session_scores.Scored | None, list[Finding]]:
   """Scores of sessions and findings about them."""
   state = counter.sessions
   good = reference.sessions if reference and reference.sessions.key else None
@@ -320,12 +330,12 @@ def _of_sessions(
   bags = None if good is None else good.bags(group, width)
   severity = [counted.severity.get(template, 0) for template in range(width)]
   alarm = findings.SEVERITY * np.array(severity, float)
-  scored = sessions.score(state.bags(group, width), bags, alpha, alarm)
+  scored = session_scores.score(state.bags(group, width), bags, alpha, alarm)
   if scored is None:
     return None, []
-  whole = sessions.uncut(state)
-  few = {} if bags is not None else sessions.incomplete(whole, scored.bags, alpha)
-  why = sessions.reasons(scored, bags)
+  whole = session_scores.uncut(state)
+  few = {} if bags is not None else session_scores.incomplete(whole, scored.bags, alpha)
+  why = session_scores.reasons(scored, bags)
   if whole.mean() >= 0.5:  # those that are cut lack their end
     why = {
       reason: rows[whole[rows] | (reason[0] not in ('missing', 'drop'))]
@@ -335,7 +345,7 @@ def _of_sessions(
     why[reason] = np.union1d(rows, why.get(reason, rows))
   why = {reason: rows for reason, rows in why.items() if len(rows)}
   order = None if good is None else good.order(group)
-  table = sessions.unusual_orders(state.order(group), alpha, order)
+  table = session_scores.unusual_orders(state.order(group), alpha, order)
   known = np.concatenate([[-1], *few.values()])  # said already
   table = table.filter(~pl.col('first_session').is_in(known))
   items = session_findings.build(counted, state, scored, why, alpha)

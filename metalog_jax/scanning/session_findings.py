@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from metalog_jax.scanning import findings, sessions
+from metalog_jax.scanning import findings, sessions, windows
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.findings import Finding
-from metalog_jax.scanning.sessions import Scored, Sessions
+from metalog_jax.scanning.session_scores import Scored
+from metalog_jax.scanning.sessions import Sessions
 
 _NAMES = 50  # sessions that a finding names
 _MOST = 20  # findings about sessions
@@ -89,6 +91,7 @@ def build(
 def orders(counted: Counted, state: Sessions, table: Any) -> list[Finding]:
   """Findings about what never follows what."""
   out = []
+  table = table.filter(pl.col('first_session') >= 0)  # it is not forgotten
   table = table.sort('surprise', descending=True).unique(
     'first_session', keep='first', maintain_order=True
   )
@@ -127,18 +130,37 @@ def rows(
   for item in items:
     for name in item.windows:
       named.setdefault(name, []).append(item.finding_id)
-  different = np.diff(scored.bags.indptr)
-  table = state.places().iter_rows(named=True)
-  for number, (name, row) in enumerate(zip(state.names, table)):
+  table = state.places()
+  ends = [
+    [
+      {'file': file, 'line': line, 'time': time}
+      for file, line, time in zip(
+        (counted.files[number] for number in table[f'{end}_file'].to_list()),
+        table[f'{end}_line'].to_list(),
+        windows.iso_all(table[f'{end}_time']),
+      )
+    ]
+    for end in ('first', 'last')
+  ]
+  columns = (
+    state.names,
+    *ends,
+    table['records'].to_list(),
+    np.diff(scored.bags.indptr).tolist(),
+    np.round(scored.scores, 6).tolist(),
+    scored.p_values.tolist(),
+    scored.odd.tolist(),
+  )
+  for name, first, last, records, templates, score, p_value, odd in zip(*columns):
     yield {
       'id': name,
       'unit': 'session',
-      'first': sessions.place(row, 'first', counted.files)._asdict(),
-      'last': sessions.place(row, 'last', counted.files)._asdict(),
-      'records': row['records'],
-      'templates': int(different[number]),
-      'score': round(float(scored.scores[number]), 6),
-      'p_value': float(scored.p_values[number]),
-      'anomalous': bool(scored.odd[number]),
+      'first': first,
+      'last': last,
+      'records': records,
+      'templates': templates,
+      'score': score,
+      'p_value': p_value,
+      'anomalous': odd,
       'findings': named.get(name, []),
     }

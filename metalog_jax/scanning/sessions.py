@@ -1,30 +1,28 @@
-"""Records with an id in common: bags of templates, what follows what, and odd ones.
+"""Records with an id in common: bags of templates, and what follows what.
 
-Sessions are scored by `evidence`: beside each other, or beside those of a baseline. The
-reason of an odd session is the template that it alone has, that it lacks, or that it
-has too often; sessions with one reason are one finding.
+Memory is bounded: where there are more than `MOST` sessions, half of them are
+forgotten, as the hash of their ids has it, and later ones of that half not begun.
 """
 
 import dataclasses
+import itertools
+import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 
 from metalog_jax import errors
-from metalog_jax.evidence import pvalues
-from metalog_jax.evidence.against import against, alarms
-from metalog_jax.evidence.unlabelled import unlabelled
 from metalog_jax.logs import session_keys
+from metalog_jax.logs.templates import encode
 from metalog_jax.scanning import windows
 
+MOST = 400_000  # sessions
 _TEXT = 400  # characters of a session's last record that are kept
 _COMPACT = 300_000  # rows that wait before they are joined
-_LEAST = 50  # sessions, below which they say nothing about each other
-_OFTEN = 100  # records of a template of which an order is known
-_BAGS: Any = {'session': pl.Int64, 'code': pl.Int64, 'count': pl.Int64}
+_BAGS: Any = {'session': pl.Int32, 'code': pl.Int32, 'count': pl.Int32}
 _ORDER: Any = {
   'before': pl.Int64, 'after': pl.Int64, 'count': pl.Int64, 'first_session': pl.Int64,
   'first_file': pl.Int64, 'first_line': pl.Int64, 'first_time': pl.Int64,
@@ -42,15 +40,6 @@ _PLACES: Any = {
 }
 
 
-class Scored(NamedTuple):
-  """Sessions with their scores, in order of first appearance."""
-
-  scores: np.ndarray  # [S]
-  p_values: np.ndarray  # [S]
-  odd: np.ndarray  # [S] bool
-  bags: sparse.csr_matrix  # [S, V]
-
-
 class Sessions:
   """Bags of sessions while blocks come; without a key there are none."""
 
@@ -61,6 +50,7 @@ class Sessions:
     self._asked = group == 'none'
     self._number: dict[str, int] = {}
     self._past: dict[str, pl.DataFrame] | None = None  # of a baseline, by template
+    self.halved = 0  # times that half of the sessions were forgotten
     self._last = np.zeros(0, np.int64)  # code of each session's last record
     self._bags = _Rows(_BAGS, ('session', 'code'))
     self._order = _Rows(_ORDER, ('before', 'after'))
@@ -81,14 +71,19 @@ class Sessions:
     rows, ids = self.key.sessions(block.message, block.fields)
     if not len(rows):
       return
-    ids = [x.strip().split(' ', 1)[0] for x in ids]
+    names, index = encode(ids.str.extract(r'^\s*(\S*)') if self.key.field else ids)
     if self.key.name.endswith(('_', '-')):  # blk_17 is called so
       name = self.key.name
-      ids = [x if x.lower().startswith(name) else name + x for x in ids]
+      names = [x if x.lower().startswith(name) else name + x for x in names]
     number = self._number
-    session = np.fromiter(
-      (number.setdefault(name, len(number)) for name in ids), np.int64, len(ids)
-    )
+    session = np.array(
+      [number.setdefault(x, len(number)) if self._is_kept(x) else -1 for x in names],
+      np.int64,
+    )[index]
+    if self.halved:
+      rows, session = rows[session >= 0], session[session >= 0]
+    if not len(rows):
+      return
     self._last = np.pad(
       self._last, (0, len(number) - len(self._last)), constant_values=-1
     )
@@ -130,6 +125,23 @@ class Sessions:
         text=pl.Series([block.text[i][:_TEXT] for i in at], dtype=pl.String),
       )
     )
+    while len(self._number) > MOST:
+      self._halve()
+
+  def _is_kept(self, name: str) -> bool:
+    if not self.halved:
+      return True
+    return not zlib.crc32(name.encode('utf-8', 'replace')) % (1 << self.halved)
+
+  def _halve(self) -> None:
+    self.halved += 1
+    kept = np.array([self._is_kept(name) for name in self._number])
+    numbers = np.where(kept, np.cumsum(kept) - 1, -1)
+    self._number = dict(zip(itertools.compress(self._number, kept), range(kept.sum())))
+    self._last = self._last[kept]
+    self._bags.renumber('session', numbers)
+    self._places.renumber('session', numbers)
+    self._order.renumber('first_session', numbers, forget=False)
 
   def bags(self, template: np.ndarray, width: int) -> sparse.csr_matrix:
     """[S, width] records of each template in each session, a baseline's first."""
@@ -191,9 +203,15 @@ class _Rows:
   def add(self, rows: pl.DataFrame) -> None:
     self._waiting.append(rows.select(list(self._schema)).cast(self._schema))
     self._size += len(rows)
-    if self._size > _COMPACT:
+    if self._size > max(_COMPACT, len(self._waiting[0])):
       _ = self.table
       self._size = 0
+
+  def renumber(self, column: str, numbers: np.ndarray, forget: bool = True) -> None:
+    """Puts new numbers [n] in place of old ones, -1 for none; forgets those rows."""
+    table = self.table.with_columns(pl.Series(column, numbers[self.table[column]]))
+    self._waiting = [table.filter(pl.col(column) >= 0) if forget else table]
+    self._size = 0
 
   @property
   def table(self) -> pl.DataFrame:
@@ -206,167 +224,10 @@ class _Rows:
     return self._waiting[0]
 
 
-def score(
-  bags: sparse.csr_matrix,
-  good: sparse.csr_matrix | None = None,
-  alpha: float = 0.01,
-  alarm: np.ndarray | None = None,
-) -> Scored | None:
-  """How odd each session is; None where there are too few.
-
-  All are held beside each other, those of a baseline among them: what is usual in both
-  is usual, and the baseline need not be free of anomalies. Where more of the sessions
-  than false alarms explain are unlike the baseline although they are like each other,
-  the baseline alone decides.
-
-  Args:
-    bags: [S, V].
-    good: [N, V] sessions of a baseline.
-    alpha: rate of false alarms where the baseline decides.
-    alarm: [V] what an event that hardly any session has adds to the score of an odd
-      one, by how severe it is.
-  """
-  crowd = bags if good is None else sparse.vstack([good, bags]).tocsr()
-  if crowd.shape[0] < _LEAST or not bags.shape[0]:
-    return None
-  alarm = np.zeros(bags.shape[1]) if alarm is None else alarm
-  first, back, times = _distinct(crowd)
-  num_good, counts = crowd.shape[0] - bags.shape[0], crowd[first]
-  result = unlabelled(counts, times)
-  odd = result.scores > result.threshold
-  if num_good >= _LEAST:
-    beside = against(counts, back[:num_good], alarm)
-    mine, ones = beside.scores[back[num_good:]], np.ones(num_good)
-    p_values = pvalues.p_values(mine, beside.calibration, ones)
-    unlike, expected = p_values <= alpha, alpha * len(mine)
-    beyond = (unlike & ~odd[back[num_good:]]).sum()
-    if beyond > expected + 2 * expected**0.5:
-      return Scored(mine, p_values, unlike, bags)
-  share = counts.sign().T @ times / times.sum()
-  scores = result.scores + odd * alarms(counts, share, alarm)
-  p_values = pvalues.exceeding(scores, scores, times) / times.sum()
-  mine = back[num_good:]
-  return Scored(scores[mine], p_values[mine], odd[mine], bags)
-
-
-def reasons(
-  scored: Scored, good: sparse.csr_matrix | None = None
-) -> dict[tuple[str, int], np.ndarray]:
-  """(kind, template) -> the odd sessions that it is the reason of."""
-  rows = np.flatnonzero(scored.odd)
-  if not len(rows):
-    return {}
-  bags = scored.bags if good is None else good
-  usual = bags if good is not None else bags[~scored.odd]
-  usual = usual if usual.shape[0] else bags
-  n = usual.shape[0]
-  share = np.asarray(usual.sign().sum(axis=0)).ravel() / n
-  present = -np.log((share * n + 0.5) / (n + 1))
-  absent = -np.log((n - share * n + 0.5) / (n + 1))
-  logs = usual.copy()
-  logs.data = np.log1p(logs.data)
-  mean = np.asarray(logs.sum(axis=0)).ravel() / n
-  squares = np.asarray(logs.multiply(logs).sum(axis=0)).ravel() / n
-  spread = np.sqrt(np.maximum(squares - mean**2, 0)) + 0.1
-  chosen: dict[tuple[str, int], list[int]] = {}
-  for start in range(0, len(rows), 2000):
-    part = rows[start : start + 2000]
-    dense = scored.bags[part].toarray()
-    has = dense > 0
-    far = (np.log1p(dense) - mean) / spread
-    values = np.stack(
-      [np.where(has, present, 0), np.where(has, 0, absent), np.abs(far) / 2]
-    )
-    values[2] = np.minimum(values[2], 3.0)  # a count says less than what is new
-    kind, template = np.unravel_index(
-      values.transpose(1, 0, 2).reshape(len(part), -1).argmax(axis=1),
-      (3, dense.shape[1]),
-    )
-    for i, row in enumerate(part.tolist()):
-      name = ('rare', 'missing', 'burst' if far[i, template[i]] > 0 else 'drop')
-      chosen.setdefault((name[kind[i]], int(template[i])), []).append(row)
-  return {reason: np.array(found) for reason, found in chosen.items()}
-
-
-def uncut(state: Sessions) -> np.ndarray:
-  """[S] bool: sessions that the ends of the log cannot have cut.
-
-  They neither begin nor end within a usual session's length of them.
-  """
-  table = state.places()
-  timed = not (table['first_time'].has_nulls() or table['last_time'].has_nulls())
-  unit = 'time' if timed else 'line'
-  first, last = (table[f'{end}_{unit}'].to_numpy() for end in ('first', 'last'))
-  length = np.quantile(last - first, 0.99)
-  return (first - first.min() > length) & (last.max() - last > length)
-
-
-def incomplete(
-  whole: np.ndarray, bags: sparse.csr_matrix, alpha: float
-) -> dict[tuple[str, int], np.ndarray]:
-  """(kind, template) -> sessions that lack what nearly all others have, or repeat it.
-
-  However odd they are: a share of at most `alpha` of those that are `whole` [S] bool.
-  """
-  number = int(whole.sum())
-  if number < _LEAST:
-    return {}
-  held = np.asarray(bags[whole].sign().sum(axis=0)).ravel()
-  chosen: dict[tuple[str, int], np.ndarray] = {}
-  for template in np.flatnonzero(held >= (1 - alpha) * number).tolist():
-    counts = bags[:, template].toarray().ravel()
-    for kind, hit in (('missing', whole & (counts == 0)), ('burst', counts > 1)):
-      rows = np.flatnonzero(hit)
-      known = any(np.isin(rows, other).all() for other in chosen.values())
-      if 0 < len(rows) <= alpha * number and not known:
-        chosen[kind, template] = rows
-  return chosen
-
-
-def unusual_orders(
-  table: pl.DataFrame, alpha: float, good: pl.DataFrame | None = None
-) -> pl.DataFrame:
-  """Rows of `Sessions.order` that are not as expected, with their `surprise`.
-
-  The chance that a record is followed by something that never followed it is estimated
-  by the share of those that did so once (Good 1953).
-  """
-  usual = table if good is None else good
-  stats = usual.group_by('before').agg(
-    pl.col('count').sum().alias('total'), (pl.col('count') == 1).sum().alias('once')
-  )
-  stats = stats.filter(pl.col('total') >= _OFTEN)
-  common = usual.group_by('after').agg(pl.col('count').sum().alias('seen'))
-  if good is None:
-    odd = table.filter(pl.col('count') == 1)
-  else:
-    odd = table.join(good.select('before', 'after'), on=('before', 'after'), how='anti')
-  odd = odd.join(stats, on='before').join(common, on='after')
-  p = (pl.col('once') + int(good is not None)) * len(stats) / pl.col('total')
-  odd = odd.filter(pl.col('seen') >= _OFTEN).with_columns(surprise=-p.log(10))
-  return odd.filter(pl.col('surprise') >= -np.log10(alpha)).sort('before', 'after')
-
-
 def place(row: dict[str, Any], end: str, files: Sequence[str]) -> windows.Place:
   """The first or last place of a row of `Sessions.places` or of cells."""
   file, line, time = (row[f'{end}_{name}'] for name in ('file', 'line', 'time'))
   return windows.Place(files[file], line, windows.iso(time))
-
-
-def _distinct(bags: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """First row of each different bag, which one each row has, and how often it is."""
-  mix = np.uint64(0x9E3779B97F4A7C15)
-  with np.errstate(over='ignore'):
-    cell = (bags.indices.astype(np.uint64) + np.uint64(1)) * mix
-    cell ^= bags.data.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
-    cell = (cell ^ (cell >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-    cell ^= cell >> np.uint64(32)
-    total = np.concatenate([[np.uint64(0)], np.cumsum(cell, dtype=np.uint64)])
-    hashes = total[bags.indptr[1:]] - total[bags.indptr[:-1]]
-  _, first, back, times = np.unique(
-    hashes, return_index=True, return_inverse=True, return_counts=True
-  )
-  return first, back, times.astype(np.float64)
 
 
 def _find(group: str, codes: np.ndarray, block: Any) -> session_keys.SessionKey | None:

@@ -19,6 +19,7 @@ MOST = 1024  # windows kept before neighbours are joined
 _AIM = 128  # windows of a first block
 _LEAST = 10  # records a window has on average at least, where it is chosen
 _SECOND = 1_000_000  # microseconds
+_FIRST, _LAST = 0, 253_402_300_800 * _SECOND  # of the years 1970 to 9999
 # Seconds; each divides the next, so that windows can be joined.
 _LADDER = (1, 2, 10, 30, 60, 120, 600, 1800, 3600, 7200, 21600, 43200, 86400, 604800)
 _UNITS = {'s': 1, 'sec': 1, 'm': 60, 'min': 60, 'h': 3600, 'd': 86400}
@@ -87,6 +88,20 @@ def iso(time: int | None) -> str | None:
     return None
   digits = 'milliseconds' if time % 1_000_000 else 'seconds'
   return moment.isoformat(timespec=digits) + 'Z'
+
+
+def iso_all(times: pl.Series) -> list[str | None]:
+  """`iso` of many."""
+  micro = times.fill_null(0).to_numpy()
+  text = np.datetime_as_string(micro.astype('datetime64[us]'), 'ms')
+  return [
+    iso(time)
+    if time is None or not _FIRST <= time < _LAST
+    else said + 'Z'
+    if time % _SECOND
+    else said[:-4] + 'Z'
+    for time, said in zip(times.to_list(), text.tolist())
+  ]
 
 
 class Windows:

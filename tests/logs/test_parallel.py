@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 
 import pytest
 
@@ -64,3 +65,25 @@ def test_a_process_that_dies(pool):
   list(pool.map(square, range(5)))
   with pytest.raises(OSError, match='a worker process died'):
     list(pool.map(die, range(5)))
+
+
+def test_ahead_gives_all_in_order_and_errors_where_they_are_waited_for():
+  def items():
+    yield from range(5)
+    raise OSError('no more')
+
+  waiting = parallel.ahead(items())
+  assert [next(waiting) for _ in range(5)] == list(range(5))
+  with pytest.raises(OSError, match='no more'):
+    next(waiting)
+  assert list(parallel.ahead(range(100))) == list(range(100))
+
+
+def test_ahead_stops_when_nobody_waits():
+  made = []
+  waiting = parallel.ahead(made.append(i) or i for i in range(10**9))
+  assert next(waiting) == 0
+  waiting.close()
+  before = len(made)
+  time.sleep(0.3)
+  assert before <= len(made) <= before + 2 < 9

@@ -67,7 +67,8 @@ def test_a_field_groups_and_the_nearer_one_wins():
   key = found(lines, fields)
   assert key is not None and key.name == key.field == 'request_id'
   rows, ids = key.sessions(lines, fields)
-  assert rows.tolist() == list(range(len(lines))) and ids == fields['request_id']
+  assert rows.tolist() == list(range(len(lines)))
+  assert ids.to_list() == fields['request_id']
   del fields['request_id'], fields['user_id']
   assert found(lines, fields) is None
 
@@ -88,7 +89,7 @@ def test_plain_logs_have_none(steps):
 def test_a_record_may_have_several_sessions_or_none():
   key = session_keys.SessionKey('blk_', pattern=1)
   rows, ids = key.sessions(['ask to delete blk_1111 blk_2222 blk_1111', 'no', ''], {})
-  assert rows.tolist() == [0, 0] and ids == ['1111', '2222']
+  assert rows.tolist() == [0, 0] and ids.to_list() == ['1111', '2222']
 
 
 def test_no_records():

@@ -1,11 +1,12 @@
 """Scores of sessions: beside each other, beside a baseline, the alarming first."""
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import sparse
 
 from metalog_jax.evidence.against import against
-from metalog_jax.scanning import sessions
+from metalog_jax.scanning import scan, session_scores, sessions, windows
 
 WIDTH = 12  # events: 0-3 usual, 4-7 of times, 8-11 odd
 
@@ -28,9 +29,9 @@ def test_rare_alarming_sessions_come_first_and_verdicts_stay():
   rng = np.random.default_rng(0)
   bags = stacked(draw(rng, 400), draw(rng, 4, 8), draw(rng, 4, 9))
   alarm = np.zeros(WIDTH)
-  plain = sessions.score(bags, alarm=alarm)
+  plain = session_scores.score(bags, alarm=alarm)
   alarm[[0, 9]] = 3.0  # 0 is a habit of all
-  loud = sessions.score(bags, alarm=alarm)
+  loud = session_scores.score(bags, alarm=alarm)
   np.testing.assert_array_equal(loud.odd, plain.odd)
   assert loud.odd[-8:].all() and loud.odd[:-8].sum() < 12
   assert loud.scores[-4:].min() > loud.scores[:-4].max()
@@ -42,7 +43,7 @@ def test_a_baseline_decides_where_many_are_unlike_it():
   """A third of today's sessions fails: beside each other, that is usual."""
   rng = np.random.default_rng(1)
   good, today = draw(rng, 120), stacked(draw(rng, 60), draw(rng, 30, 8))
-  alone, beside = sessions.score(today), sessions.score(today, good)
+  alone, beside = session_scores.score(today), session_scores.score(today, good)
   assert alone.odd[60:].sum() < 15
   assert beside.odd[60:].all() and beside.odd[:60].sum() <= 2
   assert beside.scores[60:].min() > beside.scores[:60][~beside.odd[:60]].max()
@@ -55,7 +56,7 @@ def test_the_rate_of_false_alarms_holds(alpha):
   for _ in range(10):
     good, new = draw(rng, 120), draw(rng, 200)
     bags = stacked(good, new)
-    first, back, _ = sessions._distinct(bags)
+    first, back, _ = session_scores._distinct(bags)
     result = against(bags[first], back[:120], np.zeros(WIDTH))
     limit = np.sort(result.calibration)[::-1][int(alpha * 121) - 1]
     alerts += (result.scores[back[120:]] > limit).sum()
@@ -66,4 +67,27 @@ def test_a_baseline_with_anomalies_hides_none():
   rng = np.random.default_rng(3)
   good, today = stacked(draw(rng, 300), draw(rng, 9, 8)), draw(rng, 600)
   today = stacked(today, draw(rng, 12, 8))
-  assert sessions.score(today, good).odd[600:].all()
+  assert session_scores.score(today, good).odd[600:].all()
+
+
+def test_many_sessions_are_halved_by_their_ids(tmp_path, monkeypatch):
+  steps = ('opened', 'charged', 'shipped', 'closed')
+  lines = [f'order {number} {step}' for number in range(5000, 5600) for step in steps]
+  path = tmp_path / 'x.log'
+  path.write_text('\n'.join(lines) + '\n')
+  whole = scan.scan([str(path)], scan.Options())
+  monkeypatch.setattr(sessions, 'MOST', 200)
+  monkeypatch.setattr(scan.records, 'CHUNK', 1 << 12)
+  half = scan.scan([str(path)], scan.Options())
+  assert any('one session in' in text for text in half.warnings)
+  assert 50 < half.summary['sessions'] <= 200 < whole.summary['sessions'] == 600
+  rows = {row['id']: row for row in whole.windows}
+  for row in half.session_rows():
+    assert (row['first'], row['last'], row['records'], row['templates']) == tuple(
+      rows[row['id']][name] for name in ('first', 'last', 'records', 'templates')
+    )
+
+
+def test_times_of_many_are_written_as_one():
+  times = [None, 0, 1_500_000, -1, 1 << 60, -(1 << 60), 253_402_300_799_999_999]
+  assert windows.iso_all(pl.Series(times)) == [windows.iso(time) for time in times]

@@ -1,0 +1,186 @@
+"""How odd sessions are, why, and what follows what unusually.
+
+Sessions are scored by `evidence`: beside each other, or beside those of a baseline. The
+reason of an odd session is the template that it alone has, that it lacks, or that it
+has too often; sessions with one reason are one finding.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from metalog_jax.evidence import pvalues
+from metalog_jax.evidence.against import against, alarms
+from metalog_jax.evidence.unlabelled import unlabelled
+from metalog_jax.scanning.sessions import Sessions
+
+_LEAST = 50  # sessions, below which they say nothing about each other
+_OFTEN = 100  # records of a template of which an order is known
+
+
+class Scored(NamedTuple):
+  """Sessions with their scores, in order of first appearance."""
+
+  scores: np.ndarray  # [S]
+  p_values: np.ndarray  # [S]
+  odd: np.ndarray  # [S] bool
+  bags: sparse.csr_matrix  # [S, V]
+
+
+def score(
+  bags: sparse.csr_matrix,
+  good: sparse.csr_matrix | None = None,
+  alpha: float = 0.01,
+  alarm: np.ndarray | None = None,
+) -> Scored | None:
+  """How odd each session is; None where there are too few.
+
+  All are held beside each other, those of a baseline among them: what is usual in both
+  is usual, and the baseline need not be free of anomalies. Where more of the sessions
+  than false alarms explain are unlike the baseline although they are like each other,
+  the baseline alone decides.
+
+  Args:
+    bags: [S, V].
+    good: [N, V] sessions of a baseline.
+    alpha: rate of false alarms where the baseline decides.
+    alarm: [V] what an event that hardly any session has adds to the score of an odd
+      one, by how severe it is.
+  """
+  crowd = bags if good is None else sparse.vstack([good, bags]).tocsr()
+  if crowd.shape[0] < _LEAST or not bags.shape[0]:
+    return None
+  alarm = np.zeros(bags.shape[1]) if alarm is None else alarm
+  first, back, times = _distinct(crowd)
+  num_good, counts = crowd.shape[0] - bags.shape[0], crowd[first]
+  result = unlabelled(counts, times)
+  odd = result.scores > result.threshold
+  if num_good >= _LEAST:
+    beside = against(counts, back[:num_good], alarm)
+    mine, ones = beside.scores[back[num_good:]], np.ones(num_good)
+    p_values = pvalues.p_values(mine, beside.calibration, ones)
+    unlike, expected = p_values <= alpha, alpha * len(mine)
+    beyond = (unlike & ~odd[back[num_good:]]).sum()
+    if beyond > expected + 2 * expected**0.5:
+      return Scored(mine, p_values, unlike, bags)
+  share = counts.sign().T @ times / times.sum()
+  scores = result.scores + odd * alarms(counts, share, alarm)
+  p_values = pvalues.exceeding(scores, scores, times) / times.sum()
+  mine = back[num_good:]
+  return Scored(scores[mine], p_values[mine], odd[mine], bags)
+
+
+def reasons(
+  scored: Scored, good: sparse.csr_matrix | None = None
+) -> dict[tuple[str, int], np.ndarray]:
+  """(kind, template) -> the odd sessions that it is the reason of."""
+  rows = np.flatnonzero(scored.odd)
+  if not len(rows):
+    return {}
+  bags = scored.bags if good is None else good
+  usual = bags if good is not None else bags[~scored.odd]
+  usual = usual if usual.shape[0] else bags
+  n = usual.shape[0]
+  share = np.asarray(usual.sign().sum(axis=0)).ravel() / n
+  present = -np.log((share * n + 0.5) / (n + 1))
+  absent = -np.log((n - share * n + 0.5) / (n + 1))
+  logs = usual.copy()
+  logs.data = np.log1p(logs.data)
+  mean = np.asarray(logs.sum(axis=0)).ravel() / n
+  squares = np.asarray(logs.multiply(logs).sum(axis=0)).ravel() / n
+  spread = np.sqrt(np.maximum(squares - mean**2, 0)) + 0.1
+  chosen: dict[tuple[str, int], list[int]] = {}
+  for start in range(0, len(rows), 2000):
+    part = rows[start : start + 2000]
+    dense = scored.bags[part].toarray()
+    has = dense > 0
+    far = (np.log1p(dense) - mean) / spread
+    values = np.stack(
+      [np.where(has, present, 0), np.where(has, 0, absent), np.abs(far) / 2]
+    )
+    values[2] = np.minimum(values[2], 3.0)  # a count says less than what is new
+    kind, template = np.unravel_index(
+      values.transpose(1, 0, 2).reshape(len(part), -1).argmax(axis=1),
+      (3, dense.shape[1]),
+    )
+    for i, row in enumerate(part.tolist()):
+      name = ('rare', 'missing', 'burst' if far[i, template[i]] > 0 else 'drop')
+      chosen.setdefault((name[kind[i]], int(template[i])), []).append(row)
+  return {reason: np.array(found) for reason, found in chosen.items()}
+
+
+def uncut(state: Sessions) -> np.ndarray:
+  """[S] bool: sessions that the ends of the log cannot have cut.
+
+  They neither begin nor end within a usual session's length of them.
+  """
+  table = state.places()
+  timed = not (table['first_time'].has_nulls() or table['last_time'].has_nulls())
+  unit = 'time' if timed else 'line'
+  first, last = (table[f'{end}_{unit}'].to_numpy() for end in ('first', 'last'))
+  length = np.quantile(last - first, 0.99)
+  return (first - first.min() > length) & (last.max() - last > length)
+
+
+def incomplete(
+  whole: np.ndarray, bags: sparse.csr_matrix, alpha: float
+) -> dict[tuple[str, int], np.ndarray]:
+  """(kind, template) -> sessions that lack what nearly all others have, or repeat it.
+
+  However odd they are: a share of at most `alpha` of those that are `whole` [S] bool.
+  """
+  number = int(whole.sum())
+  if number < _LEAST:
+    return {}
+  held = np.asarray(bags[whole].sign().sum(axis=0)).ravel()
+  chosen: dict[tuple[str, int], np.ndarray] = {}
+  for template in np.flatnonzero(held >= (1 - alpha) * number).tolist():
+    counts = bags[:, template].toarray().ravel()
+    for kind, hit in (('missing', whole & (counts == 0)), ('burst', counts > 1)):
+      rows = np.flatnonzero(hit)
+      known = any(np.isin(rows, other).all() for other in chosen.values())
+      if 0 < len(rows) <= alpha * number and not known:
+        chosen[kind, template] = rows
+  return chosen
+
+
+def unusual_orders(
+  table: pl.DataFrame, alpha: float, good: pl.DataFrame | None = None
+) -> pl.DataFrame:
+  """Rows of `Sessions.order` that are not as expected, with their `surprise`.
+
+  The chance that a record is followed by something that never followed it is estimated
+  by the share of those that did so once (Good 1953).
+  """
+  usual = table if good is None else good
+  stats = usual.group_by('before').agg(
+    pl.col('count').sum().alias('total'), (pl.col('count') == 1).sum().alias('once')
+  )
+  stats = stats.filter(pl.col('total') >= _OFTEN)
+  common = usual.group_by('after').agg(pl.col('count').sum().alias('seen'))
+  if good is None:
+    odd = table.filter(pl.col('count') == 1)
+  else:
+    odd = table.join(good.select('before', 'after'), on=('before', 'after'), how='anti')
+  odd = odd.join(stats, on='before').join(common, on='after')
+  p = (pl.col('once') + int(good is not None)) * len(stats) / pl.col('total')
+  odd = odd.filter(pl.col('seen') >= _OFTEN).with_columns(surprise=-p.log(10))
+  return odd.filter(pl.col('surprise') >= -np.log10(alpha)).sort('before', 'after')
+
+
+def _distinct(bags: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """First row of each different bag, which one each row has, and how often it is."""
+  mix = np.uint64(0x9E3779B97F4A7C15)
+  with np.errstate(over='ignore'):
+    cell = (bags.indices.astype(np.uint64) + np.uint64(1)) * mix
+    cell ^= bags.data.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+    cell = (cell ^ (cell >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    cell ^= cell >> np.uint64(32)
+    total = np.concatenate([[np.uint64(0)], np.cumsum(cell, dtype=np.uint64)])
+    hashes = total[bags.indptr[1:]] - total[bags.indptr[:-1]]
+  _, first, back, times = np.unique(
+    hashes, return_index=True, return_inverse=True, return_counts=True
+  )
+  return first, back, times.astype(np.float64)
