@@ -167,7 +167,7 @@ def _fit(config: Config, state: dict[str, np.ndarray]) -> Any:
       raise errors.UserError(
         '--false_alarms is a promise from labelled normals: give --target_normals'
       )
-    least_odd = evidence.bulk(*unlabelled)
+    least_odd = evidence.bulk(unlabelled.counts, unlabelled.times)
     normals = evidence.Sample(*(x[least_odd] for x in unlabelled))
   if not len(normals.times):
     return None

@@ -4,22 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from metalog_jax.evidence import labels, one_class, reference
+from metalog_jax.evidence import evidences, reference
 from metalog_jax.evidence import normals as normal_lib
-
-# What the evidences are values of; others come from differences to the nearest normal.
-MEASURED = {
-  'new_events': 'new',
-  'new_number': 'new',
-  'distance': 'distance',
-  'range': 'range',
-  'absent': 'absent',
-  'deviation': 'deviation',
-}
 
 
 def event_shares(fitted: reference.Reference, counts: Any) -> np.ndarray:
-  """[len(reference.NAMES), m, V]: the share of each event in each evidence.
+  """[len(evidences.NAMES), m, V]: the share of each event in each evidence.
 
   What an event adds to the value; for trees the squared difference to the nearest
   normal times what the trees make of the event. Shares sum to 1; where an evidence has
@@ -30,6 +20,7 @@ def event_shares(fitted: reference.Reference, counts: Any) -> np.ndarray:
   for name, (bag, event, value) in summands.items():
     dense[name] = np.zeros(counts.shape)
     np.add.at(dense[name], (bag, event), value)
+  nothing = np.zeros(counts.shape)
   learned = dense['distance']
   if fitted.anomalies is not None:
     weight = np.zeros(counts.shape[1])
@@ -38,8 +29,8 @@ def event_shares(fitted: reference.Reference, counts: Any) -> np.ndarray:
     learned = np.where(weighed.any(axis=1, keepdims=True), weighed, learned)
   stacked = np.stack(
     [
-      dense[MEASURED[name]] if name in MEASURED else learned
-      for name in (*one_class.NAMES, *labels.NAMES)
+      learned if evidence.labelled else dense.get(evidence.measured, nothing)
+      for evidence in evidences.TABLE
     ]
   )
   total = stacked.sum(axis=2, keepdims=True)

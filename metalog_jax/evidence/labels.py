@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalog_jax import lazy
-from metalog_jax.evidence import forest, nearest, one_class
+from metalog_jax.evidence import evidences, forest, nearest, one_class
 from metalog_jax.evidence import normals as normal_lib
 
 linear_model = lazy.module('sklearn.linear_model')  # half a second that few need
 
-NAMES = ('ratio', 'trees', 'event_trees')
+NAMES = evidences.LABELLED
 VOTES = (*NAMES, 'logistic')  # columns of `values`
 EVENTS = 512  # that the models see, at most: those whose share differs most
 ROWS = 2_000  # normal bags that they are fitted on, at most
@@ -40,7 +40,7 @@ def fit(
   model: one_class.OneClass, counts: Any, times: np.ndarray, seed: int = 0
 ) -> Anomalies:
   """Learns what tells anomalies, bags [A, V] of `times` [A] sessions, from normals."""
-  measured = normal_lib.measure(model.normals, counts)
+  measured = model.measure(counts)
   features = one_class.features(model, measured.values)
   normal_features = one_class.features(model, model.values, own=True)
   normal_counts = model.normals.counts[model.rows]
@@ -73,9 +73,9 @@ def fit(
   bags = nearest.index(counts)
   self_skip = np.where(times == 1, np.arange(len(times)), -1)
   away = nearest.distances(bags, counts, self_skip)
-  normal = _ratio(model.values[:, 1], nearest.distances(bags, normal_counts))
+  normal = _ratio(model.distances, nearest.distances(bags, normal_counts))
   # The only anomaly has no other one to be near to: it tells nothing.
-  own = np.where(np.isnan(away), 0.0, _ratio(measured.values[:, 1], away))
+  own = np.where(np.isnan(away), 0.0, _ratio(measured.distances, away))
   both = np.split(votes, [len(normal)])
   normal_votes = np.column_stack([normal, both[0]])
   own_votes = np.column_stack([own, both[1]])
@@ -83,20 +83,23 @@ def fit(
 
 
 def values(
-  anomalies: Anomalies, counts: Any, measured: np.ndarray, features: np.ndarray
+  anomalies: Anomalies,
+  counts: Any,
+  measured: normal_lib.Measured,
+  features: np.ndarray,
 ) -> np.ndarray:
   """[m, len(VOTES)] of bags [m, V].
 
   Args:
-    measured: [m, len(normals.NAMES)] values against the normals.
+    measured: the bags against the normals.
     features: [m, F] of `one_class`.
   """
   out = np.empty((counts.shape[0], len(VOTES)))
   num, events = len(anomalies.events), anomalies.events
-  out[:, 0] = _ratio(measured[:, 1], nearest.distances(anomalies.bags, counts))
+  out[:, 0] = _ratio(measured.distances, nearest.distances(anomalies.bags, counts))
   for block in nearest.blocks(len(out), num):
     rows = counts[block]
-    table = _table(rows, events, measured[block], features[block])
+    table = _table(rows, events, measured.values[block], features[block])
     out[block, 1:] = _votes(anomalies.models, table, num)
   return out
 
@@ -115,12 +118,15 @@ def _telling(model: one_class.OneClass, counts: Any, times: np.ndarray) -> np.nd
 
 
 def _table(counts: Any, events: np.ndarray, measured, features) -> np.ndarray:
-  """[m, E + M + F]: log counts, what was measured, and the evidences of it.
+  """[m, E + M + F]: log counts, what was measured, and the evidences of it, but for
+  what is beside counts.
 
   Trees have no evidence: with one left out, equal sessions differ a little there.
   """
   logs = counts[:, events].log1p().toarray()
-  return np.concatenate([logs, np.log1p(measured), features], axis=1).astype(np.float32)
+  measured = np.log1p(measured[:, : len(normal_lib.NAMES)])
+  features = features[:, : len(evidences.COUNTED)]
+  return np.concatenate([logs, measured, features], axis=1).astype(np.float32)
 
 
 def _folds(rng, label: np.ndarray, num: int) -> np.ndarray:

@@ -39,6 +39,7 @@ class Measured(NamedTuple):
 
   values: np.ndarray  # [m, len(NAMES)] float64
   nearest: np.ndarray  # [m] index of the nearest normal bag, -1: there is none
+  distances: np.ndarray  # [m] to it, 0 where there is none
 
 
 class Shares(NamedTuple):
@@ -131,7 +132,7 @@ def measure(
     lengths = np.asarray(rows.sum(axis=1)).ravel()
     columns.append(_odd_length(normals, lengths, given[0]))
     values[part] = np.stack(columns, axis=1)
-  return Measured(values, nearest)
+  return Measured(values, nearest, values[:, 1].copy())
 
 
 def contributions(

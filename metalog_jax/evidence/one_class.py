@@ -1,13 +1,17 @@
 """Evidences that need normal sessions alone, on scales that all systems share."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from metalog_jax.evidence import evidences, pvalues
 from metalog_jax.evidence import normals as normal_lib
-from metalog_jax.evidence import pvalues
 
 SOFT = 0.25  # of distances: below it two sessions are alike
+RARE = 1 / 200  # p-value from which on what is beside counts is evidence
+NAMES = (*evidences.COUNTED, *evidences.BESIDE)
+MEASURED = (*normal_lib.NAMES, *evidences.BESIDE)
 
 
 class OneClass(NamedTuple):
@@ -16,38 +20,76 @@ class OneClass(NamedTuple):
   normals: normal_lib.Normals
   rows: np.ndarray  # [n] the bags that calibrate
   weights: np.ndarray  # [n] sessions of each
-  values: np.ndarray  # [n, len(normal_lib.NAMES)] with one left out
+  values: np.ndarray  # [n, len(MEASURED)] with one left out
   nearest: np.ndarray  # [n]
+  distances: np.ndarray  # [n] to it
+  without: frozenset[str]  # evidences that are off
+
+  def measure(
+    self, counts: Any, beside: np.ndarray | None = None
+  ) -> normal_lib.Measured:
+    """Measures bags [m, V], and values beside counts [m, len(evidences.BESIDE)].
+
+    Returns:
+      `Measured` with values [m, len(MEASURED)]; 0 of what no evidence uses.
+    """
+    measured = normal_lib.measure(self.normals, counts)
+    return measured._replace(values=_used(measured.values, beside, self.without))
 
 
-NAMES = ('new_events', 'new_number', 'distance', 'range', 'absent', 'deviation')
+def fit(
+  counts: Any,
+  times: np.ndarray,
+  beside: np.ndarray | None = None,
+  without: Collection[str] = (),
+) -> OneClass:
+  """Sums up normal sessions: different kinds [R, V], sessions of each [R].
 
-
-def fit(counts: Any, times: np.ndarray) -> OneClass:
-  """Sums up normal sessions: different bags [R, V], sessions of each [R]."""
+  Args:
+    beside: [R, len(evidences.BESIDE)] measured beside counts, each with itself out.
+    without: names of evidences that are off.
+  """
+  off = frozenset(without)
   normals = normal_lib.summarize(counts, times)
   rows = normal_lib.calibration(normals)
   normals, measured = normal_lib.calibrated(normals, rows)
-  return OneClass(normals, rows, normals.times[rows], *measured)
+  if beside is not None:
+    beside = beside[np.argsort(-times, kind='stable')[rows]]
+  measured = measured._replace(values=_used(measured.values, beside, off))
+  return OneClass(normals, rows, normals.times[rows], *measured, off)
+
+
+def _used(
+  values: np.ndarray, beside: np.ndarray | None, without: frozenset[str]
+) -> np.ndarray:
+  """[m, len(MEASURED)]; 0 of what no evidence uses."""
+  if beside is None:
+    beside = np.zeros((len(values), len(evidences.BESIDE)))
+  both = np.concatenate([values, beside], axis=1)
+  both[:, [name in evidences.unused(without) for name in MEASURED]] = 0.0
+  return both
 
 
 def features(model: OneClass, values: np.ndarray, own: bool = False) -> np.ndarray:
-  """Measured values [m, len(normals.NAMES)] as evidences [m, len(NAMES)].
+  """Measured values [m, len(MEASURED)] as evidences [m, len(NAMES)].
 
   Args:
     own: the values are the model's own: each with itself left out.
   """
-  new, distance, outside, absent, deviation, _ = values.T
-  of = lambda i, x: pvalues.surprise(x, model.values[:, i], model.weights, own)
-  usual = pvalues.quantile(model.values[:, 1], model.weights, 0.9)
-  return np.stack(
-    [
-      of(0, new),
-      np.log1p(new),
-      np.log((distance + SOFT) / (usual + SOFT)),
-      of(2, outside),
-      of(3, absent),
-      of(4, deviation),
-    ],
-    axis=1,
-  )
+  raw = dict(zip(MEASURED, values.T, strict=True))
+  normal = dict(zip(MEASURED, model.values.T, strict=True))
+
+  def surprise(name: str) -> np.ndarray:
+    return pvalues.surprise(raw[name], normal[name], model.weights, own)
+
+  usual = pvalues.quantile(normal['distance'], model.weights, 0.9)
+  every = {
+    'new_events': surprise('new'),
+    'new_number': np.log1p(raw['new']),
+    'distance': np.log((raw['distance'] + SOFT) / (usual + SOFT)),
+  }
+  every |= {name: surprise(name) for name in ('range', 'absent', 'deviation')}
+  for name in evidences.BESIDE:
+    value = surprise(name)
+    every[name] = np.where(value > -np.log(RARE), value, 0.0)
+  return np.stack([every[name] * (name not in model.without) for name in NAMES], axis=1)

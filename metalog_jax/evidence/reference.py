@@ -1,15 +1,22 @@
 """The labelled sessions of one system, fitted: what scores and explains new ones."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from metalog_jax.evidence import committee, labels, nearest, one_class, pvalues
+from metalog_jax.evidence import (
+  committee,
+  evidences,
+  labels,
+  nearest,
+  one_class,
+  pvalues,
+)
 from metalog_jax.evidence import normals as normal_lib
 
-NAMES = (*one_class.NAMES, *labels.NAMES)
-WEIGHTS = np.array([1 / 6, 1 / 2, 1 / 2, 1 / 6, 1 / 6, 1 / 6, 1, 2, 2])
+NAMES = evidences.NAMES
 FREQUENT = 0.02  # share of later sessions that makes a kind worth forgiving
 MOST_FORGIVEN = 50
 TIE = 0.02  # scores that differ by less are equal: leaving one out moves them so far
@@ -17,23 +24,32 @@ STALE = 0.05  # p-value up to which sessions are counted in the test for drift
 
 
 class Sample(NamedTuple):
-  """Different bags, and the sessions that have each."""
+  """Different kinds of session, bags and what is beside them; sessions of each."""
 
   counts: Any  # [U, V] csr float64
   times: np.ndarray  # [U] float64
+  beside: np.ndarray  # [U, len(evidences.BESIDE)] what was measured beside counts
 
   @classmethod
-  def of(cls, counts: Any, times: np.ndarray | None = None) -> 'Sample':
+  def of(
+    cls,
+    counts: Any,
+    times: np.ndarray | None = None,
+    beside: np.ndarray | None = None,
+  ) -> 'Sample':
     counts = sparse.csr_matrix(counts, dtype=np.float64)
     times = np.ones(counts.shape[0]) if times is None else np.asarray(times, float)
-    return cls(counts[times > 0], times[times > 0])
+    if beside is None:
+      beside = np.zeros((len(times), len(evidences.BESIDE)))
+    there = times > 0
+    return cls(counts[there], times[there], beside[there])
 
 
 class Judged(NamedTuple):
   """What was measured of bags [m, V]."""
 
   parts: np.ndarray  # [m, len(NAMES)] weighted evidences
-  raw: np.ndarray  # [m, len(normals.NAMES)]
+  raw: np.ndarray  # [m, len(one_class.MEASURED)]
   votes: np.ndarray  # [m, len(labels.VOTES)]
   nearest: np.ndarray  # [m] normal bag
 
@@ -56,12 +72,16 @@ class Reference(NamedTuple):
   forgiving: one_class.OneClass | None = None  # `model` with them
   later: bool = False
 
-  def judge(self, counts: Any) -> Judged:
-    """Measures bags [m, V]; where later kinds are forgiven, the kinder verdict."""
-    judged = _judge(self.model, self.anomalies, counts)
+  def judge(self, counts: Any, beside: np.ndarray | None = None) -> Judged:
+    """Measures bags [m, V]; where later kinds are forgiven, the kinder verdict.
+
+    Args:
+      beside: [m, len(evidences.BESIDE)] what was measured beside counts; None: nothing.
+    """
+    judged = _judge(self.model, self.anomalies, counts, beside)
     if self.forgiving is None:
       return judged
-    kinder = _judge(self.forgiving, self.anomalies, counts)
+    kinder = _judge(self.forgiving, self.anomalies, counts, beside)
     better = kinder.scores < judged.scores
     pick = lambda x, y: np.where(better if x.ndim == 1 else better[:, None], y, x)
     return Judged._make(pick(x, y) for x, y in zip(judged, kinder))
@@ -96,6 +116,7 @@ def fit(
   later: bool = False,
   false_alarms: float = 0.0,
   seed: int = 0,
+  without: Collection[str] = (),
 ) -> Reference:
   """Fits the evidences to labelled sessions, and the threshold to unlabelled ones.
 
@@ -108,20 +129,23 @@ def fit(
       behaviour may have changed: frequent kinds without new events are forgiven.
     false_alarms: > 0: the threshold lets at most this share of normal sessions
       through, by split conformal prediction; half of the normals are held out for it.
+    without: names of evidences that are off.
   """
   held = None
   if false_alarms:
     normals, held = _halves(normals, seed)
-  model = one_class.fit(normals.counts, normals.times)
+  model = one_class.fit(*normals, without)
   fitted, anomalous = None, np.zeros((0, len(NAMES)))
-  measured = normal_lib.Measured(model.values, model.nearest)
+  measured = normal_lib.Measured(model.values, model.nearest, model.distances)
   votes = np.zeros((len(model.rows), len(labels.VOTES)))
   if len(anomalies.times):
     fitted = labels.fit(model, anomalies.counts, anomalies.times, seed)
     votes = fitted.normal
-    anomalous = _judge(model, fitted, anomalies.counts, fitted.own).parts
+    anomalous = _judge(
+      model, fitted, anomalies.counts, anomalies.beside, fitted.own
+    ).parts
   features = one_class.features(model, model.values, own=True)
-  normal = _judged(features, votes, measured).parts
+  normal = _judged(model, features, votes, measured).parts
   reference = Reference(
     model,
     fitted,
@@ -139,18 +163,20 @@ def fit(
   return _with_threshold(reference, unlabelled)
 
 
-def _judge(model, anomalies, counts, votes=None) -> Judged:
-  measured = normal_lib.measure(model.normals, counts)
+def _judge(model, anomalies, counts, beside, votes=None) -> Judged:
+  measured = model.measure(counts, beside)
   features = one_class.features(model, measured.values)
   if votes is None and anomalies is None:
     votes = np.zeros((counts.shape[0], len(labels.VOTES)))
   elif votes is None:
-    votes = labels.values(anomalies, counts, measured.values, features)
-  return _judged(features, votes, measured)
+    votes = labels.values(anomalies, counts, measured, features)
+  return _judged(model, features, votes, measured)
 
 
-def _judged(features, votes, measured: normal_lib.Measured) -> Judged:
-  parts = np.concatenate([features, votes[:, : len(labels.NAMES)]], axis=1) * WEIGHTS
+def _judged(model, features, votes, measured: normal_lib.Measured) -> Judged:
+  votes = votes * [name not in model.without for name in labels.VOTES]
+  parts = np.concatenate([features, votes[:, : len(labels.NAMES)]], axis=1)
+  parts *= evidences.weights(model.without)
   return Judged(parts, measured.values, votes, measured.nearest)
 
 
@@ -158,7 +184,7 @@ def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
   if not len(unlabelled.times):
     limit = committee.quiet_limit(*reference.normal)
     return reference._replace(threshold=limit, threshold_from='normal_quantile')
-  judged = reference.judge(unlabelled.counts)
+  judged = reference.judge(unlabelled.counts, unlabelled.beside)
   scored = committee.Scored(judged.scores, unlabelled.times)
   verdicts = _verdicts(reference, judged, scored)
   verdicts['alert'] = _alerts(reference, unlabelled.counts)
@@ -173,9 +199,11 @@ def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
 def _verdicts(reference: Reference, judged: Judged, scored: committee.Scored):
   """Name of a rule -> its verdicts [m] on unlabelled bags."""
   model = reference.model
-  raw = dict(zip(normal_lib.NAMES, judged.raw.T))
-  own = dict(zip(normal_lib.NAMES, model.values.T))
+  raw = dict(zip(one_class.MEASURED, judged.raw.T))
+  own = dict(zip(one_class.MEASURED, model.values.T))
   verdicts = {name: raw[name] > 0 for name in ('new', 'length')}
+  for name in evidences.BESIDE:  # rare among the normals is as good as new
+    verdicts['new'] |= judged.parts[:, NAMES.index(name)] > 0
   for name in ('distance', 'deviation', 'range'):
     verdicts[name] = raw[name] > committee.quiet_limit(own[name], model.weights)
   verdicts |= {name: x > 0 for name, x in zip(labels.VOTES, judged.votes.T)}
@@ -196,7 +224,7 @@ def _alerts(reference: Reference, counts: Any) -> np.ndarray:
 
 def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
   """Takes frequent later kinds without new events as further normals."""
-  judged = reference.judge(unlabelled.counts)
+  judged = reference.judge(unlabelled.counts, unlabelled.beside)
   frequent = unlabelled.times >= FREQUENT * unlabelled.times.sum()
   candidates = frequent & (judged.raw[:, 0] == 0) & (judged.raw[:, 1] > 0)
   if len(anomalies.times):
@@ -210,6 +238,8 @@ def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
   forgiving = one_class.fit(
     sparse.vstack([normals.counts, kinds], format='csr'),
     np.concatenate([normals.times, unlabelled.times[rows]]),
+    np.concatenate([normals.beside, unlabelled.beside[rows]]),
+    reference.model.without,
   )
   return reference._replace(forgiven=kinds, forgiving=forgiving)
 
@@ -224,7 +254,7 @@ def _halves(sample: Sample, seed: int) -> tuple[Sample, Sample]:
   parts = (
     np.bincount(x, minlength=len(sample.times)) for x in (each[:num], each[num:])
   )
-  first, second = (Sample.of(sample.counts, times) for times in parts)
+  first, second = (Sample.of(sample.counts, times, sample.beside) for times in parts)
   return first, second
 
 
@@ -235,7 +265,7 @@ def _conformal(reference: Reference, held: Sample, rate: float) -> Reference:
   scores: Papadopoulos et al., Inductive confidence machines, ECML 2002. Where that is
   more than n, nothing below 1 / (n + 1) can be promised: it is their largest.
   """
-  scores = reference.judge(held.counts).scores
+  scores = reference.judge(held.counts, held.beside).scores
   normal = committee.Scored(scores, held.times)
   num = held.times.sum()
   rank = np.ceil((num + 1) * (1 - rate) - 1e-9)

@@ -19,15 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from metalog_jax.evidence import nearest, one_class, pvalues
-from metalog_jax.evidence import normals as normal_lib
+from metalog_jax.evidence import evidences, nearest, one_class, pvalues
 
 CROWD = 0.05  # share of the sessions that make a crowd
 BULK = 0.8  # share of the sessions that serve as normals
 MOST_ALERTS, LEAST_ALERTS = 0.15, 0.005  # share of the sessions above the threshold
 WEIGHTS = (1.0, 1 / 6)  # of the crowd's distance, of the rarest event
-BULK_WEIGHTS = (1 / 6, 1 / 2, 1 / 2, 1 / 6, 0.0, 1 / 6)  # of one_class.NAMES
-NAMES = ('crowd', 'rarest_event', *one_class.NAMES)
+BULK_WEIGHTS = (1 / 6, 1 / 2, 1 / 2, 1 / 6, 0.0, 1 / 6)  # of evidences.COUNTED
+NAMES = ('crowd', 'rarest_event', *evidences.COUNTED)
 
 
 class Unlabelled(NamedTuple):
@@ -55,11 +54,11 @@ def unlabelled(counts: Any, times: np.ndarray | None = None) -> Unlabelled:
   odd = first.sum(axis=1)
   bulk = odd <= pvalues.quantile(odd, times, BULK)
   model = one_class.fit(counts[bulk], times[bulk])
-  values = normal_lib.measure(model.normals, counts).values
+  values = model.measure(counts).values
   second = one_class.features(model, values)
   normals = np.flatnonzero(bulk)[np.argsort(-times[bulk], kind='stable')]
   second[normals[model.rows]] = one_class.features(model, model.values, own=True)
-  parts = np.concatenate([first, second * BULK_WEIGHTS], axis=1)
+  parts = np.concatenate([first, second[:, : len(BULK_WEIGHTS)] * BULK_WEIGHTS], axis=1)
   scores = parts.sum(axis=1)
   p_values = pvalues.exceeding(scores, scores, times) / times.sum()
   return Unlabelled(scores, widest_gap(scores, times), parts, p_values)
