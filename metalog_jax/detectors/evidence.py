@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 
 from metalog_jax import errors, flags, lazy, types
-from metalog_jax.batches import bags, sequences
+from metalog_jax.batches import sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base
 
 evidence = lazy.module('metalog_jax.evidence')
+order = lazy.module('metalog_jax.evidence.order')
+kinds = lazy.module('metalog_jax.evidence.kinds')
 sparse = lazy.module('scipy.sparse')
 
 NAMED = 5  # events named with each evidence
@@ -49,6 +51,7 @@ class Config(flags.Settings):
   forgive: bool = flags.field(
     True, 'frequent kinds of LATER sessions without new events count as normal'
   )
+  without: str = flags.field('', 'evidences that are off: order,distance')
   reading: sequences.Reading = flags.group(sequences.Reading(collapse=0))
 
 
@@ -62,6 +65,7 @@ def needs(config: Config) -> frozenset[str]:
 
 def make_detector(config: Config) -> base.Detector:
   """Returns the detector; see `base.Detector` for its functions."""
+  _off(config)
   # A state is fitted again where it is read: seconds, and nothing is unpickled.
   fitted = functools.lru_cache(maxsize=2)(lambda key: _fit(config, key.state))
   known = lambda state, data: _Known(fitted(_Key(state)), state, data)
@@ -83,8 +87,18 @@ def make_detector(config: Config) -> base.Detector:
   )
 
 
+def _off(config: Config) -> tuple[str, ...]:
+  """The evidences that are off."""
+  names = tuple(name.strip() for name in config.without.split(',') if name.strip())
+  for name in names:
+    if name not in evidence.NAMES:
+      known = errors.listed(name, evidence.NAMES)
+      raise errors.UserError(f'--evidence.without={config.without}: not one of {known}')
+  return names
+
+
 def _state(config: Config, transfer: types.Transfer) -> dict[str, np.ndarray]:
-  """The target's sessions as bags of events, by label: what `_fit` needs.
+  """The target's sessions as kinds, by label, and its transitions: for `_fit`.
 
   Without a target it is empty: sessions will be held against each other.
   """
@@ -92,12 +106,8 @@ def _state(config: Config, transfer: types.Transfer) -> dict[str, np.ndarray]:
   if data is None:
     return {'templates': _packed(()), 'later': np.zeros((), np.int32)}
   sessions, width = data.sessions, len(data.vectors)
-  different = bags.bags(sessions, width)
-  num = different.counts.shape[0]
-  times = [
-    np.bincount(different.inverse[sessions.labels == label], minlength=num)
-    for label in (0, 1, -1)
-  ]
+  transitions, different = kinds.fit(sessions, width + SPARE)
+  times = [different.times(sessions.labels == label) for label in (0, 1, -1)]
   pad = lambda x: np.append(x, 0).astype(np.int32)  # Orbax saves no empty array
   counts = different.counts
   state = {
@@ -107,6 +117,10 @@ def _state(config: Config, transfer: types.Transfer) -> dict[str, np.ndarray]:
     'events': pad(counts.indices),
     'offsets': counts.indptr.astype(np.int32),
     **{name: pad(x) for name, x in zip(SAMPLES, times)},
+    'beside': pad(different.beside.ravel()),
+    'first': pad(transitions.pairs // len(transitions.known)),
+    'last': pad(transitions.pairs % len(transitions.known)),
+    'known': pad(transitions.known > 0),
   }
   state['later'] = np.array(config.forgive and _is_later(sessions), np.int32)
   return state
@@ -160,7 +174,8 @@ def _fit(config: Config, state: dict[str, np.ndarray]) -> Any:
   width = int(state['width']) + SPARE
   rows = (state['counts'][:-1], state['events'][:-1], state['offsets'])
   counts = sparse.csr_matrix(rows, (len(state['offsets']) - 1, width))
-  samples = (evidence.Sample.of(counts, state[name][:-1]) for name in SAMPLES)
+  beside = state['beside'][:-1].reshape(counts.shape[0], -1)
+  samples = (evidence.Sample.of(counts, state[name][:-1], beside) for name in SAMPLES)
   normals, anomalies, unlabelled = samples
   if not len(normals.times):
     if config.false_alarms:
@@ -172,7 +187,23 @@ def _fit(config: Config, state: dict[str, np.ndarray]) -> Any:
   if not len(normals.times):
     return None
   later = bool(state['later'])
-  return evidence.fit(normals, anomalies, unlabelled, later, config.false_alarms)
+  return evidence.fit(
+    normals,
+    anomalies,
+    unlabelled,
+    later,
+    config.false_alarms,
+    without=_off(config),
+  )
+
+
+def _transitions(state: dict[str, Any], width: int) -> Any:
+  """The normals' transitions; how many sessions have each is not kept."""
+  if 'first' not in state:  # no target, nothing is known
+    return order.Order(np.zeros(0, np.int64), np.zeros(0), np.zeros(width))
+  first, last, known = (np.asarray(state[x])[:-1] for x in ('first', 'last', 'known'))
+  pairs = first.astype(np.int64) * width + last
+  return order.Order(pairs, np.ones(len(pairs)), known)
 
 
 class _Known:
@@ -189,19 +220,19 @@ class _Known:
       self._texts = [texts.get(i, '') for i in range(width)]
       sessions = sessions._replace(events=place[sessions.events])
     self._events = sessions.events
-    self._bags = bags.bags(sessions, width)
-    counts = self._bags.counts
-    self._times = np.bincount(self._bags.inverse, minlength=counts.shape[0])
+    self._kinds = kinds.against(_transitions(state, width), sessions)
+    counts = self._kinds.counts
+    self._times = self._kinds.times()
     if reference is None:
       alone = evidence.unlabelled(counts, self._times)
       self._parts, self._p_values = alone.parts, alone.p_values
       self._names = evidence.UNLABELLED_NAMES
       self.threshold = (alone.threshold, 'widest_gap')
     else:
-      self._parts, self._names = reference.judge(counts).parts, evidence.NAMES
+      self._parts, self._names = reference.judge(*self._kinds[:2]).parts, evidence.NAMES
       self._p_values = reference.p_values(self._parts.sum(axis=1))
       self.threshold = (reference.threshold, reference.threshold_from)
-    self.scores = self._parts.sum(axis=1)[self._bags.inverse]
+    self.scores = self._parts.sum(axis=1)[self._kinds.inverse]
 
   def warnings(self) -> list[str]:
     """What is to be known of the threshold on these sessions."""
@@ -217,7 +248,7 @@ class _Known:
     ]
     out = []
     offsets = self._data.sessions.offsets
-    for i, bag in enumerate(self._bags.inverse):
+    for i, bag in enumerate(self._kinds.inverse):
       events = self._events[offsets[i] : offsets[i + 1]]
       times = np.bincount(events, minlength=len(each[bag]))
       value = each[bag][events] / times[events] + 1e-30
@@ -236,10 +267,10 @@ class _Known:
       }
       for bag, shares in enumerate(self._shares())
     ]
-    return [of_bags[bag] for bag in self._bags.inverse]
+    return [of_bags[bag] for bag in self._kinds.inverse]
 
   def _named(self, bag: int, share: np.ndarray) -> list[dict[str, Any]]:
-    counts = self._bags.counts[bag].toarray().ravel()
+    counts = self._kinds.counts[bag].toarray().ravel()
     order = np.argsort(-share, kind='stable')[:NAMED]
     return [
       {'template': self._texts[i], 'count': int(counts[i]), 'share': float(share[i])}
@@ -249,7 +280,7 @@ class _Known:
 
   def _shares(self) -> Iterator[np.ndarray]:
     """Per bag, the share of each event in each evidence [J, V]."""
-    counts = self._bags.counts
+    counts = self._kinds.counts
     for start in range(0, counts.shape[0], ROWS):
       part = counts[start : start + ROWS]
       if self._reference is None:
@@ -260,7 +291,13 @@ class _Known:
           rare[:, None], (len(rare), len(self._names), rare.shape[1])
         )
       else:
-        yield from evidence.event_shares(self._reference, part).transpose(1, 0, 2)
+        shares = evidence.event_shares(self._reference, part)
+        kind, event = self._kinds.unseen
+        here = (kind >= start) & (kind < start + ROWS)
+        by_order = shares[self._names.index('order')]
+        np.add.at(by_order, (kind[here] - start, event[here]), 1.0)
+        by_order /= np.maximum(by_order.sum(axis=1, keepdims=True), 1.0)
+        yield from shares.transpose(1, 0, 2)
 
 
 def _places(data: types.Dataset, texts: tuple[str, ...], width: int) -> np.ndarray:

@@ -64,7 +64,7 @@ TABLE = (
   Evidence(
     'order',
     1 / 2,
-    '-log p(number of transitions that no normal has) where p < 1/200, else 0',
+    '-log p(number of transitions that no normal has) where p < 1/1000, else 0',
     'Forrest et al., A sense of self for Unix processes, S&P 1996',
     'order',
     of_counts=False,

@@ -9,7 +9,7 @@ from metalog_jax.evidence import evidences, pvalues
 from metalog_jax.evidence import normals as normal_lib
 
 SOFT = 0.25  # of distances: below it two sessions are alike
-RARE = 1 / 200  # p-value from which on what is beside counts is evidence
+RARE = 1 / 1000  # p-value from which on what is beside counts is evidence
 NAMES = (*evidences.COUNTED, *evidences.BESIDE)
 MEASURED = (*normal_lib.NAMES, *evidences.BESIDE)
 
