@@ -88,14 +88,32 @@ def main(values: Any, rest: list[str]) -> None:
       place = pathlib.Path(folder) / f'case{number}'
       place.mkdir()
       rows += _rows(case, values, peers, place)
-      print(markdown.table(pl.DataFrame(rows[-1:], strict=False)), flush=True)
+      print(f'{case.name}, baseline: {case.what}', file=sys.stderr)
     speed = _speed(values.lines, pathlib.Path(folder)) if values.lines else []
-  print('\n' + markdown.table(pl.DataFrame(rows, None, strict=False), words=3))
+  print('\n' + table(rows))
   if speed:
     print('\n' + markdown.table(pl.DataFrame(speed, strict=False)))
   if values.json:
     about = {'machine': bench_machine.describe(), 'results': rows, 'speed': speed}
     atomic.write_json(values.json, about)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+  """The figures as Markdown; those of baselines drawn at random are means."""
+  frame = pl.DataFrame(rows, infer_schema_length=None, strict=False)
+  frame = frame.with_columns(pl.col('baseline').str.replace(r', draw \d+$', ', drawn'))
+  means = pl.exclude('log', 'baseline', 'tool', 'types').mean()
+  frame = frame.group_by('log', 'baseline', 'tool', maintain_order=True).agg(
+    means, pl.col('types').first()
+  )
+  forms = dict.fromkeys(('AUPRC', 'F1'), '.3f') | {'false alarms': '.2%'}
+  forms |= dict.fromkeys(('of first 10', 'of first 50'), '.0f')
+  forms |= dict.fromkeys(('seconds', 'CPU s'), '.1f')
+  texts = [
+    {name: format(x, forms[name]) if name in forms else x for name, x in row.items()}
+    for row in frame.iter_rows(named=True)
+  ]
+  return markdown.table(pl.DataFrame(texts), words=3)
 
 
 def _installed(values: Any) -> Iterator[str]:
@@ -169,12 +187,12 @@ def _row(case: Case, tool: str, judged: Any, spent: dict[str, Any]) -> dict[str,
     'log': case.name,
     'baseline': case.what,
     'tool': tool,
-    'AUPRC': f'{metrics.average_precision_score(labels, scores):.3f}',
-    'F1': f'{2 * right / max(right + wrong + int(labels.sum()), 1):.3f}',
-    'false alarms': f'{wrong / max(int((~labels).sum()), 1):.2%}',
+    'AUPRC': metrics.average_precision_score(labels, scores),
+    'F1': 2 * right / max(right + wrong + int(labels.sum()), 1),
+    'false alarms': wrong / max(int((~labels).sum()), 1),
     'of first 10': int(labels[first[:10]].sum()),
     'of first 50': int(labels[first[:50]].sum()),
-    'kinds': f'{len(set(kinds[labels & odd]))} of {len(set(kinds[labels]))}',
+    'types': f'{len(set(kinds[labels & odd]))} of {len(set(kinds[labels]))}',
     **spent,
   }
 

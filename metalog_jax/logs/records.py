@@ -116,7 +116,7 @@ class Reader:
       self._progress(len(block))
 
     blocks = files.read_blocks(entry.path, seen)
-    for data in _chunks(blocks, 1 if entry.path == '-' else size, entry):
+    for data in _chunks(blocks, size, entry):
       frame = stream.feed(data)
       if frame is not None:
         yield frame
