@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from metalog_jax.evidence import normals as normal_lib
 from metalog_jax.evidence import one_class, pvalues
 from metalog_jax.evidence.unlabelled import BULK_WEIGHTS, WEIGHTS, crowd_distances
 
@@ -53,11 +52,12 @@ def against(counts: Any, good: np.ndarray, alarm: np.ndarray) -> Against:
     return np.stack([far, rarest], axis=1) @ np.array(WEIGHTS)
 
   model = one_class.fit(known, times)
-  measured = one_class.features(model, normal_lib.measure(model.normals, counts).values)
+  measured = one_class.features(model, model.measure(counts).values)
   own = measured[others]
   rows = np.argsort(-times, kind='stable')[model.rows]
   own[rows] = one_class.features(model, model.values, own=True)
-  bulk_weights = np.array(BULK_WEIGHTS)
+  bulk_weights = np.zeros(measured.shape[1])  # of order, which bags lack, nothing
+  bulk_weights[: len(BULK_WEIGHTS)] = BULK_WEIGHTS
   distances = crowd_distances(counts, known, times)
   scores = first(counts, distances, 0) + measured @ bulk_weights
   scores += alarms(counts, held / times.sum(), alarm)
