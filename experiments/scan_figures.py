@@ -266,7 +266,8 @@ def _cut(
   paths = [
     _write(folder / f'{mark}{i}.log', part) for i, part in enumerate((rest, good))
   ]
-  judged = {x: y for x, y in labels.items() if x in set(names) - chosen}
+  others = set(names) - chosen
+  judged = {x: y for x, y in labels.items() if x in others}
   return Case(name, what, *paths, KEYS[name], judged)
 
 
