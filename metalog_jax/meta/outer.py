@@ -43,7 +43,7 @@ class Step:
 
   def lower(self, state: Any, tasks: types.Task, active: Any = None) -> Any:
     """As of a function that `jax.jit` returns."""
-    return self._compiled.lower(state, tasks, active)
+    return self._compiled.lower(state, tasks, *_given(active))
 
   def _cache_size(self) -> int:
     return self._compiled._cache_size()
@@ -57,7 +57,7 @@ class Step:
       UserError: the state was given to a step before, or something does not fit.
     """
     try:
-      return self._compiled(state, tasks, active)
+      return self._compiled(state, tasks, *_given(active))
     except (RuntimeError, ValueError) as error:
       if 'has been deleted' not in str(error):
         raise
@@ -90,6 +90,11 @@ def init_state(
   if hyper is None:
     return State(params, start, step)
   return HyperState(params, hyper, start, step)
+
+
+def _given(active: Any) -> tuple[Any, ...]:
+  """Nothing for None: a compiled step takes exactly what it was lowered with."""
+  return () if active is None else (active,)
 
 
 def make_meta_step(
@@ -177,7 +182,7 @@ def make_meta_step(
       return meshes.shard(step, mesh, each)
     return each(step) if each else step
 
-  def checked(state, tasks, active):
+  def checked(state, tasks, active=None):
     _check(state, tasks, optimizer, wrt, 1 + runs)
     if active is None:
       return placed(step)(state, tasks)

@@ -35,7 +35,7 @@ def test_flags_that_train_has_not_are_found(flag):
 @pytest.mark.parametrize('name', table_files.names())
 def test_what_a_table_names_is_there(name):
   table = table_files.load(name)
-  assert table.seeds in {(0, 1, 2), (0, 1, 2, 3, 4)}
+  assert table.seeds in {tuple(range(3)), tuple(range(5)), tuple(range(10))}
   keys = {row.key.removesuffix(f'-{row.setting}') for row in table.rows}
   assert table.shown.get('against') in {None, *keys}
 
