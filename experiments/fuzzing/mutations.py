@@ -146,7 +146,7 @@ def table(frame: Any, draw: random.Random) -> Any:
     lambda: frame.with_columns(pl.col(name).cast(pl.String, strict=False)),
     lambda: frame.with_columns(pl.lit(draw.choice((-1, 2**40, 2**31 - 1))).alias(name)),
     lambda: frame.with_columns(pl.lit('\ud7ff\x1b[2J').alias(name)),
-    lambda: frame.with_columns(pl.lit([[1, -5]], pl.List(pl.Int64)).alias(name)),
+    lambda: frame.with_columns(pl.concat_list(pl.lit(1), pl.lit(-5)).alias(name)),
     lambda: frame[:0],
     lambda: frame[::-1],
     lambda: pl.concat([frame, frame]),

@@ -14,6 +14,7 @@ from typing import Any
 from metalog_jax import atomic, errors
 
 NAME = 'manifest.json'
+_KINDS = {'system': str, 'files': dict, 'fingerprint': str, 'inputs': list}
 _AGAIN = 'prepare the folder again'
 
 
@@ -41,6 +42,12 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
       raise ValueError('it has no checksums; version 0.1.0 wrote none')
     if manifest['checksum'] != _hash(content):
       raise ValueError('it was changed since it was written')
+    for name, kind in _KINDS.items():
+      if not isinstance(manifest[name], kind):
+        raise ValueError(f'{name} is no {kind.__name__}')
+    for item in manifest['inputs']:
+      if not isinstance(item['path'], str) or type(item['lines']) is not int:
+        raise ValueError('an input has no path, or no number of lines')
   except FileNotFoundError:
     raise errors.UserError(
       f'{folder} is not a System folder: it has no {NAME}; make one with '
@@ -48,7 +55,8 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
     ) from None
   except NotADirectoryError:
     raise errors.UserError(f'{folder} is not a System folder but a file') from None
-  except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+  except (ValueError, KeyError, TypeError, AttributeError, OSError,
+          RecursionError) as error:  # fmt: skip
     raise errors.UserError(f'{path} is damaged: {error}; {_AGAIN}') from None
   return manifest
 
@@ -57,7 +65,7 @@ def check(folder: str | os.PathLike, manifest: dict[str, Any]) -> None:
   """Raises UserError where a file is missing, or is not what the manifest says."""
   for name, written in manifest['files'].items():
     path = pathlib.Path(folder) / name
-    if not path.is_file():
+    if pathlib.Path(name).name != name or not path.is_file():
       raise errors.UserError(f'{folder} has lost its {name}: {_AGAIN}')
     if file_hash(path) != written:
       raise errors.UserError(

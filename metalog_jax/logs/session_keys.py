@@ -60,6 +60,17 @@ class SessionKey:
   pattern: int = -1  # of PATTERNS, where messages hold it
   share: float = 0.0  # of the sampled records that hold one
 
+  @classmethod
+  def from_json(cls, content: dict[str, Any]) -> 'SessionKey':
+    """What `dataclasses.asdict` gave; raises TypeError or ValueError for all else."""
+    key = cls(**content)
+    is_text = isinstance(key.name, str) and isinstance(key.field, str)
+    if not is_text or key.pattern not in range(-1, len(PATTERNS)):
+      raise ValueError(f'no kind of id: {content!r}')
+    if not key.field and key.pattern < 0:
+      raise ValueError('an id that nothing holds')
+    return key
+
   def sessions(
     self, messages: Sequence[str], fields: Mapping[str, Sequence[Any]]
   ) -> tuple[np.ndarray, pl.Series]:

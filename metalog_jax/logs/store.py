@@ -28,6 +28,11 @@ SESSIONS = 'sessions.parquet'
 TEMPLATES = 'templates.parquet'
 COLUMNS = ('session_id', 'time', 'events', 'label', 'first_line', 'last_line')
 _TEMPLATE_COLUMNS = ('event_id', 'template', 'count')
+_TEMPLATES = pa.schema(
+  dict(zip(_TEMPLATE_COLUMNS, (pa.int32(), pa.string(), pa.int64())))
+)
+_KINDS = (pa.string(), pa.float64(), pa.list_(pa.int32()), pa.int8(), *[pa.int64()] * 2)
+_SESSIONS = pa.schema(dict(zip(COLUMNS, _KINDS)))
 ROW_GROUP = 1 << 20  # events a row group holds, so that a stream stays small
 
 
@@ -47,11 +52,11 @@ def load(folder: str | os.PathLike) -> types.System:
   """
   manifest = manifests.read(folder)
   manifests.check(folder, manifest)
-  names = _read(folder, TEMPLATES, lambda p: pq.read_table(p).select(_TEMPLATE_COLUMNS))
-  rows = _read(folder, SESSIONS, lambda p: pq.read_table(p).select(COLUMNS))
+  names = _read(folder, TEMPLATES, lambda p: _checked(pq.read_table(p), _TEMPLATES))
   texts = tuple(names['template'].to_pylist())
+  sessions = _read(folder, SESSIONS, lambda p: _sessions(pq.read_table(p), len(texts)))
   return types.System(
-    manifest['system'], texts, names['count'].to_numpy(), from_arrow(rows), manifest
+    manifest['system'], texts, names['count'].to_numpy(), sessions, manifest
   )
 
 
@@ -67,7 +72,7 @@ def stream(folder: str | os.PathLike, rows: int, lines: bool = False) -> Iterato
       raise errors.UserError(f'{folder}: {SESSIONS} has no line numbers of its events')
     for batch in file.iter_batches(batch_size=rows):
       table = pa.table(batch)
-      part = from_arrow(table)
+      part = _read(folder, SESSIONS, lambda _, table=table: _sessions(table))
       yield (part, _ragged(table['lines'], np.int64)[0]) if lines else part
 
 
@@ -85,11 +90,32 @@ def _read(folder, name, function):
   path = pathlib.Path(folder) / name
   try:
     return function(path)
-  except (pa.ArrowException, OSError, KeyError) as error:
+  except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
     reason = str(error).splitlines()[0]
     raise errors.UserError(
       f'{path} is damaged: {reason}; prepare the folder again'
     ) from None
+
+
+def _checked(table: pa.Table, schema: pa.Schema) -> pa.Table:
+  """The columns of a schema; ValueError or ArrowException where one has not its values."""
+  table = table.select(schema.names).cast(schema)
+  for name in schema.names:
+    if name not in ('time', 'label') and table[name].null_count:
+      raise ValueError(f'{name} lacks a value')
+  return table
+
+
+def _sessions(table: pa.Table, templates: int | None = None) -> types.Sessions:
+  """The sessions of a file; ValueError or ArrowException where they are none."""
+  sessions = from_arrow(_checked(table, _SESSIONS))
+  events, labels = sessions.events, sessions.labels
+  most = np.iinfo(np.int32).max if templates is None else templates
+  if len(events) and not 0 <= events.min() <= events.max() < most:
+    raise ValueError(f'events are {events.min()} to {events.max()} of {most} templates')
+  if not np.isin(labels, (-1, 0, 1)).all():
+    raise ValueError('a label is not 0, 1 or null')
+  return sessions
 
 
 def _ragged(

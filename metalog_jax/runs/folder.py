@@ -12,10 +12,12 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
+import polars as pl
+import pyarrow as pa
 from jax.experimental import multihost_utils
 
 from metalog_jax import atomic, errors
@@ -135,6 +137,8 @@ def verify(workdir: str | os.PathLike) -> None:
       )
   for name, expected in read_json(workdir / CHECKSUMS).items():
     path = workdir / name
+    if not path.resolve().is_relative_to(workdir.resolve()):
+      raise damaged(workdir / CHECKSUMS, f'{name} is no file of the run')
     if not path.is_file():
       raise missing(path)
     if manifests.file_hash(path) != expected:
@@ -146,6 +150,8 @@ def fingerprint(workdir: str | os.PathLike) -> str:
   return manifests.file_hash(pathlib.Path(workdir) / CHECKSUMS)
 
 
+_STRANGE = (OSError, LookupError, ValueError, TypeError, AttributeError, OverflowError)
+_STRANGE += (RecursionError, pa.ArrowException, pl.exceptions.PolarsError)
 _ANEW = 'restore it, or train again with --overwrite'
 
 
@@ -158,6 +164,21 @@ def damaged(path: pathlib.Path, why: Any) -> errors.UserError:
   """The error for a file that is not what its run wrote."""
   reason = (str(why) or type(why).__name__).splitlines()[0][:200]
   return errors.UserError(f'{path} is damaged ({reason}): {_ANEW}')
+
+
+@contextlib.contextmanager
+def reading(path: pathlib.Path) -> Iterator[None]:
+  """Whatever is wrong with the values in a file, or files, of a run is called damage.
+
+  Raises:
+    UserError: one was raised inside, or anything that a strange value brings about.
+  """
+  try:
+    yield
+  except errors.UserError:
+    raise
+  except _STRANGE as error:
+    raise damaged(path, error) from error
 
 
 def read_json(path: pathlib.Path, kind: type = dict) -> Any:

@@ -84,23 +84,31 @@ def load(workdir: str | os.PathLike) -> Model:
       'templates: train with --target to detect'
     )
   config = folder.read_json(workdir / folder.CONFIG)
-  module = registry.get(config['detector'])
-  method = flags.restore(module.Config(), config['method'])
-  detector = module.make_detector(method)
-  vectors, texts = _events(source)
-  saved = folder.read_json(source / OPTIONS)
-  options: dict[str, Any] = {
-    k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()
-  }
+  with folder.reading(workdir / folder.CONFIG):
+    module = registry.get(config['detector'])
+    method = flags.restore(module.Config(), config['method'])
+    detector = module.make_detector(method)
+  with folder.reading(source / EVENTS):
+    vectors, texts = _events(source)
+  with folder.reading(source / OPTIONS):
+    saved = folder.read_json(source / OPTIONS)
+    listed = lambda value: tuple(value) if isinstance(value, list) else value
+    options = systems.Options(**{name: listed(value) for name, value in saved.items()})
+  with folder.reading(workdir / folder.RESULT):
+    threshold = result['threshold']['value']
+    if threshold is not None:
+      threshold = float(threshold)
   frozen = source / templates.FILE
+  with folder.reading(workdir):
+    state = trained_state(workdir, detector, vectors, adapted=True)
   return Model(
     detector,
-    trained_state(workdir, detector, vectors, adapted=True),
+    state,
     vectors,
     texts,
     templates.Templates.load(frozen) if frozen.exists() else None,
-    systems.Options(**options),
-    result['threshold']['value'],
+    options,
+    threshold,
     method.embedding,
   )
 
@@ -109,7 +117,11 @@ def _events(source: pathlib.Path) -> tuple[np.ndarray, tuple[str, ...]]:
   """Event vectors [V, D] and their texts."""
   table = pq.read_table(source / EVENTS)
   vectors = table['vector'].combine_chunks().flatten().to_numpy()
-  return vectors.reshape(len(table), -1), tuple(table['template'].to_pylist())
+  vectors = vectors.astype(np.float32, copy=False).reshape(len(table), -1)
+  texts = tuple(table['template'].to_pylist())
+  if not np.isfinite(vectors).all() or not all(isinstance(text, str) for text in texts):
+    raise ValueError('a vector that is not finite, or a template that is no text')
+  return vectors, texts
 
 
 def extend(model: Model, texts: tuple[str, ...]) -> Model:

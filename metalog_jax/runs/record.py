@@ -47,13 +47,17 @@ def read(path: str | os.PathLike) -> Run:
   """
   path = pathlib.Path(path)
   folder.verify(path)
+  with folder.reading(path / folder.METRICS):
+    history = _history(path / folder.METRICS)
+  with folder.reading(path / folder.SCORES):
+    scores = _scores(path / folder.SCORES)
   return Run(
     path,
     folder.read_json(path / folder.RESULT),
     folder.read_json(path / folder.CONFIG),
     folder.read_json(path / folder.ENVIRONMENT),
-    _history(path / folder.METRICS),
-    _scores(path / folder.SCORES),
+    history,
+    scores,
     folder.read_json(path / folder.EXPLAINED),
   )
 

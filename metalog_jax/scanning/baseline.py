@@ -29,6 +29,8 @@ _FILES = (TEMPLATES, CELLS, *(f'{name}.parquet' for name in _TABLES))
 FEEDBACK = 'feedback.jsonl'
 _SETTLED = 0.01  # probability of an unseen template below which nothing more is learned
 _FEW = 20  # windows
+_DAMAGE = (OSError, LookupError, TypeError, ValueError, OverflowError)
+_DAMAGE += (RecursionError, pl.exceptions.PolarsError)
 _UNKNOWN = 0.5  # share of records that the baseline does not know
 
 
@@ -186,16 +188,29 @@ def load(folder: str) -> Baseline:
     templates = messages.Templates.from_json(
       json.loads(path.read_text('utf-8')), str(path)
     )
-    seen = windows.Windows(windows.Width(*manifest['width']))
-    seen.records, seen.timed = manifest['records'], manifest['timed']
-    key = SessionKey(**manifest['key']) if manifest['key'] else None
-    frames = {name: pl.read_parquet(place / f'{name}.parquet') for name in _TABLES}
-    sessions = Sessions.from_frames(frames, key)
-    files = manifest['summary'].get('files', [])
+    seen = windows.Windows(windows.Width(*map(int, manifest['width'])))
+    seen.records, seen.timed = int(manifest['records']), int(manifest['timed'])
+    key = SessionKey.from_json(manifest['key']) if manifest['key'] else None
+    number = len(templates.texts)
+    sessions = Sessions.from_frames(
+      {name: pl.read_parquet(place / f'{name}.parquet') for name in _TABLES},
+      key,
+      number,
+    )
+    files = [
+      str(name) for name in list.copy(dict.get(manifest['summary'], 'files', []))
+    ]
     past = pl.read_parquet(place / CELLS)
+    past = windows.checked(past, windows.CELLS, {'template': number, 'severity': 4})
+    if seen.width is None or seen.width.size < 1 or not len(past):
+      raise ValueError('it has no record, or no width of windows')
     redacted = bool(manifest.get('redacted'))
-    past_sides = pl.read_parquet(place / SIDES) if has_sides else None
-  except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+    past_sides = None
+    if has_sides:
+      limits = {'template': number, 'severity': 4}
+      past_sides = pl.read_parquet(place / SIDES)
+      past_sides = windows.checked(past_sides, windows.SIDES, limits)
+  except _DAMAGE as error:
     if isinstance(error, errors.UserError):
       raise
     raise errors.UserError(

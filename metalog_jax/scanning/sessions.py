@@ -184,9 +184,22 @@ class Sessions:
 
   @classmethod
   def from_frames(
-    cls, frames: dict[str, pl.DataFrame], key: session_keys.SessionKey | None
+    cls,
+    frames: dict[str, pl.DataFrame],
+    key: session_keys.SessionKey | None,
+    templates: int,
   ) -> 'Sessions':
-    """What a baseline keeps, to which more can be added."""
+    """What a baseline of so many templates keeps, to which more can be added.
+
+    Raises ValueError or PolarsError where a table holds what none does.
+    """
+    bags, order = frames['bags'], frames['order']
+    limits = {'session': len(bags), 'code': templates}
+    limits |= {'before': templates, 'after': templates, 'first_session': len(bags)}
+    frames = {
+      'bags': windows.checked(bags, _BAGS, limits),
+      'order': windows.checked(order, _ORDER, limits),
+    }
     state = cls('auto' if key else 'none')
     state._asked, state.key, state._past = True, key, frames
     return state

@@ -7,7 +7,7 @@ size is bounded: where there are more than `MOST` windows, neighbours are joined
 
 import datetime
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,7 +119,7 @@ class Windows:
     self.timed = 0  # records whose time was read
     self.severities = np.zeros(4, np.int64)  # records of each severity
     self._waiting: list[pl.DataFrame] = []
-    self._sides = [pl.DataFrame(schema=_SIDES)]
+    self._sides = [pl.DataFrame(schema=SIDES)]
     self._size = 0
     self._time: int | None = None  # of the last record that has one
     self._least: int | None = None  # numbers of the first and last window
@@ -169,7 +169,7 @@ class Windows:
       beside = frame.with_columns(template=pl.Series(template), name=name)
       beside = beside.filter(pl.col('name').is_not_null())
       cells = _aggregated(beside, ('window', 'template', 'name'), text)
-      self._sides.append(cells.select(list(_SIDES)).cast(_SIDES))
+      self._sides.append(cells.select(list(SIDES)).cast(SIDES))
     if sum(map(len, self._sides[1:])) > _COMPACT:
       _ = self.sides
     self._keep(_aggregated(frame, ('window', 'template'), text))
@@ -190,7 +190,7 @@ class Windows:
     """The same by `name` too, of series that records are of besides."""
     if len(self._sides) > 1:
       joined = join(pl.concat(self._sides), ('window', 'template', 'name'))
-      self._sides = [joined.select(list(_SIDES))]
+      self._sides = [joined.select(list(SIDES))]
     return self._sides[0]
 
   @property
@@ -251,7 +251,9 @@ _SCHEMA: Any = {
   'last_file': pl.Int64, 'last_line': pl.Int64, 'last_time': pl.Int64,
   'text': pl.String,
 }  # fmt: skip
-_SIDES: Any = _SCHEMA | {'name': pl.String}
+SIDES: Any = _SCHEMA | {'name': pl.String}
+CELLS: Any = {**_SCHEMA, 'value': pl.String}  # of `counted.table`
+_FARTHEST = 1 << 62
 
 
 def _aggregated(
@@ -294,6 +296,30 @@ def ends(cells: pl.DataFrame) -> tuple[int, int]:
   """The numbers of the first and the last window of cells, of which there are some."""
   numbers = cells['window'].to_numpy()
   return int(numbers.min()), int(numbers.max())
+
+
+def checked(table: pl.DataFrame, schema: Any, below: Mapping[str, int]) -> pl.DataFrame:
+  """A table that a file holds, with these columns alone.
+
+  Args:
+    schema: types of columns by name.
+    below: what the numbers of a column are below; all but times and windows are 0 or
+      above.
+
+  Raises:
+    ValueError, PolarsError: a column lacks, or has a value that cannot be.
+  """
+  table = table.select(list(schema)).cast(schema)
+  for name, kind in schema.items():
+    column = table[name]
+    if not name.endswith('_time') and column.null_count():
+      raise ValueError(f'{name} lacks a value')
+    if kind == pl.Int64 and len(column.drop_nulls()):
+      numbers = column.drop_nulls().to_numpy()
+      least = -_FARTHEST if name.endswith('_time') or name == 'window' else 0
+      if numbers.min() < least or numbers.max() >= below.get(name, _FARTHEST):
+        raise ValueError(f'{name} is {numbers.min()} to {numbers.max()}')
+  return table
 
 
 def widened(cells: pl.DataFrame, width: Width) -> tuple[pl.DataFrame, Width]:
