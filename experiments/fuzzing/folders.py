@@ -99,7 +99,7 @@ def _try(do: Callable[[], object]) -> None:
 @functools.cache
 def _whole_baseline() -> pathlib.Path:
   root, draw = _root(), random.Random(0)
-  rows = [f'2026-01-02 15:{i // 60:02}:{i % 60:02} INFO shop: order ord-{i} of '
+  rows = [f'2026-01-02 15:{i // 60:02}:{i % 60:02} INFO shop: order ord-{i} at host=db{i % 3} '
           f'session_id={i // 4:06} took {draw.randint(1, 99)} ms' for i in range(900)]  # fmt: skip
   (root / 'good.log').write_text('\n'.join(rows) + '\n')
   scan.add_to_baseline(str(root / 'base'), [str(root / 'good.log')], scan.Options())
@@ -305,7 +305,7 @@ def webhook(folder: pathlib.Path, draw: random.Random) -> texts.Count:
   texts.hold('no thread has died', not failed, failed)
   texts.hold('each finding is sent or dropped', hook.sent + hook.dropped == 1)
   value = draw.choice([v for v in mutations.VALUES if isinstance(v, int | float)])
-  sinks.write_metrics(str(folder / 'm'), {'lines_total': value}, {'new': 1})
+  sinks.Metrics(str(folder / 'm')).show({'lines_total': value}, {'new': 1}, last=True)
   return 1, 1
 
 

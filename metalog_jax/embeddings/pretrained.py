@@ -43,6 +43,7 @@ _SIZES = {  # field of `Form` -> setting in config.json
   'padding': 'pad_token_id',
 }
 # Settings that a config.json may leave out, and the only values understood.
+_MOST_LAYERS = 1000
 _FIXED = {
   'hidden_act': ('gelu', 'gelu_new', 'relu'),
   'position_embedding_type': ('absolute',),
@@ -143,7 +144,7 @@ def read_form(folder: pathlib.Path) -> Form:
     given = json.loads(path.read_text())
   except OSError as error:
     raise errors.UserError(f'{path}: {error.strerror} (--encoder)') from None
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise errors.UserError(f'{path}: damaged ({error})') from None
   if not isinstance(given, dict):
     raise errors.UserError(f'{path}: damaged (not an object)')
@@ -164,6 +165,10 @@ def read_form(folder: pathlib.Path) -> Form:
     if size is not None and (not isinstance(size, int) or size < 0):
       raise errors.UserError(f'{path}: {name} {size!r} is not a size')
     sizes |= {} if size is None else {field: size}
+  if sizes['layers'] > _MOST_LAYERS:
+    raise errors.UserError(
+      f'{path}: {sizes["layers"]} layers, of {_MOST_LAYERS} at most'
+    )
   if not sizes['heads'] or sizes['hidden'] % sizes['heads']:
     raise errors.UserError(
       f'{path}: {sizes["heads"]} heads do not divide {sizes["hidden"]}'
@@ -188,9 +193,10 @@ def read_tokenizer(folder: pathlib.Path, form: Form) -> 'tokenizers.Tokenizer':
     )
   try:
     tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    ids = [*tokenizer.get_vocab().values(), *tokenizer.encode('a \ue000 ab').ids]
   except Exception as error:  # what `tokenizers` raises has no class of its own
     raise errors.UserError(f'{path}: damaged ({error})') from None
-  size = tokenizer.get_vocab_size()
+  size = max(tokenizer.get_vocab_size(), max(ids, default=0) + 1)
   if size > form.vocabulary:
     raise errors.UserError(
       f'{path} has {size} tokens and the model {form.vocabulary}: they are not of one '

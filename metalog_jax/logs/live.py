@@ -6,6 +6,7 @@ reads the same lines again and writes the same, so that what stands in the journ
 already is known and not written twice.
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -70,9 +71,11 @@ class Journal:
     if not os.path.exists(self.path):
       return None
     try:
-      saved = json.loads(pathlib.Path(self.path).read_text('utf-8'))
+      saved = json.loads(pathlib.Path(self.path).read_bytes())
+      if saved.pop('checksum') != _hash(saved):
+        raise ValueError('its checksum does not fit')
       version, settings, size = (saved[k] for k in ('version', 'settings', 'bytes'))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
       raise errors.UserError(f'{self.path} is damaged: {error!r}') from error
     changed = [k for k, v in self._settings.items() if settings.get(k) != v]
     if version != VERSION or changed:
@@ -83,8 +86,13 @@ class Journal:
     data = self._path.read_bytes()
     end = data.rfind(b'\n') + 1
     self._file.truncate(end)  # half a line, of a process that was killed
-    for line in data[size:end].splitlines():
-      self._written.add(self._key(json.loads(line)))
+    try:
+      for line in data[size:end].splitlines():
+        self._written.add(self._key(json.loads(line)))
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+      raise errors.UserError(
+        f'{self._path} is damaged: {error!r}; give a new folder'
+      ) from error
     return saved
 
   def append(self, row: dict[str, Any]) -> bool:
@@ -99,12 +107,18 @@ class Journal:
     """Saves state in one step."""
     os.fsync(self._file.fileno())
     about = {'version': VERSION, 'settings': self._settings, 'bytes': self._file.tell()}
-    atomic.write_text(self.path, atomic.to_json(about | content) + '\n')
+    saved = json.loads(atomic.to_json(about | content))
+    saved['checksum'] = _hash(saved)
+    atomic.write_text(self.path, atomic.to_json(saved) + '\n')
 
   def close(self) -> None:
     """Gives the folder to others."""
     self._file.close()
     self._lock.__exit__(None, None, None)
+
+
+def _hash(content: dict[str, Any]) -> str:
+  return hashlib.sha256(atomic.to_json(content).encode('utf-8', 'replace')).hexdigest()
 
 
 def open_tails(

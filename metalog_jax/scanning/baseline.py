@@ -207,9 +207,7 @@ def load(folder: str) -> Baseline:
     redacted = bool(manifest.get('redacted'))
     past_sides = None
     if has_sides:
-      limits = {'template': number, 'severity': 4}
-      past_sides = pl.read_parquet(place / SIDES)
-      past_sides = windows.checked(past_sides, windows.SIDES, limits)
+      past_sides = sides.checked(pl.read_parquet(place / SIDES), number, past)
   except _DAMAGE as error:
     if isinstance(error, errors.UserError):
       raise

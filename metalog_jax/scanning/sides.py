@@ -136,6 +136,28 @@ def table(seen: windows.Windows, templates: Any, sides: Sides) -> pl.DataFrame:
   return windows.join(cells, ('window', 'template', 'name'))
 
 
+def checked(table: pl.DataFrame, templates: int, cells: pl.DataFrame) -> pl.DataFrame:
+  """The sides of a file of so many templates, whose windows are those of the cells.
+
+  Raises ValueError, IndexError or PolarsError where it holds what none does.
+  """
+  above = table.with_columns(pl.col('template') - ALL)  # ALL is below 0
+  limits = {'template': templates - ALL, 'severity': 4}
+  table = windows.checked(above, windows.SIDES, limits)
+  table = table.with_columns(pl.col('template') + ALL)
+  first, last = windows.ends(cells)
+  number = rf'^{_MARK}(?:{"|".join(quantities.KINDS)}):[0-9]{{1,4}}$'
+  is_source = pl.col('name').str.contains('^[^=]+=') & (pl.col('template') == ALL)
+  is_number = pl.col('name').str.contains(number) & (pl.col('template') > ALL)
+  fits = (is_source | is_number) & pl.col('window').is_between(first, last)
+  if not table.select(fits.all()).item():
+    raise ValueError('a side has no such name or window')
+  for name in table.filter(is_number)['name'].unique():
+    kind, _, place = name.removeprefix(_MARK).partition(':')
+    quantities.said(kind, int(place))
+  return table
+
+
 def number(
   begin: int, files: Sequence[str], *tables: pl.DataFrame
 ) -> tuple[dict[int, Side], list[pl.DataFrame]]:

@@ -2,11 +2,11 @@
 
 import contextlib
 import errno
+import http.client
 import http.server
 import queue
 import threading
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -19,6 +19,16 @@ _TRIES = 4
 _TIMEOUT = 5.0  # seconds of one try
 _EVERY = 1.0  # seconds between writings of metrics
 _LAST = 5.0  # seconds that the end waits for what is not sent
+
+
+class _Stays(urllib.request.HTTPRedirectHandler):
+  """An answer does not choose where findings go."""
+
+  def redirect_request(self, *_: Any) -> None:
+    return None
+
+
+_OPENER = urllib.request.build_opener(_Stays)
 
 
 class Webhook:
@@ -71,8 +81,8 @@ class Webhook:
         time.sleep(self._pause * 2 ** (attempt - 1))
       headers = {'Content-Type': 'application/json'}
       request = urllib.request.Request(self._url, body, headers)
-      with contextlib.suppress(OSError, ValueError, urllib.error.URLError):
-        with urllib.request.urlopen(request, timeout=_TIMEOUT):
+      with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+        with _OPENER.open(request, timeout=_TIMEOUT):
           return True
     return False
 

@@ -1,13 +1,17 @@
 """What `experiments.fuzz` has found, each as small as it gets."""
 
 import json
+import socket
 import time
 
+import numpy as np
+import polars as pl
 import pytest
 
-from metalog_jax import errors
-from metalog_jax.logs import label_ranges, labels, records
-from metalog_jax.scanning import feedback, scan
+from metalog_jax import errors, types
+from metalog_jax.embeddings import pretrained
+from metalog_jax.logs import label_ranges, labels, manifests, records, store
+from metalog_jax.scanning import baseline, feedback, scan, sinks
 
 LINE = '2026-01-02 15:04:{:02} INFO shop: paid {}\n'
 LOG = ''.join(LINE.format(i % 60, i) for i in range(200))
@@ -64,3 +68,108 @@ def test_a_time_of_another_century_costs_nothing(tmp_path, window, stray):
   found = scan.scan([str(tmp_path / 'a.log')], scan.Options(**options))
   assert time.process_time() - begin < 20
   assert found.summary['records'] == 200 and found.summary['windows'] < 300_000
+
+
+ANSWERS = {  # of a webhook; the second try is answered well
+  'no HTTP': b'HTTP/9 (\r\n',
+  'nothing': b'',
+  'too many headers': b'HTTP/1.1 200 OK\r\n' + b'A: b\r\n' * 200 + b'\r\n',
+  'another place': b'HTTP/1.1 302 x\r\nLocation: http://127.0.0.1:1/\r\n\r\n',
+}
+
+
+@pytest.mark.parametrize('answer', ANSWERS.values(), ids=ANSWERS)
+def test_no_answer_of_a_webhook_ends_its_thread(answer):
+  """One that is no HTTP did: no finding was sent after it, without a word."""
+  good = b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'
+  with socket.create_server(('127.0.0.1', 0)) as server:
+    hook = sinks.Webhook(f'http://127.0.0.1:{server.getsockname()[1]}/', pause=0.001)
+    hook.put({'a': 1})
+    requests = []
+    for text in (answer, good):
+      there, _ = server.accept()
+      with there:
+        requests.append(there.recv(1 << 16).split(b' ')[0])
+        there.sendall(text)
+    hook.close()
+  assert (hook.sent, hook.dropped, requests) == (1, 0, [b'POST'] * 2)
+
+
+def saved(tmp_path):
+  rows = [
+    f'2026-01-02 15:{i // 60:02}:{i % 60:02} INFO shop: session_id=ab{i // 4:06} '
+    f'{("paid", "shipped", "sent")[i % 3]} in {i % 9} ms host=db{i % 3}\n'
+    for i in range(400)
+  ]
+  (tmp_path / 'good.log').write_text(''.join(rows))
+  scan.add_to_baseline(
+    str(tmp_path / 'b'), [str(tmp_path / 'good.log')], scan.Options()
+  )
+  return tmp_path / 'b'
+
+
+def seal(folder):
+  manifest = json.loads((folder / 'baseline.json').read_text())
+  manifest['sha256'] = {
+    name: baseline._sha256(folder / name) for name in manifest['sha256']
+  }
+  (folder / 'baseline.json').write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize('table, column, value', [
+  ('cells', 'template', 10**6), ('cells', 'value', None), ('cells', 'count', -1),
+  ('cells', 'window', 'x'), ('bags', 'session', 2**40), ('bags', 'code', -1),
+  ('order', 'after', 10**6), ('sides', 'name', '#ms:'), ('sides', 'name', '#%:9999'),
+  ('sides', 'window', 10**9), ('cells', 'severity', 9),
+])  # fmt: skip
+def test_values_that_no_baseline_has(tmp_path, table, column, value):
+  """Checksums keep accidents out, and nobody who makes new ones."""
+  folder = saved(tmp_path)
+  seal(folder)
+  baseline.load(str(folder))
+  path = folder / f'{table}.parquet'
+  frame = pl.read_parquet(path)
+  assert len(frame)
+  frame.with_columns(pl.lit(value).alias(column)).write_parquet(path)
+  seal(folder)
+  with pytest.raises(errors.UserError, match='is a damaged baseline'):
+    baseline.load(str(folder))
+
+
+@pytest.mark.parametrize('key, value', [
+  ('width', [0, True]), ('width', None), ('records', 'x'), ('summary', []),
+  ('key', {'name': 1}), ('key', {'name': 'a', 'pattern': 99}),
+])  # fmt: skip
+def test_a_manifest_that_no_baseline_has(tmp_path, key, value):
+  path = saved(tmp_path) / 'baseline.json'
+  path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+  with pytest.raises(errors.UserError, match='is a damaged baseline'):
+    baseline.load(str(path.parent))
+
+
+@pytest.mark.parametrize('column, value', [
+  ('events', [5, 10**6]), ('events', [-1]), ('events', None), ('session_id', None),
+  ('label', 7), ('first_line', 'x'),
+])  # fmt: skip
+def test_values_that_no_system_has(tmp_path, column, value):
+  sessions = types.Sessions(
+    ids=np.array(['a', 'b'], object), times=np.zeros(2), events=np.array([1, 1, 1]),
+    offsets=np.array([0, 1, 3]), labels=np.zeros(2, np.int8),
+    first_lines=np.ones(2, int), last_lines=np.ones(2, int))  # fmt: skip
+  about = {'inputs': []}
+  system = types.System('x', ('?', 'a'), np.array([0, 3]), sessions, about)
+  folder = store.save(system, tmp_path / 'system')
+  path = folder / store.SESSIONS
+  frame = pl.read_parquet(path).with_columns(pl.Series(column, [value] * 2))
+  frame.write_parquet(path)
+  manifests.write(folder, json.loads((folder / manifests.NAME).read_text()))
+  with pytest.raises(errors.UserError, match='sessions.parquet is damaged'):
+    store.load(folder)
+
+
+def test_a_size_of_an_encoder_that_no_machine_has(tmp_path):
+  sizes = dict.fromkeys(pretrained._SIZES.values(), 2)
+  config = {'model_type': 'bert', **sizes, 'num_hidden_layers': 2**40}
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  with pytest.raises(errors.UserError, match='config.json: .* layers'):
+    pretrained.read_form(tmp_path)
