@@ -99,8 +99,11 @@ def _try(do: Callable[[], object]) -> None:
 @functools.cache
 def _whole_baseline() -> pathlib.Path:
   root, draw = _root(), random.Random(0)
-  rows = [f'2026-01-02 15:{i // 60:02}:{i % 60:02} INFO shop: order ord-{i} at host=db{i % 3} '
-          f'session_id={i // 4:06} took {draw.randint(1, 99)} ms' for i in range(900)]  # fmt: skip
+  rows = [
+    f'2026-01-02 15:{i // 60:02}:{i % 60:02} INFO shop: session_id=ab{i // 4:06} '
+    f'{("paid", "shipped", "sent")[i % 3]} in {draw.randint(1, 99)} ms host=db{i % 3}'
+    for i in range(900)
+  ]
   (root / 'good.log').write_text('\n'.join(rows) + '\n')
   scan.add_to_baseline(str(root / 'base'), [str(root / 'good.log')], scan.Options())
   return root / 'base'
@@ -245,8 +248,24 @@ def encoder(folder: pathlib.Path, draw: random.Random) -> texts.Count:
   return 0, 3
 
 
-_WORDS = ('auto', 'nan', '-1', '0', '1e999', '', '5%', '101%', '9' * 30, 'x=y', '\0', ',',
-          '/dev/null', '/nowhere/x', '..', 'true', 'None', '\u202e', '[', '(?P<a>')  # fmt: skip
+_WORDS = (
+  *(
+    'auto',
+    'nan',
+    '-1',
+    '0',
+    '1e999',
+    '',
+    '5%',
+    '101%',
+    '9' * 30,
+    'x=y',
+    '\0',
+    ',',
+    '[',
+  ),
+  *('/dev/null', '/nowhere/x', '..', 'true', 'None', '\u202e', '(?P<a>'),
+)
 
 
 def given_flags(folder: pathlib.Path, draw: random.Random) -> texts.Count:
@@ -271,13 +290,14 @@ def given_flags(folder: pathlib.Path, draw: random.Random) -> texts.Count:
   return 1, 0
 
 
+_HTTP = b'HTTP/1.1 '
 _ANSWERS = (
-  b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', b'HTTP/1.1 500 x\r\n\r\n', b'', b'\0' * 99,
-  b'HTTP/1.1 302 x\r\nLocation: http://127.0.0.1:1/\r\n\r\n', b'HTTP/9 9\r\n\r\n',
-  b'HTTP/1.1 200 OK\r\n' + b'A: ' + b'x' * 70_000 + b'\r\n\r\n',
-  b'HTTP/1.1 200 OK\r\n' + b'A: b\r\n' * 200 + b'\r\n', b'HTTP/1.1 100 x\r\n\r\n' * 5,
-  b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', b'HTTP/1.1 401 x\r\n\r\n',
-)  # fmt: skip
+  *(_HTTP + b'200 OK\r\nContent-Length: 0\r\n\r\n', _HTTP + b'500 x\r\n\r\n', b''),
+  *(_HTTP + b'302 x\r\nLocation: http://127.0.0.1:1/\r\n\r\n', b'HTTP/9 9\r\n\r\n'),
+  _HTTP + b'200 OK\r\n' + b'A: ' + b'x' * 70_000 + b'\r\n\r\n',
+  *(_HTTP + b'200 OK\r\n' + b'A: b\r\n' * 200 + b'\r\n', _HTTP + b'401 x\r\n\r\n'),
+  *(_HTTP + b'200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', b'\0' * 99),
+)
 
 
 def webhook(folder: pathlib.Path, draw: random.Random) -> texts.Count:

@@ -14,7 +14,7 @@ from typing import Any
 from metalog_jax import atomic, errors
 
 NAME = 'manifest.json'
-_KINDS = {'system': str, 'files': dict, 'fingerprint': str, 'inputs': list}
+_KINDS = {'system': str, 'files': dict, 'fingerprint': str}
 _AGAIN = 'prepare the folder again'
 
 
@@ -45,7 +45,7 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
     for name, kind in _KINDS.items():
       if not isinstance(manifest[name], kind):
         raise ValueError(f'{name} is no {kind.__name__}')
-    for item in manifest['inputs']:
+    for item in list.copy(manifest.get('inputs', [])):
       if not isinstance(item['path'], str) or type(item['lines']) is not int:
         raise ValueError('an input has no path, or no number of lines')
   except FileNotFoundError:

@@ -98,7 +98,7 @@ def _read(folder, name, function):
 
 
 def _checked(table: pa.Table, schema: pa.Schema) -> pa.Table:
-  """The columns of a schema; ValueError or ArrowException where one has not its values."""
+  """The columns of a schema; ValueError or ArrowException for values of others."""
   table = table.select(schema.names).cast(schema)
   for name in schema.names:
     if name not in ('time', 'label') and table[name].null_count:

@@ -150,7 +150,14 @@ def fingerprint(workdir: str | os.PathLike) -> str:
   return manifests.file_hash(pathlib.Path(workdir) / CHECKSUMS)
 
 
-_STRANGE = (OSError, LookupError, ValueError, TypeError, AttributeError, OverflowError)
+_STRANGE: tuple[Any, ...] = (
+  OSError,
+  LookupError,
+  ValueError,
+  TypeError,
+  AttributeError,
+  OverflowError,
+)
 _STRANGE += (RecursionError, pa.ArrowException, pl.exceptions.PolarsError)
 _ANEW = 'restore it, or train again with --overwrite'
 

@@ -93,7 +93,8 @@ def load(workdir: str | os.PathLike) -> Model:
   with folder.reading(source / OPTIONS):
     saved = folder.read_json(source / OPTIONS)
     listed = lambda value: tuple(value) if isinstance(value, list) else value
-    options = systems.Options(**{name: listed(value) for name, value in saved.items()})
+    settings: dict[str, Any] = {name: listed(value) for name, value in saved.items()}
+    options = systems.Options(**settings)
   with folder.reading(workdir / folder.RESULT):
     threshold = result['threshold']['value']
     if threshold is not None:

@@ -29,7 +29,7 @@ _FILES = (TEMPLATES, CELLS, *(f'{name}.parquet' for name in _TABLES))
 FEEDBACK = 'feedback.jsonl'
 _SETTLED = 0.01  # probability of an unseen template below which nothing more is learned
 _FEW = 20  # windows
-_DAMAGE = (OSError, LookupError, TypeError, ValueError, OverflowError)
+_DAMAGE: tuple[Any, ...] = (OSError, LookupError, TypeError, ValueError, OverflowError)
 _DAMAGE += (RecursionError, pl.exceptions.PolarsError)
 _UNKNOWN = 0.5  # share of records that the baseline does not know
 
@@ -188,7 +188,8 @@ def load(folder: str) -> Baseline:
     templates = messages.Templates.from_json(
       json.loads(path.read_text('utf-8')), str(path)
     )
-    seen = windows.Windows(windows.Width(*map(int, manifest['width'])))
+    size, timed = manifest['width']
+    seen = windows.Windows(windows.Width(int(size), bool(timed)))
     seen.records, seen.timed = int(manifest['records']), int(manifest['timed'])
     key = SessionKey.from_json(manifest['key']) if manifest['key'] else None
     number = len(templates.texts)
