@@ -314,7 +314,7 @@ def checked(table: pl.DataFrame, schema: Any, below: Mapping[str, int]) -> pl.Da
     column = table[name]
     if not name.endswith('_time') and column.null_count():
       raise ValueError(f'{name} lacks a value')
-    if kind == pl.Int64 and len(column.drop_nulls()):
+    if kind.is_integer() and len(column.drop_nulls()):
       numbers = column.drop_nulls().to_numpy()
       least = -_FARTHEST if name.endswith('_time') or name == 'window' else 0
       if numbers.min() < least or numbers.max() >= below.get(name, _FARTHEST):
