@@ -1,8 +1,12 @@
-"""Where to cut a ranking: simple rules vote, and the F1 that they expect is highest.
+"""Where to cut a ranking: one of several simple rules is right, nobody knows which.
 
-Each rule calls every unlabelled session anomalous or not. The share of the votes serves
-as the probability of an anomaly, and the cut on the combined score is the one whose
-expected F1 is highest: no rule need be right everywhere, and the ranking is not theirs.
+Each rule calls every unlabelled session anomalous or not. If a rule with verdicts V is
+right, flagging the sessions C above a cut has F1(C, V) = 2 |C and V| / (|C| + |V|). The
+cut is the one whose F1 is highest in the mean over the rules, by their votes: a rule
+that no cut agrees with hardly moves it, and the ranking is not the rules'.
+
+One rule is learned: how high the score of an anomaly is (`calibrated`). Scores mean the
+same in every system, so its few numbers are fitted to other systems.
 
 References:
   Lipton et al., Optimal thresholding of classifiers to maximize F1 measure, ECML 2014
@@ -19,17 +23,20 @@ from metalog_jax.evidence import pvalues
 
 SOFTNESS = 0.2  # of a score near the cut, for estimates from few sessions
 GRID = 60  # cuts that are tried for an estimate
-HALF = 6  # anomalies at which rules that learn from them have half their say
 QUIET = 0.99  # share of the normals that single evidences leave alone
-# How many votes a rule has: without anomalies, and with many. Chosen with each family
-# of systems left out in turn (docs/evidence.md); many choices are as good within 1 %.
-ONE_CLASS = {'new': 5, 'estimate': 1.5, 'distance': 2.5, 'deviation': 1, 'length': 1}
-LEARNED = {'trees': 1, 'event_trees': 1, 'ratio': 2, 'estimate': 4, 'recall': 2}
-LEARNED |= {'alert': 2}
-FEW = {'logistic': 2}  # few parameters: its say is full at once, and fades
-FADES = 3 * HALF
-CONTRASTS = ('event_trees', 'ratio')  # hold anomalies against normals directly
+# Votes without anomalies, and those that come with them: alike but for what is surest.
+ONE_CLASS = {'new': 2, 'distance': 1, 'estimate': 1}
+LEARNED = dict.fromkeys(
+  ('trees', 'event_trees', 'ratio', 'alert', 'estimate', 'recall'), 2
+)
 LATER = {'new': 1, 'range': 1}  # in place of ONE_CLASS: what drifts least
+BLIND = 0.25  # say of `calibrated` beside all other rules without anomalies; else 1
+HALF = 6  # anomalies at which rules that learn from them have half their say
+# `python -m experiments.evidence_combiner` fits these to systems (docs/evidence.md).
+NO_ANOMALY = 2.0  # score from which on a session is anomalous, none being labelled
+CALIBRATION = (-2.5, 8.2, -0.9)  # of 1, K / (K + HALF) and log10(N / 30)
+SPREAD = 1.0  # how far a system's best cut lies from that: standard deviation
+PLACES = (-1.3, -0.5, 0.0, 0.5, 1.3)  # of a normal distribution, equally likely
 
 
 class Scored(NamedTuple):
@@ -79,7 +86,7 @@ def estimate(
 def weights(
   num_anomalies: float, num_normals: float, later: bool = False
 ) -> dict[str, float]:
-  """Votes of each rule where so many sessions are labelled.
+  """Votes of each rule but `calibrated` where so many sessions are labelled.
 
   Args:
     later: normal behaviour may have changed: distances drift, and events do not.
@@ -89,25 +96,46 @@ def weights(
   doubt = num_anomalies / (num_anomalies + num_normals)
   one_class = LATER if later else ONE_CLASS
   total = {name: x * (1 - learned) * (1 - doubt) for name, x in one_class.items()}
-  if num_anomalies:
-    for name, votes in LEARNED.items():
-      say = learned * (1 + 2 * doubt * (name in CONTRASTS))
-      total[name] = total.get(name, 0.0) + votes * say
-    total['recall'] += 6 * doubt
-    fading = FADES / (FADES + num_anomalies)
-    total |= {name: votes * fading * (1 - doubt) for name, votes in FEW.items()}
-  return total
+  for name, votes in LEARNED.items():
+    total[name] = total.get(name, 0.0) + votes * learned
+  return {name: votes for name, votes in total.items() if votes}
 
 
-def cut(scored: Scored, probability: np.ndarray) -> float:
-  """The threshold on scores whose F1 is highest if `probability` [n] is right.
+def calibrated(num_anomalies: float, num_normals: float) -> float:
+  """The score from which on sessions are anomalous in other systems.
 
-  It lies in the middle between two scores; above it is anomalous.
+  Labelled anomalies raise the scores of those like them, normals lower all others'.
+  """
+  if not num_anomalies:
+    return NO_ANOMALY
+  learned = num_anomalies / (num_anomalies + HALF)
+  terms = (1.0, learned, np.log10(num_normals / 30))
+  return float(np.dot(CALIBRATION, terms))
+
+
+def calibrated_votes(scores: np.ndarray, center: float) -> np.ndarray:
+  """[m, len(PLACES)] verdicts by scores from `center` on, and cuts around it."""
+  return scores[:, None] > center + SPREAD * np.array(PLACES)
+
+
+def cut(scored: Scored, verdicts: np.ndarray, votes: np.ndarray) -> float:
+  """The threshold on scores whose F1 is highest in the mean over rules.
+
+  It lies in the middle between two scores; above it is anomalous. Where most rules
+  flag nothing it is the highest score: F1(nothing, nothing) = 1.
+
+  Args:
+    verdicts: [n, R] of each rule, 1 or True for anomalous; votes: [R] of each.
   """
   levels, which = np.unique(-scored.scores, return_inverse=True)
-  likely = np.cumsum(np.bincount(which, probability * scored.weights))
+  each = verdicts * scored.weights[:, None]
+  sums = [np.bincount(which, column, len(levels)) for column in each.T]
+  agreed = np.cumsum(sums, axis=1)  # [R, levels]
   flagged = np.cumsum(np.bincount(which, scored.weights))
-  place = int(np.argmax(2 * likely / (flagged + likely[-1])))
+  f1 = votes @ (2 * agreed / (flagged + agreed[:, -1:]))
+  place = int(np.argmax(f1))
+  if votes @ (agreed[:, -1] == 0) > f1[place]:
+    return float(-levels[0])
   last = -levels[place]
   below = -levels[place + 1] if place + 1 < len(levels) else last - 1
   return float((last + below) / 2)

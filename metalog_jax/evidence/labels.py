@@ -11,14 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metalog_jax import lazy
 from metalog_jax.evidence import evidences, forest, nearest, one_class
 from metalog_jax.evidence import normals as normal_lib
 
-linear_model = lazy.module('sklearn.linear_model')  # half a second that few need
-
 NAMES = evidences.LABELLED
-VOTES = (*NAMES, 'logistic')  # columns of `values`
 EVENTS = 512  # that the models see, at most: those whose share differs most
 ROWS = 2_000  # normal bags that they are fitted on, at most
 FOLDS = 4
@@ -31,9 +27,9 @@ class Anomalies(NamedTuple):
   bags: nearest.Index  # of the counts
   times: np.ndarray  # [A] sessions with each bag
   events: np.ndarray  # [E] that the models see
-  models: tuple  # trees, event trees, logistic regression
-  normal: np.ndarray  # [n, len(VOTES)] of the calibrating normals, out of fold
-  own: np.ndarray  # [A, len(VOTES)] of the anomalies, out of fold
+  models: tuple  # trees, event trees
+  normal: np.ndarray  # [n, len(NAMES)] of the calibrating normals, out of fold
+  own: np.ndarray  # [A, len(NAMES)] of the anomalies, out of fold
 
 
 def fit(
@@ -41,23 +37,21 @@ def fit(
 ) -> Anomalies:
   """Learns what tells anomalies, bags [A, V] of `times` [A] sessions, from normals."""
   measured = model.measure(counts)
-  features = one_class.features(model, measured.values)
-  normal_features = one_class.features(model, model.values, own=True)
   normal_counts = model.normals.counts[model.rows]
   events = _telling(model, counts, times)
   table = np.concatenate(
     [
-      _table(normal_counts, events, model.values, normal_features),
-      _table(counts, events, measured.values, features),
+      _table(normal_counts, events, model.values),
+      _table(counts, events, measured.values),
     ]
   )
-  label = np.repeat([0, 1], [len(normal_features), len(features)])
+  label = np.repeat([0, 1], [len(model.rows), len(times)])
   weight = np.concatenate([model.weights, times]).astype(np.float64)
   chosen = np.ones(len(label), bool)
   rng = np.random.default_rng([seed, 12])
-  if len(normal_features) > ROWS:  # the rest are judged by all
-    chosen[: len(normal_features)] = False
-    chosen[rng.choice(len(normal_features), ROWS, replace=False)] = True
+  if len(model.rows) > ROWS:  # the rest are judged by all
+    chosen[: len(model.rows)] = False
+    chosen[rng.choice(len(model.rows), ROWS, replace=False)] = True
   every = _models(table[chosen], label[chosen], weight[chosen], len(events))
   votes = _votes(every, table, len(events))
   fold = _folds(rng, label, int(times.sum()))
@@ -83,23 +77,19 @@ def fit(
 
 
 def values(
-  anomalies: Anomalies,
-  counts: Any,
-  measured: normal_lib.Measured,
-  features: np.ndarray,
+  anomalies: Anomalies, counts: Any, measured: normal_lib.Measured
 ) -> np.ndarray:
-  """[m, len(VOTES)] of bags [m, V].
+  """[m, len(NAMES)] of bags [m, V].
 
   Args:
     measured: the bags against the normals.
-    features: [m, F] of `one_class`.
   """
-  out = np.empty((counts.shape[0], len(VOTES)))
+  out = np.empty((counts.shape[0], len(NAMES)))
   num, events = len(anomalies.events), anomalies.events
   out[:, 0] = _ratio(measured.distances, nearest.distances(anomalies.bags, counts))
   for block in nearest.blocks(len(out), num):
     rows = counts[block]
-    table = _table(rows, events, measured.values[block], features[block])
+    table = _table(rows, events, measured.values[block])
     out[block, 1:] = _votes(anomalies.models, table, num)
   return out
 
@@ -117,16 +107,14 @@ def _telling(model: one_class.OneClass, counts: Any, times: np.ndarray) -> np.nd
   return np.sort(seen[order[:EVENTS]])
 
 
-def _table(counts: Any, events: np.ndarray, measured, features) -> np.ndarray:
-  """[m, E + M + F]: log counts, what was measured, and the evidences of it, but for
-  what is beside counts.
+def _table(counts: Any, events: np.ndarray, measured: np.ndarray) -> np.ndarray:
+  """[m, E + M]: log counts, and what was measured of counts.
 
-  Trees have no evidence: with one left out, equal sessions differ a little there.
+  No evidences: with one left out, equal sessions differ a little there.
   """
   logs = counts[:, events].log1p().toarray()
   measured = np.log1p(measured[:, : len(normal_lib.NAMES)])
-  features = features[:, : len(evidences.COUNTED)]
-  return np.concatenate([logs, measured, features], axis=1).astype(np.float32)
+  return np.concatenate([logs, measured], axis=1).astype(np.float32)
 
 
 def _folds(rng, label: np.ndarray, num: int) -> np.ndarray:
@@ -138,32 +126,16 @@ def _folds(rng, label: np.ndarray, num: int) -> np.ndarray:
 
 
 def _models(table, label, weight, num: int) -> tuple:
-  """Fitted on balanced classes: trees on all but evidences and on events, and a
-  logistic regression on evidences."""
+  """Trees on balanced classes: on everything, and on events alone."""
   balanced = weight / np.bincount(label, weight)[label]
-  logistic = linear_model.LogisticRegression(max_iter=200)
-  everything, events, evidences = _inputs(table, num)
-  return (
-    forest.grow(everything, label, balanced),
-    forest.grow(events, label, balanced),
-    logistic.fit(evidences, label, sample_weight=balanced * len(label)),
-  )
+  return tuple(forest.grow(x, label, balanced) for x in _inputs(table, num))
 
 
 def _votes(models: tuple, table: np.ndarray, num: int) -> np.ndarray:
-  """[m, 3]: 2 P(anomaly) - 1 of both forests, log-odds of the logistic regression."""
-  trees, event_trees, logistic = models
-  everything, events, evidences = _inputs(table, num)
-  return np.stack(
-    [
-      2 * forest.probabilities(trees, everything) - 1,
-      2 * forest.probabilities(event_trees, events) - 1,
-      logistic.decision_function(evidences),
-    ],
-    axis=1,
-  )
+  """[m, 2]: 2 P(anomaly) - 1 of both forests."""
+  both = zip(models, _inputs(table, num))
+  return np.stack([2 * forest.probabilities(*pair) - 1 for pair in both], axis=1)
 
 
-def _inputs(table: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  last = num + len(normal_lib.NAMES)
-  return table[:, :last], table[:, :num], table[:, last:]
+def _inputs(table: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
+  return table, table[:, :num]

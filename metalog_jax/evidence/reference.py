@@ -50,7 +50,7 @@ class Judged(NamedTuple):
 
   parts: np.ndarray  # [m, len(NAMES)] weighted evidences
   raw: np.ndarray  # [m, len(one_class.MEASURED)]
-  votes: np.ndarray  # [m, len(labels.VOTES)]
+  votes: np.ndarray  # [m, len(labels.NAMES)]
   nearest: np.ndarray  # [m] normal bag
 
   @property
@@ -137,7 +137,7 @@ def fit(
   model = one_class.fit(*normals, without)
   fitted, anomalous = None, np.zeros((0, len(NAMES)))
   measured = normal_lib.Measured(model.values, model.nearest, model.distances)
-  votes = np.zeros((len(model.rows), len(labels.VOTES)))
+  votes = np.zeros((len(model.rows), len(labels.NAMES)))
   if len(anomalies.times):
     fitted = labels.fit(model, anomalies.counts, anomalies.times, seed)
     votes = fitted.normal
@@ -167,16 +167,15 @@ def _judge(model, anomalies, counts, beside, votes=None) -> Judged:
   measured = model.measure(counts, beside)
   features = one_class.features(model, measured.values)
   if votes is None and anomalies is None:
-    votes = np.zeros((counts.shape[0], len(labels.VOTES)))
+    votes = np.zeros((counts.shape[0], len(labels.NAMES)))
   elif votes is None:
-    votes = labels.values(anomalies, counts, measured, features)
+    votes = labels.values(anomalies, counts, measured)
   return _judged(model, features, votes, measured)
 
 
 def _judged(model, features, votes, measured: normal_lib.Measured) -> Judged:
-  votes = votes * [name not in model.without for name in labels.VOTES]
-  parts = np.concatenate([features, votes[:, : len(labels.NAMES)]], axis=1)
-  parts *= evidences.weights(model.without)
+  votes = votes * [name not in model.without for name in labels.NAMES]
+  parts = np.concatenate([features, votes], axis=1) * evidences.weights(model.without)
   return Judged(parts, measured.values, votes, measured.nearest)
 
 
@@ -188,11 +187,15 @@ def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
   scored = committee.Scored(judged.scores, unlabelled.times)
   verdicts = _verdicts(reference, judged, scored)
   verdicts['alert'] = _alerts(reference, unlabelled.counts)
-  votes = committee.weights(
-    reference.anomalous.weights.sum(), reference.model.normals.total, reference.later
+  num = reference.anomalous.weights.sum(), reference.model.normals.total
+  votes = committee.weights(*num, reference.later)
+  around = committee.calibrated_votes(scored.scores, committee.calibrated(*num))
+  total = sum(votes.values()) * (1.0 if num[0] else committee.BLIND)
+  limit = committee.cut(
+    scored,
+    np.column_stack([*(verdicts[name] for name in votes), around]),
+    np.array([*votes.values(), *[total / around.shape[1]] * around.shape[1]]),
   )
-  probability = sum(votes[name] * verdicts[name] for name in votes)
-  limit = committee.cut(scored, probability / sum(votes.values()))
   return reference._replace(threshold=limit, threshold_from='expected_f1')
 
 
@@ -201,12 +204,12 @@ def _verdicts(reference: Reference, judged: Judged, scored: committee.Scored):
   model = reference.model
   raw = dict(zip(one_class.MEASURED, judged.raw.T))
   own = dict(zip(one_class.MEASURED, model.values.T))
-  verdicts = {name: raw[name] > 0 for name in ('new', 'length')}
+  verdicts = {'new': raw['new'] > 0}
   for name in evidences.BESIDE:  # rare among the normals is as good as new
     verdicts['new'] |= judged.parts[:, NAMES.index(name)] > 0
-  for name in ('distance', 'deviation', 'range'):
+  for name in ('distance', 'range'):
     verdicts[name] = raw[name] > committee.quiet_limit(own[name], model.weights)
-  verdicts |= {name: x > 0 for name, x in zip(labels.VOTES, judged.votes.T)}
+  verdicts |= {name: x > 0 for name, x in zip(labels.NAMES, judged.votes.T)}
   labelled = reference.normal, reference.anomalous
   for name, weight in (('estimate', 0.5), ('recall', 1.0)):
     verdicts[name] = scored.scores > committee.estimate(scored, *labelled, weight)

@@ -5,7 +5,14 @@ import pytest
 from scipy import sparse
 
 from metalog_jax import evidence
-from metalog_jax.evidence import committee, labels, nearest, one_class, pvalues
+from metalog_jax.evidence import (
+  committee,
+  evidences,
+  labels,
+  nearest,
+  one_class,
+  pvalues,
+)
 from metalog_jax.evidence import normals as normal_lib
 
 EXACT = slice(0, 4)  # deviation's surprise is that of all normals
@@ -97,16 +104,37 @@ def test_huge_vocabulary():
   assert np.isfinite(judged.scores).all() and (judged.raw[:, 1] == 0).all()
 
 
+def cut_by(scores, *verdicts, votes=None):
+  table = np.stack(verdicts, axis=1).astype(float)
+  scored = committee.Scored(np.asarray(scores, float), np.ones(len(scores)))
+  return committee.cut(
+    scored, table, np.ones(table.shape[1]) if votes is None else votes
+  )
+
+
 def test_equal_scores_are_one_level():
-  scored = committee.Scored(np.zeros(4), np.ones(4))
-  assert committee.cut(scored, np.full(4, 0.1)) == -0.5  # all or none
+  assert cut_by(np.zeros(4), np.arange(4) > 2) == -0.5  # all or none
+  assert cut_by(np.zeros(4), np.zeros(4)) == 0
 
 
 def test_votes_move_the_cut():
-  scored = committee.Scored(np.arange(10.0), np.ones(10))
-  few, many = ((np.arange(10) >= start).astype(float) for start in (8, 5))
-  assert committee.cut(scored, few) == 7.5
-  assert committee.cut(scored, many) == 4.5
+  place = np.arange(10)
+  assert cut_by(place, place >= 8) == 7.5
+  assert cut_by(place, place >= 5) == 4.5
+  for votes, right in (([2, 1], 7.5), ([1, 2], 4.5)):
+    assert cut_by(place, place >= 8, place >= 5, votes=np.array(votes)) == right
+
+
+def test_a_rule_that_no_cut_agrees_with_hardly_moves_it():
+  """Its votes are spread over the ranking; as probabilities they would cut at 2.5."""
+  place = np.arange(40)
+  assert cut_by(place, place >= 36, place % 2 == 0) == 35.5
+
+
+def test_nothing_is_flagged_where_most_rules_flag_nothing():
+  place, none = np.arange(10), np.zeros(10)
+  assert cut_by(place, none, none, place >= 8) == 9
+  assert cut_by(place, none, place >= 8, place >= 7) < 9
 
 
 def test_estimate_finds_the_valley():
@@ -148,3 +176,37 @@ def test_the_only_anomaly_tells_nothing_of_itself():
   model = one_class.fit(counts, times)
   odd = sparse.csr_matrix(counts[:1] + 9)
   assert (labels.fit(model, odd, np.ones(1)).own == 0).all()
+
+
+def few_labels(num_normals, num_anomalies, seed):
+  """Three usual events; 6 % of the normal sessions have one of six rare ones as well,
+  the anomalies one alert; what is to be judged, and which of it is anomalous."""
+  rng = np.random.default_rng(seed)
+
+  def sessions(num, alert):
+    events = np.zeros((num, 7))
+    rare = np.flatnonzero(rng.random(num) < 0.06)
+    events[rare, rng.integers(1, 7, len(rare))] = 1
+    if alert:
+      events = np.eye(7)[0] * rng.integers(1, 3, (num, 1))
+    return np.concatenate([events, rng.poisson([3, 4, 5], (num, 3))], axis=1)
+
+  normals, anomalies = sessions(num_normals, False), sessions(num_anomalies, True)
+  unlabelled = np.concatenate([sessions(300, False), sessions(30, True)])
+  return normals, anomalies, unlabelled, np.arange(330) >= 300
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('num_normals', [12, 30])
+def test_known_alerts_are_flagged_and_benign_rare_events_are_not(num_normals, seed):
+  *samples, faulty = few_labels(num_normals, 8, seed)
+  fitted = evidence.fit(*map(evidence.Sample.of, samples))
+  flagged = fitted.judge(sparse.csr_matrix(samples[2])).scores > fitted.threshold
+  assert flagged[faulty].all() and flagged[~faulty].sum() <= 1
+
+
+def test_calibrated_score_rises_with_anomalies_and_falls_with_normals():
+  at = committee.calibrated
+  highest = evidences.weights()[-3:].sum() + 3
+  assert at(1, 30) < at(5, 30) < at(20, 30) < at(10**6, 30) < highest
+  assert at(5, 10) > at(5, 100) and at(0, 10) == at(0, 10_000)
