@@ -183,20 +183,32 @@ def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
   if not len(unlabelled.times):
     limit = committee.quiet_limit(*reference.normal)
     return reference._replace(threshold=limit, threshold_from='normal_quantile')
+  limit = committee.cut(*worlds(reference, unlabelled))
+  return reference._replace(threshold=limit, threshold_from='expected_f1')
+
+
+def worlds(
+  reference: Reference, unlabelled: Sample, calibrated: float | None = None
+) -> tuple[committee.Scored, np.ndarray, np.ndarray]:
+  """What `committee.cut` needs: sessions, every rule's verdicts on them, its votes.
+
+  Args:
+    calibrated: score of an anomaly; None: what other systems say, -inf: nobody says.
+  """
   judged = reference.judge(unlabelled.counts, unlabelled.beside)
   scored = committee.Scored(judged.scores, unlabelled.times)
-  verdicts = _verdicts(reference, judged, scored)
-  verdicts['alert'] = _alerts(reference, unlabelled.counts)
   num = reference.anomalous.weights.sum(), reference.model.normals.total
   votes = committee.weights(*num, reference.later)
-  around = committee.calibrated_votes(scored.scores, committee.calibrated(*num))
-  total = sum(votes.values()) * (1.0 if num[0] else committee.BLIND)
-  limit = committee.cut(
-    scored,
-    np.column_stack([*(verdicts[name] for name in votes), around]),
-    np.array([*votes.values(), *[total / around.shape[1]] * around.shape[1]]),
-  )
-  return reference._replace(threshold=limit, threshold_from='expected_f1')
+  verdicts = _verdicts(reference, judged, scored)
+  verdicts['alert'] = _alerts(reference, unlabelled.counts)
+  columns = [verdicts[name] for name in votes]
+  if calibrated == -np.inf:
+    return scored, np.column_stack(columns), np.array(list(votes.values()))
+  center = committee.calibrated(*num) if calibrated is None else calibrated
+  around = committee.calibrated_votes(scored.scores, center)
+  say = sum(votes.values()) * (1.0 if num[0] else committee.BLIND)
+  each = [*votes.values(), *[say / around.shape[1]] * around.shape[1]]
+  return scored, np.column_stack([*columns, around]), np.array(each)
 
 
 def _verdicts(reference: Reference, judged: Judged, scored: committee.Scored):
