@@ -1,10 +1,11 @@
-"""What each evidence of `evidence` earns: every one off in turn, on labelled systems.
+"""What each evidence of `evidence` earns: every one off in turn (on, those that are off
+unless asked for), on labelled systems.
 
   python -m experiments.evidence_ablation --systems=systems/a,systems/b --seeds=2
 
 Sessions are drawn at random; a system's FAMILY is the part of its name before _, and
-families count alike. Prints mean F1 and AUPRC in per cent, and the difference to all
-evidences: below 0, the evidence earns its place.
+families count alike. Prints mean F1 and AUPRC in per cent, and the difference to the
+default: below 0, the evidence earns its place.
 """
 
 import collections
@@ -24,15 +25,15 @@ FLAGS = (
   Flag('systems', [], 'System folders, labelled', required=True),
   Flag('normals', ['30', '100', '30%'], 'normal sessions that are labelled'),
   Flag('anomalies', ['0', '1', '5', '20'], 'anomalous sessions that are labelled'),
-  Flag('off', [], 'evidences that are off in turn; each one by default'),
+  Flag('turned', [], 'evidences that are turned off, or on, in turn; none: each one'),
   Flag('seeds', 1, 'draws of labels', low=1),
 )
 
 
 def measured(
-  system: types.System, num: tuple[str, int], seed: int, off: tuple[str, ...]
+  system: types.System, num: tuple[str, int], seed: int, turned: tuple[str, ...]
 ) -> dict[str, tuple[float, float]]:
-  """F1 and AUPRC without each of the evidences `off`; '' is none."""
+  """F1 and AUPRC with each evidence `turned` off, or on; '' is the default."""
   split = splits.split(system, 'random', *num, seed)
   labels = np.full(system.sessions.num, -1, np.int8)
   labels[split.train_normals], labels[split.train_anomalies] = 0, 1
@@ -47,8 +48,9 @@ def measured(
   ]
   test = different.inverse[len(shown) - len(split.test) :]
   truth, out = system.sessions.labels[split.test], {}
-  for name in off:
-    fitted = evidence.fit(*samples, without=(name,) if name else ())
+  for name in turned:
+    off = set(evidence.OFF) ^ ({name} if name else set())
+    fitted = evidence.fit(*samples, without=off)
     scores = fitted.judge(different.counts, different.beside).scores[test]
     values = metrics.measure(truth, scores, fitted.threshold)
     out[name] = values['f1'], values['auprc']
@@ -58,20 +60,20 @@ def measured(
 def main(values: Any, rest: list[str]) -> None:
   """Prints one line an evidence."""
   del rest
-  off = ('', *(values.off or evidence.NAMES))
-  table: dict[str, dict] = {name: collections.defaultdict(list) for name in off}
+  turned = ('', *(values.turned or evidence.NAMES))
+  table: dict[str, dict] = {name: collections.defaultdict(list) for name in turned}
   for folder in values.systems:
     system = store.load(folder)
     family = pathlib.Path(folder).name.partition('_')[0]
     for normals in values.normals:
       for anomalies in values.anomalies:
         for seed in range(values.seeds):
-          cell = measured(system, (normals, int(anomalies)), seed, off)
+          cell = measured(system, (normals, int(anomalies)), seed, turned)
           for name, pair in cell.items():
             table[name][family, int(anomalies) > 0].append(pair)
   whole: dict[bool, np.ndarray] = {}
-  for name in off:
-    line = f'{name or "all of them":14}'
+  for name in turned:
+    line = f'{name or "the default":14}'
     for labelled in (False, True):
       families = [
         np.mean(v, 0) for (_, has), v in table[name].items() if has == labelled

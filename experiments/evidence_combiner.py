@@ -6,7 +6,7 @@ A combiner is a logistic regression on the evidences whose weights depend on how
 sessions are labelled. It adapts to a system's labelled sessions, each judged as if it
 were new, by gradient steps; what it begins with is meta-learned over episodes that
 imitate a new system, drawn from all systems but one (its FAMILY: the part of the name
-before _). On that one, its probabilities take the place of the votes.
+before _). On that one, its probabilities take the place of the rules.
 """
 
 import collections
@@ -123,7 +123,8 @@ def judged(made: dict[str, Any], params, config, rng) -> float:
   there = sum(made['rest']) > 0
   scores = made['parts'].sum(axis=1)
   scored = committee.Scored(scores[there], sum(made['rest'])[there])
-  limit = committee.cut(scored, 1 / (1 + np.exp(-logits[there])))
+  chances = 1 / (1 + np.exp(-logits[there]))  # one rule, whose verdicts are shares
+  limit = committee.cut(scored, chances[:, None], np.ones(1))
   return f1(scores > limit, made['rest'])
 
 

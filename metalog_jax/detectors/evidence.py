@@ -51,7 +51,9 @@ class Config(flags.Settings):
   forgive: bool = flags.field(
     True, 'frequent kinds of LATER sessions without new events count as normal'
   )
-  without: str = flags.field('', 'evidences that are off: order,distance')
+  without: str = flags.field(
+    ','.join(evidence.OFF), 'evidences that are off, such as order,distance'
+  )
   reading: sequences.Reading = flags.group(sequences.Reading(collapse=0))
 
 

@@ -5,11 +5,12 @@ Host room: numpy, scipy and scikit-learn.
   reference = evidence.fit(normals, anomalies, unlabelled)  # three evidence.Sample
   judged = reference.judge(counts)  # bags [m, V]
   judged.scores > reference.threshold
-  judged.parts  # [m, 9] columns as in evidence.NAMES; a row sums to its score
+  judged.parts  # [m, J] columns as in evidence.NAMES; a row sums to its score
 
 Without any label: `evidence.unlabelled(counts, times)`.
 """
 
+from metalog_jax.evidence.evidences import OFF
 from metalog_jax.evidence.explain import event_shares
 from metalog_jax.evidence.reference import NAMES, Reference, Sample, fit
 from metalog_jax.evidence.unlabelled import NAMES as UNLABELLED_NAMES
@@ -17,6 +18,7 @@ from metalog_jax.evidence.unlabelled import Unlabelled, bulk, unlabelled
 
 __all__ = [
   'NAMES',
+  'OFF',
   'UNLABELLED_NAMES',
   'Reference',
   'Sample',

@@ -32,7 +32,7 @@ LEARNED = dict.fromkeys(
 LATER = {'new': 1, 'range': 1}  # in place of ONE_CLASS: what drifts least
 BLIND = 0.25  # say of `calibrated` beside all other rules without anomalies; else 1
 HALF = 6  # anomalies at which rules that learn from them have half their say
-# `python -m experiments.evidence_combiner` fits these to systems (docs/evidence.md).
+# Fitted by hand to the systems of docs/evidence.md, all of them in view.
 NO_ANOMALY = 2.0  # score from which on a session is anomalous, none being labelled
 CALIBRATION = (-2.5, 8.2, -0.9)  # of 1, K / (K + HALF) and log10(N / 30)
 SPREAD = 1.0  # how far a system's best cut lies from that: standard deviation

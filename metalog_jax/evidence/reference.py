@@ -116,7 +116,7 @@ def fit(
   later: bool = False,
   false_alarms: float = 0.0,
   seed: int = 0,
-  without: Collection[str] = (),
+  without: Collection[str] = evidences.OFF,
 ) -> Reference:
   """Fits the evidences to labelled sessions, and the threshold to unlabelled ones.
 
