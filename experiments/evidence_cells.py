@@ -20,7 +20,7 @@ from metalog_jax.evidence import kinds
 from metalog_jax.logs import splits, store
 
 FLAGS = (
-  Flag('systems', 'systems', 'folder of the System folders hdfs, bgl, openstack, cinder'),
+  Flag('systems', 'systems', 'folder with the Systems hdfs, bgl, openstack, cinder'),
   Flag('table', ['cells'], 'of cells, left_out'),
   Flag('seeds', 5, 'draws of labels', low=1),
   Flag('without', list(evidence.OFF), 'evidences that are off'),
