@@ -16,12 +16,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
-import polars as pl
-import pyarrow as pa
 from jax.experimental import multihost_utils
 
-from metalog_jax import atomic, errors
+from metalog_jax import atomic, errors, lazy
 from metalog_jax.logs import manifests
+
+pa = lazy.module('pyarrow')  # heavy, and `--help` reads this file
+pl = lazy.module('polars')
 
 CONFIG, RESULT, CHECKSUMS = 'config.json', 'result.json', 'checksums.json'
 ENVIRONMENT, EXPLAINED = 'environment.json', 'explained.json'
@@ -150,15 +151,6 @@ def fingerprint(workdir: str | os.PathLike) -> str:
   return manifests.file_hash(pathlib.Path(workdir) / CHECKSUMS)
 
 
-_STRANGE: tuple[Any, ...] = (
-  OSError,
-  LookupError,
-  ValueError,
-  TypeError,
-  AttributeError,
-  OverflowError,
-)
-_STRANGE += (RecursionError, pa.ArrowException, pl.exceptions.PolarsError)
 _ANEW = 'restore it, or train again with --overwrite'
 
 
@@ -184,7 +176,10 @@ def reading(path: pathlib.Path) -> Iterator[None]:
     yield
   except errors.UserError:
     raise
-  except _STRANGE as error:
+  except (
+    *(OSError, LookupError, ValueError, TypeError, AttributeError, OverflowError),
+    *(RecursionError, pa.ArrowException, pl.exceptions.PolarsError),
+  ) as error:
     raise damaged(path, error) from error
 
 

@@ -77,6 +77,10 @@ def test_few_normals_cannot_say_what_order_is_forbidden():
   assert not any(values)
 
 
+def test_what_is_off_unless_asked_for():
+  assert detector_lib.Config().without == ','.join(evidence.OFF)
+
+
 def test_an_evidence_that_is_off_is_nowhere():
   rng = np.random.default_rng(0)
   normals = evidence.Sample.of(rng.poisson([2.0, 1.0, 0.1], (80, 3)))
