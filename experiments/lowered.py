@@ -23,6 +23,8 @@ FLAGS = (
 PLATFORMS = ('cuda', 'tpu')
 # Of a chip: peak float32 FLOP/s, and seconds that a step of a loop waits at least.
 CHIPS = {'H200': (67e12, 20e-6), 'TPU v5e': (98e12, 3e-6)}
+# all-MiniLM-L6-v2: words, units, layers, heads, inner units, positions.
+ENCODER = (30522, 384, 6, 12, 1536, 512)
 COUNTED = ('while', 'gather', 'scatter', 'dot_general', 'custom_call')
 REFUSED = {'callback': 'calls the host', 'f64': 'holds float64', '?x': 'dynamic shapes'}
 
@@ -61,7 +63,8 @@ def main(values: Any, rest: list[str]) -> None:
 
 
 def programs(tiny: bool, gradients: list[str]) -> dict[str, Program]:
-  """MetaLog's and LogMeta's meta-steps by mode, in bfloat16, and MetaLog's scores."""
+  """MetaLog's and LogMeta's meta-steps by mode, in bfloat16, MetaLog's scores, and
+  the encoder of sentences."""
   import jax  # jax: not for --help
 
   from experiments.benches import jax_gru, jax_lstm, lstm_workloads, variants, workloads
@@ -82,7 +85,29 @@ def programs(tiny: bool, gradients: list[str]) -> dict[str, Program]:
   found['MetaLog scores'] = Program(
     jax_gru.detector(gru, variant).score, (state, batch)
   )
+  for dtype in ('float32', 'bfloat16'):
+    found[f'encoder {dtype}'] = encoder_program(tiny, dtype)
   return found
+
+
+def encoder_program(tiny: bool, dtype: str) -> Program:
+  """Vectors of texts by BERT: `ENCODER`'s, or a tiny one, in rows of several texts."""
+  import jax  # jax: not for --help
+
+  from metalog_jax.embeddings import encoder, pretrained
+
+  form = pretrained.Form('bert', *((99, 24, 3, 4, 40, 40) if tiny else ENCODER))
+  rows, tokens, texts = (2, 16, 5) if tiny else (32, 128, 256)
+
+  def vectors(params, ids, segments):
+    return encoder.pool(encoder.apply(params, ids, segments, form), segments, texts)
+
+  params = jax.eval_shape(
+    lambda key: encoder.random_params(key, form), jax.random.key(0)
+  )
+  params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), params)
+  cells = jax.ShapeDtypeStruct((rows, tokens), 'int32')
+  return Program(vectors, (params, cells, cells))
 
 
 def measure(built: Program) -> Row:
