@@ -62,7 +62,7 @@ def write(sweep: str, out: pathlib.Path, page: pathlib.Path | None) -> str:
   text = render(study, frame)
   name = 'second_order'
   image = canvas.png(
-    canvas.Figure(name, '', draw, (contrasts(frame, 'f1'),), (7.5, 3.6))
+    canvas.Figure(name, '', draw, (contrasts(frame, 'f1'),), (9.0, 3.6))
   )
   atomic.write_text(out / f'{name}.md', text)
   atomic.write_text(out / f'{name}.csv', frame.write_csv())
@@ -293,7 +293,7 @@ def draw(ax, records: list[dict[str, Any]]) -> None:
           [[one.mean - one.low], [one.high - one.mean]],
           fmt='s' if index == 0 else 'o',
           markersize=5 if index == 0 else 3,
-          color=f'C{index % 6}',
+          color='gray' if index == 0 else f'C{(index - 1) % 6}',
           label=record['cell'] if record['rate'] == rates[0] and not start else None,
         )
       labels.append((place + 0.3, f'{rate:g}'))
@@ -306,4 +306,4 @@ def draw(ax, records: list[dict[str, Any]]) -> None:
   ax.set(xlabel='inner rate α', ylabel='difference in F1 (points)')
   ax.grid(axis='y')
   if labels:
-    ax.legend(fontsize='small')
+    ax.legend(fontsize='small', loc='upper left', bbox_to_anchor=(1.0, 1.0))
