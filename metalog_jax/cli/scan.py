@@ -30,6 +30,8 @@ FLAGS = (
   Flag('encoding', 'auto', "each file's own, or the name of one"),
   Flag('group', 'auto', 'field or kind of id that groups records; none: windows alone'),
   Flag('window', 'auto', 'number of records, or a duration: 30s, 5m, 1h'),
+  Flag('timeout', '', 'log time (10m), or lines, without a record that end a session '
+       '(with --follow); none: 10m'),
   Flag('labels', '', 'file of labels: start,end or file:line-line or id,label'),
   Flag('false_alarms', '1%', 'rate of false findings that is allowed'),
   Flag('top', 20, 'findings shown', low=1),
@@ -64,7 +66,7 @@ def main(values: Any, rest: list[str]) -> int:
   if not rest:
     raise errors.UserError('no log to scan: metalog scan app.log')
   if not values.follow:
-    for name in ('webhook', 'metrics', 'metrics_port'):
+    for name in ('webhook', 'metrics', 'metrics_port', 'timeout'):
       if getattr(values, name) not in ('', None):
         raise errors.UserError(f'--{name} goes with --follow alone')
   with redact.in_errors(values.redact):
@@ -82,6 +84,7 @@ def options(values: Any, baseline: Sequence[str]) -> Any:
     encoding=values.encoding,
     group=values.group,
     window=values.window,
+    timeout=values.timeout,
     labels=values.labels,
     false_alarms=budgets.rate(values.false_alarms, 'false_alarms'),
     mask=tuple(values.mask),

@@ -192,26 +192,37 @@ class OpenSessions:
     return ended
 
   def to_json(self) -> dict[str, Any]:
-    """All of it, sessions as Parquet in base 64."""
-    rows = {name: [getattr(s, name) for s in self.peek()] for name in _SCHEMA}
-    rows['texts'] = [list(texts.values()) for texts in rows['texts']]  # as in events
-    buffer = io.BytesIO()
-    pl.DataFrame(rows, _SCHEMA).write_parquet(buffer)
+    """All of it."""
     return {
       'clock': self.clock,  # -inf is null
-      'open': base64.b64encode(buffer.getvalue()).decode(),
+      'open': to_text(self.peek()),
       'windows': list(self._windows.items()),
     }
 
   def restore(self, content: dict[str, Any]) -> None:
     """Takes up what `to_json` gave."""
     self.clock = -math.inf if content['clock'] is None else content['clock']
-    rows = pl.read_parquet(io.BytesIO(base64.b64decode(content['open'])))
-    for row in rows.iter_rows(named=True):
-      row['texts'] = dict(zip(dict.fromkeys(row['events']), row['texts']))
-      self._open[row['entity']] = Session(**row)
+    self._open.update((s.entity, s) for s in from_text(content['open']))
     for entity, about in content['windows']:
       self._windows[entity] = [math.nan if x is None else x for x in about]
+
+
+def to_text(sessions: Sequence[Session]) -> str:
+  """Sessions as Parquet in base 64."""
+  rows = {name: [getattr(s, name) for s in sessions] for name in _SCHEMA}
+  rows['texts'] = [list(texts.values()) for texts in rows['texts']]  # as in events
+  buffer = io.BytesIO()
+  pl.DataFrame(rows, _SCHEMA).write_parquet(buffer)
+  return base64.b64encode(buffer.getvalue()).decode()
+
+
+def from_text(text: str) -> list[Session]:
+  """What `to_text` gave a text of."""
+  rows = pl.read_parquet(io.BytesIO(base64.b64decode(text)))
+  sessions = [Session(**row) for row in rows.iter_rows(named=True)]
+  for session in sessions:
+    session.texts = dict(zip(dict.fromkeys(session.events), session.texts))
+  return sessions
 
 
 def as_sessions(

@@ -27,10 +27,12 @@ from metalog_jax.scanning import (
   findings,
   redact,
   scan,
+  sessions,
   statistics,
   surprises,
   windows,
 )
+from metalog_jax.scanning.followed_sessions import FollowedSessions
 from metalog_jax.scanning.following import Memory
 
 LEARNED = 20  # windows with records before one is judged by itself
@@ -82,6 +84,7 @@ class Follower(live.Live):
       templates.freeze()
       self.memory.cells = self.memory.without_words(self._good.cells())
       self.memory.forget_texts()
+    self.sessions = self._new_sessions()
     self._silent = 0  # windows without a record that were judged
     self._open = _new(width)
     if options.out:
@@ -90,8 +93,18 @@ class Follower(live.Live):
       self.journal = live.Journal(options.out, path, self._settings(), key)
       self._resume(self.journal)
 
+  def _new_sessions(self) -> FollowedSessions:
+    past = self._good.sessions if self._good is not None else None
+    if past is None or past.key is None:
+      group = self.options.group if past is None else 'none'
+      return FollowedSessions(group, self.options.timeout)
+    templates = self.memory.templates
+    frames = past.to_frames(templates.group(), len(templates.texts))
+    good = sessions.Sessions.from_frames(frames, past.key)
+    return FollowedSessions(self.options.group, self.options.timeout, good)
+
   def _settings(self) -> dict[str, Any]:
-    names = ('format', 'window', 'false_alarms', 'baseline', 'mask', 'keep')
+    names = ('group', 'timeout', 'format', 'window', 'false_alarms', 'baseline', 'mask', 'keep')
     chosen = {name: getattr(self.options, name) for name in names}
     chosen |= {'similarity': self.options.similarity, 'files': self._shown_files}
     chosen |= {'redact': True} if self.options.redact else {}
@@ -102,9 +115,12 @@ class Follower(live.Live):
     if saved:
       self.memory = Memory.from_json(saved['memory'], journal.path)
       self._open = _new(self.memory.width)
+      self.sessions.restore(saved['sessions'])
     self.go_on(saved['positions'] if saved else None)
     if not saved:
       self._save()
+    elif saved['ending']:
+      self._end_sessions()
 
   def run(self) -> None:
     """Follows until a signal comes, or standard input ends."""
@@ -135,6 +151,8 @@ class Follower(live.Live):
       values = field_values(block.fields)
       codes = memory.templates.add(block.message, block.level, values)
       self._open.add(codes, block.time, block.file, block.line, block.level, block.text)
+      file = self._shown_files[int(block.file[0])]
+      self.sessions.add(codes, block, file, memory.lines)
       memory.time = max(memory.time, int(part[merge.KEY][-1]))
       memory.records += len(part)
       memory.uncommitted += len(part)
@@ -170,6 +188,10 @@ class Follower(live.Live):
       return
     idle = time.monotonic() - memory.last_read
     if memory.number is None:
+      if len(self.sessions.open) and idle > self.sessions.open.patience:
+        self._save(ending=True)  # who goes on ends them too, whatever comes then
+        self._end_sessions()
+        self._save()
       if memory.width.timed and (self._judged_alone or memory.learned):
         self._judge_silence(int(idle / memory.width.size))
       return
@@ -204,9 +226,10 @@ class Follower(live.Live):
         memory.learned = True
         self._judge(memory.cells, None)
         memory.forget_texts()
+    if self._judged_alone or memory.learned:
+      self._judge_sessions(cells)
     memory.windows += 1
     if memory.uncommitted >= COMMIT:
-      memory.renew()
       self._save()
 
   def _judge_silence(self, gap: int) -> None:
@@ -261,6 +284,28 @@ class Follower(live.Live):
         item.why = item.why.replace('the baseline', 'what was read before')
       self._emit(item, first + counts.size - 1)
 
+  def _judge_sessions(self, cells: pl.DataFrame | None = None) -> None:
+    """Tells the findings of sessions that ended; `cells`: of the last window."""
+    memory = self.memory
+    if not self.sessions.waits or not len(memory.cells) or memory.width is None:
+      return
+    table, texts = memory.cells, list(memory.templates.texts)
+    if self._good is not None and cells is not None:
+      table = pl.concat([cells, table.select(cells.columns)])
+    none = counted.number_values([], table.clear())
+    counts = counted.count(table, none, texts, self._shown_files, memory.width)
+    group = memory.templates.group()
+    items = self.sessions.judge(counts, group, self.options.false_alarms)
+    feedback.apply(items, [self.options.out, *self.options.baseline])
+    for item in items:
+      self._emit(item, memory.windows)
+
+  def _end_sessions(self) -> None:
+    """Ends and judges the sessions that are open."""
+    self.sessions.end_all()
+    if self._judged_alone or self.memory.learned:
+      self._judge_sessions()
+
   def _emit(self, item: findings.Finding, window: int) -> None:
     """Writes and tells a finding, unless it goes on or stands there already."""
     memory = self.memory
@@ -283,14 +328,20 @@ class Follower(live.Live):
       before = dataclasses.replace(memory, active=dict(memory.active))
       self._judge(memory.cells, None)
       memory.active = before.active
+    if self.ended or self.journal is None:
+      self._end_sessions()
     self._save()
     if self.journal:
       atomic.write_json(pathlib.Path(self.options.out) / 'scan.json', self.summary)
 
-  def _save(self) -> None:
+  def _save(self, ending: bool = False) -> None:
+    """Begins codes anew, and saves state; `ending`: all sessions are about to end."""
+    memory = self.memory
+    memory.templates.freeze()
+    self.sessions.renew(memory.templates.group(), memory.renew())
     if self.journal:
-      content = {'positions': self.positions, 'memory': self.memory.to_json()}
-      self.journal.save(content)
+      state = {'memory': memory.to_json(), 'sessions': self.sessions.to_json()}
+      self.journal.save({'positions': self.positions, 'ending': ending} | state)
 
   @property
   def summary(self) -> dict[str, Any]:
@@ -304,6 +355,8 @@ class Follower(live.Live):
       'templates': len(memory.templates.texts),
       'window': str(memory.width or ''),
       'windows': memory.windows,
+      'group': self.sessions.key.name if self.sessions.key else None,
+      'sessions': self.sessions.number,
       'baseline': {'state': 'settled' if self._judged_alone or memory.learned else
                    'learning', 'path': ','.join(self.options.baseline)},
       'false_alarms': self.options.false_alarms,
@@ -319,6 +372,8 @@ class Follower(live.Live):
       'lines_total': memory.lines,
       'records_total': memory.records,
       'windows_total': memory.windows,
+      'sessions_total': self.sessions.number,
+      'open_sessions': len(self.sessions.open),
       'templates': len(memory.templates.texts),
       'learning': float(not self._judged_alone and not memory.learned),
       'last_record_seconds': max(memory.time, 0) / 1e6,

@@ -78,8 +78,12 @@ class Memory:
       self.active = dict(recent[TEMPLATES // 2 :])
     return before is not None and window - before <= quiet
 
-  def renew(self) -> None:
-    """Takes up its own saved state, so that who resumes goes on as if never ended."""
+  def renew(self) -> np.ndarray | None:
+    """Takes up its own saved state, so that who resumes goes on as if never ended.
+
+    The new numbers of templates, -1 for none, where some were forgotten.
+    """
+    place = None
     self.uncommitted = 0
     content = self.templates.to_json()
     rows = content['templates']
@@ -93,6 +97,7 @@ class Memory:
       self.cells = self.cells.with_columns(template=number)
       self.cells = self.cells.filter(pl.col('template') >= 0)
     self.templates = messages.Templates.from_json(content, 'templates')
+    return place
 
   def to_json(self) -> dict[str, Any]:
     """All of it; cells as Parquet in base 64."""

@@ -46,6 +46,7 @@ class Options:
   encoding: str = 'auto'
   group: str = 'auto'  # none, or the field or id that groups records to sessions
   window: str = 'auto'
+  timeout: str = ''  # of sessions, where logs are followed: 10m, or lines
   labels: str = ''
   false_alarms: float = 0.01
   mask: tuple[str, ...] = ()  # NAME=REGEX

@@ -20,7 +20,7 @@ from metalog_jax.logs.templates import encode
 from metalog_jax.scanning import windows
 
 MOST = 400_000  # sessions
-_TEXT = 400  # characters of a session's last record that are kept
+TEXT = 400  # characters of a session's last record that are kept
 _COMPACT = 300_000  # rows that wait before they are joined
 _BAGS: Any = {'session': pl.Int32, 'code': pl.Int32, 'count': pl.Int32}
 _ORDER: Any = {
@@ -65,16 +65,12 @@ class Sessions:
     """Counts the records of a block; the first one decides what groups."""
     if not self._asked and len(codes):
       self._asked = True
-      self.key = _find(self.group, codes, block)
+      self.key = find(self.group, codes, block)
     if self.key is None:
       return
-    rows, ids = self.key.sessions(block.message, block.fields)
+    rows, names, index = named(self.key, block)
     if not len(rows):
       return
-    names, index = encode(ids.str.extract(r'^\s*(\S*)') if self.key.field else ids)
-    if self.key.name.endswith(('_', '-')):  # blk_17 is called so
-      name = self.key.name
-      names = [x if x.lower().startswith(name) else name + x for x in names]
     number = self._number
     session = np.array(
       [number.setdefault(x, len(number)) if self._is_kept(x) else -1 for x in names],
@@ -103,7 +99,7 @@ class Sessions:
     places = {
       'session': session[begins],
       'records': np.diff(np.append(np.flatnonzero(begins), len(rows))),
-      'text': [block.text[i][:_TEXT] for i in last.tolist()],
+      'text': [block.text[i][:TEXT] for i in last.tolist()],
     }
     for end, at in (('first', first), ('last', last)):
       places[f'{end}_file'] = np.asarray(block.file)[at]
@@ -122,7 +118,7 @@ class Sessions:
         first_file=pl.Series(np.asarray(block.file)[at], dtype=pl.Int64),
         first_line=pl.Series(np.asarray(block.line)[at], dtype=pl.Int64),
         first_time=micro.gather(at),
-        text=pl.Series([block.text[i][:_TEXT] for i in at], dtype=pl.String),
+        text=pl.Series([block.text[i][:TEXT] for i in at], dtype=pl.String),
       )
     )
     while len(self._number) > MOST:
@@ -172,6 +168,26 @@ class Sessions:
     """first_* and last_*, records and the last text, a row for each session."""
     return self._places.table.sort('session')
 
+  @classmethod
+  def of(
+    cls,
+    key: session_keys.SessionKey | None,
+    names: Sequence[str],
+    tables: Sequence[dict[str, Any]],
+    past: 'Sessions | None' = None,
+  ) -> 'Sessions':
+    """Sessions that were counted elsewhere, after those that `past` keeps.
+
+    Args:
+      tables: columns of bags, of the order, and of places.
+    """
+    state = cls('none')
+    state.key, state._past = key, past._past if past else None
+    state._number = {name: i for i, name in enumerate(names)}
+    for rows, columns in zip((state._bags, state._order, state._places), tables):
+      rows.add(pl.DataFrame(columns, rows.schema))
+    return state
+
   def to_frames(self, template: np.ndarray, width: int) -> dict[str, pl.DataFrame]:
     """What a baseline keeps of them, by template: no ids, no texts."""
     bags = self.bags(template, width).tocoo()
@@ -181,6 +197,11 @@ class Sessions:
       'bags': pl.DataFrame(table).cast(_BAGS),
       'order': order.select(list(_ORDER)).cast(_ORDER),
     }
+
+  @property
+  def kept(self) -> dict[str, pl.DataFrame]:
+    """The tables that `from_frames` was given."""
+    return dict(self._past or {})
 
   @classmethod
   def from_frames(
@@ -205,16 +226,27 @@ class Sessions:
     return state
 
 
+def named(
+  key: session_keys.SessionKey, block: Any
+) -> tuple[np.ndarray, list[str], np.ndarray]:
+  """Records of a block [m], names of sessions [n], and which of them each is of [m]."""
+  rows, ids = key.sessions(block.message, block.fields)
+  names, index = encode(ids.str.extract(r'^\s*(\S*)') if key.field else ids)
+  if key.name.endswith(('_', '-')):  # blk_17 is called so
+    names = [x if x.lower().startswith(key.name) else key.name + x for x in names]
+  return rows, names, index
+
+
 class _Rows:
   """Rows that are added up by a key, in bounded memory."""
 
   def __init__(self, schema: Any, key: tuple[str, ...]):
-    self._schema, self._key = schema, key
+    self.schema, self._key = schema, key
     self._waiting = [pl.DataFrame(schema=schema)]
     self._size = 0
 
   def add(self, rows: pl.DataFrame) -> None:
-    self._waiting.append(rows.select(list(self._schema)).cast(self._schema))
+    self._waiting.append(rows.select(list(self.schema)).cast(self.schema))
     self._size += len(rows)
     if self._size > max(_COMPACT, len(self._waiting[0])):
       _ = self.table
@@ -229,7 +261,7 @@ class _Rows:
   @property
   def table(self) -> pl.DataFrame:
     if len(self._waiting) > 1:
-      rest = [name for name in self._schema if name not in self._key]
+      rest = [name for name in self.schema if name not in self._key]
       how = {'count': 'sum', 'records': 'sum', 'text': 'last'}
       of = lambda name: how.get(name, 'last' if name[:4] == 'last' else 'first')
       table = pl.concat(self._waiting).group_by(*self._key, maintain_order=True)
@@ -243,7 +275,8 @@ def place(row: dict[str, Any], end: str, files: Sequence[str]) -> windows.Place:
   return windows.Place(files[file], line, windows.iso(time))
 
 
-def _find(group: str, codes: np.ndarray, block: Any) -> session_keys.SessionKey | None:
+def find(group: str, codes: np.ndarray, block: Any) -> session_keys.SessionKey | None:
+  """What groups the records of a block; UserError where there is no such field or id."""
   if group == 'auto':
     return session_keys.find(block.message, block.fields, codes)
   if group in block.fields:

@@ -1,0 +1,272 @@
+"""Sessions of a log that is followed: which ended, and which of them are odd.
+
+The id that groups records is found from the first ones, and sessions end as
+`logs.open_sessions` says. Those that ended within a window are judged when it closes,
+as `scan` judges sessions, beside the last `PAST` before them or a baseline's.
+"""
+
+import base64
+import collections
+import dataclasses
+import io
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from metalog_jax.logs import open_sessions, session_keys
+from metalog_jax.logs import sessions as sessions_lib
+from metalog_jax.scanning import session_findings, sessions
+from metalog_jax.scanning.counted import Counted
+from metalog_jax.scanning.findings import Finding
+
+TIMEOUT = '10m'
+OPEN = 20_000  # sessions that are open at once
+SAMPLE = 5_000  # records from which the id that groups them is found
+PAST = 2_000  # sessions that others are held against
+LEARNED = 5_000  # sessions that are judged together, at most
+_EVENTS = 5_000  # of a session, that are looked at
+_PAIRS = 100_000  # of templates, one after the other, that are remembered
+
+
+class FollowedSessions:
+  """Sessions that are open, that wait to be judged, and that are held against.
+
+  Their events are codes of messages, or -1 - template since codes began anew.
+  """
+
+  def __init__(self, group: str, timeout: str, good: sessions.Sessions | None = None):
+    """Groups as `sessions.Sessions` does; `good`: those of a baseline."""
+    self._group, self.key = group, good.key if good else None
+    self._asked = group == 'none' or self.key is not None
+    self._waiting: list[tuple[np.ndarray, Any, str, int]] = []
+    cut = sessions_lib.Cut(max_events=_EVENTS)
+    self.open = open_sessions.OpenSessions(cut, timeout or TIMEOUT, OPEN)
+    self._ended: list[open_sessions.Session] = []
+    self._learns, self._past = not good, good if self.key else None
+    self.number = 0  # sessions that were judged
+
+  def add(self, codes: np.ndarray, block: Any, file: str, lines: int) -> None:
+    """Takes a block of records of one file; `lines` came before them."""
+    if self._asked:
+      return self._take(codes, block, file, lines)
+    self._waiting.append((codes, block, file, lines))
+    if sum(len(block) for _, block, _, _ in self._waiting) >= SAMPLE:
+      self._find()
+
+  def _find(self) -> None:
+    """Finds what groups the first records, and takes them."""
+    self._asked = True
+    blocks = [block for _, block, _, _ in self._waiting]
+    names = dict.fromkeys(name for block in blocks for name in block.fields)
+    columns = {
+      name: [x for b in blocks for x in b.fields.get(name, [None] * len(b))][:SAMPLE]
+      for name in names
+    }
+    said = [text for block in blocks for text in block.message][:SAMPLE]
+    codes = np.concatenate([codes for codes, *_ in self._waiting])[:SAMPLE]
+    first = dataclasses.replace(blocks[0], message=said, fields=columns)
+    self.key = sessions.find(self._group, codes, first)
+    for item in self._waiting:
+      self._take(*item)
+    self._waiting.clear()
+
+  def _take(self, codes: np.ndarray, block: Any, file: str, lines: int) -> None:
+    if self.key is None:
+      return
+    rows, ids = sessions.named(self.key, block)
+    line = np.asarray(block.line, np.int64)
+    shift = int(line[0]) - lines - 1
+    time = np.asarray(block.time, 'datetime64[us]')
+    seconds = np.where(np.isnat(time), np.nan, time.astype(np.int64) / 1e6)
+    frame = pl.DataFrame(
+      {
+        'entity': pl.Series(ids, dtype=pl.String),
+        'number': line[rows] - shift,
+        'code': np.asarray(codes, np.int64)[rows],
+        'time': pl.Series(seconds[rows]).fill_nan(None),
+      }
+    )
+    text = lambda n: block.text[int(np.searchsorted(line, n + shift))][: sessions.TEXT]
+    self._ended += self.open.add(frame, file, shift, text)
+    if self._past is None and len(self._ended) > 2 * LEARNED:
+      del self._ended[:-LEARNED]
+
+  @property
+  def waits(self) -> bool:
+    """Whether sessions ended that were not judged."""
+    return bool(self._ended)
+
+  def end_all(self) -> None:
+    """Ends what is open."""
+    if self._waiting:
+      self._find()
+    self._ended += self.open.end_all()
+
+  def judge(self, counted: Counted, group: np.ndarray, alpha: float) -> list[Finding]:
+    """Findings about the sessions that ended since, which are learned then.
+
+    There are none until enough have ended to be held against each other.
+
+    Args:
+      group: the template of each code.
+    """
+    ended, good = self._ended, self._past
+    if not ended or (good is None and len(ended) < sessions.LEAST):
+      return []
+    self._ended = []
+    self.number += len(ended)
+    width = len(counted.texts)
+    same = np.arange(width)
+    state = self._counted(ended, group, list(counted.files))
+    bags = None if good is None else good.bags(same, width)
+    scored = sessions.score(state.bags(same, width), bags)
+    items: list[Finding] = []
+    if scored is not None:
+      why = sessions.reasons(scored, bags)
+      items = session_findings.build(counted, state, scored, why, alpha)
+      named = dict(zip(state.names, ended))
+      for item in items:
+        _quote(item, [named[name] for name in item.windows], group)
+    usual = None if good is None else good.order(same)
+    odd = sessions.unusual_orders(state.order(same), alpha, usual)
+    items += session_findings.orders(counted, state, odd)
+    if self._learns:
+      self._learn(self._counted(ended, group, list(counted.files), good), width)
+    return items
+
+  def _counted(
+    self, ended: list, group: np.ndarray, files: list[str], past: Any = None
+  ) -> sessions.Sessions:
+    """Sessions that ended as those that `scan` counts, by template."""
+    bags = collections.defaultdict[str, list](list)
+    order = collections.defaultdict[str, list](list)
+    places = collections.defaultdict[str, list](list)
+    names: dict[str, None] = {}
+    for i, session in enumerate(ended):
+      name = session.name
+      while name in names:  # one that went on after it had ended
+        name += '+'
+      names[name] = None
+      ends = _ends(session, files)
+      _append(places, session=i, records=session.size, **ends)
+      places['text'].append(session.texts.get(session.events[-1], ''))
+      events = _templates(session.events, group)
+      for code, count in collections.Counter(events[events >= 0].tolist()).items():
+        _append(bags, session=i, code=code, count=count)
+      pairs = zip(events.tolist(), events[1:].tolist(), session.lines[1:])
+      for j, (before, after, line) in enumerate(pairs, 1):
+        if min(before, after) < 0:
+          continue
+        text = session.texts.get(session.events[j], '')
+        at = ends['first_line'] + line - session.first_line
+        _append(order, before=before, after=after, count=1, first_session=i, text=text)
+        _append(
+          order, first_file=ends['first_file'], first_line=at,
+          first_time=ends['last_time'],
+        )  # fmt: skip
+    return sessions.Sessions.of(self.key, list(names), (bags, order, places), past)
+
+  def _learn(self, state: sessions.Sessions, width: int) -> None:
+    frames = state.to_frames(np.arange(width), width)
+    last = int(frames['bags']['session'].max() or 0)  # type: ignore[arg-type]
+    number = pl.col('session') - max(last + 1 - PAST, 0)
+    frames['bags'] = frames['bags'].with_columns(session=number)
+    frames['bags'] = frames['bags'].filter(pl.col('session') >= 0)
+    if len(frames['order']) > _PAIRS:
+      frames['order'] = frames['order'].top_k(_PAIRS // 2, by='count')
+    self._past = sessions.Sessions.from_frames(frames, self.key)
+
+  def renew(self, group: np.ndarray, place: np.ndarray | None) -> None:
+    """Makes templates of codes, which are about to begin anew.
+
+    Args:
+      group: the template of each code.
+      place: the new number of each template, -1 for none; None: the same.
+    """
+    new = lambda x: x if place is None else np.where(x < 0, -1, place[x])
+    for session in (*self.open.peek(), *self._ended):
+      events = (-1 - new(_templates(session.events, group))).tolist()
+      texts: dict[int, str] = {}
+      for old, event in zip(session.events, events):
+        texts.setdefault(event, session.texts.get(old, ''))
+      session.events, session.texts = events, texts
+    if place is not None and self._past is not None:
+      frames = self._past.kept
+      for name, columns in (('bags', ['code']), ('order', ['before', 'after'])):
+        table = frames[name]
+        for column in columns:
+          numbers = pl.Series(new(table[column].to_numpy()), dtype=pl.Int64)
+          table = table.with_columns(numbers.alias(column))
+        frames[name] = table.filter(pl.all_horizontal(pl.col(columns) >= 0))
+      self._past = sessions.Sessions.from_frames(frames, self.key)
+
+  def to_json(self) -> dict[str, Any]:
+    """All of it, after `renew`."""
+    past = self._past.kept if self._past and self._learns else {}
+    return {
+      'key': dataclasses.asdict(self.key) if self.key else None,
+      'asked': self._asked,
+      'number': self.number,
+      'open': self.open.to_json(),
+      'ended': open_sessions.to_text(self._ended),
+      'past': {name: _packed(table) for name, table in past.items()},
+    }
+
+  def restore(self, content: dict[str, Any]) -> None:
+    """Takes up what `to_json` gave."""
+    self.key = session_keys.SessionKey(**content['key']) if content['key'] else None
+    self._asked, self.number = content['asked'], content['number']
+    self.open.restore(content['open'])
+    self._ended = open_sessions.from_text(content['ended'])
+    if content['past']:
+      unpacked = {
+        name: pl.read_parquet(io.BytesIO(base64.b64decode(text)))
+        for name, text in content['past'].items()
+      }
+      self._past = sessions.Sessions.from_frames(unpacked, self.key)
+
+
+def _packed(table: pl.DataFrame) -> str:
+  buffer = io.BytesIO()
+  table.write_parquet(buffer)
+  return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _append(table: dict[str, list], **row: Any) -> None:
+  for name, value in row.items():
+    table[name].append(value)
+
+
+def _ends(session: open_sessions.Session, files: list[str]) -> dict[str, Any]:
+  out: dict[str, Any] = {}
+  for end, place in (('first', session.first), ('last', session.last)):
+    seconds = session.time if end == 'first' else session.last_time
+    out[f'{end}_file'] = files.index(place['file'])
+    out[f'{end}_line'] = place['line']
+    out[f'{end}_time'] = None if seconds != seconds else round(seconds * 1e6)
+  return out
+
+
+def _templates(events: list[int], group: np.ndarray) -> np.ndarray:
+  """The template of each event, -1 where it was forgotten."""
+  codes = np.array(events, np.int64)
+  if not len(group):
+    return -1 - codes
+  return np.where(codes < 0, -1 - codes, group[np.maximum(codes, 0)])
+
+
+def _quote(item: Finding, odd: list, group: np.ndarray) -> None:
+  """Samples of the template that an odd session has, from the sessions themselves."""
+  if item.kind not in ('rare', 'burst', 'drop'):
+    return
+  samples = []
+  for session in odd[:5]:
+    events = _templates(session.events, group)
+    at = np.flatnonzero(events == item.template_id)
+    if len(at):
+      line = session.first['line'] + session.lines[at[0]] - session.first_line
+      text = session.texts.get(session.events[at[0]], '')
+      place = {'file': session.first['file'], 'line': line}
+      samples.append(place | {'time': None, 'text': text})
+  item.samples = samples or item.samples
