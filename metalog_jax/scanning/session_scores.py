@@ -16,7 +16,7 @@ from metalog_jax.evidence.against import against, alarms
 from metalog_jax.evidence.unlabelled import unlabelled
 from metalog_jax.scanning.sessions import Sessions
 
-_LEAST = 50  # sessions, below which they say nothing about each other
+LEAST = 50  # sessions, below which they say nothing about each other
 _OFTEN = 100  # records of a template of which an order is known
 
 
@@ -50,14 +50,14 @@ def score(
       one, by how severe it is.
   """
   crowd = bags if good is None else sparse.vstack([good, bags]).tocsr()
-  if crowd.shape[0] < _LEAST or not bags.shape[0]:
+  if crowd.shape[0] < LEAST or not bags.shape[0]:
     return None
   alarm = np.zeros(bags.shape[1]) if alarm is None else alarm
   first, back, times = _distinct(crowd)
   num_good, counts = crowd.shape[0] - bags.shape[0], crowd[first]
   result = unlabelled(counts, times)
   odd = result.scores > result.threshold
-  if num_good >= _LEAST:
+  if num_good >= LEAST:
     beside = against(counts, back[:num_good], alarm)
     mine, ones = beside.scores[back[num_good:]], np.ones(num_good)
     p_values = pvalues.p_values(mine, beside.calibration, ones)
@@ -132,7 +132,7 @@ def incomplete(
   However odd they are: a share of at most `alpha` of those that are `whole` [S] bool.
   """
   number = int(whole.sum())
-  if number < _LEAST:
+  if number < LEAST:
     return {}
   held = np.asarray(bags[whole].sign().sum(axis=0)).ravel()
   chosen: dict[tuple[str, int], np.ndarray] = {}
