@@ -219,9 +219,10 @@ def to_text(sessions: Sequence[Session]) -> str:
 def from_text(text: str) -> list[Session]:
   """What `to_text` gave a text of."""
   rows = pl.read_parquet(io.BytesIO(base64.b64decode(text)))
-  sessions = [Session(**row) for row in rows.iter_rows(named=True)]
-  for session in sessions:
-    session.texts = dict(zip(dict.fromkeys(session.events), session.texts))
+  sessions = []
+  for row in rows.iter_rows(named=True):
+    row['texts'] = dict(zip(dict.fromkeys(row['events']), row['texts']))
+    sessions.append(Session(**row))
   return sessions
 
 

@@ -25,11 +25,10 @@ from metalog_jax.scanning import (
   counted,
   feedback,
   findings,
+  follow_findings,
   redact,
   scan,
   sessions,
-  statistics,
-  surprises,
   windows,
 )
 from metalog_jax.scanning.followed_sessions import FollowedSessions
@@ -100,11 +99,12 @@ class Follower(live.Live):
       return FollowedSessions(group, self.options.timeout)
     templates = self.memory.templates
     frames = past.to_frames(templates.group(), len(templates.texts))
-    good = sessions.Sessions.from_frames(frames, past.key)
+    good = sessions.Sessions.from_frames(frames, past.key, len(templates.texts))
     return FollowedSessions(self.options.group, self.options.timeout, good)
 
   def _settings(self) -> dict[str, Any]:
-    names = ('group', 'timeout', 'format', 'window', 'false_alarms', 'baseline', 'mask', 'keep')
+    names = ('group', 'timeout', 'format', 'window', 'false_alarms', 'baseline')
+    names += ('mask', 'keep')
     chosen = {name: getattr(self.options, name) for name in names}
     chosen |= {'similarity': self.options.similarity, 'files': self._shown_files}
     chosen |= {'redact': True} if self.options.redact else {}
@@ -115,7 +115,7 @@ class Follower(live.Live):
     if saved:
       self.memory = Memory.from_json(saved['memory'], journal.path)
       self._open = _new(self.memory.width)
-      self.sessions.restore(saved['sessions'])
+      self.sessions.restore(saved, len(self.memory.templates.texts), journal.path)
     self.go_on(saved['positions'] if saved else None)
     if not saved:
       self._save()
@@ -234,71 +234,31 @@ class Follower(live.Live):
 
   def _judge_silence(self, gap: int) -> None:
     """Tells, once, that nothing has come to any file for so many windows."""
-    memory = self.memory
-    if gap <= self._silent or memory.width is None or not len(memory.cells):
+    if gap <= self._silent or not len(self.memory.cells):
       return
     self._silent = gap
-    totals = memory.cells.group_by('window').agg(pl.col('count').sum())['count']
-    span = memory.cells['window'].to_numpy()
-    x = np.zeros(int(span.max() - span.min()) + 1)
-    x[: len(totals)] = totals.to_numpy()  # in any order, the empty ones last
-    usual = statistics.fit_rate(x, np.ones_like(x))
-    surprise = statistics.absent(usual.mean * gap, usual.size, gap)
-    if surprise < -np.log10(self.options.false_alarms):
-      return
-    name, expected = '(all records)', usual.mean * gap
-    place = windows.Place('', 0, windows.iso(memory.time))
-    p_value = 10.0**-surprise
-    why = (
-      f'nothing has come for {gap} windows of {memory.width}, where {expected:,.0f} '
-      f'records are expected (p = {p_value:.1g})'
-    )
-    row = memory.time // (memory.width.size * 1_000_000) - (memory.origin or 0) + 1
-    item = findings.Finding(
-      finding_id=findings.identity('less', name), kind='drop', score=surprise,
-      p_value=p_value, template_id=None, template=name, count=0, expected=expected,
-      first=place, last=place, samples=[], windows=[f'w{row}'], why=why,
-    )  # fmt: skip
-    feedback.apply([item], [self.options.out, *self.options.baseline])
-    self._emit(item, row)
+    told = follow_findings.silence(self.memory, gap, self.options.false_alarms)
+    self._emit([told] if told else [])
 
   def _judge(self, cells: pl.DataFrame, usual: pl.DataFrame | None) -> None:
     """Tells the findings of a window beside usual ones, or of windows by themselves."""
+    alpha, files = self.options.false_alarms, self._shown_files
+    beside = 'the baseline' if self._good else 'what was read before'
     memory = self.memory
-    texts = list(memory.templates.texts)
-    assert memory.width is not None and memory.origin is not None
-    tables = [cells] if usual is None else [cells, usual]
-    values = counted.number_values(texts, *tables)
-    counts, *rest = (
-      counted.count(table, values, texts, self._shown_files, memory.width)
-      for table in tables
-    )
-    good = rest[0] if rest else None
-    found = surprises.surprises(counts, self.options.false_alarms, good)
-    items = findings.build(counts, found, good)
-    feedback.apply(items, [self.options.out, *self.options.baseline])
-    first = counts.first_window - memory.origin
-    for item in items:
-      item.windows = [f'w{first + int(name[1:])}' for name in item.windows]
-      if self._good is None and good is not None:
-        item.why = item.why.replace('the baseline', 'what was read before')
-      self._emit(item, first + counts.size - 1)
+    self._emit(follow_findings.of_windows(memory, cells, usual, files, alpha, beside))
 
   def _judge_sessions(self, cells: pl.DataFrame | None = None) -> None:
     """Tells the findings of sessions that ended; `cells`: of the last window."""
     memory = self.memory
     if not self.sessions.waits or not len(memory.cells) or memory.width is None:
       return
-    table, texts = memory.cells, list(memory.templates.texts)
+    table = memory.cells
     if self._good is not None and cells is not None:
       table = pl.concat([cells, table.select(cells.columns)])
-    none = counted.number_values([], table.clear())
-    counts = counted.count(table, none, texts, self._shown_files, memory.width)
+    counts = follow_findings.counts(memory, self._shown_files, table)[0]
     group = memory.templates.group()
     items = self.sessions.judge(counts, group, self.options.false_alarms)
-    feedback.apply(items, [self.options.out, *self.options.baseline])
-    for item in items:
-      self._emit(item, memory.windows)
+    self._emit([(item, memory.windows) for item in items])
 
   def _end_sessions(self) -> None:
     """Ends and judges the sessions that are open."""
@@ -306,14 +266,19 @@ class Follower(live.Live):
     if self._judged_alone or self.memory.learned:
       self._judge_sessions()
 
-  def _emit(self, item: findings.Finding, window: int) -> None:
-    """Writes and tells a finding, unless it goes on or stands there already."""
-    memory = self.memory
-    if memory.is_going_on(item.finding_id, window, QUIET):
-      return
-    memory.found[item.kind] = memory.found.get(item.kind, 0) + 1
-    if self.journal is None or self.journal.append(item.as_dict()):
-      self._tell(item)
+  def _emit(self, told: Sequence[tuple[findings.Finding, int]]) -> None:
+    """Writes and tells findings with the number of the window that each was found in.
+
+    One that goes on, or that stands there already, is not told again.
+    """
+    memory, known = self.memory, [self.options.out, *self.options.baseline]
+    feedback.apply([item for item, _ in told], known)
+    for item, window in told:
+      if memory.is_going_on(item.finding_id, window, QUIET):
+        continue
+      memory.found[item.kind] = memory.found.get(item.kind, 0) + 1
+      if self.journal is None or self.journal.append(item.as_dict()):
+        self._tell(item)
 
   def end(self) -> None:
     """Judges what is left, and says what could not be."""
@@ -367,7 +332,7 @@ class Follower(live.Live):
   @property
   def metrics(self) -> dict[str, float]:
     """Counters for `--metrics`."""
-    memory = self.memory
+    memory, learns = self.memory, not self._judged_alone and not self.memory.learned
     return {
       'lines_total': memory.lines,
       'records_total': memory.records,
@@ -375,7 +340,7 @@ class Follower(live.Live):
       'sessions_total': self.sessions.number,
       'open_sessions': len(self.sessions.open),
       'templates': len(memory.templates.texts),
-      'learning': float(not self._judged_alone and not memory.learned),
+      'learning': float(learns),
       'last_record_seconds': max(memory.time, 0) / 1e6,
     }
 

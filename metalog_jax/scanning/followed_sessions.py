@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from metalog_jax import errors
 from metalog_jax.logs import open_sessions, session_keys
 from metalog_jax.logs import sessions as sessions_lib
-from metalog_jax.scanning import session_findings, sessions
+from metalog_jax.scanning import session_findings, session_scores, sessions
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.findings import Finding
 
@@ -27,6 +28,7 @@ PAST = 2_000  # sessions that others are held against
 LEARNED = 5_000  # sessions that are judged together, at most
 _EVENTS = 5_000  # of a session, that are looked at
 _PAIRS = 100_000  # of templates, one after the other, that are remembered
+_FORGOTTEN = -(1 << 30)  # an event whose template was forgotten
 
 
 class FollowedSessions:
@@ -74,14 +76,14 @@ class FollowedSessions:
   def _take(self, codes: np.ndarray, block: Any, file: str, lines: int) -> None:
     if self.key is None:
       return
-    rows, ids = sessions.named(self.key, block)
+    rows, names, index = sessions.named(self.key, block)
     line = np.asarray(block.line, np.int64)
     shift = int(line[0]) - lines - 1
     time = np.asarray(block.time, 'datetime64[us]')
     seconds = np.where(np.isnat(time), np.nan, time.astype(np.int64) / 1e6)
     frame = pl.DataFrame(
       {
-        'entity': pl.Series(ids, dtype=pl.String),
+        'entity': pl.Series(names, dtype=pl.String).gather(index),
         'number': line[rows] - shift,
         'code': np.asarray(codes, np.int64)[rows],
         'time': pl.Series(seconds[rows]).fill_nan(None),
@@ -112,25 +114,18 @@ class FollowedSessions:
       group: the template of each code.
     """
     ended, good = self._ended, self._past
-    if not ended or (good is None and len(ended) < sessions.LEAST):
+    if not ended or (good is None and len(ended) < session_scores.LEAST):
       return []
     self._ended = []
     self.number += len(ended)
     width = len(counted.texts)
     same = np.arange(width)
     state = self._counted(ended, group, list(counted.files))
-    bags = None if good is None else good.bags(same, width)
-    scored = sessions.score(state.bags(same, width), bags)
-    items: list[Finding] = []
-    if scored is not None:
-      why = sessions.reasons(scored, bags)
-      items = session_findings.build(counted, state, scored, why, alpha)
-      named = dict(zip(state.names, ended))
-      for item in items:
-        _quote(item, [named[name] for name in item.windows], group)
-    usual = None if good is None else good.order(same)
-    odd = sessions.unusual_orders(state.order(same), alpha, usual)
-    items += session_findings.orders(counted, state, odd)
+    whole = np.ones(len(ended), bool)
+    _, items = session_findings.judge(counted, state, good, same, alpha, whole)
+    named = dict(zip(state.names, ended))
+    for item in items:
+      _quote(item, [named[name] for name in item.windows], group)
     if self._learns:
       self._learn(self._counted(ended, group, list(counted.files), good), width)
     return items
@@ -175,7 +170,7 @@ class FollowedSessions:
     frames['bags'] = frames['bags'].filter(pl.col('session') >= 0)
     if len(frames['order']) > _PAIRS:
       frames['order'] = frames['order'].top_k(_PAIRS // 2, by='count')
-    self._past = sessions.Sessions.from_frames(frames, self.key)
+    self._past = sessions.Sessions.from_frames(frames, self.key, width)
 
   def renew(self, group: np.ndarray, place: np.ndarray | None) -> None:
     """Makes templates of codes, which are about to begin anew.
@@ -184,9 +179,12 @@ class FollowedSessions:
       group: the template of each code.
       place: the new number of each template, -1 for none; None: the same.
     """
+    if self._waiting:
+      self._find()
     new = lambda x: x if place is None else np.where(x < 0, -1, place[x])
     for session in (*self.open.peek(), *self._ended):
-      events = (-1 - new(_templates(session.events, group))).tolist()
+      templates = new(_templates(session.events, group))
+      events = np.where(templates < 0, _FORGOTTEN, -1 - templates).tolist()
       texts: dict[int, str] = {}
       for old, event in zip(session.events, events):
         texts.setdefault(event, session.texts.get(old, ''))
@@ -199,7 +197,7 @@ class FollowedSessions:
           numbers = pl.Series(new(table[column].to_numpy()), dtype=pl.Int64)
           table = table.with_columns(numbers.alias(column))
         frames[name] = table.filter(pl.all_horizontal(pl.col(columns) >= 0))
-      self._past = sessions.Sessions.from_frames(frames, self.key)
+      self._past = sessions.Sessions.from_frames(frames, self.key, len(place))
 
   def to_json(self) -> dict[str, Any]:
     """All of it, after `renew`."""
@@ -213,18 +211,31 @@ class FollowedSessions:
       'past': {name: _packed(table) for name, table in past.items()},
     }
 
-  def restore(self, content: dict[str, Any]) -> None:
-    """Takes up what `to_json` gave."""
-    self.key = session_keys.SessionKey(**content['key']) if content['key'] else None
-    self._asked, self.number = content['asked'], content['number']
-    self.open.restore(content['open'])
-    self._ended = open_sessions.from_text(content['ended'])
-    if content['past']:
-      unpacked = {
-        name: pl.read_parquet(io.BytesIO(base64.b64decode(text)))
-        for name, text in content['past'].items()
-      }
-      self._past = sessions.Sessions.from_frames(unpacked, self.key)
+  def restore(self, saved: dict[str, Any], templates: int, source: str) -> None:
+    """Takes up what `to_json` gave, beside a state of so many templates.
+
+    Raises UserError where it is something else.
+    """
+    try:
+      content = saved['sessions']
+      key = content['key']
+      self.key = session_keys.SessionKey.from_json(key) if key else None
+      self._asked, self.number = bool(content['asked']), int(content['number'])
+      self.open.restore(content['open'])
+      self._ended = open_sessions.from_text(content['ended'])
+      for session in (*self.open.peek(), *self._ended):
+        codes = np.array(session.events)
+        known = (codes < 0) & ((codes >= -templates) | (codes == _FORGOTTEN))
+        if not known.all():
+          raise ValueError(f'session {session.name} has an event that is none')
+      if content['past']:
+        unpacked = {
+          name: pl.read_parquet(io.BytesIO(base64.b64decode(text)))
+          for name, text in content['past'].items()
+        }
+        self._past = sessions.Sessions.from_frames(unpacked, self.key, templates)
+    except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+      raise errors.UserError(f'{source} is damaged: {error!r}') from error
 
 
 def _packed(table: pl.DataFrame) -> str:
@@ -251,9 +262,10 @@ def _ends(session: open_sessions.Session, files: list[str]) -> dict[str, Any]:
 def _templates(events: list[int], group: np.ndarray) -> np.ndarray:
   """The template of each event, -1 where it was forgotten."""
   codes = np.array(events, np.int64)
+  before = np.where(codes == _FORGOTTEN, -1, -1 - codes)
   if not len(group):
-    return -1 - codes
-  return np.where(codes < 0, -1 - codes, group[np.maximum(codes, 0)])
+    return before
+  return np.where(codes < 0, before, group[np.maximum(codes, 0)])
 
 
 def _quote(item: Finding, odd: list, group: np.ndarray) -> None:

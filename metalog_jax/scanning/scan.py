@@ -327,30 +327,8 @@ def _of_sessions(
   good = reference.sessions if reference and reference.sessions.key else None
   if state.key is None or (reference is not None and good is None):
     return None, []
-  group, width = counter.templates.group(), len(counted.texts)
-  bags = None if good is None else good.bags(group, width)
-  severity = [counted.severity.get(template, 0) for template in range(width)]
-  alarm = findings.SEVERITY * np.array(severity, float)
-  scored = session_scores.score(state.bags(group, width), bags, alpha, alarm)
-  if scored is None:
-    return None, []
-  whole = session_scores.uncut(state)
-  few = {} if bags is not None else session_scores.incomplete(whole, scored.bags, alpha)
-  why = session_scores.reasons(scored, bags)
-  if whole.mean() >= 0.5:  # those that are cut lack their end
-    why = {
-      reason: rows[whole[rows] | (reason[0] not in ('missing', 'drop'))]
-      for reason, rows in why.items()
-    }
-  for reason, rows in few.items():
-    why[reason] = np.union1d(rows, why.get(reason, rows))
-  why = {reason: rows for reason, rows in why.items() if len(rows)}
-  order = None if good is None else good.order(group)
-  table = session_scores.unusual_orders(state.order(group), alpha, order)
-  known = np.concatenate([[-1], *few.values()])  # said already
-  table = table.filter(~pl.col('first_session').is_in(known))
-  items = session_findings.build(counted, state, scored, why, alpha)
-  return scored, items + session_findings.orders(counted, state, table)
+  group = counter.templates.group()
+  return session_findings.judge(counted, state, good, group, alpha)
 
 
 def _merged(items: list[Finding], more: list[Finding]) -> list[Finding]:

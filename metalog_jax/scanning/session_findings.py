@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from metalog_jax.scanning import findings, sessions, windows
+from metalog_jax.scanning import findings, session_scores, sessions, windows
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.findings import Finding
 from metalog_jax.scanning.session_scores import Scored
@@ -22,6 +22,48 @@ _SAY = {
   'burst': 'have it more often than others',
   'drop': 'have it less often than others',
 }
+
+
+def judge(
+  counted: Counted,
+  state: Sessions,
+  good: Sessions | None,
+  group: np.ndarray,
+  alpha: float,
+  whole: np.ndarray | None = None,
+) -> tuple[Scored | None, list[Finding]]:
+  """Scores of sessions, None where there are too few, and findings about them.
+
+  Args:
+    good: sessions of a baseline, or those before; None: those of `state` alone.
+    group: the template of each code.
+    alpha: rate of false findings.
+    whole: [S] bool, that the ends of the log have not cut; None: by where they stand.
+  """
+  width = len(counted.texts)
+  bags = None if good is None else good.bags(group, width)
+  severity = [counted.severity.get(template, 0) for template in range(width)]
+  alarm = findings.SEVERITY * np.array(severity, float)
+  scored = session_scores.score(state.bags(group, width), bags, alpha, alarm)
+  if scored is None:
+    return None, []
+  whole = session_scores.uncut(state) if whole is None else whole
+  few = {} if bags is not None else session_scores.incomplete(whole, scored.bags, alpha)
+  why = session_scores.reasons(scored, bags)
+  if whole.mean() >= 0.5:  # those that are cut lack their end
+    why = {
+      reason: rows[whole[rows] | (reason[0] not in ('missing', 'drop'))]
+      for reason, rows in why.items()
+    }
+  for reason, rows in few.items():
+    why[reason] = np.union1d(rows, why.get(reason, rows))
+  why = {reason: rows for reason, rows in why.items() if len(rows)}
+  order = None if good is None else good.order(group)
+  table = session_scores.unusual_orders(state.order(group), alpha, order)
+  known = np.concatenate([[-1], *few.values()])  # said already
+  table = table.filter(~pl.col('first_session').is_in(known))
+  items = build(counted, state, scored, why, alpha)
+  return scored, items + orders(counted, state, table)
 
 
 def build(

@@ -276,7 +276,7 @@ def place(row: dict[str, Any], end: str, files: Sequence[str]) -> windows.Place:
 
 
 def find(group: str, codes: np.ndarray, block: Any) -> session_keys.SessionKey | None:
-  """What groups the records of a block; UserError where there is no such field or id."""
+  """What groups the records of a block; UserError where they have no such id."""
   if group == 'auto':
     return session_keys.find(block.message, block.fields, codes)
   if group in block.fields:

@@ -1,0 +1,75 @@
+"""Findings of windows that are followed, beside those before them, and of silence."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from metalog_jax.scanning import counted, findings, statistics, surprises, windows
+from metalog_jax.scanning.findings import Finding
+from metalog_jax.scanning.following import Memory
+
+
+def counts(
+  memory: Memory, files: Sequence[str], *tables: pl.DataFrame
+) -> list[counted.Counted]:
+  """Counts of cells, the values of which have the same numbers in all tables."""
+  texts = list(memory.templates.texts)
+  assert memory.width is not None
+  values = counted.number_values(texts, *tables)
+  return [counted.count(table, values, texts, files, memory.width) for table in tables]
+
+
+def of_windows(
+  memory: Memory,
+  cells: pl.DataFrame,
+  usual: pl.DataFrame | None,
+  files: Sequence[str],
+  alpha: float,
+  beside: str,
+) -> list[tuple[Finding, int]]:
+  """Findings of windows, with the number of the last one.
+
+  Args:
+    cells: of the windows that are judged.
+    usual: cells that they are held against; None: each against the others.
+    alpha: rate of false findings.
+    beside: what the sentences call the usual cells.
+  """
+  assert memory.origin is not None
+  tables = [cells] if usual is None else [cells, usual]
+  counted_cells, *rest = counts(memory, files, *tables)
+  good = rest[0] if rest else None
+  found = surprises.surprises(counted_cells, alpha, good)
+  items = findings.build(counted_cells, found, good)
+  first = counted_cells.first_window - memory.origin
+  for item in items:
+    item.windows = [f'w{first + int(name[1:])}' for name in item.windows]
+    item.why = item.why.replace('the baseline', beside)
+  return [(item, first + counted_cells.size - 1) for item in items]
+
+
+def silence(memory: Memory, gap: int, alpha: float) -> tuple[Finding, int] | None:
+  """That nothing has come for so many windows, where records are expected."""
+  assert memory.width is not None
+  totals = memory.cells.group_by('window').agg(pl.col('count').sum())['count']
+  span = memory.cells['window'].to_numpy()
+  x = np.zeros(int(span.max() - span.min()) + 1)
+  x[: len(totals)] = totals.to_numpy()  # in any order, the empty ones last
+  usual = statistics.fit_rate(x, np.ones_like(x))
+  surprise = statistics.absent(usual.mean * gap, usual.size, gap)
+  if surprise < -np.log10(alpha):
+    return None
+  name, expected, p_value = '(all records)', usual.mean * gap, 10.0**-surprise
+  place = windows.Place('', 0, windows.iso(memory.time))
+  why = (
+    f'nothing has come for {gap} windows of {memory.width}, where {expected:,.0f} '
+    f'records are expected (p = {p_value:.1g})'
+  )
+  row = memory.time // (memory.width.size * 1_000_000) - (memory.origin or 0) + 1
+  item = Finding(
+    finding_id=findings.identity('less', name), kind='drop', score=surprise,
+    p_value=p_value, template_id=None, template=name, count=0, expected=expected,
+    first=place, last=place, samples=[], windows=[f'w{row}'], why=why,
+  )  # fmt: skip
+  return item, row

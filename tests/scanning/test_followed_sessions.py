@@ -1,0 +1,106 @@
+"""Sessions of logs that are followed: odd ones are found when they end."""
+
+import datetime
+import random
+
+import pytest
+
+from metalog_jax import errors
+from metalog_jax.logs import live, tail
+from metalog_jax.scanning import follow, scan
+from tests.scanning import logs, test_follow
+
+STEPS = ['opened', 'charged', 'shipped', 'closed']
+
+
+def text(num=400, seed=13):
+  """Orders whose steps lie among each other's; two end early, one turns around."""
+  draw, lines = random.Random(seed), []
+  for number in range(num):
+    steps = STEPS[:2] if number in (60, 310) else STEPS
+    steps = ['opened', 'shipped', 'charged', 'closed'] if number == 350 else steps
+    time = logs.START + datetime.timedelta(seconds=4 * number)
+    for step in steps:
+      time += datetime.timedelta(seconds=draw.uniform(0.5, 4))
+      lines.append((time, f'INFO shop: order {number + 5000} {step}'))
+  return [f'{time:%Y-%m-%d %H:%M:%S} {said}\n' for time, said in sorted(lines)]
+
+
+@pytest.fixture(autouse=True)
+def fixture_impatient(monkeypatch):
+  monkeypatch.setattr(tail, 'PATIENCE', 0.05)
+  monkeypatch.setattr(live, 'POLL', 0.005)
+  monkeypatch.setattr(follow, 'COMMIT', 100)
+  monkeypatch.setattr(follow, 'QUIET', 3)
+  monkeypatch.setattr('metalog_jax.scanning.followed_sessions.SAMPLE', 90)
+
+
+OPTIONS = {'window': '30s', 'timeout': '20s'}
+
+
+def about_sessions(items):
+  return [(x.kind, x.count, x.windows) for x in items if x.windows[0].isdigit()]
+
+
+def expected():
+  return [('missing', 1, ['5060']), ('missing', 1, ['5310']), ('order', 1, ['5350'])]
+
+
+def test_sessions_that_end_early_or_turn_around(tmp_path):
+  path = tmp_path / 'app.log'
+  path.touch()
+  steps = test_follow.appending(path, text(), 7)
+  items, _, follower = test_follow.run(path, steps, **OPTIONS)
+  found = about_sessions(items)
+  assert found == expected()
+  assert follower.summary['group'] == 'order' and follower.sessions.number == 400
+  early = next(x for x in items if x.windows == ['5310'])
+  line = path.read_text().splitlines()[early.last.line - 1]
+  assert early.samples[0]['text'] == line and '5310 charged' in line
+
+
+@pytest.mark.parametrize('seed', range(2))
+def test_ends_anywhere_lose_and_double_nothing(tmp_path, monkeypatch, seed):
+  lines, path, out = text(), tmp_path / 'app.log', tmp_path / 'out'
+  draw, close, told = random.Random(seed), follow.Follower._close, []
+  for start in range(0, len(lines), 200):
+    with open(path, 'a') as file:
+      file.writelines(lines[start : start + 200])
+    if start == 800:
+      path.rename(tmp_path / 'app.log.1')
+      path.touch()
+    left = draw.randrange(2, 12)
+
+    def die(*_):
+      nonlocal left
+      left -= 1
+      if left < 0:
+        raise test_follow.Killed
+
+    with monkeypatch.context() as patch, pytest.raises(test_follow.Killed):
+      patch.setattr(follow.Follower, '_close', lambda *a, **k: (die(), close(*a, **k)))
+      options = scan.Options(out=str(out), **OPTIONS)
+      follow.follow([str(path)], options, told.append, bool, die)
+  more, _, _ = test_follow.run(path, [], out, **OPTIONS)
+  assert about_sessions(told + more) == expected()
+  assert len(test_follow.rows(out)) == len(told + more)
+
+
+def test_open_sessions_at_the_end(tmp_path):
+  """They wait where there is a state, and are judged where there is none."""
+  path = tmp_path / 'app.log'
+  path.write_text(''.join(text()[: 4 * 311]))
+  items, _, follower = test_follow.run(path, [], **OPTIONS)
+  assert not follower.metrics['open_sessions'] and about_sessions(items)[1:]
+  items, _, follower = test_follow.run(path, [], tmp_path / 'out', **OPTIONS)
+  assert follower.metrics['open_sessions'] and not about_sessions(items)[1:]
+
+
+def test_beside_the_sessions_of_a_baseline(tmp_path):
+  good, path = tmp_path / 'good.log', tmp_path / 'app.log'
+  good.write_text(''.join(x for x in text(300, seed=1) if ' 5060 ' not in x))
+  path.write_text(''.join(text()[1100:]))
+  items, _, follower = test_follow.run(path, [], baseline=(str(good),), **OPTIONS)
+  assert ['5310'] in [windows for _, _, windows in about_sessions(items)]
+  with pytest.raises(errors.UserError, match='--timeout=soon'):
+    test_follow.run(path, [], timeout='soon')
