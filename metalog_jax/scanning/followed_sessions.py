@@ -146,7 +146,7 @@ class FollowedSessions:
       ends = _ends(session, files)
       _append(places, session=i, records=session.size, **ends)
       places['text'].append(session.texts.get(session.events[-1], ''))
-      events = _templates(session.events, group)
+      events = templates_of(session.events, group)
       for code, count in collections.Counter(events[events >= 0].tolist()).items():
         _append(bags, session=i, code=code, count=count)
       pairs = zip(events.tolist(), events[1:].tolist(), session.lines[1:])
@@ -183,7 +183,7 @@ class FollowedSessions:
       self._find()
     new = lambda x: x if place is None else np.where(x < 0, -1, place[x])
     for session in (*self.open.peek(), *self._ended):
-      templates = new(_templates(session.events, group))
+      templates = new(templates_of(session.events, group))
       events = np.where(templates < 0, _FORGOTTEN, -1 - templates).tolist()
       texts: dict[int, str] = {}
       for old, event in zip(session.events, events):
@@ -259,7 +259,7 @@ def _ends(session: open_sessions.Session, files: list[str]) -> dict[str, Any]:
   return out
 
 
-def _templates(events: list[int], group: np.ndarray) -> np.ndarray:
+def templates_of(events: list[int], group: np.ndarray) -> np.ndarray:
   """The template of each event, -1 where it was forgotten."""
   codes = np.array(events, np.int64)
   before = np.where(codes == _FORGOTTEN, -1, -1 - codes)
@@ -274,7 +274,7 @@ def _quote(item: Finding, odd: list, group: np.ndarray) -> None:
     return
   samples = []
   for session in odd[:5]:
-    events = _templates(session.events, group)
+    events = templates_of(session.events, group)
     at = np.flatnonzero(events == item.template_id)
     if len(at):
       line = session.first['line'] + session.lines[at[0]] - session.first_line

@@ -3,11 +3,12 @@
 import datetime
 import random
 
+import numpy as np
 import pytest
 
 from metalog_jax import errors
-from metalog_jax.logs import live, tail
-from metalog_jax.scanning import follow, scan
+from metalog_jax.logs import live, records, tail
+from metalog_jax.scanning import follow, followed_sessions, scan
 from tests.scanning import logs, test_follow
 
 STEPS = ['opened', 'charged', 'shipped', 'closed']
@@ -47,6 +48,7 @@ def expected():
 
 
 def test_sessions_that_end_early_or_turn_around(tmp_path):
+  """Are those that scan finds in the whole log."""
   path = tmp_path / 'app.log'
   path.touch()
   steps = test_follow.appending(path, text(), 7)
@@ -54,6 +56,9 @@ def test_sessions_that_end_early_or_turn_around(tmp_path):
   found = about_sessions(items)
   assert found == expected()
   assert follower.summary['group'] == 'order' and follower.sessions.number == 400
+  pairs = lambda found: {(x.kind, name) for x in found for name in x.windows}
+  batch = scan.scan([str(path)], scan.Options(window='30s'))
+  assert {pair for pair in pairs(items) if pair[1].isdigit()} == pairs(batch)
   early = next(x for x in items if x.windows == ['5310'])
   line = path.read_text().splitlines()[early.last.line - 1]
   assert early.samples[0]['text'] == line and '5310 charged' in line
@@ -104,3 +109,22 @@ def test_beside_the_sessions_of_a_baseline(tmp_path):
   assert ['5310'] in [windows for _, _, windows in about_sessions(items)]
   with pytest.raises(errors.UserError, match='--timeout=soon'):
     test_follow.run(path, [], timeout='soon')
+
+
+def test_events_of_forgotten_templates_are_none(tmp_path):
+  """And not those of the template that has code 0 afterwards; also in a saved state."""
+  path = tmp_path / 'app.log'
+  path.write_text(''.join(text(30)))
+  block = next(iter(records.read([str(path)])))
+  state = followed_sessions.FollowedSessions('order', '10m')
+  steps = [STEPS.index(said.rsplit(' ', 1)[1]) for said in block.message]
+  state.add(np.array(steps), block, str(path), 0)
+  first, *_ = state.open.peek()
+  state.renew(np.array([2, 0, 1, 3]), np.array([0, -1, 1, 2]))  # shipped is template 1
+  templates = followed_sessions.templates_of(first.events, np.array([3]))
+  assert templates.tolist() == [1, 0, -1, 2]
+  again = followed_sessions.FollowedSessions('order', '10m')
+  again.restore({'sessions': state.to_json()}, 3, 'state.json')
+  assert again.open.peek()[0].events == first.events
+  with pytest.raises(errors.UserError, match='state.json is damaged.*an event'):
+    again.restore({'sessions': state.to_json()}, 2, 'state.json')
