@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-from collections.abc import Iterator
 
 import jax
 
@@ -72,21 +71,3 @@ def use_compilation_cache() -> None:
   jax.config.update('jax_compilation_cache_dir', str(folder))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
-
-
-@contextlib.contextmanager
-def without_compilation_cache() -> Iterator[None]:
-  """Compiles afresh inside `with`, so that its seconds are those of a first run."""
-  before = jax.config.values['jax_enable_compilation_cache']
-  _enable_compilation_cache(False)
-  try:
-    yield
-  finally:
-    _enable_compilation_cache(before)
-
-
-def _enable_compilation_cache(enabled: bool) -> None:
-  from jax.experimental.compilation_cache import compilation_cache
-
-  jax.config.update('jax_enable_compilation_cache', enabled)
-  compilation_cache.reset_cache()  # or what was decided at first use goes on

@@ -200,12 +200,6 @@ class Windows:
       return range(0)
     return range(self._least, self._most + 1)
 
-  def close_before(self, window: int) -> pl.DataFrame:
-    """Takes the cells of all windows before this one out of the state (following)."""
-    cells = self.cells
-    self._waiting = [cells.filter(pl.col('window') >= window)]
-    return cells.filter(pl.col('window') < window)
-
   def _keep(self, cells: pl.DataFrame) -> None:
     least, most = ends(cells)
     self._least = least if self._least is None else min(self._least, least)
