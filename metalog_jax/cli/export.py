@@ -3,8 +3,9 @@
   metalog export --model=runs/demo/train --out=exported
   python exported/run.py new.log > verdicts.jsonl
 
-The folder holds a StableHLO program for CPU, CUDA and TPU, its weights, templates and
-masks as JSON, checksums, and run.py, which needs jax, numpy and flatbuffers.
+The folder holds templates and masks as JSON, checksums, run.py, which takes raw lines,
+and what it scores with: of `evidence` the fitted reference, for which numpy is enough;
+of a network a StableHLO program for CPU, CUDA and TPU, which needs jax and flatbuffers.
 """
 
 from typing import Any

@@ -28,6 +28,7 @@ from metalog_jax.training import base
 
 evidence = lazy.module('metalog_jax.evidence')
 order = lazy.module('metalog_jax.evidence.order')
+arrays = lazy.module('metalog_jax.evidence.arrays')
 kinds = lazy.module('metalog_jax.evidence.kinds')
 sparse = lazy.module('scipy.sparse')
 
@@ -82,6 +83,7 @@ def make_detector(config: Config) -> base.Detector:
       verdicts=lambda state, data: known(state, data).verdicts(),
       threshold=lambda state, data: known(state, data).threshold,
       warnings=lambda state, data: known(state, data).warnings(),
+      arrays=lambda state, data: _arrays(fitted(_Key(state)), state, data),
     ),
     sees_rest=True,
     note='without labels, the test sessions set the threshold',
@@ -205,6 +207,18 @@ def _transitions(state: dict[str, Any], width: int) -> Any:
   first, last, known = (np.asarray(state[x])[:-1] for x in ('first', 'last', 'known'))
   pairs = first.astype(np.int64) * width + last
   return order.Order(pairs, np.ones(len(pairs)), known)
+
+
+def _arrays(reference: Any, state: dict[str, Any], data: types.Dataset) -> Any:
+  """The fitted reference as arrays; events are those of the data set's templates."""
+  if reference is None:
+    raise errors.UserError(
+      'the model has no labelled normal sessions: it holds the sessions of each log '
+      'against each other, so there is nothing to export'
+    )
+  width = int(np.asarray(state['width']))
+  place = _places(data, _unpacked(state['templates']), width)
+  return arrays.arrays(reference, _transitions(state, width + SPARE), place)
 
 
 class _Known:

@@ -241,7 +241,8 @@ def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
   """Takes frequent later kinds without new events as further normals."""
   judged = reference.judge(unlabelled.counts, unlabelled.beside)
   frequent = unlabelled.times >= FREQUENT * unlabelled.times.sum()
-  candidates = frequent & (judged.raw[:, 0] == 0) & (judged.raw[:, 1] > 0)
+  other = nearest.distances(reference.model.normals.bags, unlabelled.counts) > 0
+  candidates = frequent & (judged.raw[:, 0] == 0) & other
   if len(anomalies.times):
     away = nearest.distances(reference.anomalies.bags, unlabelled.counts)
     candidates &= away > 0

@@ -1,10 +1,13 @@
 """A trained model as a folder that needs neither this library nor its caches.
 
 program.stablehlo   the scores of a batch of sessions, of any number and length
-weights.npz         what the program is given beside the batch
+weights.npz         what the program is given beside the batch; of `evidence`, the
+                    fitted reference
 templates.json      masks, and the templates' tree: messages to events
 model.json          how lines are read and cut into sessions, the threshold
 run.py              raw lines in, scores out; a copy of `export_runner`
+scores.py           sessions in, scores out; a copy of `export_program`, or of
+                    `export_evidence`, which needs numpy alone and has no program
 checksums.json      SHA-256 of the others
 """
 
@@ -24,12 +27,15 @@ from metalog_jax import atomic, errors, types
 from metalog_jax.embeddings import sources
 from metalog_jax.logs import labels, masking, templates
 from metalog_jax.meta import mesh
-from metalog_jax.runs import detect, export_runner
+from metalog_jax.runs import detect
 from metalog_jax.runs import model as models
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
-CHECKSUMS, RUNNER = 'checksums.json', 'run.py'
-NAMES = ('model.json', 'templates.json', 'weights.npz', 'program.stablehlo', RUNNER)
+CHECKSUMS, RUNNER, SCORES = 'checksums.json', 'run.py', 'scores.py'
+PROGRAM = 'program.stablehlo'
+NAMES = (
+  'model.json', 'templates.json', 'weights.npz', PROGRAM, RUNNER, SCORES, CHECKSUMS
+)  # fmt: skip
 
 
 def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
@@ -46,27 +52,40 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
       'the target was read by --system=auto, whose rules run.py does not have: prepare '
       'it with --system=custom --format=REGEX, train again, then export'
     )
-  if model.detector.host:
-    raise errors.UserError(
-      'the detector evidence computes with numpy and scikit-learn: there is no program '
-      'of jax to export'
-    )
   out = pathlib.Path(out)
   inside = {path.name for path in out.iterdir()} if out.is_dir() else set()
-  if out.exists() and not (out.is_dir() and inside <= {*NAMES, CHECKSUMS}):
+  if out.exists() and not (out.is_dir() and inside <= {*NAMES}):
     raise errors.UserError(f'{out} exists and is no exported model; give another --out')
-  program, weights = _program(model)
+  program, arrays, scores = _parts(model)
   with atomic.replacing_folder(out) as folder:
-    (folder / 'program.stablehlo').write_bytes(program)
-    arrays: dict[str, Any] = {'vectors': model.vectors, **weights}
+    if program:
+      (folder / PROGRAM).write_bytes(program)
     np.savez(folder / 'weights.npz', **arrays)
     atomic.write_json(folder / 'templates.json', _templates(frozen))
-    atomic.write_json(folder / 'model.json', _settings(model) | {'weights': [*weights]})
-    shutil.copyfile(export_runner.__file__, folder / RUNNER)
-    data = {name: (folder / name).read_bytes() for name in NAMES}
+    names = [name for name in arrays if name != 'vectors']
+    atomic.write_json(folder / 'model.json', _settings(model) | {'weights': names})
+    shutil.copyfile(_file('export_runner'), folder / RUNNER)
+    shutil.copyfile(scores, folder / SCORES)
+    data = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in data.items()}
     atomic.write_json(folder / CHECKSUMS, sums)
   return {name: len(content) for name, content in data.items()}
+
+
+def _parts(model: models.Model) -> tuple[bytes, dict[str, Any], str]:
+  """A program (b'': none), arrays, and the file that scores with them."""
+  if model.detector.host:
+    sessions = types.Sessions.none()
+    data = types.Dataset('', sessions, model.vectors, model.texts)
+    arrays = model.detector.host.arrays(model.state, data)
+    return b'', arrays, _file('export_evidence')
+  program, weights = _program(model)
+  return program, {'vectors': model.vectors, **weights}, _file('export_program')
+
+
+def _file(name: str) -> str:
+  """Where a module of this room is; it need not be imported."""
+  return str(pathlib.Path(__file__).with_name(f'{name}.py'))
 
 
 def _program(model: models.Model) -> tuple[bytes, dict[str, np.ndarray]]:
@@ -148,8 +167,9 @@ def _settings(model: models.Model) -> dict[str, Any]:
     'made_by': f'metalog_jax {metalog_jax.__version__}, jax {jax.__version__}',
     'threshold': model.threshold,
     'learns_new_lines': sources.can_extend(model.embedding),
-    'collapse': reading.collapse,
-    'most_events': reading.max_events,
+    # What computes with numpy reads whole sessions; 0: all events.
+    'collapse': 0 if model.detector.host else reading.collapse,
+    'most_events': 0 if model.detector.host else reading.max_events,
     'max_events': cut.max_events,
     'window_lines': cut.lines,
     'window_seconds': cut.seconds,

@@ -3,12 +3,14 @@
   python run.py app.log older.log.gz > verdicts.jsonl
   cat app.log | python run.py -
 
-Needs jax, numpy and flatbuffers, and not the library that trained the model. Prints one
-JSON line a session, in order of first appearance; warnings and a summary go to stderr.
+Needs numpy, for networks also jax and flatbuffers, and not the library that trained the
+model. Prints one JSON line a session, in order of first appearance; warnings and a
+summary go to stderr.
 
-Nothing is executed from data: the model is JSON, an npz without pickle, and a StableHLO
-program, and every file is compared with checksums.json before it is read. (Who can
-change this file and checksums.json can change anything: get both from whom you trust.)
+Nothing is executed from data: the model is JSON, an npz without pickle, and for
+networks a StableHLO program; scores.py computes with them, and every file is compared
+with checksums.json before it is read. (Who can change this file and checksums.json can
+change anything: get both from whom you trust.)
 """
 
 import argparse
@@ -19,7 +21,7 @@ import datetime
 import fractions
 import gzip
 import hashlib
-import io
+import importlib.util
 import json
 import lzma
 import math
@@ -30,15 +32,13 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-import jax
 import numpy as np
-from jax import export
 
 HERE = pathlib.Path(__file__).resolve().parent
-FILES = 'checksums.json model.json templates.json weights.npz program.stablehlo'.split()
+FILES = ('model.json', 'templates.json', 'weights.npz', 'scores.py')
+PROGRAM = 'program.stablehlo'  # networks have one
 UNKNOWN = 0  # the event of a line that no template describes
 MAX_LINE = 1 << 20  # bytes of a line
-CELLS = 8192  # events scored at once, about
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
@@ -59,37 +59,23 @@ class Model:
 
   def __init__(self, folder: pathlib.Path):
     try:
-      data = {name: (folder / name).read_bytes() for name in FILES}
-    except OSError as error:
-      raise Refused(f'{error}: export the model again') from None
-    sums = json.loads(data['checksums.json'])
-    for name in FILES[1:]:
-      if hashlib.sha256(data[name]).hexdigest() != sums.get(name):
+      sums = json.loads((folder / 'checksums.json').read_bytes())
+      names = FILES if PROGRAM not in sums else (*FILES, PROGRAM)
+      data = {name: (folder / name).read_bytes() for name in names}
+    except (OSError, ValueError, TypeError) as error:
+      raise Refused(f'{folder}: {error}: export the model again') from None
+    for name, content in data.items():
+      if hashlib.sha256(content).hexdigest() != sums.get(name):
         raise Refused(f'{folder / name} was changed since it was exported')
     self.settings = json.loads(data['model.json'])
     self.templates = Templates(json.loads(data['templates.json']))
-    with np.load(io.BytesIO(data['weights.npz']), allow_pickle=False) as weights:
-      self._weights = [jax.numpy.asarray(weights[n]) for n in self.settings['weights']]
-      self._vectors = jax.numpy.asarray(weights['vectors'])
-    program = export.deserialize(bytearray(data['program.stablehlo']))
-    self._program = jax.jit(program.call)
+    self._scores = _module(folder / 'scores.py').Scores(data, self.settings).scores
 
   def scores(self, sessions: Sequence[Sequence[int]]) -> np.ndarray:
     """Scores [S] of sessions; equal ones are computed once."""
     numbers: dict[tuple[int, ...], int] = {}
     which = [numbers.setdefault(self._read(s), len(numbers)) for s in sessions]
-    distinct, scores = list(numbers), np.zeros(len(numbers))
-    widths = [max(8, 1 << (len(events) - 1).bit_length()) for events in distinct]
-    for width in sorted(set(widths)):
-      rows = [i for i, w in enumerate(widths) if w == width]
-      num = max(CELLS, len(self._vectors)) // width + 1
-      for part in (rows[i : i + num] for i in range(0, len(rows), num)):
-        grid, lengths = np.zeros((width, num), np.int32), np.zeros(num, np.int32)
-        for column, row in enumerate(part):
-          lengths[column] = len(distinct[row])
-          grid[: len(distinct[row]), column] = distinct[row]
-        values = self._program(self._weights, self._vectors, grid, lengths)
-        scores[part] = np.asarray(values)[: len(part)]
+    scores = self._scores(list(numbers))
     if not np.isfinite(scores).all():
       raise Refused('the model gives scores that are not numbers')
     return scores[which]
@@ -106,6 +92,21 @@ class Model:
         if len(read) == most:
           break
     return tuple(read)
+
+
+def _module(path: pathlib.Path) -> Any:
+  """The module in a file; no compiled copy is left beside it."""
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  if spec is None or spec.loader is None:
+    raise Refused(f'{path} is no module of Python')
+  module = importlib.util.module_from_spec(spec)
+  writes = sys.dont_write_bytecode
+  sys.dont_write_bytecode = True
+  try:
+    spec.loader.exec_module(module)
+  finally:
+    sys.dont_write_bytecode = writes
+  return module
 
 
 class Templates:

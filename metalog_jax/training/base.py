@@ -50,6 +50,7 @@ class Host(NamedTuple):
   verdicts: Callable  # -> S records: p_value, evidence (interface of `detect`)
   threshold: Callable  # -> (threshold, where it comes from)
   warnings: Callable  # -> sentences on the verdicts
+  arrays: Callable  # -> name -> array, what an exported model scores with
 
 
 def on_host(state: Any, batch: types.Batch) -> Any:

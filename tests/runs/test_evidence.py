@@ -1,14 +1,18 @@
 """A run of `evidence`: the rest is shown without labels; new lines get reasons."""
 
 import dataclasses
+import json
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
-from metalog_jax import api, errors, types
+from metalog_jax import api, types
 from metalog_jax.detectors import evidence
 from metalog_jax.embeddings import gcse
 from metalog_jax.runs import detect, export, model, problem, run
-from tests.runs import test_detect
+from tests.runs import test_baseline_runs, test_detect, test_export
 
 fixture_root = test_detect.fixture_root
 
@@ -23,8 +27,34 @@ def test_new_lines_have_the_scores_of_the_run(root, tmp_path):
     values = [part['value'] for part in record['evidence']]
     assert sum(values) == pytest.approx(record['score'])
     assert 0 < record['p_value'] <= 1
-  with pytest.raises(errors.UserError, match='evidence'):
-    export.export(loaded, tmp_path / 'out')
+
+
+@pytest.mark.parametrize('anomalies', [0, 3])
+def test_an_exported_model_needs_numpy_alone(anomalies, root, tmp_path):
+  chosen = test_baseline_runs.make_job(root, 'evidence')
+  shown = dataclasses.replace(chosen.data, source=(), target_anomalies=str(anomalies))
+  chosen = dataclasses.replace(chosen, data=dataclasses.replace(shown, test=('rest',)))
+  run.start(chosen, tmp_path / 'run', say=test_detect.quiet)
+  loaded, out = model.load(tmp_path / 'run'), tmp_path / 'out'
+  sizes = export.export(loaded, out)
+  assert 'program.stablehlo' not in sizes
+  site = test_export.site_of(tmp_path / 'site', ('numpy', 'numpy.libs'))
+  log = str(root / 'b' / 'x.log')
+  new = tmp_path / 'new.log'
+  long = '081109 203501 14 INFO dfs.Node: fetched chunk of blk_1001\n' * 200
+  new.write_text(long + '081109 203502 14 INFO dfs.Node: never seen blk_9999\n')
+  done = subprocess.run(
+    [sys.executable, '-S', str(out / 'run.py'), log, str(new)],
+    env={'PYTHONPATH': str(site)}, capture_output=True, text=True,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  assert {path.name for path in out.iterdir()} <= {*export.NAMES}
+  ours = [json.loads(line) for line in done.stdout.splitlines()]
+  theirs = list(detect.detect(loaded, [log, str(new)]))
+  assert [x['session_id'] for x in ours] == [x['session_id'] for x in theirs]
+  scores = [[x['score'] for x in each] for each in (ours, theirs)]
+  np.testing.assert_allclose(*scores, rtol=0, atol=1e-6)
+  assert [x['anomalous'] for x in ours] == [x['anomalous'] for x in theirs]
 
 
 def test_the_rest_is_shown_without_labels(root):

@@ -49,18 +49,25 @@ def run(folder: pathlib.Path, arguments, capsys, monkeypatch) -> list[dict]:
   return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-@pytest.mark.slow
-def test_it_runs_where_the_library_is_not(root, workdir, tmp_path):
-  """With jax, what jax needs, and flatbuffers on its path."""
-  loaded, out, site = model.load(workdir), tmp_path / 'out', tmp_path / 'site'
-  export.export(loaded, out)
+def site_of(site: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path:
+  """A folder of links to installed packages, for a Python that has no others."""
   site.mkdir()
-  for name in ('jax', 'jaxlib', 'numpy', 'numpy.libs', 'ml_dtypes', 'opt_einsum',
-               'scipy', 'scipy.libs', 'flatbuffers'):  # fmt: skip
+  for name in names:
     spec = importlib.util.find_spec(name.removesuffix('.libs'))
     place = pathlib.Path(spec.submodule_search_locations[0]).with_name(name)
     if place.exists():
       (site / name).symlink_to(place)
+  return site
+
+
+@pytest.mark.slow
+def test_it_runs_where_the_library_is_not(root, workdir, tmp_path):
+  """With jax, what jax needs, and flatbuffers on its path."""
+  loaded, out = model.load(workdir), tmp_path / 'out'
+  export.export(loaded, out)
+  names = ('jax', 'jaxlib', 'numpy', 'numpy.libs', 'ml_dtypes', 'opt_einsum',
+           'scipy', 'scipy.libs', 'flatbuffers')  # fmt: skip
+  site = site_of(tmp_path / 'site', names)
   files = logs(root, tmp_path)
   environment = {'PYTHONPATH': str(site), 'JAX_PLATFORMS': 'cpu'}
   python = [sys.executable, '-S']
@@ -194,7 +201,7 @@ def test_what_was_changed_is_refused(workdir, tmp_path, capsys, monkeypatch, roo
   export.export(model.load(workdir), tmp_path / 'out')
   monkeypatch.setattr(export_runner, 'HERE', tmp_path / 'out')
   log = str(root / 'b' / 'x.log')
-  for name in export.NAMES[:4]:
+  for name in (*export.NAMES[:4], export.SCORES):
     path = tmp_path / 'out' / name
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
