@@ -74,7 +74,7 @@ def writing(path: Path) -> Iterator[pathlib.Path]:
   path = pathlib.Path(path)
   check_output(path)
   with _saying(path), _partial(path, path.suffix, pathlib.Path.touch) as partial:
-    _remove_leftovers(path, before=partial.name)
+    remove_leftovers(path, before=partial.name)
     yield partial
     if path.exists():
       shutil.copymode(path, partial)
@@ -133,7 +133,7 @@ def replacing_folder(folder: Path) -> Iterator[pathlib.Path]:
     raise errors.UserError(f'{folder} is no folder; change --out')
   check_folder(folder.parent)
   with _saying(folder), _partial(folder, '', pathlib.Path.mkdir) as partial:
-    if _remove_leftovers(folder, before=partial.name):
+    if remove_leftovers(folder, before=partial.name):
       raise errors.UserError(f'{folder} is being written by another process')
     yield partial
     _put_in_place(partial, folder)  # after an exchange, the old folder is `partial`
@@ -199,8 +199,8 @@ def _token() -> str:
   return f'{time.time_ns():020}-{os.getpid()}{secrets.token_hex(2)}'
 
 
-def _remove_leftovers(path: pathlib.Path, before: str = '') -> bool:
-  """Removes what killed processes left of `path`.
+def remove_leftovers(path: pathlib.Path, before: str = '') -> bool:
+  """Removes what killed processes left of `path`; writing it does so, too.
 
   True where another process is writing `path` that began before the one whose partial
   file or folder has the name `before`.

@@ -69,8 +69,7 @@ def _seal_system(folder: pathlib.Path, changed: pathlib.Path) -> None:
   if changed != path:
     manifests.write(folder, manifest)
     return
-  content = {key: item for key, item in manifest.items() if key != 'checksum'}
-  path.write_text(atomic.to_json(content | {'checksum': manifests._hash(content)}))
+  path.write_text(atomic.to_json(manifests.sealed(manifest)))
 
 
 def system(folder: pathlib.Path, draw: random.Random) -> texts.Count:
@@ -127,7 +126,7 @@ def _seal_baseline(folder: pathlib.Path) -> None:
   manifest = json.loads(path.read_bytes())
   for name in manifest['sha256']:
     manifest['sha256'][name] = baseline._sha256(folder / name)
-  path.write_text(json.dumps(manifest))
+  path.write_text(json.dumps(manifests.sealed(manifest)))
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from metalog_jax import atomic, errors
-from metalog_jax.logs import streams
+from metalog_jax.logs import manifests, streams
 from metalog_jax.logs.tail import COMPRESSED, Tail
 
 POLL = 0.1  # seconds
@@ -53,7 +53,8 @@ class Journal:
     folder.mkdir(parents=True, exist_ok=True)
     atomic.check_output(self._path)
     self.path, self._settings, self._key = str(folder / STATE), settings, key
-    if self._path.exists() and not os.path.exists(self.path):
+    holds_rows = self._path.is_file() and self._path.stat().st_size
+    if holds_rows and not os.path.exists(self.path):  # state is saved before any row
       raise errors.UserError(
         f'{self._path} is of a run that did not follow (there is no {self.path}): give '
         'a new folder'
@@ -62,6 +63,7 @@ class Journal:
     self._lock.__enter__()
     self._file = open(self._path, 'ab')  # noqa: SIM115
     self._written: set[Any] = set()
+    self._rows = hashlib.sha256()  # of all that counts in the file
 
   def load(self) -> dict[str, Any] | None:
     """State that was saved; rows that were written since are known afterwards.
@@ -72,11 +74,12 @@ class Journal:
       return None
     try:
       saved = json.loads(pathlib.Path(self.path).read_bytes())
-      if saved.pop('checksum') != _hash(saved):
-        raise ValueError('its checksum does not fit')
+      manifests.check_seal(saved)
       version, settings, size = (saved[k] for k in ('version', 'settings', 'bytes'))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-      raise errors.UserError(f'{self.path} is damaged: {error!r}') from error
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+      raise errors.UserError(
+        f'{self.path} is damaged: {error!r}; give a new folder'
+      ) from error
     changed = [k for k, v in self._settings.items() if settings.get(k) != v]
     if version != VERSION or changed:
       what = ', '.join(changed) or 'version'
@@ -85,40 +88,45 @@ class Journal:
       )
     data = self._path.read_bytes()
     end = data.rfind(b'\n') + 1
-    self._file.truncate(end)  # half a line, of a process that was killed
     try:
+      if hashlib.sha256(data[:size]).hexdigest() != saved['rows']:
+        raise ValueError('it is not what was written')
       for line in data[size:end].splitlines():
         self._written.add(self._key(json.loads(line)))
     except (LookupError, TypeError, ValueError, RecursionError) as error:
       raise errors.UserError(
         f'{self._path} is damaged: {error!r}; give a new folder'
       ) from error
+    self._file.truncate(end)  # half a line, of a process that was killed
+    self._rows.update(data[:end])
     return saved
 
   def append(self, row: dict[str, Any]) -> bool:
     """Writes a row; False where it stands there already."""
     if self._written and self._key(row) in self._written:
       return False
-    self._file.write((atomic.to_json(row) + '\n').encode('utf-8', 'replace'))
+    line = (atomic.to_json(row) + '\n').encode('utf-8', 'replace')
+    self._file.write(line)
     self._file.flush()
+    self._rows.update(line)
     return True
 
   def save(self, content: dict[str, Any]) -> None:
     """Saves state in one step."""
     os.fsync(self._file.fileno())
-    about = {'version': VERSION, 'settings': self._settings, 'bytes': self._file.tell()}
-    saved = json.loads(atomic.to_json(about | content))
-    saved['checksum'] = _hash(saved)
+    about = {
+      'version': VERSION,
+      'settings': self._settings,
+      'bytes': self._file.tell(),
+      'rows': self._rows.hexdigest(),
+    }
+    saved = manifests.sealed(about | content)
     atomic.write_text(self.path, atomic.to_json(saved) + '\n')
 
   def close(self) -> None:
     """Gives the folder to others."""
     self._file.close()
     self._lock.__exit__(None, None, None)
-
-
-def _hash(content: dict[str, Any]) -> str:
-  return hashlib.sha256(atomic.to_json(content).encode('utf-8', 'replace')).hexdigest()
 
 
 def open_tails(

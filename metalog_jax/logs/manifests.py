@@ -22,11 +22,26 @@ def write(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, Any]:
   """Writes the manifest of a folder whose other files are all there; returns it."""
   hashes = _hashes(folder)
   manifest = {**manifest, 'files': hashes, 'fingerprint': _hash(hashes)}
-  manifest.pop('checksum', None)
-  manifest = json.loads(atomic.to_json(manifest))
-  manifest['checksum'] = _hash(manifest)
+  manifest = sealed(manifest)
   atomic.write_json(folder / NAME, manifest)
   return manifest
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+  """What JSON makes of `content`, with a hash of it as `checksum`."""
+  value = json.loads(atomic.to_json(content))
+  value.pop('checksum', None)
+  return value | {'checksum': _hash(value)}
+
+
+def check_seal(value: dict[str, Any]) -> None:
+  """Raises ValueError or TypeError where `value` is not what `sealed` gave."""
+  content = dict.copy(value)
+  content.pop('checksum', None)
+  if 'checksum' not in value:
+    raise ValueError('it has no checksums; version 0.1.0 wrote none')
+  if value['checksum'] != _hash(content):
+    raise ValueError('it was changed since it was written')
 
 
 def read(folder: str | os.PathLike) -> dict[str, Any]:
@@ -37,11 +52,7 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
   path = pathlib.Path(folder) / NAME
   try:
     manifest = json.loads(path.read_text('utf-8'))
-    content = {key: item for key, item in manifest.items() if key != 'checksum'}
-    if 'checksum' not in manifest:
-      raise ValueError('it has no checksums; version 0.1.0 wrote none')
-    if manifest['checksum'] != _hash(content):
-      raise ValueError('it was changed since it was written')
+    check_seal(manifest)
     for name, kind in _KINDS.items():
       if not isinstance(manifest[name], kind):
         raise ValueError(f'{name} is no {kind.__name__}')

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import polars as pl
 
 import metalog_jax
-from metalog_jax import errors
+from metalog_jax import atomic, errors
 from metalog_jax.logs import (
   accounts,
   budgets,
@@ -346,7 +346,10 @@ def up_to_date(
       paths = files.expand(options.logs, [options.labels])
     if paths != [item['path'] for item in manifest['inputs'][: len(paths)]]:
       return None  # files came or went
-  return manifest if _recipe(options, None, hashes) == manifest.get('recipe') else None
+  if _recipe(options, None, hashes) != manifest.get('recipe'):
+    return None
+  atomic.remove_leftovers(pathlib.Path(out).resolve())
+  return manifest
 
 
 def _recipe(

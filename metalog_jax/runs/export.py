@@ -11,11 +11,13 @@ scores.py           sessions in, scores out; a copy of `export_program`, or of
 checksums.json      SHA-256 of the others
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -56,7 +58,8 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
   inside = {path.name for path in out.iterdir()} if out.is_dir() else set()
   if out.exists() and not (out.is_dir() and inside <= {*NAMES}):
     raise errors.UserError(f'{out} exists and is no exported model; give another --out')
-  program, arrays, scores = _parts(model)
+  with _without_stacks():
+    program, arrays, scores = _parts(model)
   with atomic.replacing_folder(out) as folder:
     if program:
       (folder / PROGRAM).write_bytes(program)
@@ -86,6 +89,23 @@ def _parts(model: models.Model) -> tuple[bytes, dict[str, Any], str]:
 def _file(name: str) -> str:
   """Where a module of this room is; it need not be imported."""
   return str(pathlib.Path(__file__).with_name(f'{name}.py'))
+
+
+@contextlib.contextmanager
+def _without_stacks() -> Iterator[None]:
+  """Programs name no callers inside: a model is the same whoever exports it."""
+  names = {
+    'jax_include_full_tracebacks_in_locations': False,
+    'jax_traceback_in_locations_limit': 0,
+  }
+  before = {name: jax.config.values[name] for name in names}
+  for name, value in names.items():
+    jax.config.update(name, value)
+  try:
+    yield
+  finally:
+    for name, value in before.items():
+      jax.config.update(name, value)
 
 
 def _program(model: models.Model) -> tuple[bytes, dict[str, np.ndarray]]:

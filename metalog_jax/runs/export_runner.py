@@ -36,7 +36,6 @@ import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
 FILES = ('model.json', 'templates.json', 'weights.npz', 'scores.py')
-PROGRAM = 'program.stablehlo'  # networks have one
 UNKNOWN = 0  # the event of a line that no template describes
 MAX_LINE = 1 << 20  # bytes of a line
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
@@ -59,11 +58,12 @@ class Model:
 
   def __init__(self, folder: pathlib.Path):
     try:
-      sums = json.loads((folder / 'checksums.json').read_bytes())
-      names = FILES if PROGRAM not in sums else (*FILES, PROGRAM)
-      data = {name: (folder / name).read_bytes() for name in names}
-    except (OSError, ValueError, TypeError) as error:
-      raise Refused(f'{folder}: {error}: export the model again') from None
+      sums = dict.copy(json.loads((folder / 'checksums.json').read_bytes()))
+      data = {name: (folder / name).read_bytes() for name in {*sums, *FILES}}
+    except OSError as error:
+      raise Refused(f'{error}: export the model again') from None
+    except (ValueError, TypeError, RecursionError):
+      raise Refused(f'{folder}/checksums.json is damaged: export again') from None
     for name, content in data.items():
       if hashlib.sha256(content).hexdigest() != sums.get(name):
         raise Refused(f'{folder / name} was changed since it was exported')

@@ -9,13 +9,15 @@ and is read strictly: a file that is changed or missing is refused by name.
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from metalog_jax import atomic, errors
-from metalog_jax.logs import messages
+from metalog_jax.logs import manifests, messages
 from metalog_jax.logs.session_keys import SessionKey
 from metalog_jax.scanning import counted, sides, windows
 from metalog_jax.scanning.sessions import Sessions
@@ -47,6 +49,7 @@ class Baseline:
   redacted: bool = False  # its records were masked before they were counted
   sides: Sides = dataclasses.field(default_factory=Sides)  # of `windows`
   past_sides: pl.DataFrame | None = None  # of `sides.table`, saved
+  hashes: dict[str, str] = dataclasses.field(default_factory=dict)  # of files -> path
 
   def cells(self) -> pl.DataFrame:
     """All cells, by the templates as they are grouped now."""
@@ -108,6 +111,12 @@ def warnings(
   return said
 
 
+def hashes(files: Sequence[str]) -> dict[str, str]:
+  """SHA-256 -> path of those that are ordinary files: a log counts once."""
+  ordinary = [pathlib.Path(path) for path in files if os.path.isfile(path)]
+  return {manifests.file_hash(path): str(path) for path in ordinary}
+
+
 def is_folder(path: str) -> bool:
   """Whether a saved baseline is there."""
   return (pathlib.Path(path) / MANIFEST).is_file()
@@ -156,9 +165,10 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
       'records': baseline.windows.records,
       'timed': baseline.windows.timed,
       'redacted': baseline.redacted,
+      'logs': baseline.hashes or hashes(baseline.files),
       'sha256': {name: _sha256(partial / name) for name in (*_FILES, SIDES)},
     }
-    text = atomic.to_json(manifest, indent=1) + '\n'
+    text = atomic.to_json(manifests.sealed(manifest), indent=1) + '\n'
     (partial / MANIFEST).write_text(text, 'utf-8')
   return about
 
@@ -171,13 +181,8 @@ def load(folder: str) -> Baseline:
   place = pathlib.Path(folder)
   if not is_folder(folder):
     raise errors.UserError(f'{folder} is no baseline: it has no {MANIFEST}')
+  manifest = _manifest(place / MANIFEST)
   try:
-    manifest = json.loads((place / MANIFEST).read_text('utf-8'))
-    version = manifest['version']
-    if version != VERSION:
-      raise errors.UserError(
-        f'{place / MANIFEST} is of version {version}, this is {VERSION}: save it again'
-      )
     has_sides = SIDES in manifest['sha256']  # an older baseline has none
     for name in (*_FILES, *[SIDES][:has_sides]):
       if _sha256(place / name) != manifest['sha256'][name]:
@@ -206,6 +211,7 @@ def load(folder: str) -> Baseline:
     if seen.width is None or seen.width.size < 1 or not len(past):
       raise ValueError('it has no record, or no width of windows')
     redacted = bool(manifest.get('redacted'))
+    logs = dict.copy(manifest['logs'])
     past_sides = None
     if has_sides:
       past_sides = sides.checked(pl.read_parquet(place / SIDES), number, past)
@@ -213,16 +219,32 @@ def load(folder: str) -> Baseline:
     if isinstance(error, errors.UserError):
       raise
     raise errors.UserError(
-      f'{folder} is a damaged baseline: {error!r}; save it again'
+      f'{folder} is a damaged baseline: {error}; save it again'
     ) from error
   state = templates, seen, sessions, files, folder, past, redacted
-  return Baseline(*state, past_sides=past_sides)
+  return Baseline(*state, past_sides=past_sides, hashes=logs)
+
+
+def _manifest(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    manifest = json.loads(path.read_text('utf-8'))
+    manifests.check_seal(manifest)
+    version = manifest['version']
+  except _DAMAGE as error:
+    raise errors.UserError(
+      f'{path} is damaged: {error!r}; save the baseline again'
+    ) from error
+  if version != VERSION:
+    raise errors.UserError(
+      f'{path} is of version {version}, this is {VERSION}: save it again'
+    )
+  return manifest
 
 
 def show(folder: str) -> dict[str, Any]:
   """What is said of a saved baseline; raises UserError as `load`."""
   load(folder)
-  return json.loads((pathlib.Path(folder) / MANIFEST).read_text('utf-8'))['summary']
+  return _manifest(pathlib.Path(folder) / MANIFEST)['summary']
 
 
 def _sha256(path: pathlib.Path) -> str:

@@ -6,6 +6,7 @@ baseline or with itself. Nothing here waits for jax.
 
 import dataclasses
 import functools
+import pathlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from metalog_jax import errors, lazy
+from metalog_jax import atomic, errors, lazy
 from metalog_jax.logs import messages, parallel, records
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
@@ -163,12 +164,22 @@ def add_to_baseline(
 ) -> dict[str, Any]:
   """Adds good logs to a saved baseline, or saves a first one; what is said of it.
 
+  A file of the same content as one that was added is left out, so that who does not
+  know whether a killed process has added it may ask again.
+
   Raises UserError where the folder holds something else, or is damaged.
   """
+  paths = [path for path, skipped in records.expand(logs) if not skipped]
+  good = baselines.load(folder) if baselines.is_folder(folder) else None
+  hashes, known = baselines.hashes(paths), good.hashes if good else {}
+  again = [path for value, path in hashes.items() if value in known]
+  if again and len(again) == len(paths):
+    atomic.remove_leftovers(pathlib.Path(folder).resolve())
+    return baselines.show(folder) | {'added_before': again}
+  logs = [path for path in paths if path not in again]
   reader = records.read(logs, format=options.format, encoding=options.encoding)
   files, past, beside = list[str](), None, None
-  if baselines.is_folder(folder):
-    good = baselines.load(folder)
+  if good is not None:
     options = dataclasses.replace(options, redact=good.redacted)
     counter = Counter(good.templates, None)
     counter.windows, counter.sessions = good.windows, good.sessions
@@ -181,8 +192,9 @@ def add_to_baseline(
     blocks = read(reader, options)
     counter = count(blocks, make_templates(options), width, options.group)
   files = [*files, *(item.path for item in reader.inputs if not item.skipped)]
-  saved = counter.as_baseline(files, folder, past, options.redact, beside)
-  return baselines.save(folder, saved)
+  new = counter.as_baseline(files, folder, past, options.redact, beside)
+  new.hashes = {**known, **hashes}
+  return baselines.save(folder, new) | ({'added_before': again} if again else {})
 
 
 def make_templates(options: Options) -> Any:

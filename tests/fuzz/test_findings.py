@@ -113,7 +113,7 @@ def seal(folder):
   manifest['sha256'] = {
     name: baseline._sha256(folder / name) for name in manifest['sha256']
   }
-  (folder / 'baseline.json').write_text(json.dumps(manifest))
+  (folder / 'baseline.json').write_text(json.dumps(manifests.sealed(manifest)))
 
 
 @pytest.mark.parametrize('table, column, value', [
@@ -142,7 +142,8 @@ def test_values_that_no_baseline_has(tmp_path, table, column, value):
 ])  # fmt: skip
 def test_a_manifest_that_no_baseline_has(tmp_path, key, value):
   path = saved(tmp_path) / 'baseline.json'
-  path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+  changed = json.loads(path.read_text()) | {key: value}
+  path.write_text(json.dumps(manifests.sealed(changed)))
   with pytest.raises(errors.UserError, match='is a damaged baseline'):
     baseline.load(str(path.parent))
 

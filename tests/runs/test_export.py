@@ -199,9 +199,19 @@ def test_messages_are_masked_as_by_the_library(message):
 
 def test_what_was_changed_is_refused(workdir, tmp_path, capsys, monkeypatch, root):
   export.export(model.load(workdir), tmp_path / 'out')
+  export_again = lambda: export.export(model.load(workdir), tmp_path / 'again')
+  export_again()  # with another stack of calls
+  for name in export.NAMES:
+    same = [(tmp_path / x / name).read_bytes() for x in ('out', 'again')]
+    assert same[0] == same[1]
   monkeypatch.setattr(export_runner, 'HERE', tmp_path / 'out')
   log = str(root / 'b' / 'x.log')
-  for name in (*export.NAMES[:4], export.SCORES):
+  (tmp_path / 'again' / export.CHECKSUMS).write_text('[')
+  monkeypatch.setattr(export_runner, 'HERE', tmp_path / 'again')
+  assert export_runner.main([log]) == 1
+  assert f'{export.CHECKSUMS} is damaged' in capsys.readouterr().err
+  monkeypatch.setattr(export_runner, 'HERE', tmp_path / 'out')
+  for name in sorted({*export.NAMES} - {export.CHECKSUMS}):
     path = tmp_path / 'out' / name
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))

@@ -100,6 +100,20 @@ def test_a_baseline_learns(tmp_path, base):
   assert not [item for item in known if item.kind == 'new']
 
 
+def test_a_log_counts_once(tmp_path, base):
+  """Who was killed may have added it, and asks again."""
+  folder, good = base
+  path = bad_log(tmp_path)
+  once = scan.add_to_baseline(folder, [str(good), path], scan.Options())
+  assert once['added_before'] == [str(good)] and len(once['files']) == 2
+  before = (tmp_path / 'base' / 'baseline.json').read_bytes()
+  (tmp_path / f'.base.{0:020}-7.partial').mkdir()  # a killed process's
+  twice = scan.add_to_baseline(folder, [path], scan.Options())
+  assert twice['added_before'] == [path] and twice['records'] == once['records']
+  assert (tmp_path / 'base' / 'baseline.json').read_bytes() == before
+  assert not list(tmp_path.glob('.base*'))
+
+
 def test_a_first_log_makes_one_that_is_still_learning(tmp_path):
   folder = str(tmp_path / 'base')
   log = logs.Log(3, 60).write(tmp_path / 'short.log')

@@ -257,12 +257,34 @@ def test_another_folder_state_or_flag_is_refused(tmp_path, impatient):
   with pytest.raises(errors.UserError, match='another window'):
     run(path, [], out, window='5m')
   (out / 'state.json').unlink()
+  (out / 'findings.jsonl').write_text('{}\n')
   with pytest.raises(errors.UserError, match='did not follow'):
     run(path, [], out)
+  (out / 'findings.jsonl').write_text('')  # killed before there was any state
+  run(path, [], out)
   with pytest.raises(errors.UserError, match='compressed'):
     tail.Tail('app.log.gz', 0, streams.Options())
   with pytest.raises(errors.UserError, match='--webhook'):
     sinks.Webhook('ftp://x')
+
+
+def test_a_changed_journal_or_state_is_refused(tmp_path, impatient):
+  """Else a finding that was lost, or came from elsewhere, would look like written."""
+  path, out = tmp_path / 'app.log', tmp_path / 'out'
+  path.write_text(''.join(text()))
+  run(path, [], out)
+  for name in ('findings.jsonl', 'state.json'):
+    whole = (out / name).read_bytes()
+    assert whole
+    for damaged in (whole[:-9], b'', whole.replace(b'1', b'2', 1), b'[]\n'):
+      (out / name).write_bytes(damaged)
+      with pytest.raises(errors.UserError, match=name):
+        run(path, [], out)
+    (out / name).write_bytes(whole)
+  (out / 'findings.jsonl').write_bytes(
+    whole and (out / 'findings.jsonl').read_bytes() + b'{"half'
+  )
+  run(path, [], out)
 
 
 def test_a_baseline_is_held_against(tmp_path, impatient):
