@@ -46,6 +46,8 @@ class Splitter:
     is_crowded: whether several objects share a line.
   """
 
+  name = ''  # of a format in place of JSON
+
   def __init__(self, begin: int):
     """Objects are looked for from the character `begin` on."""
     self.before, self.after, self.is_crowded = 0, 0, False

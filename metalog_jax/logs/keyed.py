@@ -14,12 +14,12 @@ _KEYS = {  # the usual names of keys, the likeliest first, in small letters
     'timestamp time ts @timestamp __realtime_timestamp t @t datetime date_time asctime '
     'date created_at created eventtime event_time log_time logtime time_local instant '
     'timemillis timegenerated epoch _source_realtime_timestamp when timeunixnano'
-    ' observedtimeunixnano instant.epochsecond'
+    ' observedtimeunixnano instant.epochsecond timecreated'
   ).split()
   + ['date and time', 'date/time'],
   'level': (
     'level severity lvl levelname loglevel log_level log.level @l severity_text '
-    'severitytext sev priority syslog_severity s'
+    'severitytext leveldisplayname sev priority syslog_severity s'
   ).split(),
   'message': (
     'message msg @m @mt content body body.stringvalue text event log short_message '

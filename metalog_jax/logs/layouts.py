@@ -186,7 +186,9 @@ LAYOUTS = (  # of two that fit equally well, the first is taken
     r'(?s)^(?:(?P<vhost>\S+:\d+) )?(?P<client>\S+) \S+ (?P<user>\S+) \[{time}\] '
     + _QUOTED.format('request')
     + r' (?P<status>\d{3}|-) (?P<size>\d+|-)'
-    rf'(?: {_QUOTED.format("referer")} {_QUOTED.format("agent")})?(?P<rest>.*)$',
+    rf'(?: {_QUOTED.format("referer")} {_QUOTED.format("agent")})?'
+    r'(?:(?: "[^"]*"){0,2} "?(?:rt=|request_time=)?"?(?P<request_time>\d+\.\d{3,6})\b)?'
+    r'(?P<rest>.*)$',
     'common',
     '10.0.0.1 - - [02/Jan/2026:15:04:05 +0000] "GET /x HTTP/1.1" 502 12 "-" "curl/8"',
     said=('request', 'status'),

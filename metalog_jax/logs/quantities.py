@@ -75,8 +75,8 @@ def of_messages(messages: pl.Series, pattern: int) -> tuple[np.ndarray, np.ndarr
 
 def of_fields(
   fields: Mapping[str, Sequence[str | None]],
-) -> tuple[np.ndarray, np.ndarray] | None:
-  """The numbers of the first field that has a name of one, as `of_messages`."""
+) -> tuple[np.ndarray, np.ndarray, str] | None:
+  """As `of_messages`, of the first field that has a name of a number; its name."""
   for name, column in fields.items():
     match = _FIELD.fullmatch(name)
     if not match:
@@ -93,7 +93,7 @@ def of_fields(
       rows = (unit.fill_null(named) == said).to_numpy()
       kinds[rows] = 2 if said == '%' else 0 if said else 1
       values[rows] *= _factor(said) if said and said != '%' else 1.0
-    return values, kinds
+    return values, kinds, name
   return None
 
 
@@ -112,11 +112,6 @@ def said(kind: str, place: int) -> str:
   if kind == 'ms' and least >= 1000:
     return f'{least / 1000:,g} s or more'
   return f'{least:,.10g}{" ms" * (kind == "ms")} or more'
-
-
-def is_far(kind: str, place: int, usual: int) -> bool:
-  """Whether a threshold is far above a usual place of the grid."""
-  return place - usual >= 2
 
 
 def _factor(unit: str) -> float:

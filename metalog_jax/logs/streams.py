@@ -17,6 +17,7 @@ from metalog_jax.logs import (
   encodings,
   files,
   json_arrays,
+  key_blocks,
   keyed,
   layouts,
   levels,
@@ -50,6 +51,9 @@ _DATE = (
 )
 _DATED = rf'{_DATE}.{{0,30}}?\d:\d\d:\d\d|\d:\d\d:\d\d\S{{0,9}}.{{1,3}}?{_DATE}'
 _CROWDED = 'JSON without an object a line: line numbers count its objects'
+
+
+Splitter = json_arrays.Splitter | key_blocks.Blocks
 
 
 @dataclasses.dataclass
@@ -117,7 +121,7 @@ class Stream:
     self._anchor = anchor
     self._bytes = b''  # not decoded, or without a line end
     self._lone = False
-    self._splitter: json_arrays.Splitter | None = None  # of an array of JSON
+    self._splitter: Splitter | None = None  # of an array of JSON, or of blocks
     self._decoder: encodings.Transcoder | None = None
     self._layout: layouts.Layout | None = None
     self._inner: layouts.Layout | None = None  # of what a container said
@@ -156,7 +160,7 @@ class Stream:
       data, self._bytes = self._decoder.feed(self._bytes, last), b''
       self._lone = b'\r' in sample and b'\n' not in sample  # an old Macintosh's ends
       begin = data[:SAMPLE].decode('utf-8', 'replace')
-      self._splitter = json_arrays.splitter(begin)
+      self._splitter = json_arrays.splitter(begin) or key_blocks.splitter(begin)
     else:
       data = self._decoder.feed(data, last)
     if self._splitter:
@@ -175,7 +179,7 @@ class Stream:
       return None
     return self._records(pl.concat([self._open, text]), last)
 
-  def _split(self, splitter: json_arrays.Splitter, data: bytes, last: bool) -> bytes:
+  def _split(self, splitter: Splitter, data: bytes, last: bool) -> bytes:
     """An array of JSON as an object a line."""
     before, after = splitter.before, splitter.after
     data = splitter.feed(data, last)
@@ -208,7 +212,7 @@ class Stream:
     """The records of these lines; the last one may go on, and is left for later."""
     if self._layout is None:
       self._layout = self._choose(text)
-      self.entry.format = self._layout.name
+      self.entry.format = (self._splitter and self._splitter.name) or self._layout.name
     layout, said = self._layout, text
     table = layout.columns(text)
     fits = table['message'].is_not_null()

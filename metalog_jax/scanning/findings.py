@@ -107,8 +107,8 @@ def identity(side: str, text: str) -> str:
 
 def _is_one_cause(lead: Surprise, item: Surprise, size: int) -> bool:
   """Whether two surprises stand together in time."""
-  if item.kind == 'missing' or lead.kind == 'missing':
-    return False
+  if any(s.kind == 'missing' and not s.detail for s in (item, lead)):
+    return False  # it has no place in time
   if lead.detail in _LASTING or item.detail in _LASTING:
     alike = lead.detail in _LASTING and item.detail in _LASTING
     return alike and abs(lead.windows[0] - item.windows[0]) <= max(1, 0.03 * size)
@@ -275,8 +275,12 @@ def _why(
   elif lead.kind == 'alarm':
     level = LEVELS[counted.severity.get(lead.template, 0)] or 'alarming'
     text = f'{level} record, seen {times(lead.records)} among {counted.records:,}'
+  elif lead.detail.startswith('every '):
+    text = f'comes {lead.detail}'
   elif lead.kind == 'missing':
     text = f'never seen here; by {against} {lead.expected:,.0f} records are expected'
+  elif lead.detail == 'seldom':
+    text = f'seen {times(lead.records)}; all other values of this message come often'
   elif lead.kind == 'drop':
     end = '; it does not come back' if lead.detail == 'ends' else ''
     text = (

@@ -25,7 +25,7 @@ _MOST = 64  # sources of one kind
 _USUAL, _LEAST = 0.8, 5  # share at most, and number, of records above a threshold
 _THRESHOLDS = 12  # of one template
 _RISING = 0.95  # share of its steps that a counter goes up
-_MARK = '#'  # of names of numbers: kind and place on the grid
+_MARK = '#'  # of names of numbers: kind, place on the grid, field
 ALL = -1  # the template of a source
 
 
@@ -98,16 +98,22 @@ class Sides:
       rows = np.flatnonzero(pattern == number)
       texts = pl.Series([block.message[row] for row in rows.tolist()], dtype=pl.String)
       values[rows], kinds[rows] = quantities.of_messages(texts, number)
+    field = ''
     if (pattern < 0).any() and (read := quantities.of_fields(block.fields)):
       values = np.where(pattern < 0, read[0], values)
       kinds = np.where(pattern < 0, read[1], kinds)
+      field = read[2].replace(':', '-')
     rows = np.flatnonzero(~np.isnan(values))
     if not len(rows):
       return None
     self._step(codes[rows], values[rows])
     places = quantities.place(values[rows], kinds[rows])
-    keys, back = np.unique(places * 3 + kinds[rows], return_inverse=True)
-    names = [f'{_MARK}{quantities.KINDS[k % 3]}:{k // 3}' for k in keys.tolist()]
+    keys = (places * 3 + kinds[rows]) * 2 + (pattern[rows] < 0)
+    keys, back = np.unique(keys, return_inverse=True)
+    names = [
+      f'{_MARK}{quantities.KINDS[key // 2 % 3]}:{key // 6}:{field * (key % 2)}'
+      for key in keys.tolist()
+    ]
     texts = pl.Series(names, dtype=pl.String).gather(back)
     empty = pl.Series([None], dtype=pl.String).new_from_index(0, len(codes))
     return empty.scatter(rows, texts)
@@ -146,14 +152,14 @@ def checked(table: pl.DataFrame, templates: int, cells: pl.DataFrame) -> pl.Data
   table = windows.checked(above, windows.SIDES, limits)
   table = table.with_columns(pl.col('template') + ALL)
   first, last = windows.ends(cells)
-  number = rf'^{_MARK}(?:{"|".join(quantities.KINDS)}):[0-9]{{1,4}}$'
+  number = rf'^{_MARK}(?:{"|".join(quantities.KINDS)}):[0-9]{{1,4}}(?::[^:]*)?$'
   is_source = pl.col('name').str.contains('^[^=]+=') & (pl.col('template') == ALL)
   is_number = pl.col('name').str.contains(number) & (pl.col('template') > ALL)
   fits = (is_source | is_number) & pl.col('window').is_between(first, last)
   if not table.select(fits.all()).item():
     raise ValueError('a side has no such name or window')
   for name in table.filter(is_number)['name'].unique():
-    kind, _, place = name.removeprefix(_MARK).partition(':')
+    kind, place, *_ = name.removeprefix(_MARK).split(':')
     quantities.said(kind, int(place))
   return table
 
@@ -172,15 +178,17 @@ def number(
   sides: dict[int, Side] = {}
   keys = []  # template, name, number: which cells make a side
   sources: dict[str, list[str]] = {}
-  numbers: dict[tuple[int, str], dict[int, np.ndarray]] = {}
+  numbers: dict[tuple[int, str, str], dict[int, np.ndarray]] = {}
   usual = sums[-1].rename({'count': 'usual'})  # of a baseline, where there is one
   total = total.join(usual, on=('template', 'name'), how='left').fill_null(0)
   for template, name, *counts in total.sort('template', 'name').iter_rows():
     if template == ALL:
       sources.setdefault(name.partition('=')[0], []).append(name)
     else:
-      kind, _, place = name[1:].partition(':')
-      numbers.setdefault((template, kind), {})[int(place)] = np.array(counts)
+      kind, place, *field = name.removeprefix(_MARK).split(':')
+      numbers.setdefault((template, kind, ''.join(field)), {})[int(place)] = np.array(
+        counts
+      )
   for field, names in sources.items():
     if not 2 <= len(names) <= _MOST or (field == 'file' and len(tables) > 1):
       continue
@@ -189,16 +197,18 @@ def number(
       shown = f'file={files[int(name[5:])]}' if field == 'file' else name
       sides[side] = Side(ALL, shown, field, '', 0, 0)
       keys.append((ALL, name, side))
-  for (template, kind), pairs in numbers.items():
+  for (template, kind, field), pairs in numbers.items():
     places = np.array(sorted(pairs))
     above, known = np.cumsum([pairs[p] for p in places[::-1]], axis=0)[::-1].T
     low = int(places[np.flatnonzero(known >= _USUAL * known[0])[-1]])
     most = (known <= _USUAL * known[0]) & (above >= _LEAST) & (places > low)
     for place in places[most][-_THRESHOLDS:].tolist():
       side = begin + len(sides)
-      text = quantities.said(kind, place)
+      text = f'{field} {quantities.said(kind, place)}'.strip()
       sides[side] = Side(template, text, '', kind, place, low)
-      keys += [(template, f'{_MARK}{kind}:{p}', side) for p in places if p >= place]
+      keys += [
+        (template, f'{_MARK}{kind}:{p}:{field}', side) for p in places if p >= place
+      ]
   schema = {'template': pl.Int64, 'name': pl.String, 'number': pl.Int64}
   keyed = pl.DataFrame(keys, schema, orient='row')
   cells = [

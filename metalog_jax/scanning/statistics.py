@@ -15,6 +15,7 @@ from scipy import special
 
 _TRIMMED = 0.05  # share of windows that may hold what is looked for
 _PEAKS = 3  # times that a cause may return and still be seen
+_SHARP = 2  # windows in which an outage begins or ends
 _LOUDER = 1.5  # a peak over the template's other ones
 _TINY = 1e-300
 
@@ -167,8 +168,12 @@ def silences(template, x, other, rate, most: float = 0.5) -> Iterator[Surprise]:
   yield Surprise('drop', template, surprise, list(range(a, b)), count, expected, detail)
 
 
-def whole_log(totals: np.ndarray) -> Iterator[Surprise]:
-  """Bursts and silences of all records together, in windows of time [T]."""
+def whole_log(totals: np.ndarray, day: int = 0) -> Iterator[Surprise]:
+  """Bursts and silences of all records together, in windows of time [T].
+
+  Args:
+    day: windows of a day, in logs so long that nights may be seen; 0 in others.
+  """
   if len(totals) < 10:
     return
   x = totals[1:-1]  # those at the ends are cut
@@ -177,7 +182,11 @@ def whole_log(totals: np.ndarray) -> Iterator[Surprise]:
   for found in surprises(-1, x, x, rate, severe=True):
     # Nothing is beside all records: what counts is the absolute number.
     yield found._replace(windows=[w + 1 for w in found.windows])
-  low = _runs(x <= 0.25 * rate.mean)
+  low = [
+    (a, b)
+    for a, b in _runs(x <= 0.25 * rate.mean)
+    if not (day and _is_night(x, a, b, rate.mean, day))
+  ]
   if not low:
     return
   lengths = sorted((b - a for a, b in low), reverse=True)
@@ -189,6 +198,22 @@ def whole_log(totals: np.ndarray) -> Iterator[Surprise]:
     surprise = unlikely[a:b].sum() - np.log10(len(x))
     rows, count = list(range(a + 1, b + 1)), int(x[a:b].sum())
     yield Surprise('drop', -1, surprise, rows, count, rate.mean * (b - a))
+
+
+def _is_night(x: np.ndarray, a: int, b: int, mean: float, day: int) -> bool:
+  """Whether the quiet windows a to b are an hour's habit, by the days or the slope.
+
+  At the same hours of another day it is quiet too; where no other day has these hours,
+  a night comes and goes by and by, an outage at once.
+  """
+  steps = range(-(a // day) * day, len(x) - b + 1, day)
+  others = [x[a + step : b + step].mean() for step in steps if step]
+  if others:
+    return min(others) <= 0.5 * mean
+  high = np.flatnonzero(x > 0.5 * mean)
+  falls = a - high[high < a].max(initial=-1) - 1  # windows that are half low
+  rises = high[high >= b].min(initial=len(x)) - b
+  return max(falls, rises) > _SHARP
 
 
 def discoveries(surprise: np.ndarray, rate: float) -> np.ndarray:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from metalog_jax.scanning import changes, statistics
+from metalog_jax.logs.general_masks import VALUE_NAME
+from metalog_jax.scanning import changes, rhythms, statistics
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.sides import ALL, Side
 from metalog_jax.scanning.statistics import Surprise
@@ -15,8 +16,10 @@ _OFTEN_SHARE = 0.2  # of the windows; what stands in fewer has no rate of its ow
 _HABIT = 8  # places spread over the log, from which on an error is a habit
 _RARE = 3  # records of a template like no other
 _CYCLIC = 43200  # seconds of a log, from which on hours of the day may be seen
+_DAY = 86400
 _SLOW, _SLOW_SHARE = 5, 0.2  # records above a threshold, and share of those there
 _FAR = {'ms': 2, '': 2, '%': 3}  # places on the grid from the usual number
+_STEEP = 50  # times as often as a rare value have all others of its message
 _GAP = 5  # times as many records have all others then
 
 
@@ -32,6 +35,7 @@ def surprises(
   candidates: list[Surprise] = []
   for template in counted.ids.tolist():
     candidates += _of_counts(counted, template, counted.totals, reference)
+    candidates += _missed_times(counted, template, reference)
   for value, (template, _) in counted.values.items():
     if value not in counted.severity:
       continue  # it is in the reference alone
@@ -39,7 +43,8 @@ def surprises(
       if item.kind in ('new', 'burst') and item.detail != 'late':
         candidates.append(item._replace(kind='value'))
   if counted.width.timed and reference is None:
-    candidates += statistics.whole_log(counted.totals)
+    day = round(_DAY / counted.width.size) if _is_cyclic(counted) else 0
+    candidates += statistics.whole_log(counted.totals, day)
   candidates += _of_sides(counted, alpha, reference)
   lasting = _lasting(counted, alpha) if reference is None else []
   candidates = [item for item in candidates if not _explained(item, lasting)]
@@ -54,6 +59,20 @@ def surprises(
   if reference is not None:
     return passing + _against(counted, reference, alpha)
   return passing + _single(counted, {item.template for item in passing}, alpha)
+
+
+def _missed_times(
+  counted: Counted, template: int, reference: Counted | None
+) -> Iterator[Surprise]:
+  """Times that a regular message did not come, unless that is so in the reference."""
+  if counted.severity[template] >= 2:
+    return  # that an error does not come is good
+  missed = [*rhythms.missed(counted, template)]
+  if missed and reference is not None:
+    known = template in reference.severity
+    if not known or any(rhythms.missed(reference, template)):
+      return
+  yield from missed
 
 
 def _lasting(counted: Counted, alpha: float) -> list[Surprise]:
@@ -131,16 +150,19 @@ def _is_cyclic(counted: Counted) -> bool:
 
 
 def _is_relieved(counted: Counted, number: int) -> bool:
-  """Whether another file begins where this one ends, as rotated ones do."""
-  side = counted.sides[number]
-  if side.field != 'file':
-    return False
+  """Whether another source begins where this one ends.
+
+  So do rotated files, and the pods of a new version.
+  """
+  field = counted.sides[number].field
   last = counted.rows[counted.span(number)].max()
-  return any(
-    other.field == 'file' and counted.rows[counted.span(n)].min() >= last - 1
+  begins = (
+    counted.rows[counted.span(n)].min()
     for n, other in counted.sides.items()
-    if n != number and n in counted.severity
+    if other.field == field and n != number and n in counted.severity
   )
+  near = max(1, 0.03 * counted.size)
+  return last < counted.size - 1 and any(abs(x - last) <= near for x in begins if x)
 
 
 def _explained(item: Surprise, lasting: list[Surprise]) -> bool:
@@ -243,8 +265,7 @@ def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
   for template, n in severe.items():
     rows = counted.rows[counted.span(template)]
     often = n > _OFTEN and template in counted.by_words
-    spread = len(rows) >= max(_HABIT, 0.15 * counted.size)
-    spread = spread and rows[-1] - rows[0] > counted.size / 2
+    spread = len(rows) >= _HABIT and rows[-1] - rows[0] > counted.size / 2
     if template in taken or often or spread:
       continue
     as_rare = sum(
@@ -265,4 +286,27 @@ def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
       continue
     if surprise >= -np.log10(alpha):
       out.append(Surprise('rare', template, surprise, rows.tolist(), n, 0.0))
+  return out + _rare_values(counted, alpha)
+
+
+def _rare_values(counted: Counted, alpha: float) -> list[Surprise]:
+  """Values that a message has once to three times, and all its others very often."""
+  siblings: dict[int, dict[int, int]] = {}
+  for value, (template, name) in counted.values.items():
+    if '=' in name or VALUE_NAME in counted.texts[template]:  # a code, and no name
+      siblings.setdefault(template, {})[value] = counted.number(value)
+  out = []
+  for template, numbers in siblings.items():
+    rare = {v: n for v, n in numbers.items() if 0 < n <= _RARE}
+    others = [n for n in numbers.values() if n > _RARE]
+    if not rare or not others or min(others) < _STEEP * max(rare.values()):
+      continue
+    number = counted.number(template)
+    surprise = float(np.log10((number + 1) / (sum(rare.values()) + 1)))
+    for value, n in rare.items():
+      rows = counted.rows[counted.span(value)].tolist()
+      edge = rows[0] <= 1 or rows[-1] >= counted.size - 2
+      if surprise >= -np.log10(alpha) and not edge:
+        expected = number / counted.size * len(rows) * n / number
+        out.append(Surprise('value', value, surprise, rows, n, expected, 'seldom'))
   return out

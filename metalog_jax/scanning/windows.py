@@ -20,8 +20,11 @@ _AIM = 128  # windows of a first block
 _LEAST = 10  # records a window has on average at least, where it is chosen
 _SECOND = 1_000_000  # microseconds
 _FIRST, _LAST = 0, 253_402_300_800 * _SECOND  # of the years 1970 to 9999
-# Seconds; each divides the next, so that windows can be joined.
-_LADDER = (1, 2, 10, 30, 60, 120, 600, 1800, 3600, 7200, 21600, 43200, 86400, 604800)
+# Seconds; each divides another one, so that windows can be joined.
+_LADDER = (
+  *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
+  *(3600, 7200, 21600, 43200, 86400, 604800),
+)
 _UNITS = {'s': 1, 'sec': 1, 'm': 60, 'min': 60, 'h': 3600, 'd': 86400}
 _TEXT = 4000  # characters of a sample that are kept
 _COMPACT = 100_000  # cells that wait before they are joined

@@ -41,6 +41,7 @@ def interleaved(steps, number=60, seed=0):
     (('start trace_id=ab{id:06x} go', 'end trace_id=ab{id:06x}, {n} rows'), 'trace_id'),
     (('Order 7{id:04} created', 'Order 7{id:04} paid', 'Order 7{id:04} sent'), 'order'),
     (('order ORD-{id:06} placed', 'order ORD-{id:06} paid'), 'order'),
+    (('req-1{id:05} started', 'req-1{id:05} finished in {n} ms'), 'req-'),
     (('session: s-{id} opened', 'user asks in session: s-{id}'), 'session'),
     (('[{id:016x}] begin of it', '[{id:016x}] commit after {n}'), '['),
   ],

@@ -109,6 +109,33 @@ def test_a_log_that_slows_down(tmp_path):
   assert at(found, 1480, 1620) and 0 < found[0].count < 150 < found[0].expected
 
 
+@pytest.mark.parametrize('days', [1, 3])
+@pytest.mark.parametrize('outage', [False, True])
+def test_nights_are_no_silence_and_outages_by_day_are(tmp_path, days, outage):
+  log = logs.Log(1, 0)
+  begin = datetime.datetime(2026, 5, 4 + days // 2, 12)
+  while (log.time - logs.START).days < days:
+    hours = log.time.hour + log.time.minute / 60
+    log.gap = 60 / (1.02 + math.sin((hours - 6) / 12 * math.pi))
+    log.usually()
+  rest = [not 0 <= (x[0] - begin).total_seconds() < 10800 for x in log.records]
+  if outage:
+    log.records = [x for x, stays in zip(log.records, rest) if stays]
+  found = findings(log.write(tmp_path / 'x'))
+  drops = [x for x in found if x.template == '(all records)']
+  assert len(found) == len(drops) == outage
+  if outage:
+    assert drops[0].expected > 50 and at(drops, rest.index(False) - 5, len(rest))
+
+
+@pytest.mark.parametrize('places', [3, 9])
+def test_errors_spread_over_the_log_are_a_habit(tmp_path, places):
+  log = logs.Log(36, 2000)
+  for place in log.random.sample(range(100, 1900), places):
+    log.put(place, 'ERROR', 'mail', 'mailbox {n} is full')
+  assert len(findings(log.write(tmp_path / 'x'))) == (places < 8)
+
+
 @pytest.mark.parametrize('kind', ['night and day', 'steady errors', 'batches', 'names'])
 def test_what_is_usual_somewhere_is_no_finding(tmp_path, kind):
   usual = (*logs.USUAL, ('ERROR', 'pay', 'card of customer {n} declined', 0.5))
@@ -132,6 +159,26 @@ def test_a_status_that_changes(tmp_path):
   found = findings(path)
   assert found[0].kind == 'value' and '502' in found[0].template
   assert at(found[:1], 1501, 1620)
+
+
+def exits(rare):
+  """A message that ends with one of three usual codes, and seldom with these."""
+  usual = [('INFO', 'jobs', f'job {{m}} done exit={code}', 5) for code in (0, 1)]
+  log = logs.Log(23, 1500, usual=usual)
+  for row in rare:
+    log.put(row, 'INFO', 'jobs', 'job {m} done exit=137')
+  return log
+
+
+@pytest.mark.parametrize(
+  'rare,number', [((700, 702), 1), ((0,), 0), (range(0, 1500, 99), 0)]
+)
+def test_a_code_that_seldom_comes(tmp_path, rare, number):
+  found = findings(exits(rare).write(tmp_path / 'x'))
+  assert len(found) == number
+  if number:
+    assert found[0].kind == 'value' and found[0].template.endswith('[137]')
+    assert found[0].first.line == 701 and 'all other values' in found[0].why
 
 
 def test_succeeded_becomes_failed(tmp_path):

@@ -65,6 +65,19 @@ def test_a_file_that_ends_early_unless_another_takes_over(tmp_path, silent, name
   assert len([x for x in found if '1.log' in x.template]) == len(found) == named
 
 
+@pytest.mark.parametrize('pods,named', [('abb', 0), ('ab', 0), ('aba', 1)])
+def test_pods_of_a_new_version_take_over(tmp_path, pods, named):
+  """One that ends is no finding where another begins, unless that was there before."""
+  each = 2400 // len(pods)
+  lines = (
+    f'{{"ts": "{now:%Y-%m-%dT%H:%M:%SZ}", "msg": "served", "pod": '
+    f'"{rng.choice("cde" + pods[i // each] * 3)}"}}'
+    for i, now, rng in moments(2400)
+  )
+  found = findings(tmp_path / 'x.log', lines)
+  assert len([x for x in found if '[pod=' in x.template]) == named
+
+
 def requests(slow, factor=20.0, text='GET /items/{n} 200 in {ms:.0f} ms'):
   for i, now, rng in moments(4000):
     ms = rng.lognormvariate(3.5, 0.5) * (factor if slow(i) else 1)
@@ -86,6 +99,39 @@ def test_a_number_becomes_larger(tmp_path, text, begin, end):
   assert item.kind == 'value' and item.template.endswith('or more]')
   assert begin <= item.first.line <= begin + 60
   assert 0.6 * (end - begin) <= item.count and item.expected < 0.1 * item.count
+
+
+ACCESS = (
+  '10.0.0.7 - - [{t:%d/%b/%Y:%H:%M:%S} +0000] "GET /item/{n} HTTP/1.1" 200 512 "-" '
+  '"curl/8"'
+)
+TIMED = (  # what is written at the end of a line, or in a field of its own
+  (ACCESS + ' {s:.3f}', 'request_time'),
+  (ACCESS + ' rt={s:.3f} uct="0.000"', 'request_time'),
+  (ACCESS + ' "-" "example.org" {s:.3f}', 'request_time'),
+  ('{{"ts": "{t:%Y-%m-%dT%H:%M:%SZ}", "msg": "served", "latency_ms": {ms:.0f}}}',
+   'latency_ms'),
+  ('time={t:%Y-%m-%dT%H:%M:%SZ} level=info msg=served response_time={ms:.1f}ms',
+   'response_time'),
+)  # fmt: skip
+
+
+def timed(form, slow, seed=1):
+  for i, now, rng in moments(3000, seed=seed):
+    ms = rng.lognormvariate(3.5, 0.5) * (20 if slow(i) else 1)
+    yield form.format(t=now, n=i % 97, ms=ms, s=ms / 1000)
+
+
+@pytest.mark.parametrize('form,field', TIMED)
+def test_a_slow_upstream_is_seen_in_a_field(tmp_path, form, field):
+  good, saved = tmp_path / 'good.log', str(tmp_path / 'saved')
+  good.write_text('\n'.join(timed(form, lambda i: False, seed=2)) + '\n')
+  scan.scan([str(good)], scan.Options(save_baseline=saved))
+  for options in ({}, {'baseline': (saved,)}):
+    lines = timed(form, lambda i: 1500 <= i < 1700)
+    [item] = findings(tmp_path / 'x.log', lines, **options)
+    assert item.kind == 'value' and f'[{field} ' in item.template
+    assert item.template.endswith('or more]') and 1490 < item.first.line < 1540
 
 
 def test_a_number_beside_a_baseline(tmp_path):

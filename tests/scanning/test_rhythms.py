@@ -1,0 +1,78 @@
+"""What comes at regular times and for once does not."""
+
+import datetime
+import random
+
+import pytest
+
+from metalog_jax.scanning import scan
+from metalog_jax.scanning.rhythms import _duration
+
+START = datetime.datetime(2026, 3, 2)  # a Monday
+
+
+def lines(runs, days=15, jitter=30.0, seed=1):
+  """Requests at random over so many days, and a job at these hours of the log."""
+  rng, now, rows = random.Random(seed), START, []
+  while now < START + datetime.timedelta(days=days):
+    now += datetime.timedelta(seconds=rng.expovariate(1 / 600))
+    rows.append((now, f'INFO served request {rng.randint(1, 9999)}'))
+  for hour in runs:
+    late = datetime.timedelta(hours=hour, seconds=rng.uniform(0, jitter))
+    rows.append((START + late, 'INFO nightly backup done'))
+  return [f'{time:%Y-%m-%dT%H:%M:%SZ} {text}' for time, text in sorted(rows)]
+
+
+def findings(path, text, **options):
+  path.write_text('\n'.join(text) + '\n')
+  return scan.scan([str(path)], scan.Options(**options))
+
+
+@pytest.mark.parametrize('day,said', [(7, 'T02:00'), (14, 'T02:00')])
+def test_a_nightly_job_did_not_run(tmp_path, day, said):
+  log = lines(24 * d + 2 for d in range(15) if d != day)
+  [item] = findings(tmp_path / 'x.log', log)
+  assert (item.kind, item.count, item.expected) == ('missing', 0, 1)
+  assert item.template == 'nightly backup done' and item.p_value < 1e-3
+  assert f'comes every 1 d, but not at 2026-03-{2 + day:02}{said}' in item.why
+  assert item.first.time[:10] == f'2026-03-{2 + day:02}'
+
+
+def test_several_runs_are_missed(tmp_path):
+  log = lines((h for h in range(0, 72, 3) if h not in (30, 33, 36)), days=3)
+  [item] = findings(tmp_path / 'x.log', log)
+  assert 'every 3 h' in item.why and 'and 2 more times' in item.why
+  assert item.expected == 3
+
+
+def test_an_error_that_does_not_come_is_not_missed(tmp_path):
+  log = lines(24 * d + 2 for d in range(15) if d != 7)
+  log = [line.replace('INFO nightly backup done', 'ERROR no backup') for line in log]
+  assert not len(findings(tmp_path / 'x.log', log))
+
+
+@pytest.mark.parametrize('runs', [
+  [24 * d + 2 for d in range(15)],  # all
+  [24 * d + 2 for d in range(15) if d % 7 < 5],  # not at weekends
+  [24 * d + 2 + 7 * (d % 3) for d in range(15) if d != 7],  # at no fixed hour
+  [24 * d + 2 for d in range(5)],  # seldom
+])  # fmt: skip
+def test_what_keeps_its_rhythm_or_has_none(tmp_path, runs):
+  assert not len(findings(tmp_path / 'x.log', lines(runs)))
+
+
+def test_beside_a_baseline(tmp_path):
+  good, gaps = tmp_path / 'good.log', tmp_path / 'gaps.log'
+  good.write_text('\n'.join(lines(24 * d + 2 for d in range(15))) + '\n')
+  log = lines((24 * d + 2 for d in range(15) if d != 7), seed=2)
+  gaps.write_text('\n'.join(log) + '\n')
+  [item] = findings(tmp_path / 'x.log', log, baseline=(str(good),))
+  assert item.kind == 'missing' and 'but not at' in item.why
+  assert not len(findings(tmp_path / 'x.log', log, baseline=(str(gaps),)))
+
+
+@pytest.mark.parametrize(
+  'seconds,said', [(86390, '1 d'), (5400, '1.5 h'), (300, '5 min'), (20, '20 s')]
+)
+def test_durations(seconds, said):
+  assert _duration(seconds) == said
