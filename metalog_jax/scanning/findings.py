@@ -15,7 +15,7 @@ from metalog_jax.scanning.windows import Place
 
 KINDS = ('new', 'rare', 'burst', 'drop', 'missing', 'order', 'value', 'alarm')
 LEVELS = ('', 'warning', 'error', 'critical')
-_ABSENT = ('drop', 'missing')
+ABSENT = ('drop', 'missing')
 _LASTING = ('late', 'lasting')  # from some time on
 _SAMPLES = 6
 _NAMED, _MOST_PLACES = 3, 20  # places that a sentence names; beyond, they are no places
@@ -61,7 +61,7 @@ def build(
   counted: Counted, found: Sequence[Surprise], reference: Counted | None = None
 ) -> list[Finding]:
   """One finding for each cause, the most important first."""
-  severity = lambda s: 0 if s.kind in _ABSENT else counted.severity.get(s.template, 0)
+  severity = lambda s: 0 if s.kind in ABSENT else counted.severity.get(s.template, 0)
   score = lambda s: min(s.surprise, _LOUDEST) + SEVERITY * severity(s)
   alarms = lambda s: bool(windows.ALARMING.search(counted.text(s.template)))
   order = lambda s: (-round(score(s), 6), not alarms(s), s.template < 0, s.template)
@@ -74,7 +74,7 @@ def build(
       joined.append(item)
   plain_rare, items = 0, []
   for group in groups:
-    group.sort(key=lambda s: s.kind in _ABSENT)  # what is there explains what is not
+    group.sort(key=lambda s: s.kind in ABSENT)  # what is there explains what is not
     lead = group[0]
     if lead.kind == 'rare' and severity(lead) < 1:
       plain_rare += 1
@@ -129,14 +129,14 @@ def _finding(
   counted: Counted, group: list[Surprise], score: float, reference: Counted | None
 ) -> Finding:
   lead = group[0]
-  members = [item for item in group if item.kind not in _ABSENT] or group
+  members = [item for item in group if item.kind not in ABSENT] or group
   samples, first, last = _places(counted, lead, members)
   severity = max(
     (counted.severity.get(item.template, 0) for item in members), default=0
   )
   rows = sorted({row for item in members for row in item.windows})
   text = counted.text(lead.template)
-  side = 'less' if lead.kind in _ABSENT else 'more'
+  side = 'less' if lead.kind in ABSENT else 'more'
   return Finding(
     finding_id=identity(side, text),
     kind=lead.kind,
@@ -213,7 +213,7 @@ def _cells(counted: Counted, item: Surprise) -> tuple[pl.DataFrame, pl.DataFrame
   """
   own = _span(counted, item.template)
   inside = own.filter(pl.col('row').is_in(item.windows))
-  if item.kind not in _ABSENT:
+  if item.kind not in ABSENT:
     return inside, inside
   first, last = min(item.windows), max(item.windows)
   whole = _span(counted, WHOLE)
@@ -236,7 +236,7 @@ def _span(counted: Counted, template: int) -> pl.DataFrame:
 
 def _runs(counted: Counted, item: Surprise) -> list[str]:
   """Where each run of windows of a surprise begins; none of a lasting one."""
-  if item.detail in _LASTING or item.kind in _ABSENT or item.detail == 'baseline':
+  if item.detail in _LASTING or item.kind in ABSENT or item.detail == 'baseline':
     return []
   cells, _ = _cells(counted, item)
   begins = np.flatnonzero(np.diff(cells['row'].to_numpy(), prepend=-9) > 2)

@@ -8,6 +8,7 @@ import textwrap
 from typing import Any
 
 from metalog_jax import atomic, clean, errors, lazy
+from metalog_jax.scanning import findings
 
 pages = lazy.module('metalog_jax.report.pages')
 
@@ -132,8 +133,14 @@ def _spark(item: Any, number: dict[str, int], size: int) -> list[dict[str, Any]]
   hot = {number[x] * bins // max(size, 1) for x in item.windows if x in number}
   most = max(item.histogram, default=0)
   heights = [16 * n / most for n in item.histogram] if most else [4.0] * bins
+  absent = item.kind in findings.ABSENT  # where nothing is, the whole place is marked
   return [
-    {'x': x, 'height': round(max(h, 0.6 if x in hot else 0), 2), 'hot': x in hot}
+    {
+      'x': x,
+      'height': 16 if absent and x in hot else round(max(h, 0.6 * (x in hot)), 2),
+      'hot': x in hot,
+      'faint': absent and x in hot,
+    }
     for x, h in enumerate(heights)
     if h or x in hot
   ]

@@ -36,7 +36,7 @@ def missed(counted: Counted, template: int) -> Iterator[Surprise]:
   seconds = first[quiet > counted.width.size]
   if len(seconds) < _LEAST:
     return
-  end = counted.cells['last_time'].max() / 1e6  # it cuts the last gap
+  end = float(np.nanmax(counted.cells['last_time'].to_numpy())) / 1e6  # it cuts one gap
   gaps = np.diff(seconds, append=end)
   usual = float(np.median(gaps[:-1]))
   near = np.abs(gaps[:-1] - usual) <= _NEAR * usual

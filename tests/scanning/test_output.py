@@ -44,6 +44,15 @@ def test_files(path, tmp_path, metalog):
   assert 'http' not in re.sub(r'HTTP|http-equiv', '', page)
 
 
+def test_the_place_of_an_absence_is_seen_in_its_sparkline(tmp_path):
+  log = logs.Log(2)
+  silent = lambda row, text: 1000 <= row < 1400 and text == 'heartbeat ok'
+  log.records = [x for i, x in enumerate(log.records) if not silent(i, x[3])]
+  found = scan.scan([str(log.write(tmp_path / 'x.log'))], scan.Options())
+  assert [item.kind for item in found] == ['drop']
+  assert 'height="16" fill="var(--beats)" opacity' in output.report(found)
+
+
 def test_logs_cannot_drive_a_terminal(path):
   found = scan.scan([str(path)], scan.Options())
   plain = output.terminal(found, 20, colour=False, width=100)
