@@ -2,10 +2,13 @@ r"""Does to small jobs what machines do to programs, and compares with jobs left
 
   python -m experiments.torture --kills=1000 --seed=0 --out=torture
   python -m experiments.torture --kind=full,quota --target=prepare,train --out=torture
+  python -m experiments.torture --damaged=system,run --out=torture
 
 Every try of a kind on a target draws from its number and --seed alone, and is a line of
 tries.jsonl in --out; the same command goes on where it was stopped. The folder of a try
-that went wrong is kept. Kinds that need disks of their own are for root on Linux.
+that went wrong is kept. With --damaged every file of a folder is damaged in every way,
+and read; each is a line of damaged.jsonl. Kinds that need disks of their own are for
+root on Linux.
 """
 
 import collections
@@ -25,18 +28,23 @@ from metalog_jax.cli.options import Flag
 
 kinds = lazy.module('experiments.tortures.kinds')
 jobs = lazy.module('experiments.tortures.jobs')
+damage = lazy.module('experiments.tortures.damage')
 children = lazy.module('experiments.tortures.children')
 
 KINDS = ('kills', 'terminates', 'stops', 'full', 'readonly', 'quota', 'memory', 'two',
          'clock', 'slow')  # fmt: skip
 TARGETS = ('train', 'train_evidence', 'adapt', 'sweep', 'prepare', 'scan_state',
            'baseline', 'export')  # fmt: skip
-FAULTS = ('lost', 'doubled', 'different', 'half', 'refused', 'hung', 'traceback', 'dump',
-          'left')  # fmt: skip
+FOLDERS = ('system', 'run', 'adapted', 'checkpoint', 'baseline', 'state',
+           'exported')  # fmt: skip
+FAULTS = ('lost', 'doubled', 'different', 'half', 'refused', 'hung', 'traceback',
+          'dump', 'left')  # fmt: skip
 FLAGS = (
   Flag('kills', 0, 'SIGKILLs of all targets, in place of --kind and --count', low=0),
   Flag('kind', ['kills'], 'what is done', KINDS),
   Flag('target', list(TARGETS), 'to what', TARGETS),
+  Flag('damaged', [], 'folders whose files are damaged, in place of jobs', FOLDERS),
+  Flag('flips', 3, 'bits of each damaged file that are flipped, one at a time', low=0),
   Flag('count', 10, 'tries of each kind on each target', low=1),
   Flag('seed', 0, 'of all that is random', low=0),
   Flag('out', 'torture', 'folder for tries.jsonl and what went wrong'),
@@ -52,6 +60,8 @@ def main(values: Any, rest: list[str]) -> None:
   out.mkdir(parents=True, exist_ok=True)
   children.prepare_process(out)
   jobs.make_inputs(out / 'inputs')
+  if values.damaged:
+    return _damage(out, values)
   records = read(out)
   done = {(x['kind'], x['target'], x['number'], x['seed']) for x in records}
   for kind, target, number in _plan(values, records):
@@ -65,6 +75,23 @@ def main(values: Any, rest: list[str]) -> None:
   print(table(records))
   if any(record['faults'] for record in records):
     raise errors.UserError(f'{out}/tries.jsonl names what went wrong')
+
+
+def _damage(out: pathlib.Path, values: Any) -> None:
+  rows = []
+  for name in values.damaged:
+    place = out / f'damaged-{name}'
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    folder = damage.make(name, out / 'inputs', place)
+    for row in damage.outcomes(folder, values.seed, values.flips):
+      rows.append((name, *row))
+      if row[2] not in ('refused', 'alike'):
+        print(*rows[-1], flush=True)
+  (out / 'damaged.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
+  print(damage.table(rows))
+  if any(row[3].startswith('WRONG') for row in rows):
+    raise errors.UserError(f'{out}/damaged.jsonl names what went wrong')
 
 
 def _plan(values: Any, records: list[dict[str, Any]]) -> Iterator[tuple[str, str, int]]:

@@ -66,7 +66,10 @@ class Model:
       raise Refused(f'{folder}/checksums.json is damaged: export again') from None
     for name, content in data.items():
       if hashlib.sha256(content).hexdigest() != sums.get(name):
-        raise Refused(f'{folder / name} was changed since it was exported')
+        raise Refused(
+          f'{folder / name} was changed since it was exported, or checksums.json is of '
+          'another model: export again'
+        )
     self.settings = json.loads(data['model.json'])
     self.templates = Templates(json.loads(data['templates.json']))
     self._scores = _module(folder / 'scores.py').Scores(data, self.settings).scores

@@ -187,7 +187,8 @@ def load(folder: str) -> Baseline:
     for name in (*_FILES, *[SIDES][:has_sides]):
       if _sha256(place / name) != manifest['sha256'][name]:
         raise errors.UserError(
-          f'{place / name} is not the file that was saved: save the baseline again'
+          f'{place / name} is not the file that was saved with {MANIFEST}: save the '
+          'baseline again'
         )
     path = place / TEMPLATES
     templates = messages.Templates.from_json(
