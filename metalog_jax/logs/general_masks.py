@@ -150,8 +150,9 @@ def values(texts: pl.Series) -> pl.Series:
 def check_regex(flag: str, pattern: str) -> None:
   """Raises UserError for what is no regular expression or has no bounded time.
 
-  Patterns run on an engine without back-tracking: their time is linear in the text,
-  and a program above its size limit is refused.
+  Patterns run on an engine without back-tracking, which refuses programs above a
+  size: one match takes time linear in the text, all matches its square at most, and
+  messages are cut at `masking.MAX_MESSAGE` where all are looked for.
   """
   try:
     pl.Series(['']).str.replace_all(pattern, 'x')

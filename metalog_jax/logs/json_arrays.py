@@ -15,7 +15,6 @@ _ARRAY = re.compile(r'\s*\[\s*\{\s*["}]')
 _WRAPPED = re.compile(r'\s*\{\s*"[\w.@-]{1,40}"\s*:\s*\[\s*(?=\{\s*")')
 _PRETTY = re.compile(r'\s*\{[ \t]*\r?\n\s*"')
 _BETWEEN = re.compile(r'[\s,\[\]}\x1e]*')
-_END = re.compile(r'\s*\n\s*')
 
 
 def splitter(sample: str) -> 'Splitter | None':
@@ -78,7 +77,8 @@ class Splitter:
       if self._ends >= 0:
         self.is_crowded |= self._ends == 0
         parts.append('\n' * max(1, self._ends))
-      parts.append(_END.sub(' ', text[begin:end]))
+      lines = (line.strip() for line in text[begin:end].split('\n'))
+      parts.append(' '.join(filter(None, lines)))
       self._ends, place = text.count('\n', begin, end), end
     self._text = text[place:]
     if last and self._ends >= 0:

@@ -33,7 +33,7 @@ _NESTED = {  # within objects, fewer: `request.time` is likelier a duration
 }
 _STACK = re.compile(r'(?:stack|stack_?trace|exc_info|exception|traceback|backtrace)$')
 _CLOCK = re.compile(r'\s*\d{1,2}:\d\d(?::|$)')  # a time of day
-_DATE = re.compile(r'\s*(?=.*\d)[\w ,./-]{6,24}\s*')
+_DATE = re.compile(r'(?=.*\d)[\w ,./-]{6,24}')
 _MOST_KEYS = 64  # columns of a block
 _DEEPEST = 5  # objects within objects
 INSIDE = '.inside'  # column of a table: the line is within its record
@@ -75,7 +75,7 @@ class Keyed:
         value = item[key]
         columns[role][row] = value if type(value) is str else _as_text(value)
       if date and _CLOCK.match(clock := columns['time'][row] or ''):
-        if _DATE.fullmatch(day := _as_text(item[date]) or ''):
+        if _DATE.fullmatch((day := _as_text(item[date]) or '').strip()):
           columns['time'][row] = f'{day} {clock}'
       message = messages[row]
       if not message:

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import general_masks, grouping
+from metalog_jax.logs import general_masks, grouping, masking
 from metalog_jax.logs.field_values import SEPARATOR as _SEPARATOR
 from metalog_jax.logs.field_values import Vocabularies
 from metalog_jax.logs.templates import encode
@@ -111,9 +111,8 @@ class Templates:
     if len(self._forms) > self._limit:
       self._forget()
     forms, numbers = self._form(texts)
-    extras = pl.Series('level', levels, dtype=pl.String) if levels is not None else None
-    extras = pl.repeat('', len(texts), eager=True) if extras is None else extras
-    extras = extras.fill_null('')
+    levels = [''] * len(texts) if levels is None else levels
+    extras = pl.Series('level', levels, dtype=pl.String).fill_null('')
     if values is not None:
       bare = np.frombuffer(self._has_value, np.uint8)[forms] == 0
       values = self._of_fields.add(forms[bare], values.filter(bare))
@@ -147,6 +146,8 @@ class Templates:
   def _form(self, texts: pl.Series) -> tuple[np.ndarray, pl.Series | None]:
     """Each text's form [n] int64, and its values, joined, where any form has some."""
     kept = None
+    if self._keep or self._rules:  # see `general_masks.check_regex`
+      texts = texts.str.head(masking.MAX_MESSAGE)
     if self._keep:
       texts = general_masks.without_marks(texts)
       kept = texts.str.extract_all(self._keep).list.join(_SEPARATOR)
@@ -196,9 +197,7 @@ class Templates:
           for text in texts.split(_SEPARATOR)
         ]
         between = [*words, ''][: len(parts)]
-        filled[i] = self._number(
-          ''.join(x for pair in zip(parts, between) for x in pair)
-        )
+        filled[i] = self._number(''.join(map(''.join, zip(parts, between))))
     return filled[back]
 
   def _number(self, form: str) -> int:

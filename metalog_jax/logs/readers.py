@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from metalog_jax import errors
-from metalog_jax.logs import accounts, files, formats, labels, simulated
+from metalog_jax.logs import accounts, backtracking, files, formats, labels, simulated
 
 TOO_LONG = f'longer than {files.MAX_LINE:,} bytes'
 BINARY = 'binary: holds a NUL byte'
@@ -50,7 +50,14 @@ def parse(chunk: files.Chunk, format: formats.Format, group: str = '') -> Lines:
     sieve.add(_structured(chunk.path, sieve.frame[_TEXT], chunk.header, format))
     sieve.drop(~pl.col(_FITS), COLUMNS)
   else:
-    sieve.add(_columns(sieve.frame[_TEXT], format))
+    try:
+      sieve.add(_columns(sieve.frame[_TEXT], format))
+    except backtracking.TooSlow as error:
+      line = chunk.line + int(sieve.frame[_INDEX][error.index])
+      raise errors.UserError(
+        f'{chunk.path}:{line}: takes over {backtracking.LIMIT:g} s: --format='
+        f'{format.line} explodes on it; write it without repetition in repetition'
+      ) from None
     if format.continues and sieve.frame[_FITS].any():
       below = pl.int_range(pl.len()) > pl.col(_FITS).arg_max()
       sieve.drop(~pl.col(_FITS) & below, 'continuation', bad=False)
@@ -138,9 +145,9 @@ def _columns(text: pl.Series, format: formats.Format) -> pl.DataFrame:
 
 
 def _search(text: pl.Series, pattern: str) -> pl.DataFrame:
-  compiled = re.compile(pattern)
-  nothing = dict.fromkeys(compiled.groupindex)
-  rows = [m.groupdict() if (m := compiled.search(t)) else nothing for t in text]
+  nothing = dict.fromkeys(re.compile(pattern).groupindex)
+  matches = backtracking.search(pattern, text)
+  rows = [match.groupdict() if match else nothing for match in matches]
   return pl.DataFrame(rows, schema=dict.fromkeys(nothing, pl.String))
 
 

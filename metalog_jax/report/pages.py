@@ -95,7 +95,8 @@ def render(
   values = {'figures': {}, 'images': {}, 'no_figures': '', **context}
   values |= {'layout': f'page.{form}.j2', 'parts': f'parts.{form}.j2'}
   text = _environment(form, folder).get_template(template).render(values)
-  text = re.sub(r'[ \t]+$', '', text, flags=re.M) if form != 'html' else text
+  if form != 'html':
+    text = '\n'.join(line.rstrip(' \t') for line in text.split('\n'))
   return re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 
 
@@ -116,7 +117,7 @@ def _environment(form: str, folder: pathlib.Path) -> jinja2.Environment:
     'breakable': _breakable,
     'code': lambda text: Markup(clean.text(text)),
     'fence': _fence,
-    'headings': lambda body: re.findall('<h2 id="(.*?)">(.*?)</h2>', body),
+    'headings': lambda body: re.findall('<h2 id="([^"]*)">([^<]*)</h2>', body),
   }
   environment.filters |= filters
   return environment

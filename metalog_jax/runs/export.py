@@ -187,9 +187,8 @@ def _settings(model: models.Model) -> dict[str, Any]:
     'made_by': f'metalog_jax {metalog_jax.__version__}, jax {jax.__version__}',
     'threshold': model.threshold,
     'learns_new_lines': sources.can_extend(model.embedding),
-    # What computes with numpy reads whole sessions; 0: all events.
-    'collapse': 0 if model.detector.host else reading.collapse,
-    'most_events': 0 if model.detector.host else reading.max_events,
+    'collapse': reading.collapse,
+    'most_events': reading.max_events,
     'max_events': cut.max_events,
     'window_lines': cut.lines,
     'window_seconds': cut.seconds,

@@ -22,12 +22,13 @@ class Scores:
     with np.load(io.BytesIO(data['weights.npz']), allow_pickle=False) as weights:
       self._weights = [jax.numpy.asarray(weights[n]) for n in settings['weights']]
       self._vectors = jax.numpy.asarray(weights['vectors'])
+    self._collapse, self._most = settings['collapse'], settings['most_events']
     program = export.deserialize(bytearray(data['program.stablehlo']))
     self._program = jax.jit(program.call)
 
   def scores(self, sessions: Sequence[tuple[int, ...]]) -> np.ndarray:
     """Scores [S] of different sessions of events."""
-    scores = np.zeros(len(sessions))
+    sessions, scores = [self._read(s) for s in sessions], np.zeros(len(sessions))
     widths = [max(8, 1 << (len(events) - 1).bit_length()) for events in sessions]
     for width in sorted(set(widths)):
       rows = [i for i, w in enumerate(widths) if w == width]
@@ -40,3 +41,15 @@ class Scores:
         values = self._program(self._weights, self._vectors, grid, lengths)
         scores[part] = np.asarray(values)[: len(part)]
     return scores
+
+  def _read(self, events: Sequence[int]) -> tuple[int, ...]:
+    """The events that the model reads: long runs are cut, then the end."""
+    read: list[int] = []
+    run = 0
+    for event in events:
+      run = run + 1 if read and event == read[-1] else 1
+      if not self._collapse or run <= self._collapse:
+        read.append(event)
+        if len(read) == self._most:
+          break
+    return tuple(read)

@@ -27,6 +27,7 @@ import lzma
 import math
 import pathlib
 import re
+import signal
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 FILES = ('model.json', 'templates.json', 'weights.npz', 'scores.py')
 UNKNOWN = 0  # the event of a line that no template describes
 MAX_LINE = 1 << 20  # bytes of a line
+LIMIT = 10.0  # seconds of computing that one line may take
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
@@ -77,24 +79,11 @@ class Model:
   def scores(self, sessions: Sequence[Sequence[int]]) -> np.ndarray:
     """Scores [S] of sessions; equal ones are computed once."""
     numbers: dict[tuple[int, ...], int] = {}
-    which = [numbers.setdefault(self._read(s), len(numbers)) for s in sessions]
+    which = [numbers.setdefault(tuple(s), len(numbers)) for s in sessions]
     scores = self._scores(list(numbers))
     if not np.isfinite(scores).all():
       raise Refused('the model gives scores that are not numbers')
     return scores[which]
-
-  def _read(self, events: Sequence[int]) -> tuple[int, ...]:
-    """The events that the model reads: long runs are cut, then the end."""
-    collapse, most = self.settings['collapse'], self.settings['most_events']
-    read: list[int] = []
-    run = 0
-    for event in events:
-      run = run + 1 if read and event == read[-1] else 1
-      if not collapse or run <= collapse:
-        read.append(event)
-        if len(read) == most:
-          break
-    return tuple(read)
 
 
 def _module(path: pathlib.Path) -> Any:
@@ -103,12 +92,7 @@ def _module(path: pathlib.Path) -> Any:
   if spec is None or spec.loader is None:
     raise Refused(f'{path} is no module of Python')
   module = importlib.util.module_from_spec(spec)
-  writes = sys.dont_write_bytecode
-  sys.dont_write_bytecode = True
-  try:
-    spec.loader.exec_module(module)
-  finally:
-    sys.dont_write_bytecode = writes
+  spec.loader.exec_module(module)
   return module
 
 
@@ -204,6 +188,7 @@ class Reader:
     self.sessions: dict[tuple[str, int], Session] = {}
     self._entities: dict[str, list] = {}  # events, windows, window, clock, its start
     self.lines = self.bad = self.skipped = 0
+    self._at = self._seen = ('', 0)  # the line that is read, and at the last look
     self._first_bad = ''
 
   def read(self, paths: Sequence[str]) -> None:
@@ -214,6 +199,7 @@ class Reader:
       begun = False
       for number, line in enumerate(_lines(path), 1):
         self.lines += 1
+        self._at = path, number
         begun = self._add(line, path, number, begun) or begun
     rest = self.lines - self.skipped
     if self.bad > _amount(self._limit, rest):
@@ -223,6 +209,13 @@ class Reader:
       )
     if not self.sessions:
       raise Refused('no line names what it belongs to: is this a log of the system?')
+
+  def look(self, *_: Any) -> None:
+    """Ends the program where a line takes long: backtracking knows no bound."""
+    if self._at == self._seen and self._at[1]:
+      place = '{}:{}'.format(*self._at)
+      raise Refused(f"{place} takes over {LIMIT:g} s: the model's --format explodes")
+    self._seen = self._at
 
   def _add(self, line: str, path: str, number: int, begun: bool) -> bool:
     """Counts a line; whether it fits."""
@@ -368,6 +361,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   parser.add_argument('--threshold', type=float, help='anomalous above it')
   parser.add_argument('--max_bad_lines', help='share or number of unreadable lines')
   flags = parser.parse_args(arguments)
+  sys.dont_write_bytecode = True  # the folder stays as it is
   try:
     model = Model(HERE)
     threshold = flags.threshold
@@ -376,7 +370,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if threshold is None or not math.isfinite(threshold):
       raise Refused('the model has no threshold: give --threshold=NUMBER')
     reader = Reader(model, flags.max_bad_lines)
-    reader.read(flags.logs)
+    signal.signal(signal.SIGPROF, reader.look)
+    signal.setitimer(signal.ITIMER_PROF, LIMIT, LIMIT)
+    try:
+      reader.read(flags.logs)
+    finally:
+      signal.setitimer(signal.ITIMER_PROF, 0)
     sessions = list(reader.sessions.values())
     scores = model.scores([session.events for session in sessions]).tolist()
   except Refused as error:

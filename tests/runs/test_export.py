@@ -228,6 +228,20 @@ def test_what_was_changed_is_refused(workdir, tmp_path, capsys, monkeypatch, roo
     assert says in capsys.readouterr().err
 
 
+def test_a_line_that_an_expression_explodes_on_is_named(
+  workdir, tmp_path, capsys, monkeypatch
+):
+  loaded = model.load(workdir)
+  form = r'^(?P<session>\w) (?P<content>(?:a+)+)$'  # linear but for back-tracking
+  options = systems.Options('custom', logs=('x.log',), format=form)
+  export.export(loaded._replace(options=options), tmp_path / 'out')
+  (tmp_path / 'x.log').write_text('b aaa\nb ' + 'a' * 60 + '!\n')
+  monkeypatch.setattr(export_runner, 'HERE', tmp_path / 'out')
+  monkeypatch.setattr(export_runner, 'LIMIT', 0.2)
+  assert export_runner.main([str(tmp_path / 'x.log')]) == 1
+  assert 'x.log:2 takes over 0.2 s: the model' in capsys.readouterr().err
+
+
 def test_what_cannot_be_exported_is_refused(workdir, tmp_path):
   loaded = model.load(workdir)
   with pytest.raises(errors.UserError, match='knows no raw lines'):
