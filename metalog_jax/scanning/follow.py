@@ -103,8 +103,8 @@ class Follower(live.Live):
     return FollowedSessions(self.options.group, self.options.timeout, good)
 
   def _settings(self) -> dict[str, Any]:
-    names = ('group', 'timeout', 'format', 'window', 'false_alarms', 'baseline')
-    names += ('mask', 'keep')
+    names = ['group', 'timeout', 'format', 'window', 'false_alarms', 'baseline']
+    names += ['mask', 'keep']
     chosen = {name: getattr(self.options, name) for name in names}
     chosen |= {'similarity': self.options.similarity, 'files': self._shown_files}
     chosen |= {'redact': True} if self.options.redact else {}

@@ -122,7 +122,8 @@ class FollowedSessions:
     same = np.arange(width)
     state = self._counted(ended, group, list(counted.files))
     whole = np.ones(len(ended), bool)
-    _, items = session_findings.judge(counted, state, good, same, alpha, whole)
+    judged = session_findings.judge(counted, state, good, same, alpha, whole)
+    items = session_findings.build(counted, state, judged, alpha) if judged else []
     named = dict(zip(state.names, ended))
     for item in items:
       _quote(item, [named[name] for name in item.windows], group)

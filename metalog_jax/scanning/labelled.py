@@ -1,7 +1,8 @@
 """Labels held against findings and windows: what is confirmed, and what was missed."""
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -11,22 +12,32 @@ from metalog_jax.logs import label_ranges, labels
 from metalog_jax.scanning.findings import Finding
 
 
+class Labelled(NamedTuple):
+  """Rows with labels, and what is said of these."""
+
+  rows: tuple[Callable[[], Iterable[dict[str, Any]]], list[dict[str, Any]]]
+  summary: dict[str, Any]  # of scan.json
+  warnings: list[str]
+
+
 def apply(
-  path: str, rows: Sequence[dict[str, Any]], items: Sequence[Finding]
-) -> tuple[dict[str, Any], list[str]]:
+  path: str,
+  session_rows: Callable[[], Iterable[dict[str, Any]]],
+  window_rows: list[dict[str, Any]],
+  items: Sequence[Finding],
+) -> Labelled:
   """Gives rows of windows.jsonl a `label`, and normal findings the state known.
 
   Args:
     path: of a file as `labels.read` takes it; ids are those of windows, sessions or
       findings.
 
-  Returns:
-    What scan.json says of the labels, and warnings.
-
   Raises:
     UserError: the file is wrong.
   """
   known = labels.read(path)
+  of_sessions = list(session_rows())
+  rows = [*of_sessions, *window_rows]
   by_id = dict(known.table.iter_rows())
   used = set()
   unit = rows[0]['unit'] if rows else ''
@@ -64,7 +75,7 @@ def apply(
       f'{path}: {len(unmatched):,} of {total:,} labels match no window, session or '
       f'finding: {", ".join(unmatched[:3])}'
     )
-  return summary, said
+  return Labelled((functools.partial(iter, of_sessions), window_rows), summary, said)
 
 
 def _quality(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -19,14 +19,15 @@ from metalog_jax.logs import messages, parallel, records
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
   account,
+  adapting,
   feedback,
   findings,
   redact,
   session_findings,
-  session_scores,
   sessions,
   sides,
   surprises,
+  verdicts,
   windows,
 )
 from metalog_jax.scanning import baseline as baselines
@@ -239,14 +240,30 @@ def conclude(
     inputs = redact.everything(inputs)
   files = [item['path'] for item in inputs]
   counted, good = _counts(counter, reference, files)
+  state, alpha = counter.sessions, options.false_alarms
+  known = [options.out, *options.baseline]
   items: list[Finding] = []
-  scored = None
+  judged, mode = None, ''
   if counted is not None:
-    found = surprises.surprises(counted, options.false_alarms, good)
-    items = findings.build(counted, found, good)
-    scored, more = _of_sessions(counter, counted, reference, options.false_alarms)
-    items = _merged(items, more)
-  feedback.apply(items, [options.out, *options.baseline])
+    of_windows = findings.build(
+      counted, surprises.surprises(counted, alpha, good), good
+    )
+    judged = _of_sessions(counter, counted, reference, alpha)
+    more = session_findings.build(counted, state, judged, alpha) if judged else []
+    items = session_findings.merge(of_windows, more)
+  feedback.apply(items, known)
+  rows = _rows(counted, state, judged, items)
+  labels: dict[str, Any] = {}
+  if options.labels:  # held against verdicts that have not seen them
+    rows, labels, unmatched = labelled.apply(options.labels, *rows, items)
+  if judged and counted and (given := verdicts.read(options.labels, known)):
+    adapted = adapting.adapt(counted, state, judged, given, of_windows, items, alpha)
+    if adapted is not None:
+      judged, items, mode = adapted
+      feedback.apply(items, known)
+      rows = _rows(counted, state, judged, items)
+      if options.labels:
+        rows, _, _ = labelled.apply(options.labels, *rows, items)
   about = (
     {'state': 'itself'}
     if reference is None
@@ -257,7 +274,7 @@ def conclude(
   )
   if counted is not None and reference is not None:
     said = baselines.warnings(about, counted, good) + said
-  summary = {
+  summary: dict[str, Any] = {
     'inputs': inputs,
     'lines': counter.lines,
     'records': counter.windows.records,
@@ -267,28 +284,22 @@ def conclude(
     'group': counter.sessions.key.name if counter.sessions.key else None,
     'sessions': len(counter.sessions.names),
     'baseline': about,
+    'mode': mode.partition(' (')[0] or 'without labels',
     'false_alarms': options.false_alarms,
     'findings': len(items),
     'active': sum(item.state == 'active' for item in items),
     'warnings': said,
   }
-  rows = [] if counted is None else list(account.window_rows(counted, items))
-  of_sessions: Callable[[], Iterable[dict[str, Any]]] = tuple
-  if counted is not None and scored is not None:
-    state = counter.sessions
-    of_sessions = functools.partial(
-      session_findings.rows, counted, state, scored, items
-    )
-    summary['odd_sessions'] = int(scored.odd.sum())
+  if judged is not None:
+    summary['odd_sessions'] = int(judged.scored.odd.sum())
     if state.halved:
       share = f'one session in {2**state.halved} was kept, chosen by its id'
       said.append(f'more than {sessions.MOST:,} sessions: {share}')
   if options.labels:
-    judged = [*of_sessions(), *rows]
-    summary['labels'], unmatched = labelled.apply(options.labels, judged, items)
-    of_sessions = functools.partial(iter, judged[: len(judged) - len(rows)])
+    summary['labels'] = labels
     summary['warnings'] = unmatched + summary['warnings']
-    summary['active'] = sum(item.state == 'active' for item in items)
+  if mode:
+    summary['warnings'].insert(0, mode)
   if options.save_baseline and counted is not None:
     target = options.save_baseline
     saved = counter.as_baseline(files, target, redacted=options.redact)
@@ -301,7 +312,24 @@ def conclude(
     summary = redact.everything(summary)
     for item in items:
       item.reason = redact.text(item.reason)
-  return Findings(items, summary, rows, of_sessions)
+  of_sessions, window_rows = rows
+  return Findings(items, summary, window_rows, of_sessions)
+
+
+def _rows(
+  counted: counting.Counted | None,
+  state: sessions.Sessions,
+  judged: session_findings.Judged | None,
+  items: Sequence[Finding],
+) -> tuple[Callable[[], Iterable[dict[str, Any]]], list[dict[str, Any]]]:
+  """What makes the rows of sessions, and the rows of windows."""
+  if counted is None:
+    return tuple, []
+  rows = list(account.window_rows(counted, items))
+  if judged is None:
+    return tuple, rows
+  scored = judged.scored
+  return functools.partial(session_findings.rows, counted, state, scored, items), rows
 
 
 def _counts(
@@ -333,31 +361,11 @@ def _of_sessions(
   counted: counting.Counted,
   reference: baselines.Baseline | None,
   alpha: float,
-) -> tuple[session_scores.Scored | None, list[Finding]]:
-  """Scores of sessions and findings about them."""
+) -> session_findings.Judged | None:
+  """Scores of sessions and reasons of the odd ones; None where there are none."""
   state = counter.sessions
   good = reference.sessions if reference and reference.sessions.key else None
   if state.key is None or (reference is not None and good is None):
-    return None, []
+    return None
   group = counter.templates.group()
   return session_findings.judge(counted, state, good, group, alpha)
-
-
-def _merged(items: list[Finding], more: list[Finding]) -> list[Finding]:
-  """Findings of windows and of sessions; those about one template are one."""
-  present = ('new', 'rare', 'burst', 'alarm')
-  by_template = {
-    part['template_id']: item
-    for item in reversed(items)
-    for part in item.templates
-    if part['kind'] in present
-  }
-  rest = []
-  for item in more:
-    known = by_template.get(item.template_id) if item.kind in present else None
-    if known is None:
-      rest.append(item)
-    else:
-      known.why += f'; in {item.count:,} odd sessions'
-      known.windows += item.windows
-  return findings.ranked([*items, *rest])

@@ -1,10 +1,12 @@
 """Odd sessions to findings: one for each reason; and rows of windows.jsonl."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
 from metalog_jax.scanning import findings, session_scores, sessions, windows
 from metalog_jax.scanning.counted import Counted
@@ -16,12 +18,24 @@ _NAMES = 50  # sessions that a finding names
 _MOST = 20  # findings about sessions
 _SAMPLES = 5
 _SEVERAL = 5  # sessions that are a finding although none is beyond the rate
+_PRESENT = ('new', 'rare', 'burst', 'alarm')  # kinds of records that are there
 _SAY = {
   'rare': 'hold a record like this, which hardly any other has',
   'missing': 'lack a record like this, which nearly all others have',
   'burst': 'have it more often than others',
   'drop': 'have it less often than others',
 }
+
+
+class Judged(NamedTuple):
+  """Sessions with their scores and the reasons of the odd ones."""
+
+  scored: Scored
+  good: sparse.csr_matrix | None  # [N, V] of a baseline, or of those before
+  whole: np.ndarray  # [S] bool, that the ends of the log have not cut
+  few: dict[tuple[str, int], np.ndarray]  # those that lack or repeat, however odd
+  reasons: dict[tuple[str, int], np.ndarray]  # (kind, template) -> odd sessions
+  orders: list[Finding]
 
 
 def judge(
@@ -31,8 +45,8 @@ def judge(
   group: np.ndarray,
   alpha: float,
   whole: np.ndarray | None = None,
-) -> tuple[Scored | None, list[Finding]]:
-  """Scores of sessions, None where there are too few, and findings about them.
+) -> Judged | None:
+  """Scores of sessions and reasons of odd ones; None where there are too few.
 
   Args:
     good: sessions of a baseline, or those before; None: those of `state` alone.
@@ -46,10 +60,45 @@ def judge(
   alarm = findings.SEVERITY * np.array(severity, float)
   scored = session_scores.score(state.bags(group, width), bags, alpha, alarm)
   if scored is None:
-    return None, []
+    return None
   whole = session_scores.uncut(state) if whole is None else whole
   few = {} if bags is not None else session_scores.incomplete(whole, scored.bags, alpha)
-  why = session_scores.reasons(scored, bags)
+  order = None if good is None else good.order(group)
+  table = session_scores.unusual_orders(state.order(group), alpha, order)
+  known = np.concatenate([[-1], *few.values()])  # said already
+  table = table.filter(~pl.col('first_session').is_in(known))
+  why = _reasons(scored, bags, whole, few)
+  return Judged(scored, bags, whole, few, why, orders(counted, state, table))
+
+
+def adapt(
+  judged: Judged, labels: np.ndarray, known: Iterable[tuple[str, int]]
+) -> Judged:
+  """The same sessions, judged with a few of them labelled.
+
+  Args:
+    labels: [S] 1 for an anomaly, 0 for normal, -1 where nobody knows.
+    known: reasons that are called anomalies: they stay.
+  """
+  scored = session_scores.adapted(judged.scored, labels, judged.good)
+  few = {reason: rows[labels[rows] != 0] for reason, rows in judged.few.items()}
+  fixed = {reason: judged.reasons[reason] for reason in known}
+  said = np.concatenate([[-1], *fixed.values()])
+  why = _reasons(scored, judged.good, judged.whole, few)
+  why = {reason: np.setdiff1d(rows, said) for reason, rows in why.items()}
+  for reason, rows in fixed.items():
+    why[reason] = np.union1d(rows, why.get(reason, rows))
+  why = {reason: rows for reason, rows in why.items() if len(rows)}
+  return judged._replace(scored=scored, few=few, reasons=why)
+
+
+def _reasons(
+  scored: Scored,
+  good: sparse.csr_matrix | None,
+  whole: np.ndarray,
+  few: dict[tuple[str, int], np.ndarray],
+) -> dict[tuple[str, int], np.ndarray]:
+  why = session_scores.reasons(scored, good)
   if whole.mean() >= 0.5:  # those that are cut lack their end
     why = {
       reason: rows[whole[rows] | (reason[0] not in ('missing', 'drop'))]
@@ -57,26 +106,40 @@ def judge(
     }
   for reason, rows in few.items():
     why[reason] = np.union1d(rows, why.get(reason, rows))
-  why = {reason: rows for reason, rows in why.items() if len(rows)}
-  order = None if good is None else good.order(group)
-  table = session_scores.unusual_orders(state.order(group), alpha, order)
-  known = np.concatenate([[-1], *few.values()])  # said already
-  table = table.filter(~pl.col('first_session').is_in(known))
-  items = build(counted, state, scored, why, alpha)
-  return scored, items + orders(counted, state, table)
+  return {reason: rows for reason, rows in why.items() if len(rows)}
+
+
+def identities(
+  counted: Counted, reason: tuple[str, int], items: Sequence[Finding]
+) -> list[str]:
+  """Ids of the finding that this reason has, by itself or merged with one of these."""
+  kind, template = reason
+  names = [_identity(counted, kind, template)]
+  merged = _by_template(items).get(template) if kind in _PRESENT else None
+  return [*names, merged.finding_id] if merged else names
+
+
+def _identity(counted: Counted, kind: str, template: int) -> str:
+  return findings.identity(f'session {kind}', counted.text(template))
+
+
+def _by_template(items: Sequence[Finding]) -> dict[int | None, Finding]:
+  """The first finding about records that are there, of each template."""
+  return {
+    part['template_id']: item
+    for item in reversed(items)
+    for part in item.templates
+    if part['kind'] in _PRESENT
+  }
 
 
 def build(
-  counted: Counted,
-  state: Sessions,
-  scored: Scored,
-  reasons: dict[tuple[str, int], np.ndarray],
-  alpha: float,
+  counted: Counted, state: Sessions, judged: Judged, alpha: float
 ) -> list[Finding]:
-  """One finding for each reason, the most important first."""
-  places, names, out = state.places(), state.names, []
+  """One finding for each reason, the most important first; then unusual orders."""
+  places, names, out, scored = state.places(), state.names, [], judged.scored
   total, key = len(names), state.key.name if state.key else ''
-  for (kind, template), rows in reasons.items():
+  for (kind, template), rows in judged.reasons.items():
     order = rows[np.argsort(-scored.scores[rows], kind='stable')]
     p = float(scored.p_values[order[0]])
     if p > alpha and len(rows) < _SEVERAL:
@@ -99,7 +162,7 @@ def build(
     example = ', '.join(names[row] for row in order[:3].tolist())
     out.append(
       Finding(
-        finding_id=findings.identity(f'session {kind}', text),
+        finding_id=_identity(counted, kind, template),
         kind=kind,
         score=round(float(score), 3),
         p_value=p,
@@ -127,7 +190,7 @@ def build(
       )
     )
   out.sort(key=lambda item: (-item.score - np.log10(item.count) / 2, item.template))
-  return out[:_MOST]
+  return [*out[:_MOST], *judged.orders]
 
 
 def orders(counted: Counted, state: Sessions, table: Any) -> list[Finding]:
@@ -206,3 +269,18 @@ def rows(
       'anomalous': odd,
       'findings': named.get(name, []),
     }
+
+
+def merge(items: Sequence[Finding], more: Sequence[Finding]) -> list[Finding]:
+  """Findings of windows and of sessions; those about one template are one."""
+  items = [dataclasses.replace(item, windows=list(item.windows)) for item in items]
+  by_template = _by_template(items)
+  rest = []
+  for item in more:
+    known = by_template.get(item.template_id) if item.kind in _PRESENT else None
+    if known is None:
+      rest.append(item)
+    else:
+      known.why += f'; in {item.count:,} odd sessions'
+      known.windows += item.windows
+  return findings.ranked([*items, *rest])

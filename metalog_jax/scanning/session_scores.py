@@ -11,12 +11,14 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from metalog_jax.evidence import pvalues
+from metalog_jax import evidence
+from metalog_jax.evidence import nearest, pvalues
 from metalog_jax.evidence.against import against, alarms
 from metalog_jax.evidence.unlabelled import unlabelled
 from metalog_jax.scanning.sessions import Sessions
 
 LEAST = 50  # sessions, below which they say nothing about each other
+_MOST_ODD = 0.5  # share of the sessions that a labelled anomaly may cast doubt on
 _OFTEN = 100  # records of a template of which an order is known
 
 
@@ -70,6 +72,57 @@ def score(
   p_values = pvalues.exceeding(scores, scores, times) / times.sum()
   mine = back[num_good:]
   return Scored(scores[mine], p_values[mine], odd[mine], bags)
+
+
+def adapted(
+  scored: Scored, labels: np.ndarray, good: sparse.csr_matrix | None = None
+) -> Scored:
+  """Scores by the evidences of labelled sessions, where a few have a label.
+
+  Few labels say little of what else is normal, so that sessions which are not odd
+  without them serve as normals too; of sessions as odd as a labelled anomaly, or
+  odder, this is not believed, unless half of all are. Verdicts change towards labels
+  alone: a session is no longer odd only if it is nearer to a labelled normal than to
+  the other normals and to labelled anomalies, and new ones are odd only where an
+  anomaly is labelled. p-values are those among the normals, which were chosen.
+
+  Args:
+    scored: without labels.
+    labels: [S] 1 for an anomaly, 0 for normal, -1 where nobody knows.
+    good: [N, V] sessions of a baseline.
+  """
+  bags = scored.bags if good is None else sparse.vstack([good, scored.bags]).tocsr()
+  first, back, _ = _distinct(bags)
+  counts, num_good = bags[first], bags.shape[0] - len(labels)
+  mine, usual = back[num_good:], ~scored.odd
+  lowest = scored.scores[labels == 1].min(initial=np.inf)
+  if (scored.scores >= lowest).mean() <= _MOST_ODD:
+    usual &= scored.scores < lowest
+  number = lambda rows: np.bincount(rows, minlength=len(first)).astype(np.float64)
+  normal, anomalous = number(mine[labels == 0]), number(mine[labels == 1])
+  believed = number(np.concatenate([back[:num_good], mine[usual & (labels < 0)]]))
+  believed[anomalous > 0] = 0
+  if not (normal + believed).any():
+    return scored
+  samples = [
+    evidence.Sample.of(counts, times)
+    for times in (normal + believed, anomalous, number(mine))
+  ]
+  reference = evidence.fit(samples[0], samples[1], samples[2])
+  scores = reference.judge(counts).scores
+  above = (scores > reference.threshold)[mine]
+  others = _nearest(counts, believed), _nearest(counts, anomalous)
+  like_normal = _nearest(counts, normal) < np.minimum(*others)
+  odd = np.where(scored.odd, above | ~like_normal[mine], above & (labels == 1).any())
+  odd = np.where(labels < 0, odd, labels == 1)
+  return Scored(scores[mine], reference.p_values(scores)[mine], odd, scored.bags)
+
+
+def _nearest(counts: sparse.csr_matrix, times: np.ndarray) -> np.ndarray:
+  """[U] distance of each bag to the nearest that has `times`; inf where none has."""
+  if not times.any():
+    return np.full(len(times), np.inf)
+  return nearest.distances(nearest.index(counts[times > 0]), counts)
 
 
 def reasons(
