@@ -6,6 +6,7 @@ read them); their assertions make them tests. `make docs` runs those that have c
   python docs/tutorials.py [NAME ..]
 """
 
+import ast
 import contextlib
 import io
 import pathlib
@@ -53,31 +54,40 @@ def run(name: str) -> None:
       continue
     page.append(f'```{{code-block}} python\n{text}\n```')
     line = source[: cut.end()].count('\n')  # so that errors name the script's line
-    code = compile('\n' * line + text, str(FOLDER / f'{name}.py'), 'exec')
-    printed = io.StringIO()
+    path = str(FOLDER / f'{name}.py')
+    tree = ast.parse('\n' * line + text, path)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    printed, value = io.StringIO(), None
     try:
       with contextlib.redirect_stdout(printed):
-        exec(code, room)
+        exec(compile(tree, path, 'exec'), room)
+        if last is not None:  # a notebook shows its value
+          value = eval(compile(ast.Expression(last.value), path, 'eval'), room)
     except Exception:
       print(printed.getvalue())
       raise
     if printed.getvalue():
       page.append(f'```{{code-block}} text\n{printed.getvalue().rstrip()}\n```')
-    page += _figures(f'{name}_{i}')
+    if table := getattr(value, '_repr_html_', lambda: None)():
+      page.append(f'```{{raw}} html\n{table}\n```')
+    page += _figures(f'{name}_{i}', value)
   seconds = time.perf_counter() - start
   page.append(f'*Run in {seconds:.0f} s; the script is `docs/tutorials/{name}.py`.*')
   (PAGES / f'{name}.md').write_text('\n\n'.join(page) + '\n')
   print(f'  {seconds:.0f} s')
 
 
-def _figures(stem: str) -> list[str]:
-  """Saves the open figures and closes them; a line of the page for each."""
-  from matplotlib import pyplot
+def _figures(stem: str, value: Any) -> list[str]:
+  """Saves a cell's value and the open figures; a line of the page for each figure."""
+  from matplotlib import figure, pyplot
 
+  shown = {number: pyplot.figure(number) for number in pyplot.get_fignums()}
+  if isinstance(value, figure.Figure) and value not in shown.values():
+    shown[0] = value
   lines = []
-  for number in pyplot.get_fignums():
+  for number, drawn in shown.items():
     file = f'{stem}_{number}.png'
-    pyplot.figure(number).savefig(PAGES / file, dpi=110, bbox_inches='tight')
+    drawn.savefig(PAGES / file, dpi=110, bbox_inches='tight')
     lines.append(f'![figure]({file})')
   pyplot.close('all')
   return lines

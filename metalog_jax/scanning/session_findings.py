@@ -281,6 +281,6 @@ def merge(items: Sequence[Finding], more: Sequence[Finding]) -> list[Finding]:
     if known is None:
       rest.append(item)
     else:
-      known.why += f'; in {item.count:,} odd sessions'
+      known.why += f'; in {item.count:,} odd session{"s" * (item.count != 1)}'
       known.windows += item.windows
   return findings.ranked([*items, *rest])

@@ -128,7 +128,8 @@ def test_from_python(path):
   frame = found.to_polars()
   assert frame['first_line'].to_list() == [701]
   assert '&lt;b&gt;' in found._repr_html_() and 'alarm' in repr(found)
-  assert found.plot().axes
+  records, marks = found.plot().axes
+  assert records.lines and [len(line.get_xdata()) for line in marks.lines] == [1]
   with pytest.raises(ValueError, match='windwo'):
     ml.scan(path, windwo=5)
 
