@@ -58,7 +58,8 @@ def readers(folder: pathlib.Path, draw: random.Random) -> Count:
     hold('columns are of one length', {len(block)} == {
       len(x) for x in (block.time, block.level, block.message, block.text, block.file)
     })  # fmt: skip
-    json.dumps([block.message, block.fields, block.text]).encode()
+    columns = [block.message, block.text, *block.fields.values()]
+    json.dumps([column.to_list() for column in columns]).encode()
     for text in block.message[:5]:
       no_controls('clean.text', clean.text(text))
   counted = sum(item.lines for item in reader.inputs)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ from metalog_jax.logs.layouts import Layout
 
 _ENOUGH = 0.3  # of the lines of a sample fit
 _PERFECT = 1.28  # all lines fit, have a time and a known level
+_HIGHEST = 1.0 + 0.2 + 0.1  # of `_score`
 
 
 def choose(
@@ -43,20 +44,26 @@ def choose(
   for layout in likely:
     if _score(layout, text) > _PERFECT:
       return layout
-  candidates = [with_keys(layout, keys) for layout in layouts.LAYOUTS]
-  if found := learned.learn(text.to_list()):
-    said = ('said', 'message') if '(?P<said>' in found[1] else ()
-    candidates.append(Layout(*found, said=said))
   best, best_score = layouts.PLAIN, 0.0
-  for layout in (*candidates, *layouts.LAST):
+  for layout in _candidates(text, keys):
     score = _score(layout, text)
     if score > best_score:
       best, best_score = layout, score
+    if score >= _HIGHEST:
+      break
   if not best.wraps and _holds_json(best, text):
     best = dataclasses.replace(best, wraps=True)
   if best_score > _PERFECT:
     likely.append(best)
   return best
+
+
+def _candidates(text: pl.Series, keys: Mapping[str, str] | None) -> Iterator[Layout]:
+  yield from (with_keys(layout, keys) for layout in layouts.LAYOUTS)
+  if learnt := learned.learn(text.to_list()):
+    said = ('said', 'message') if '(?P<said>' in learnt[1] else ()
+    yield Layout(*learnt, said=said)
+  yield from layouts.LAST
 
 
 def _holds_json(layout: Layout, text: pl.Series) -> bool:

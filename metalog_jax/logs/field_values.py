@@ -5,7 +5,7 @@ that of a code. What turns out to have many values is dropped by `messages.Templ
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
@@ -31,11 +31,11 @@ _NUMBER = r'^-?[0-9]{1,5}$'
 _WORD = r'^[A-Za-z][A-Za-z_ -]{0,31}[0-9]{0,2}$'
 
 
-def field_values(fields: Mapping[str, Sequence[str | None]]) -> pl.Series | None:
+def field_values(fields: Mapping[str, pl.Series]) -> pl.Series | None:
   """What records say in such fields, as `status=503 method=GET`, [n].
 
   Args:
-    fields: name -> [n]; None where a record has none.
+    fields: name -> [n] str; null where a record has none.
 
   Returns:
     None where no field is one; '' for records without.
@@ -44,7 +44,7 @@ def field_values(fields: Mapping[str, Sequence[str | None]]) -> pl.Series | None
   others = [n for n in fields if _WORDS.fullmatch(n) and n not in codes]
   parts = []
   for name in [*codes, *others][:_MOST]:
-    column = pl.Series(fields[name], dtype=pl.String).fill_null('')
+    column = fields[name].fill_null('')
     small = column.str.contains(_WORD)
     if name in codes:
       small |= column.str.contains(_NUMBER)

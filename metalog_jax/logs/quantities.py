@@ -6,7 +6,7 @@ in milliseconds where their unit is known.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
@@ -74,15 +74,14 @@ def of_messages(messages: pl.Series, pattern: int) -> tuple[np.ndarray, np.ndarr
 
 
 def of_fields(
-  fields: Mapping[str, Sequence[str | None]],
+  fields: Mapping[str, pl.Series],
 ) -> tuple[np.ndarray, np.ndarray, str] | None:
   """As `of_messages`, of the first field that has a name of a number; its name."""
   for name, column in fields.items():
     match = _FIELD.fullmatch(name)
     if not match:
       continue
-    text = pl.Series(column, dtype=pl.String)
-    parts = text.str.extract_groups(rf'^()({_NUMBER}) ?({_UNIT}|%)?$').struct.unnest()
+    parts = column.str.extract_groups(rf'^()({_NUMBER}) ?({_UNIT}|%)?$').struct.unnest()
     _, number, unit = parts.get_columns()
     if not number.is_not_null().any():
       continue

@@ -33,10 +33,10 @@ class Records:
   line: np.ndarray  # [n] int64, the first physical line, from 1
   lines: np.ndarray  # [n] int32, physical lines
   time: np.ndarray  # [n] datetime64[us] in UTC; NaT where unread
-  level: list[str]  # in capitals; '' where there is none
-  message: list[str]  # without time, level and thread; with the type of a trace
-  text: list[str]  # as written, decoded, colours off, lines joined by a line end
-  fields: dict[str, list[str | None]]  # other columns by name, as text
+  level: pl.Series  # [n] str, in capitals; '' where there is none
+  message: pl.Series  # [n] str, without time, level, thread; with the type of a trace
+  text: pl.Series  # [n] str, as written, decoded, colours off, lines joined by \n
+  fields: dict[str, pl.Series]  # other columns by name, [n] str, null where absent
 
   def __len__(self) -> int:
     return len(self.line)
@@ -151,10 +151,10 @@ def as_records(frame: pl.DataFrame) -> Records:
     line=frame['.line'].to_numpy(),
     lines=frame['.lines'].to_numpy(),
     time=frame['time'].to_numpy(),
-    level=frame['level'].to_list(),
-    message=frame['message'].to_list(),
-    text=frame['.text'].to_list(),
-    fields={name: frame[name].to_list() for name in others},
+    level=frame['level'],
+    message=frame['message'],
+    text=frame['.text'],
+    fields={name: frame[name] for name in others},
   )
 
 

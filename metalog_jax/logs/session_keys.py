@@ -24,6 +24,8 @@ _RETURN = 0.6  # least share of the ids that come back in a record of another te
 _REACH = 0.5  # share of the sample over which half of the ids may reach at most, where
 _LARGEST = 0.2  # one id has more than this share of the records: that is a thread
 
+Texts = Sequence[str | None] | pl.Series  # [n], None where a record has none
+
 _UUID = '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}'
 _NAMES = (
   'trace|request|req|session|sess|correlation|transaction|txn|tx|call|conn|connection'
@@ -73,7 +75,7 @@ class SessionKey:
     return key
 
   def sessions(
-    self, messages: Sequence[str], fields: Mapping[str, Sequence[Any]]
+    self, messages: Texts, fields: Mapping[str, Texts]
   ) -> tuple[np.ndarray, pl.Series]:
     """Pairs of record and session, in order of records.
 
@@ -86,10 +88,9 @@ class SessionKey:
       several sessions or to none.
     """
     if self.field:
-      column = fields.get(self.field, ())
-      rows = [i for i, value in enumerate(column) if _given(value)]
-      ids = pl.Series('id', [str(column[i]) for i in rows], dtype=pl.String)
-      return np.array(rows, np.int64), ids
+      column = pl.Series('id', fields.get(self.field, ()), dtype=pl.String)
+      given = _given(column)
+      return given.arg_true().to_numpy().astype(np.int64), column.filter(given)
     table = _ids(pl.Series(messages, dtype=pl.String), self.pattern, self.name)
     if len(table) and (table['row'].diff() == 0).any():
       table = table.unique(('row', 'id'), maintain_order=True)
@@ -97,8 +98,8 @@ class SessionKey:
 
 
 def find(
-  messages: Sequence[str],
-  fields: Mapping[str, Sequence[Any]],
+  messages: Texts,
+  fields: Mapping[str, Texts],
   templates: Sequence[int] | np.ndarray,
 ) -> SessionKey | None:
   """The kind of id that groups records best, from a sample in order of time.
@@ -121,16 +122,15 @@ def find(
 
 
 def candidates(
-  messages: Sequence[str], fields: Mapping[str, Sequence[Any]]
+  messages: Texts, fields: Mapping[str, Texts]
 ) -> Iterator[tuple[SessionKey, pl.DataFrame]]:
   """Kinds, each with a table of records and their ids."""
   count = len(messages)
   for name, column in fields.items():
     if _FIELD.fullmatch(name) or name == _BEFORE:
-      rows = [i for i, value in enumerate(column[:count]) if _given(value)]
-      values = [str(column[i]) for i in rows]
-      ids = {'row': rows, 'id': values}
-      frame = pl.DataFrame(ids, {'row': pl.Int64, 'id': pl.String})
+      ids = pl.Series('id', column[:count], dtype=pl.String)
+      rows = np.arange(len(ids))
+      frame = pl.DataFrame({'row': rows, 'id': ids}).filter(_given(ids))
       if name == _BEFORE:
         first = pl.col('id').str.extract(r'^(\S*\d\S*)')
         frame = frame.with_columns(id=first).drop_nulls()
@@ -142,8 +142,9 @@ def candidates(
       yield SessionKey(kind, pattern=number), part.select('row', 'id')
 
 
-def _given(value: Any) -> bool:
-  return value is not None and str(value) not in ('', '-', 'null', 'None')
+def _given(ids: pl.Series) -> pl.Series:
+  """Which of the texts [n] are an id; bool."""
+  return (~ids.is_in(['', '-', 'null', 'None'])).fill_null(False)
 
 
 def _ids(texts: pl.Series, number: int, kind: str = '') -> pl.DataFrame:

@@ -61,11 +61,13 @@ class FollowedSessions:
     self._asked = True
     blocks = [block for _, block, _, _ in self._waiting]
     names = dict.fromkeys(name for block in blocks for name in block.fields)
+    absent = lambda block: pl.Series([None] * len(block), dtype=pl.String)
+    joined = lambda columns: pl.concat([*columns]).head(SAMPLE)
     columns = {
-      name: [x for b in blocks for x in b.fields.get(name, [None] * len(b))][:SAMPLE]
+      name: joined(block.fields.get(name, absent(block)) for block in blocks)
       for name in names
     }
-    said = [text for block in blocks for text in block.message][:SAMPLE]
+    said = joined(block.message for block in blocks)
     codes = np.concatenate([codes for codes, *_ in self._waiting])[:SAMPLE]
     first = dataclasses.replace(blocks[0], message=said, fields=columns)
     self.key = sessions.find(self._group, codes, first)

@@ -8,7 +8,7 @@ back-tracking: their time is linear in the text.
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -80,14 +80,13 @@ def everything(value: Any, name: str = '') -> Any:
 
 def block(read: Any) -> Any:
   """A `records.Records` masked; of a field that is called a secret, nothing stays."""
-  masked = lambda column: texts(pl.Series(column, dtype=pl.String)).to_list()
-  fields: dict[str, Sequence[str | None]] = {}
+  fields: dict[str, pl.Series] = {}
   for name, column in read.fields.items():
     if _SECRET_FIELD.fullmatch(name):
-      fields[name] = [value and '<SECRET>' for value in column]
+      fields[name] = column.str.replace('(?s)^.+$', '<SECRET>')
     else:
-      fields[text(name)] = masked(column)
-  columns = {name: masked(getattr(read, name)) for name in ('level', 'message', 'text')}
+      fields[text(name)] = texts(column)
+  columns = {name: texts(getattr(read, name)) for name in ('level', 'message', 'text')}
   return dataclasses.replace(read, fields=fields, **columns)
 
 

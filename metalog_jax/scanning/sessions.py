@@ -99,7 +99,7 @@ class Sessions:
     places = {
       'session': session[begins],
       'records': np.diff(np.append(np.flatnonzero(begins), len(rows))),
-      'text': [block.text[i][:TEXT] for i in last.tolist()],
+      'text': block.text.gather(last).str.slice(0, TEXT),
     }
     for end, at in (('first', first), ('last', last)):
       places[f'{end}_file'] = np.asarray(block.file)[at]
@@ -118,7 +118,7 @@ class Sessions:
         first_file=pl.Series(np.asarray(block.file)[at], dtype=pl.Int64),
         first_line=pl.Series(np.asarray(block.line)[at], dtype=pl.Int64),
         first_time=micro.gather(at),
-        text=pl.Series([block.text[i][:TEXT] for i in at], dtype=pl.String),
+        text=block.text.gather(at).str.slice(0, TEXT),
       )
     )
     while len(self._number) > MOST:

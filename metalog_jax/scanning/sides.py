@@ -61,10 +61,9 @@ class Sides:
       known = self._sources.setdefault(name, set())
       if not _SOURCE.fullmatch(name) or len(known) > _MOST:
         continue
-      values = pl.Series(column, dtype=pl.String)
-      known.update(values.unique().drop_nulls().head(_MOST + 1).to_list())
+      known.update(column.unique().drop_nulls().head(_MOST + 1).to_list())
       if len(known) <= _MOST:
-        yield whole, name + '=' + values
+        yield whole, name + '=' + column
     yield whole, 'file=' + pl.Series(block.file).cast(pl.String)
     numbers = self._numbers(codes, block)
     if numbers is not None:
@@ -90,19 +89,18 @@ class Sides:
     if new:
       fresh, rows = np.unique(codes, return_index=True)
       fresh, rows = fresh[fresh >= first], rows[fresh >= first]
-      sample = pl.Series([block.message[row] for row in rows.tolist()], dtype=pl.String)
-      self._pattern[fresh] = quantities.pattern_of(sample)
+      self._pattern[fresh] = quantities.pattern_of(block.message.gather(rows))
     values, kinds = np.full(len(codes), np.nan), np.ones(len(codes), np.int64)
     pattern = self._pattern[codes]
     for number in np.unique(pattern[pattern >= 0]).tolist():
       rows = np.flatnonzero(pattern == number)
-      texts = pl.Series([block.message[row] for row in rows.tolist()], dtype=pl.String)
-      values[rows], kinds[rows] = quantities.of_messages(texts, number)
+      read = quantities.of_messages(block.message.gather(rows), number)
+      values[rows], kinds[rows] = read
     field = ''
-    if (pattern < 0).any() and (read := quantities.of_fields(block.fields)):
-      values = np.where(pattern < 0, read[0], values)
-      kinds = np.where(pattern < 0, read[1], kinds)
-      field = read[2].replace(':', '-')
+    if (pattern < 0).any() and (of_fields := quantities.of_fields(block.fields)):
+      values = np.where(pattern < 0, of_fields[0], values)
+      kinds = np.where(pattern < 0, of_fields[1], kinds)
+      field = of_fields[2].replace(':', '-')
     rows = np.flatnonzero(~np.isnan(values))
     if not len(rows):
       return None

@@ -134,8 +134,8 @@ class Windows:
     time: np.ndarray,
     file: np.ndarray,
     line: np.ndarray,
-    level: Sequence[str],
-    text: Sequence[str],
+    level: pl.Series,
+    text: pl.Series,
     sides: Iterable[tuple[np.ndarray, pl.Series]] = (),
   ) -> np.ndarray:
     """Counts one block of records, all of length n; the number of each one's window.
@@ -254,7 +254,7 @@ _FARTHEST = 1 << 62
 
 
 def _aggregated(
-  frame: pl.DataFrame, key: Sequence[str], text: Sequence[str]
+  frame: pl.DataFrame, key: Sequence[str], text: pl.Series
 ) -> pl.DataFrame:
   """Records of a block as cells."""
   ends = [
@@ -268,14 +268,14 @@ def _aggregated(
     *ends,
     pl.col('row').first(),
   )
-  sample = [text[i][:_TEXT] for i in cells['row'].to_list()]
-  return cells.drop('row').with_columns(text=pl.Series(sample, dtype=pl.String))
+  sample = text.gather(cells['row']).str.slice(0, _TEXT)
+  return cells.drop('row').with_columns(text=sample)
 
 
-def severities(levels: Sequence[str]) -> np.ndarray:
+def severities(levels: pl.Series) -> np.ndarray:
   """Levels as int64: 0 nothing special, 1 warning, 2 error, 3 worse."""
-  known = {level: SEVERITY.get(level, 0) for level in set(levels)}
-  return np.fromiter((known[level] for level in levels), np.int64, len(levels))
+  known = levels.replace_strict(SEVERITY, default=0, return_dtype=pl.Int64)
+  return known.to_numpy()
 
 
 def join(

@@ -7,6 +7,7 @@ import time
 
 import hypothesis
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import strategies as st
 
@@ -221,7 +222,7 @@ def test_own_masks_and_what_is_kept():
 )
 def test_fields_of_small_vocabularies_are_values(field, values, expected):
   column = values.split() * 3
-  fields = {field: column, 'id': [None] * len(column)}
+  fields = {field: pl.Series(column), 'id': pl.Series([None] * len(column))}
   templates = messages.Templates()
   said = field_values.field_values(fields)
   codes = templates.add(['request'] * len(column), None, said)
@@ -234,7 +235,7 @@ def test_a_field_of_many_values_is_none():
   templates = messages.Templates()
   column = [str(i) for i in range(500)]
   for _ in range(2):
-    values = field_values.field_values({'code': column})
+    values = field_values.field_values({'code': pl.Series(column)})
     codes = templates.add(['request'] * 500, None, values)
   assert {templates.code_values()[code] for code in codes} == {''}
 

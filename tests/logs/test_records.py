@@ -48,7 +48,8 @@ def test_application_log(write):
   assert columns['level'] == ['INFO'] * 9
   assert str(columns['time'][3]) == '2026-03-01T08:00:03.174000'
   [block] = records.read(path)
-  assert block.fields == {'logger': ['app.http'] * 9, 'thread': ['worker-2'] * 9}
+  fields = {name: column.to_list() for name, column in block.fields.items()}
+  assert fields == {'logger': ['app.http'] * 9, 'thread': ['worker-2'] * 9}
   [entry] = reader.inputs
   assert (entry.lines, entry.records, entry.fitted, entry.times) == (9, 9, 1.0, 1.0)
 

@@ -349,8 +349,8 @@ def test_layout(tmp_path, name, format, text, expected):
   [entry] = reader.inputs
   assert entry.format == format
   assert (entry.fitted, entry.records) == (1.0, len(expected))
-  assert block.message == [message for _, _, message in expected]
-  assert block.level == [level for _, level, _ in expected]
+  assert block.message.to_list() == [message for _, _, message in expected]
+  assert block.level.to_list() == [level for _, level, _ in expected]
   wanted = [time for time, _, _ in expected]
   if None not in wanted:
     assert block.time.tolist() == np.array(wanted, 'datetime64[us]').tolist()
