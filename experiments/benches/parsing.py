@@ -25,7 +25,7 @@ from drain3 import masking as drain3_masking
 from drain3 import template_miner, template_miner_config
 
 from experiments.benches import bench_machine, interleave
-from metalog_jax.logs import files, formats, masking, parse, readers, templates
+from metalog_jax.logs import files, formats, masking, parse, readers, repeats
 from metalog_jax.simulation import simulate
 
 PACKAGES = ('drain3', 'numpy', 'polars')
@@ -54,7 +54,7 @@ def canonical(lines: Sequence[str]) -> tuple[np.ndarray, int]:
   distinct, codes = parse.Distinct(), []
   for begin in range(0, len(lines), _CHUNK):
     masked = masking.mask(lines[begin : begin + _CHUNK], _MASKSET)
-    texts, chunk = templates.encode(masked)
+    texts, chunk = repeats.encode(masked)
     codes.append(distinct.add(texts, np.bincount(chunk))[chunk])
   mined = parse.mine(distinct.counts, _MASKSET)
   table, _ = mined.assign(distinct.texts)

@@ -18,6 +18,7 @@ from metalog_jax.logs import (
   parse,
   readers,
   records,
+  repeats,
   templates,
 )
 
@@ -39,7 +40,7 @@ def read(
 ) -> Part:
   """Parses and masks a chunk; runs in any process."""
   lines = readers.parse(chunk, format, group)
-  texts, codes = templates.encode(masking.mask(lines.content, maskset))
+  texts, codes = repeats.encode(masking.mask(lines.content, maskset))
   counts = np.bincount(codes, minlength=len(texts))
   lines = lines._replace(content=lines.content.clear())
   return Part(chunk.number, lines, texts, counts, codes)
@@ -82,7 +83,7 @@ def _hash(path: str) -> str:
 def part_of(block: records.Records, number: int, maskset: masking.MaskSet) -> Part:
   """What a worker would make of records; `number` is that of their first line."""
   content = pl.Series('content', block.message)
-  texts, codes = templates.encode(masking.mask(content, maskset))
+  texts, codes = repeats.encode(masking.mask(content, maskset))
   counts = np.bincount(codes, minlength=len(texts))
   end = np.cumsum(block.lines, dtype=np.int64)
   time = block.time.astype(np.int64) / 1e6

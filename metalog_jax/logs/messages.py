@@ -20,10 +20,9 @@ import numpy as np
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import general_masks, grouping, masking
+from metalog_jax.logs import general_masks, grouping, masking, repeats
 from metalog_jax.logs.field_values import SEPARATOR as _SEPARATOR
 from metalog_jax.logs.field_values import Vocabularies
-from metalog_jax.logs.templates import encode
 
 LIMIT = 50_000  # forms and templates that are remembered
 _FORMAT = 1  # of `to_json`
@@ -118,8 +117,8 @@ class Templates:
       values = self._of_fields.add(forms[bare], values.filter(bare))
       empty = pl.repeat('', len(texts), eager=True)
       extras = extras + empty.scatter(np.flatnonzero(bare), values)
-    names, index = encode(extras if numbers is None else extras + numbers)
-    keys, back = np.unique(forms * len(names) + index, return_inverse=True)
+    names, index = repeats.encode(extras if numbers is None else extras + numbers)
+    keys, back = repeats.numbers(forms * len(names) + index)
     known = len(self._code_form)
     codes = np.array(
       [
@@ -154,8 +153,8 @@ class Templates:
       texts = texts.str.replace_all(self._keep, general_masks.KEPT)
     for pattern, name in self._rules:
       texts = texts.str.replace_all(pattern, f'<{name}>')
-    distinct, index = encode(general_masks.zero_digits(texts))
-    forms = self._numbers(distinct)[index]
+    zeroed, index = repeats.encode(general_masks.zero_digits(texts))
+    forms = self._numbers(zeroed)[index]
     if kept is not None:
       forms = self._fill(forms, kept)
     where = np.flatnonzero(np.frombuffer(self._has_value, np.uint8)[forms])
@@ -165,13 +164,13 @@ class Templates:
     joined = self._numbers_said.add(forms[where], found.list.join(_SEPARATOR))
     return forms, pl.repeat('', len(texts), eager=True).scatter(where, joined)
 
-  def _numbers(self, distinct: list[str]) -> np.ndarray:
+  def _numbers(self, messages: list[str]) -> np.ndarray:
     """The numbers of the forms of distinct messages with digits zeroed, int64."""
     cache = self._cache
-    new = [text for text in distinct if text not in cache]
+    new = [text for text in messages if text not in cache]
     if len(cache) + len(new) > _CACHE:
       cache.clear()
-      new = distinct
+      new = messages
     alike: dict[str, str] = {}  # message -> the same with ids all equal
     if new:
       texts = pl.Series('message', new, dtype=pl.String)
@@ -181,11 +180,11 @@ class Templates:
       fresh = [text for text in dict.fromkeys(alike.values()) if text not in cache]
       for text, form in zip(fresh, general_masks.forms(fresh)):
         cache[text] = self._number(form)
-    return np.array([cache[alike.get(text, text)] for text in distinct], np.int64)
+    return np.array([cache[alike.get(text, text)] for text in messages], np.int64)
 
   def _fill(self, forms: np.ndarray, kept: pl.Series) -> np.ndarray:
     """The forms with what is kept put back."""
-    names, index = encode(kept)
+    names, index = repeats.encode(kept)
     keys, back = np.unique(forms * len(names) + index, return_inverse=True)
     filled = keys // len(names)
     for i, key in enumerate(keys.tolist()):

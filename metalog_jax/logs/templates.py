@@ -22,7 +22,7 @@ import polars as pl
 from drain3 import drain as drain_lib
 
 from metalog_jax import atomic, errors, types
-from metalog_jax.logs import masksets
+from metalog_jax.logs import masksets, repeats
 
 FILE = 'templates.json'  # of a System folder
 HOW = ('exact', 'match', 'nearest', 'unknown')
@@ -77,7 +77,7 @@ class Templates:
       Event ids [N] int32, and how each was found [N] int8, an index of `HOW`;
       `numpy.bincount(how, minlength=4)` counts them.
     """
-    texts, codes = encode(pl.Series('masked', masked, dtype=pl.String))
+    texts, codes = repeats.encode(pl.Series('masked', masked, dtype=pl.String))
     answers = np.array([self._answer(t) for t in texts], np.int32).reshape(-1, 2)
     return answers[codes, 0], answers[codes, 1].astype(np.int8)
 
@@ -168,10 +168,3 @@ def freeze(
     if templates.search(line.split())[0] != event_of[text]
   }
   return dataclasses.replace(templates, exceptions=exceptions)
-
-
-def encode(masked: pl.Series) -> tuple[list[str], np.ndarray]:
-  """Distinct texts in order of appearance, and each line's index into them [N]."""
-  distinct = masked.unique(maintain_order=True)
-  codes = masked.cast(pl.Enum(distinct)).to_physical().to_numpy()
-  return distinct.to_list(), codes

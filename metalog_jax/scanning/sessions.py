@@ -15,8 +15,7 @@ import polars as pl
 from scipy import sparse
 
 from metalog_jax import errors
-from metalog_jax.logs import session_keys
-from metalog_jax.logs.templates import encode
+from metalog_jax.logs import repeats, session_keys
 from metalog_jax.scanning import windows
 
 MOST = 400_000  # sessions
@@ -231,7 +230,7 @@ def named(
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
   """Records of a block [m], names of sessions [n], and which of them each is of [m]."""
   rows, ids = key.sessions(block.message, block.fields)
-  names, index = encode(ids.str.extract(r'^\s*(\S*)') if key.field else ids)
+  names, index = repeats.encode(ids.str.extract(r'^\s*(\S*)') if key.field else ids)
   if key.name.endswith(('_', '-')):  # blk_17 is called so
     names = [x if x.lower().startswith(key.name) else key.name + x for x in names]
   return rows, names, index

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from metalog_jax.logs import quantities
+from metalog_jax.logs import quantities, repeats
 from metalog_jax.scanning import windows
 
 _SOURCE = re.compile(
@@ -49,7 +49,7 @@ class Sides:
     self._steps = np.zeros((2, 0), np.int64)  # of each code, up and down
     self._sources: dict[str, set[str]] = {}
 
-  def of(self, codes: np.ndarray, block: Any) -> Iterator[tuple[np.ndarray, pl.Series]]:
+  def of(self, codes: np.ndarray, block: Any) -> Iterator[windows.Beside]:
     """What `windows.Windows.add` takes as sides.
 
     Args:
@@ -63,11 +63,13 @@ class Sides:
         continue
       known.update(column.unique().drop_nulls().head(_MOST + 1).to_list())
       if len(known) <= _MOST:
-        yield whole, name + '=' + column
-    yield whole, 'file=' + pl.Series(block.file).cast(pl.String)
-    numbers = self._numbers(codes, block)
-    if numbers is not None:
-      yield np.asarray(codes, np.int64), numbers
+        names, index = repeats.encode(column.drop_nulls())
+        source = np.full(len(codes), -1)
+        source[column.is_not_null().to_numpy()] = index
+        yield windows.Beside(whole, source, [f'{name}={x}' for x in names])
+    files, file = repeats.numbers(np.asarray(block.file, np.int64))
+    yield windows.Beside(whole, file, [f'file={number}' for number in files.tolist()])
+    yield from self._numbers(np.asarray(codes, np.int64), block)
 
   def counters(self, group: np.ndarray) -> list[int]:
     """Templates whose numbers only rise, as a time since the start does.
@@ -80,7 +82,7 @@ class Sides:
     )
     return np.flatnonzero((up > 3) & (up > _RISING * (up + down))).tolist()
 
-  def _numbers(self, codes: np.ndarray, block: Any) -> pl.Series | None:
+  def _numbers(self, codes: np.ndarray, block: Any) -> Iterator[windows.Beside]:
     new = max(0, int(codes.max()) + 1 - len(self._pattern))
     first = len(self._pattern)
     self._pattern = np.pad(self._pattern, (0, new), constant_values=-1)
@@ -103,18 +105,18 @@ class Sides:
       field = of_fields[2].replace(':', '-')
     rows = np.flatnonzero(~np.isnan(values))
     if not len(rows):
-      return None
+      return
     self._step(codes[rows], values[rows])
     places = quantities.place(values[rows], kinds[rows])
     keys = (places * 3 + kinds[rows]) * 2 + (pattern[rows] < 0)
-    keys, back = np.unique(keys, return_inverse=True)
+    keys, back = repeats.numbers(keys)
     names = [
       f'{_MARK}{quantities.KINDS[key // 2 % 3]}:{key // 6}:{field * (key % 2)}'
       for key in keys.tolist()
     ]
-    texts = pl.Series(names, dtype=pl.String).gather(back)
-    empty = pl.Series([None], dtype=pl.String).new_from_index(0, len(codes))
-    return empty.scatter(rows, texts)
+    number = np.full(len(codes), -1)
+    number[rows] = back
+    yield windows.Beside(codes, number, names)
 
   def _step(self, codes: np.ndarray, values: np.ndarray) -> None:
     """Counts how often the numbers of a code rise and fall."""

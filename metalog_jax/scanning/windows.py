@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from metalog_jax import errors
+from metalog_jax.logs import repeats
 
 MOST = 1024  # windows kept before neighbours are joined
 _AIM = 128  # windows of a first block
@@ -48,6 +49,14 @@ class Place(NamedTuple):
   file: str
   line: int
   time: str | None  # ISO 8601, UTC
+
+
+class Beside(NamedTuple):
+  """Series that n records are of besides their templates."""
+
+  template: np.ndarray  # [n] int64, -1 for the series of all templates
+  name: np.ndarray  # [n] int64, which of the names; -1 for none
+  names: Sequence[str]
 
 
 class Width(NamedTuple):
@@ -136,7 +145,7 @@ class Windows:
     line: np.ndarray,
     level: pl.Series,
     text: pl.Series,
-    sides: Iterable[tuple[np.ndarray, pl.Series]] = (),
+    sides: Iterable[Beside] = (),
   ) -> np.ndarray:
     """Counts one block of records, all of length n; the number of each one's window.
 
@@ -145,8 +154,7 @@ class Windows:
       time: datetime64[us] [n], NaT where it was not read.
       level: upper case; '' where there is none.
       text: the records as they stand.
-      sides: series that they are of besides: templates int64 [n], names [n] with null
-        for none.
+      sides: series that they are of besides.
     """
     if not len(templates):
       return np.zeros(0, np.int64)
@@ -161,21 +169,11 @@ class Windows:
     self.records += len(time)
     severity = severities(level)
     self.severities += np.bincount(severity, minlength=4)
-    frame = pl.DataFrame(
-      {'window': window, 'template': templates, 'severity': severity,
-       'file': file, 'line': line, 'time': pl.Series(time, dtype=pl.Int64)},
-    ).with_row_index('row')  # fmt: skip
-    if not read.all():
-      shown = pl.when(pl.Series(read)).then('time').otherwise(None)
-      frame = frame.with_columns(time=shown)
-    for template, name in sides:
-      beside = frame.with_columns(template=pl.Series(template), name=name)
-      beside = beside.filter(pl.col('name').is_not_null())
-      cells = _aggregated(beside, ('window', 'template', 'name'), text)
-      self._sides.append(cells.select(list(SIDES)).cast(SIDES))
+    block = _Block(window, severity, file, line, time, read, text)
+    self._sides += [block.cells(*side).cast(SIDES) for side in sides]
     if sum(map(len, self._sides[1:])) > _COMPACT:
       _ = self.sides
-    self._keep(_aggregated(frame, ('window', 'template'), text))
+    self._keep(block.cells(np.asarray(templates, np.int64)).cast(_SCHEMA))
     return window
 
   @property
@@ -207,7 +205,7 @@ class Windows:
     least, most = ends(cells)
     self._least = least if self._least is None else min(self._least, least)
     self._most = most if self._most is None else max(self._most, most)
-    self._waiting.append(cells.select(list(_SCHEMA)).cast(_SCHEMA))
+    self._waiting.append(cells)
     self._size += len(cells)
     while self.joins and len(self.numbers) > MOST and self._widen():
       pass
@@ -253,23 +251,58 @@ CELLS: Any = {**_SCHEMA, 'value': pl.String}  # of `counted.table`
 _FARTHEST = 1 << 62
 
 
-def _aggregated(
-  frame: pl.DataFrame, key: Sequence[str], text: pl.Series
-) -> pl.DataFrame:
-  """Records of a block as cells."""
-  ends = [
-    getattr(pl.col(name), end)().alias(f'{end}_{name}')
-    for end in ('first', 'last')
-    for name in ('file', 'line', 'time')
-  ]
-  cells = frame.group_by(*key, maintain_order=True).agg(
-    pl.len().cast(pl.Int64).alias('count'),
-    pl.col('severity').max(),
-    *ends,
-    pl.col('row').first(),
-  )
-  sample = text.gather(cells['row']).str.slice(0, _TEXT)
-  return cells.drop('row').with_columns(text=sample)
+class _Block(NamedTuple):
+  """n records; all but `read` as they are in cells."""
+
+  window: np.ndarray
+  severity: np.ndarray
+  file: np.ndarray
+  line: np.ndarray
+  time: np.ndarray
+  read: np.ndarray  # [n] bool: they have a time of their own
+  text: pl.Series
+
+  def cells(
+    self,
+    template: np.ndarray,
+    name: np.ndarray | None = None,
+    names: Sequence[str] = ('',),
+  ) -> pl.DataFrame:
+    """A row for each window, template and name that meet, in order of appearance.
+
+    Args:
+      template, name, names: as in `Beside`; without names there is no such column.
+    """
+    _, key = repeats.numbers(self.window - self.window.min())
+    key = key * (int(template.max()) + 2) + template + 1
+    rows = np.arange(len(key))
+    if name is not None:
+      rows = np.flatnonzero(name >= 0)
+      key = key[rows] * len(names) + name[rows]
+    keys, cell = repeats.numbers(key)
+    first, last = np.zeros((2, len(keys)), np.int64)
+    first[cell[::-1]] = rows[::-1]  # of rows of one cell, the one written last stays
+    last[cell] = rows
+    severity = np.zeros(len(keys), np.int64)
+    for level in range(1, 4):
+      severity[cell[self.severity[rows] == level]] = level
+    order = np.argsort(first)
+    first, last = first[order], last[order]
+    columns: dict[str, Any] = {
+      'window': self.window[first],
+      'template': template[first],
+      'count': np.bincount(cell, minlength=len(keys))[order],
+      'severity': severity[order],
+    }
+    for end, at in (('first', first), ('last', last)):
+      columns[f'{end}_file'] = self.file[at]
+      columns[f'{end}_line'] = self.line[at]
+      unread = np.flatnonzero(~self.read[at])
+      columns[f'{end}_time'] = pl.Series(self.time[at]).scatter(unread, None)
+    columns['text'] = self.text.gather(first).str.slice(0, _TEXT)
+    if name is not None:
+      columns['name'] = pl.Series(names, dtype=pl.String).gather(name[first])
+    return pl.DataFrame(columns)
 
 
 def severities(levels: pl.Series) -> np.ndarray:

@@ -14,14 +14,15 @@ from metalog_jax.logs import (
   masking,
   masksets,
   parse,
+  repeats,
   templates,
 )
 from tests import samples
 
 
-def add(distinct, lines):
-  texts, codes = templates.encode(pl.Series(lines, dtype=pl.String))
-  return distinct.add(texts, np.bincount(codes, minlength=len(texts)))[codes]
+def add(store, lines):
+  texts, codes = repeats.encode(pl.Series(lines, dtype=pl.String))
+  return store.add(texts, np.bincount(codes, minlength=len(texts)))[codes]
 
 
 def canonical(lines, maskset, cuts=()):
