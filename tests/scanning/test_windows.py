@@ -1,0 +1,66 @@
+"""Cells of windows: what they hold, and that it does not matter how blocks are cut."""
+
+import hypothesis
+import numpy as np
+import polars as pl
+from hypothesis import strategies as st
+
+from metalog_jax.scanning import windows
+
+RECORD = st.tuples(
+  st.integers(0, 3),  # template
+  st.one_of(st.none(), st.integers(0, 90), st.just(10**11)),  # seconds
+  st.integers(0, 2),  # file
+  st.sampled_from(['', 'INFO', 'WARN', 'ERROR', 'FATAL']),
+  st.integers(-1, 1),  # name of a side
+)
+
+
+def cells_of(records, cuts):
+  seen = windows.Windows(windows.Width(10, timed=True))
+  rows = list(enumerate(records))
+  for part in (rows[a:b] for a, b in zip([0, *cuts], [*cuts, len(rows)])):
+    line, columns = np.array([i for i, _ in part]), list(zip(*(r for _, r in part)))
+    if not part:
+      continue
+    template, seconds, file, level, name = columns
+    time = np.array(
+      ['NaT' if s is None else s * 10**6 for s in seconds], 'datetime64[us]'
+    )
+    templates = np.array(template)
+    whole = np.full(len(part), -1)
+    sides = [windows.Beside(whole, np.array(name), ['x', 'y'])]
+    text = pl.Series([f'line {i}' for i in line], dtype=pl.String)
+    levels = pl.Series(level, dtype=pl.String)
+    seen.add(templates, time, np.array(file), line, levels, text, sides)
+  return seen.cells, seen.sides
+
+
+def one_by_one(records):
+  """The cells of `cells_of`, each record counted by itself."""
+  cells, known = {}, next((r[1] for r in records if r[1] is not None), 0)
+  for line, (template, seconds, file, level, _) in enumerate(records):
+    known = known if seconds is None else seconds
+    micro = None if seconds is None else seconds * 10**6
+    place = file, line, micro
+    cell = cells.setdefault((known // 10, template), [0, 0, place, place, line])
+    cell[0] += 1
+    cell[1] = max(cell[1], windows.SEVERITY.get(level, 0))
+    cell[3] = place
+  return [
+    (*key, count, severity, *first, *last, f'line {line}')
+    for key, (count, severity, first, last, line) in cells.items()
+  ]
+
+
+@hypothesis.given(st.lists(RECORD, min_size=1, max_size=30), st.data())
+def test_cells_are_those_of_records_counted_one_by_one(records, data):
+  cells, sides = cells_of(records, [])
+  assert cells.rows() == one_by_one(records)
+  named = [r for r in records if r[4] >= 0]
+  assert sides['count'].sum() == len(named)
+  assert set(sides['name']) == {'xy'[r[4]] for r in named}
+  cuts = sorted(data.draw(st.lists(st.integers(0, len(records)), max_size=3)))
+  if records[0][1] is not None:  # else a block takes the first time that it has
+    again = cells_of(records, cuts)
+    assert again[0].rows() == cells.rows() and again[1].rows() == sides.rows()
