@@ -58,8 +58,11 @@ class Checkpoints:
   def save(self, step: int, tree: Any) -> None:
     """Starts writing; training goes on meanwhile."""
     if not jax.process_index():  # first, so that every snapshot that is whole has one
-      digests = dict([*self._digests().items()][-KEEP:]) | {str(step): digest(tree)}
-      atomic.write_json(self._folder / DIGESTS, digests)
+      # Killed processes may have announced later snapshots that never became whole:
+      # the one that this process began with must outlive them.
+      before = sorted(int(key) for key in self._digests() if int(key) < step)[-KEEP:]
+      digests = {str(key): self._digests()[str(key)] for key in before}
+      atomic.write_json(self._folder / DIGESTS, digests | {str(step): digest(tree)})
     self._manager.save(step, args=ocp.args.StandardSave(tree))
 
   def restore(self, like: Any) -> Any | None:

@@ -43,3 +43,20 @@ def test_snapshots_without_a_digest_are_refused(tmp_path):
   (tmp_path / checkpoints.DIGESTS).unlink()
   with pytest.raises(errors.UserError, match='step 1 is not what was saved'):
     restore(tmp_path, progress)
+
+
+def test_snapshots_that_never_became_whole_cost_no_other(tmp_path, monkeypatch):
+  """Two processes are killed before what they announced is written."""
+  tree = {'a': jnp.arange(3.0)}
+  saved = checkpoints.Checkpoints(tmp_path)
+  saved.save(4, tree)
+  saved.close()
+  with monkeypatch.context() as killed:
+    killed.setattr(checkpoints.ocp.CheckpointManager, 'save', lambda *_, **__: None)
+    for steps in ((8, 12), (8,)):
+      dying = checkpoints.Checkpoints(tmp_path)
+      for step in steps:
+        dying.save(step, {'a': jnp.arange(3.0) + step})
+      dying.close()
+  restored = checkpoints.Checkpoints(tmp_path).restore(tree)
+  np.testing.assert_array_equal(restored['a'], tree['a'])
