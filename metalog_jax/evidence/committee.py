@@ -5,13 +5,19 @@ right, flagging the sessions C above a cut has F1(C, V) = 2 |C and V| / (|C| + |
 cut is the one whose F1 is highest in the mean over the rules, by their votes: a rule
 that no cut agrees with hardly moves it, and the ranking is not the rules'.
 
-One rule is learned: how high the score of an anomaly is (`calibrated`). Scores mean the
-same in every system, so its few numbers are fitted to other systems.
+Scores mean the same in every system, or nearly so. How high that of an anomaly is was
+therefore learned on other systems, twice: from how many sessions are labelled
+(`calibrated`), and also from where the sessions to be judged lie (`located`).
+
+A few labelled anomalies show what is like them, not what is unlike them. The share of
+anomalies unlike all labelled ones is about that of the labelled ones which are unlike
+all others (`unseen_share`); so large is the say of the verdict without anomalies.
 
 References:
   Lipton et al., Optimal thresholding of classifiers to maximize F1 measure, ECML 2014
   (expected F1); Blanchard et al., Semi-supervised novelty detection, JMLR 2010 (the
-  share of anomalies from normals and unlabelled sessions).
+  share of anomalies from normals and unlabelled sessions); Good, The population
+  frequencies of species, Biometrika 1953 (the share of kinds not yet seen).
 """
 
 from typing import NamedTuple
@@ -30,11 +36,17 @@ LEARNED = dict.fromkeys(
   ('trees', 'event_trees', 'ratio', 'alert', 'estimate', 'recall'), 2
 )
 LATER = {'new': 1, 'range': 1}  # in place of ONE_CLASS: what drifts least
-BLIND = 0.25  # say of `calibrated` beside all other rules without anomalies; else 1
+PLAIN = 4.0  # votes of the verdict without anomalies, were all anomalies unlike them
+FEW = 10  # normals at which that verdict has half of these
+SAY, BLIND = (
+  1.5,
+  0.25,
+)  # say of learned scores beside all rules: with anomalies, without
 HALF = 6  # anomalies at which rules that learn from them have half their say
 # Fitted by hand to the systems of docs/evidence.md, all of them in view.
 NO_ANOMALY = 2.0  # score from which on a session is anomalous, none being labelled
 CALIBRATION = (-2.5, 8.2, -0.9)  # of 1, K / (K + HALF) and log10(N / 30)
+LOCATION = (0.5, 6.6, -1.2, 0.4, 0.5)  # of the same, of quiet and doubted sessions
 SPREAD = 1.0  # how far a system's best cut lies from that: standard deviation
 PLACES = (-1.3, -0.5, 0.0, 0.5, 1.3)  # of a normal distribution, equally likely
 
@@ -84,12 +96,13 @@ def estimate(
 
 
 def weights(
-  num_anomalies: float, num_normals: float, later: bool = False
+  num_anomalies: float, num_normals: float, later: bool = False, unseen: float = 0.0
 ) -> dict[str, float]:
-  """Votes of each rule but `calibrated` where so many sessions are labelled.
+  """Votes of each rule but the learned ones where so many sessions are labelled.
 
   Args:
     later: normal behaviour may have changed: distances drift, and events do not.
+    unseen: `unseen_share` of the anomalies.
   """
   learned = num_anomalies / (num_anomalies + HALF)
   # Few normals beside the anomalies say little of what normal sessions can be.
@@ -98,6 +111,8 @@ def weights(
   total = {name: x * (1 - learned) * (1 - doubt) for name, x in one_class.items()}
   for name, votes in LEARNED.items():
     total[name] = total.get(name, 0.0) + votes * learned
+  if num_anomalies:
+    total['plain'] = PLAIN * unseen * num_normals / (num_normals + FEW)
   return {name: votes for name, votes in total.items() if votes}
 
 
@@ -111,6 +126,29 @@ def calibrated(num_anomalies: float, num_normals: float) -> float:
   learned = num_anomalies / (num_anomalies + HALF)
   terms = (1.0, learned, np.log10(num_normals / 30))
   return float(np.dot(CALIBRATION, terms))
+
+
+def located(
+  num_anomalies: float, num_normals: float, quiet: float, doubted: float
+) -> float:
+  """`calibrated`, corrected by where scores lie in this system.
+
+  Args:
+    quiet: what labelled anomalies add to the score of a session that nothing flags.
+    doubted: score of sessions that are odd and unlike the labelled anomalies, 0: none.
+  """
+  learned = num_anomalies / (num_anomalies + HALF)
+  terms = (1.0, learned, np.log10(num_normals / 30), quiet, doubted)
+  return float(np.dot(LOCATION, terms))
+
+
+def unseen_share(alone: float, num_anomalies: float) -> float:
+  """The share of the anomalies that are unlike all labelled ones.
+
+  Args:
+    alone: how many of the labelled ones are unlike all other labelled ones.
+  """
+  return (alone + 1) / (num_anomalies + 2)
 
 
 def calibrated_votes(scores: np.ndarray, center: float) -> np.ndarray:

@@ -188,30 +188,72 @@ def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
 
 
 def worlds(
-  reference: Reference, unlabelled: Sample, calibrated: float | None = None
+  reference: Reference, unlabelled: Sample
 ) -> tuple[committee.Scored, np.ndarray, np.ndarray]:
-  """What `committee.cut` needs: sessions, every rule's verdicts on them, its votes.
-
-  Args:
-    calibrated: score of an anomaly; None: what other systems say, -inf: nobody says.
-  """
+  """What `committee.cut` needs: sessions, every rule's verdicts on them, its votes."""
   judged = reference.judge(unlabelled.counts, unlabelled.beside)
-  scored = committee.Scored(judged.scores, unlabelled.times)
-  num = reference.anomalous.weights.sum(), reference.model.normals.total
-  votes = committee.weights(*num, reference.later)
-  verdicts = _verdicts(reference, judged, scored)
+  verdicts = _verdicts(reference, judged)
+  plain = _plain(reference, judged, verdicts, unlabelled.times)
+  if reference.anomalies is None:
+    return plain
+  verdicts['plain'] = plain[0].scores > committee.cut(*plain)
   verdicts['alert'] = _alerts(reference, unlabelled.counts)
-  columns = [verdicts[name] for name in votes]
-  if calibrated == -np.inf:
-    return scored, np.column_stack(columns), np.array(list(votes.values()))
-  center = committee.calibrated(*num) if calibrated is None else calibrated
-  around = committee.calibrated_votes(scored.scores, center)
-  say = sum(votes.values()) * (1.0 if num[0] else committee.BLIND)
-  each = [*votes.values(), *[say / around.shape[1]] * around.shape[1]]
-  return scored, np.column_stack([*columns, around]), np.array(each)
+  scored = committee.Scored(judged.scores, unlabelled.times)
+  for name, weight in (('estimate', 0.5), ('recall', 1.0)):
+    labelled = reference.normal, reference.anomalous
+    verdicts[name] = scored.scores > committee.estimate(scored, *labelled, weight)
+  num = reference.anomalous.weights.sum(), reference.model.normals.total
+  votes = committee.weights(*num, reference.later, _unseen_share(reference))
+  mean = lambda x, of: np.average(x, weights=unlabelled.times * of) if of.any() else 0.0
+  doubted = verdicts['plain'] & ~verdicts['event_trees']
+  by_labels = judged.scores - plain[0].scores
+  learned = (
+    committee.calibrated(*num),
+    committee.located(
+      *num,
+      quiet=mean(by_labels, ~verdicts['plain']),
+      doubted=mean(judged.scores, doubted),
+    ),
+  )
+  return _with_learned(scored, verdicts, votes, learned, committee.SAY)
 
 
-def _verdicts(reference: Reference, judged: Judged, scored: committee.Scored):
+def _plain(reference: Reference, judged: Judged, verdicts: dict, times: np.ndarray):
+  """`worlds`, were no anomaly labelled."""
+  plain = [name not in labels.NAMES for name in NAMES]
+  scored = committee.Scored(judged.parts[:, plain].sum(axis=1), times)
+  own = reference.own_parts[: len(reference.normal.scores), plain].sum(axis=1)
+  normal = committee.Scored(own, reference.normal.weights)
+  none = committee.Scored(np.zeros(0), np.zeros(0))
+  limit = committee.estimate(scored, normal, none)
+  votes = committee.weights(0, reference.model.normals.total, reference.later)
+  verdicts = {**verdicts, 'estimate': scored.scores > limit}
+  return _with_learned(
+    scored, verdicts, votes, (committee.NO_ANOMALY,), committee.BLIND
+  )
+
+
+def _with_learned(scored, verdicts, votes, learned, say: float):
+  """Adds to rules and their votes the learned scores, whose say is so large."""
+  around = [committee.calibrated_votes(scored.scores, center) for center in learned]
+  columns = np.column_stack([*(verdicts[name] for name in votes), *around])
+  num = columns.shape[1] - len(votes)
+  share = say * sum(votes.values()) / num
+  return scored, columns, np.array([*votes.values(), *[share] * num])
+
+
+def _unseen_share(reference: Reference) -> float:
+  """The share of the anomalies that are unlike all labelled ones, by estimate."""
+  parts = reference.own_parts[len(reference.normal.scores) :]
+  used = [
+    name in labels.NAMES and name not in reference.model.without for name in NAMES
+  ]
+  alone = 1.0 if not any(used) else (parts[:, used] <= 0).mean(axis=1)
+  times = reference.anomalous.weights
+  return committee.unseen_share((alone * times).sum(), times.sum())
+
+
+def _verdicts(reference: Reference, judged: Judged) -> dict[str, np.ndarray]:
   """Name of a rule -> its verdicts [m] on unlabelled bags."""
   model = reference.model
   raw = dict(zip(one_class.MEASURED, judged.raw.T))
@@ -221,17 +263,11 @@ def _verdicts(reference: Reference, judged: Judged, scored: committee.Scored):
     verdicts['new'] |= judged.parts[:, NAMES.index(name)] > 0
   for name in ('distance', 'range'):
     verdicts[name] = raw[name] > committee.quiet_limit(own[name], model.weights)
-  verdicts |= {name: x > 0 for name, x in zip(labels.NAMES, judged.votes.T)}
-  labelled = reference.normal, reference.anomalous
-  for name, weight in (('estimate', 0.5), ('recall', 1.0)):
-    verdicts[name] = scored.scores > committee.estimate(scored, *labelled, weight)
-  return verdicts
+  return verdicts | {name: x > 0 for name, x in zip(labels.NAMES, judged.votes.T)}
 
 
 def _alerts(reference: Reference, counts: Any) -> np.ndarray:
   """[m] bool: has an event that labelled anomalies have and no normal has."""
-  if reference.anomalies is None:
-    return np.zeros(counts.shape[0], bool)
   known = np.asarray(reference.anomalies.counts.sum(axis=0)).ravel() > 0
   known &= reference.model.normals.holders == 0
   return counts @ known > 0

@@ -12,6 +12,7 @@ from metalog_jax.evidence import (
   nearest,
   one_class,
   pvalues,
+  reference,
 )
 from metalog_jax.evidence import normals as normal_lib
 
@@ -210,3 +211,30 @@ def test_calibrated_score_rises_with_anomalies_and_falls_with_normals():
   highest = evidences.weights()[-3:].sum() + 3
   assert at(1, 30) < at(5, 30) < at(20, 30) < at(10**6, 30) < highest
   assert at(5, 10) > at(5, 100) and at(0, 10) == at(0, 10_000)
+
+
+def test_the_plain_verdict_is_that_of_the_same_sessions_without_anomalies():
+  *samples, _ = few_labels(30, 3, seed=0)
+  normals, anomalies, unlabelled = map(evidence.Sample.of, samples)
+  none = evidence.Sample.of(anomalies.counts[:0])
+  with_labels = evidence.fit(normals, anomalies, unlabelled)
+  judged = with_labels.judge(unlabelled.counts)
+  verdicts = reference._verdicts(with_labels, judged)
+  plain = reference._plain(with_labels, judged, verdicts, unlabelled.times)
+  without = evidence.fit(normals, none, unlabelled)
+  assert committee.cut(*plain) == without.threshold != with_labels.threshold
+  flagged = without.judge(unlabelled.counts).scores > without.threshold
+  assert (flagged == (plain[0].scores > without.threshold)).all() and flagged.any()
+
+
+def test_anomalies_unlike_each_other_give_votes_to_the_verdict_without_them():
+  unseen = committee.unseen_share
+  assert unseen(0, 10) < unseen(5, 10) < unseen(10, 10) < 1
+  votes = lambda *x: committee.weights(*x).get('plain', 0)
+  assert votes(5, 100, False, 0.8) > votes(5, 100, False, 0.2) > 0 == votes(0, 100)
+  assert votes(5, 1, False, 0.8) < votes(5, 100, False, 0.8)
+
+
+def test_located_score_follows_where_the_scores_of_a_system_lie():
+  at = lambda quiet, doubted: committee.located(5, 30, quiet, doubted)
+  assert at(-5, 0) < at(-4, 0) and at(-5, 0) < at(-5, 2)
