@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := runs/demo
 
-.PHONY: beam demo encoder test proofs docs docs-check lint format clean
+.PHONY: audit beam demo encoder test proofs docs docs-check lint format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/metalog demo --out=$(DEMO)
@@ -36,6 +36,15 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check --select ANN201,D103 metalog_jax  # return types, docstrings
 	$(BIN)/mypy
+
+# Licences, a bill of materials, and advisories (which need pypi.org or api.osv.dev).
+audit: $(VENV)/.test
+	$(BIN)/python docs/sbom.py --licences
+	mkdir -p build
+	$(BIN)/python docs/sbom.py > build/sbom.json
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --disable-pip-version-check --quiet pip-audit
+	.venv-audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -81,4 +90,5 @@ $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
 clean:
 	@if [ -f $(VENV)/pyvenv.cfg ]; then rm -rf $(VENV); fi
 	@if [ -f .venv-beam/pyvenv.cfg ]; then rm -rf .venv-beam; fi
+	@if [ -f .venv-audit/pyvenv.cfg ]; then rm -rf .venv-audit; fi
 	rm -rf build dist docs/_build docs/_tutorials *.egg-info .pytest_cache .ruff_cache .mypy_cache .jax_cache

@@ -72,7 +72,8 @@ class _Stored:
 def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
   """Files, patterns and folders to files: a folder gives its logs, sorted.
 
-  Raises UserError for a path that does not exist, or a folder without a log.
+  Raises UserError for a path that does not exist, a folder without a log, or a link in
+  a folder that leads out of it: who writes logs does not choose what else is read.
   """
   expanded = []
   for path in paths:
@@ -82,6 +83,8 @@ def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
       continue
     if here.is_dir():
       inside = [p for p in here.rglob('*') if p.is_file() and _is_log(p.name)]
+      if out := next((p for p in inside if leaves(p, here)), None):
+        raise errors.UserError(f'{out} is a link out of {path}: name it in --logs')
     else:
       inside = [pathlib.Path(p) for p in glob.glob(path, recursive=True)]
     skip = [p for p in leave_out if p and os.path.exists(p)]
@@ -91,6 +94,12 @@ def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
       raise errors.UserError(f'{path} {what}: check --logs')
     expanded += sorted(map(str, inside))
   return expanded
+
+
+def leaves(file: pathlib.Path, folder: pathlib.Path) -> bool:
+  """Whether a file of a folder is a link to what is not in it."""
+  there = pathlib.Path(os.path.realpath(file))
+  return file.is_symlink() and not there.is_relative_to(os.path.realpath(folder))
 
 
 def _is_log(name: str) -> bool:

@@ -375,9 +375,10 @@ class Templates:
         (row['text'], row['count'], row['values'], row.get('codes'))
         for row in content['templates']
       ]
+      is_count = lambda n: type(n) is int and 0 <= n < 1 << 53
       for text, count, values, codes in rows:
-        counts = [count, *dict.values(values), codes or 0]
-        if type(text) is not str or any(type(n) is not int or n < 0 for n in counts):
+        counts = [count, *dict.values(values), 0 if codes is None else codes]
+        if type(text) is not str or not all(map(is_count, counts)):
           raise ValueError(f'template {text!r}')
       for name in ('masks', 'keep'):
         if not all(type(pattern) is str for pattern in list.copy(settings[name])):

@@ -203,7 +203,10 @@ def expand(paths: Iterable[str | os.PathLike]) -> list[tuple[str, str]]:
       what = 'holds no file' if here.is_dir() else 'does not exist'
       raise errors.UserError(f'{path} {what}: give a log, a folder or a pattern')
     for file in inside:
-      expanded.setdefault(str(file), '' if file.is_file() else 'no regular file')
+      why = '' if file.is_file() else 'no regular file'
+      if here.is_dir() and files.leaves(file, here):
+        why = 'a link out of its folder: name it, or a pattern, to have it read'
+      expanded.setdefault(str(file), why)
   return list(expanded.items())
 
 

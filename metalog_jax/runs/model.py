@@ -99,7 +99,12 @@ def load(workdir: str | os.PathLike) -> Model:
     threshold = result['threshold']['value']
     if threshold is not None:
       threshold = float(threshold)
-  frozen = source / templates.FILE
+  frozen = None
+  if (source / templates.FILE).exists():
+    frozen = templates.Templates.load(source / templates.FILE)
+    with folder.reading(source / templates.FILE):
+      if len(frozen.texts) > len(texts):
+        raise ValueError(f'it has more templates than {EVENTS}')
   with folder.reading(workdir):
     state = trained_state(workdir, detector, vectors, adapted=True)
   return Model(
@@ -107,7 +112,7 @@ def load(workdir: str | os.PathLike) -> Model:
     state,
     vectors,
     texts,
-    templates.Templates.load(frozen) if frozen.exists() else None,
+    frozen,
     options,
     threshold,
     method.embedding,

@@ -209,7 +209,7 @@ def load(folder: str) -> Baseline:
     ]
     past = pl.read_parquet(place / CELLS)
     past = windows.checked(past, windows.CELLS, {'template': number, 'severity': 4})
-    if seen.width is None or seen.width.size < 1 or not len(past):
+    if seen.width is None or not 0 < seen.width.size < 1 << 40 or not len(past):
       raise ValueError('it has no record, or no width of windows')
     redacted = bool(manifest.get('redacted'))
     logs = dict.copy(manifest['logs'])

@@ -10,7 +10,7 @@ import pytest
 
 from metalog_jax import errors, types
 from metalog_jax.embeddings import pretrained
-from metalog_jax.logs import label_ranges, labels, manifests, records, store
+from metalog_jax.logs import label_ranges, labels, manifests, messages, records, store
 from metalog_jax.scanning import baseline, feedback, scan, sinks
 
 LINE = '2026-01-02 15:04:{:02} INFO shop: paid {}\n'
@@ -137,7 +137,8 @@ def test_values_that_no_baseline_has(tmp_path, table, column, value):
 
 
 @pytest.mark.parametrize('key, value', [
-  ('width', [0, True]), ('width', None), ('records', 'x'), ('summary', []),
+  ('width', [0, True]), ('width', [2**63 - 1, True]), ('width', None),
+  ('records', 'x'), ('summary', []),
   ('key', {'name': 1}), ('key', {'name': 'a', 'pattern': 99}),
 ])  # fmt: skip
 def test_a_manifest_that_no_baseline_has(tmp_path, key, value):
@@ -166,6 +167,20 @@ def test_values_that_no_system_has(tmp_path, column, value):
   manifests.write(folder, json.loads((folder / manifests.NAME).read_text()))
   with pytest.raises(errors.UserError, match='sessions.parquet is damaged'):
     store.load(folder)
+
+
+@pytest.mark.parametrize('row', [
+  {'codes': 'x'}, {'codes': []}, {'codes': ''}, {'count': 10**30}, {'values': {'a': -1}}
+])  # fmt: skip
+def test_counts_that_no_templates_have(row):
+  templates = messages.Templates()
+  templates.add(['a b'])
+  templates.group()
+  content = templates.to_json()
+  messages.Templates.from_json(content, 'x.json')
+  content['templates'][0] |= row
+  with pytest.raises(errors.UserError, match='x.json: no templates'):
+    messages.Templates.from_json(content, 'x.json')
 
 
 def test_a_size_of_an_encoder_that_no_machine_has(tmp_path):

@@ -6,15 +6,17 @@ of another run or System.
 
 import collections
 import dataclasses
+import json
 import pathlib
 import shutil
 
 import jax
 import numpy as np
+import polars as pl
 import pytest
 
 from metalog_jax import errors
-from metalog_jax.logs import store
+from metalog_jax.logs import manifests, store
 from metalog_jax.runs import detect, folder, model, run
 from metalog_jax.training import checkpoints
 from tests.runs import test_baseline_runs, test_run
@@ -165,3 +167,16 @@ def test_verdicts_do_not_replace_what_is_read(root, tmp_path):
     'run',
     'x.log',
   ]
+
+
+def test_templates_without_events_are_named(root, tmp_path):
+  """Checksums were made anew; the message named no file."""
+  job = test_baseline_runs.make_job(root, 'evidence')
+  run.start(job, tmp_path, say=quiet)
+  path = tmp_path / folder.MODEL / model.EVENTS
+  pl.read_parquet(path)[:-2].write_parquet(path)
+  sums = json.loads((tmp_path / folder.CHECKSUMS).read_text())
+  sums[path.relative_to(tmp_path).as_posix()] = manifests.file_hash(path)
+  (tmp_path / folder.CHECKSUMS).write_text(json.dumps(sums))
+  with pytest.raises(errors.UserError, match='templates.json.* more templates than'):
+    model.load(tmp_path)
