@@ -2,9 +2,10 @@
 
 The rules, which look at lines alone and not at the clock of this machine:
 
-- A session by name ends when the log's clock, the latest time so far, is more than the
-  timeout after what it was at the session's last line. A line that comes later begins
-  another session of that name. Where no line has a time, `LINES` lines count as one.
+- A session by name ends when the log's clock, the latest time that is believed (see
+  `clock`), is more than the timeout after what it was at the session's last line. A
+  line that comes later begins another session of that name. Where no line has a time,
+  `LINES` lines count as one.
 - A window of lines ends when it is full; a window of time when its entity goes into
   the next one, or as above, its length being the least timeout.
 - Of too many sessions the one whose last line is oldest ends; so does one that has
@@ -24,7 +25,9 @@ import numpy as np
 import polars as pl
 
 from metalog_jax import errors, types
+from metalog_jax.logs import clock as clocks
 from metalog_jax.logs import sessions as sessions_lib
+from metalog_jax.logs import times
 
 LINES = 100_000  # a timeout where there are no times
 LONGEST = 100_000  # events of a session
@@ -89,7 +92,13 @@ class OpenSessions:
     self._windows: collections.OrderedDict[str, list[float]] = (
       collections.OrderedDict()
     )  # of an entity: how many, the first time, the latest one
-    self.clock = -math.inf
+    self._clock = clocks.Clock()
+
+  @property
+  def clock(self) -> float:
+    """The log's, in seconds; -inf before the first time."""
+    now = self._clock.now
+    return -math.inf if now == times.NAT else now / 1e6
 
   def __len__(self) -> int:
     return len(self._open)
@@ -112,8 +121,8 @@ class OpenSessions:
     ended, most = list[Session](), self._cut.max_events or LONGEST
     columns = (rows[name].to_list() for name in ('entity', 'number', 'code', 'time'))
     for entity, number, event, time in zip(*columns):
-      if time is not None and time > self.clock:
-        self.clock = time
+      if time is not None and not self._clock.believes(round(time * 1e6)):
+        time = None
       ended += self._end_late(number)
       session = self._session(entity, time, number, ended)
       place = {'file': file, 'line': number + shift}
@@ -194,14 +203,14 @@ class OpenSessions:
   def to_json(self) -> dict[str, Any]:
     """All of it."""
     return {
-      'clock': self.clock,  # -inf is null
+      'clock': [self._clock.now, self._clock.ahead],
       'open': to_text(self.peek()),
       'windows': list(self._windows.items()),
     }
 
   def restore(self, content: dict[str, Any]) -> None:
     """Takes up what `to_json` gave."""
-    self.clock = -math.inf if content['clock'] is None else content['clock']
+    self._clock = clocks.Clock(*content['clock'])
     self._open.update((s.entity, s) for s in from_text(content['open']))
     for entity, about in content['windows']:
       self._windows[entity] = [math.nan if x is None else x for x in about]

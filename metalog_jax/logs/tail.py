@@ -54,7 +54,7 @@ class Tail:
   """One path that is followed; `poll` gives the frames of records that have come."""
 
   def __init__(self, path: str, number: int, options: streams.Options | None):
-    """Follows a file, or standard input where the path is `-`.
+    """Follows a file, a named pipe, or standard input where the path is `-`.
 
     Args:
       number: of the file, for the column `.file` of records.
@@ -65,6 +65,9 @@ class Tail:
     if path.endswith(COMPRESSED):
       raise errors.UserError(f'{path} is compressed and cannot grow: scan it first')
     self.path, self._number, self._options = path, number, options
+    about = None if path == '-' else _stat(path)
+    self._named_pipe = about is not None and stat.S_ISFIFO(about.st_mode)
+    self._is_pipe = path == '-' or self._named_pipe  # cannot be read again
     self.entry = streams.Input(path)
     self.ended = False  # of standard input
     self.notes: list[str] = []  # what was lost, or begun anew
@@ -113,7 +116,7 @@ class Tail:
   @property
   def position(self) -> dict[str, Any]:
     """Where another process goes on after the last record that was counted."""
-    if self._handle is None or self.path == '-':
+    if self._handle is None or self._is_pipe:
       return {}
     while len(self._marks) > 1 and self._marks[1][1] <= self._counted + 1:
       self._marks.popleft()
@@ -180,7 +183,8 @@ class Tail:
       self._handle = 0
       return not self.ended
     try:
-      self._handle = os.open(path or self._next(), os.O_RDONLY)
+      how = os.O_RDONLY | (os.O_NONBLOCK if self._named_pipe else 0)
+      self._handle = os.open(path or self._next(), how)
     except OSError:
       return False
     self._reset()
@@ -195,7 +199,7 @@ class Tail:
 
   def _is_replaced(self) -> bool:
     """Whether another file is to be read now, all of this one being read."""
-    if self.path == '-' or self._handle is None:
+    if self._is_pipe or self._handle is None:
       return False
     if self._waiting:
       return True
@@ -206,7 +210,7 @@ class Tail:
 
   def _read(self, last: bool) -> Iterator[pl.DataFrame]:
     while self._handle is not None:
-      if self.path != '-' and not self._is_same(self._head, self._position()):
+      if not self._is_pipe and not self._is_same(self._head, self._position()):
         yield from self._feed(b'', whole=True)
         self.notes.append(f'{self.path} was truncated: read from its beginning')
         handle = self._handle
@@ -217,7 +221,7 @@ class Tail:
         break
       self._last, self._flushed = time.monotonic(), False
       yield from self._feed(data)
-      if self.path == '-':
+      if self._is_pipe:
         return
     idle = time.monotonic() - self._last > PATIENCE
     if last or self.ended or (idle and not self._flushed):
@@ -229,6 +233,11 @@ class Tail:
     return self._offset + len(self._rest)
 
   def _take(self) -> bytes:
+    if self._named_pipe:  # who writes may go, and another one come
+      try:
+        return os.read(self._descriptor, _PIECE)
+      except BlockingIOError:
+        return b''
     if self.path != '-':
       data = os.pread(self._descriptor, _PIECE, self._position())
       if data and len(self._head) < _HEAD:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from metalog_jax.scanning import sessions, windows
+from metalog_jax.scanning import sessions
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.findings import Finding
 
@@ -47,7 +47,7 @@ def window_rows(counted: Counted, items: Sequence[Finding]) -> Iterator[dict[str
 
 
 def warnings(
-  seen: windows.Windows,
+  counter: Any,
   inputs: Sequence[dict[str, Any]],
   counted: Counted | None,
   items: Sequence[Finding],
@@ -81,7 +81,10 @@ def warnings(
         f'{counted.records:,} records in {counted.size:,} windows: too few to judge '
         'how often a message comes; severe and single ones are found alone'
       )
-  if not seen.timed:
+  if num := counter.strays:
+    times = f'{num:,} times are' if num > 1 else '1 time is'
+    said.append(f'{times} far from all those around, and not believed')
+  if not counter.windows.timed:
     said.append('no time was read: silences cannot be found, windows are of records')
   if not items:
     said.append(_nothing(counted, is_compared))

@@ -18,7 +18,8 @@ import numpy as np
 import polars as pl
 
 from metalog_jax import atomic, errors
-from metalog_jax.logs import live, merge, records, streams
+from metalog_jax.logs import clock as clocks
+from metalog_jax.logs import live, records, streams, times
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.logs.tail import Tail
 from metalog_jax.scanning import (
@@ -32,13 +33,14 @@ from metalog_jax.scanning import (
   windows,
 )
 from metalog_jax.scanning.followed_sessions import FollowedSessions
-from metalog_jax.scanning.following import Memory
+from metalog_jax.scanning.following import SAID, Memory
 
 LEARNED = 20  # windows with records before one is judged by itself
 AUTO_SECONDS, AUTO_RECORDS = 60, 500  # of a window, with times and without
 COMMIT = 20_000  # records after which state is saved
 QUIET = 30  # windows after which a finding that returns is told again
 _GRACE = 0.7  # seconds after the end of a window, where times are of the clock here
+_FIRST = 500  # records that wait for times at most
 _IDLE = 5.0  # seconds without a record that close a window of records
 
 
@@ -85,6 +87,7 @@ class Follower(live.Live):
       self.memory.forget_texts()
     self.sessions = self._new_sessions()
     self._silent = 0  # windows without a record that were judged
+    self._first: list[tuple[pl.DataFrame, Tail]] = []  # before the clock began
     self._open = _new(width)
     if options.out:
       path = pathlib.Path(options.out) / 'findings.jsonl'
@@ -131,6 +134,26 @@ class Follower(live.Live):
     super().run()
 
   def add(self, frame: pl.DataFrame, tail: Tail) -> None:
+    """Counts records; the first wait until there are times to begin the clock with."""
+    self.memory.last_read, self._silent = time.monotonic(), 0
+    if self.memory.clock.now != times.NAT:
+      return self._count(frame, tail)
+    self._first.append((frame, tail))
+    known = [frame['time'].is_not_null().sum() for frame, _ in self._first]
+    if sum(known) >= clocks.CONFIRM or sum(len(x) for x, _ in self._first) >= _FIRST:
+      self._begin()
+
+  def _begin(self) -> None:
+    """Counts the first records."""
+    first, self._first = self._first, []
+    if first:
+      known = pl.concat([frame['time'].drop_nulls() for frame, _ in first])
+      if len(known):
+        self.memory.clock.start(known.dt.timestamp('us').to_numpy())
+    for frame, tail in first:
+      self._count(frame, tail)
+
+  def _count(self, frame: pl.DataFrame, tail: Tail) -> None:
     """Counts records, and closes each window that they end."""
     memory = self.memory
     if memory.width is None:
@@ -139,13 +162,13 @@ class Follower(live.Live):
       size = AUTO_SECONDS if timed else AUTO_RECORDS
       memory.width = windows.Width(size, timed)
       self._open = _new(memory.width)
-    for number, part in self._parts(frame):
+    for number, part in memory.parts(frame):
       if memory.number is not None and number > memory.number:
         self._close()
       if memory.number is None:
         memory.number = number
         memory.origin = number if memory.origin is None else memory.origin
-      block = records.as_records(part)
+      block = records.as_records(part.drop(SAID))
       if self.options.redact:
         block = redact.block(block)
       values = field_values(block.fields)
@@ -153,40 +176,35 @@ class Follower(live.Live):
       self._open.add(codes, block.time, block.file, block.line, block.level, block.text)
       file = self._shown_files[int(block.file[0])]
       self.sessions.add(codes, block, file, memory.lines)
-      memory.time = max(memory.time, int(part[merge.KEY][-1]))
+      believed = memory.go_on(part)
+      self._say_strays(block, believed)
       memory.records += len(part)
       memory.uncommitted += len(part)
       memory.lines += int(np.sum(block.lines))
-      memory.last_read, self._silent = time.monotonic(), 0
       tail.count(part)
       width = memory.width
       if width and not width.timed and memory.records % width.size == 0:
         self._close()
 
-  def _parts(self, frame: pl.DataFrame):
-    """(window, records) of the windows that a frame falls into.
-
-    A window goes by the latest time so far, so that late lines count where they come.
-    """
-    memory = self.memory
-    assert memory.width is not None
-    if memory.width.timed:
-      times = np.maximum.accumulate(
-        np.concatenate([[memory.time], frame[merge.KEY].to_numpy()])
-      )[1:]
-      numbers = times // (memory.width.size * 1_000_000)
-    else:
-      numbers = (memory.records + np.arange(len(frame))) // memory.width.size
-    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(frame)]):
-      yield int(numbers[start]), frame[start:end]
+  def _say_strays(self, block: records.Records, believed: np.ndarray) -> None:
+    """Counts times that are not believed, and says the first."""
+    strays = np.flatnonzero(~believed)
+    if len(strays) and not self.memory.strays:
+      place = f'{self._shown_files[int(block.file[0])]}:{block.line[strays[0]]}'
+      self.note(
+        f'{place}: a time more than a day ahead of the log is not believed, unless '
+        f'{clocks.CONFIRM} such times come in a row'
+      )
+    self.memory.strays += len(strays)
 
   def rest(self) -> None:
     """Closes the open window where nothing has come for long, by the clock here."""
     memory = self.memory
+    idle = time.monotonic() - memory.last_read
+    if self._first and idle >= _IDLE:
+      self._begin()
     if memory.width is None:
       return
-    idle = time.monotonic() - memory.last_read
     if memory.number is None:
       if len(self.sessions.open) and idle > self.sessions.open.patience:
         self._save(ending=True)  # who goes on ends them too, whatever comes then
@@ -197,7 +215,7 @@ class Follower(live.Live):
       return
     if memory.width.timed:
       end = (memory.number + 1) * memory.width.size
-      lag = time.time() - memory.time / 1e6
+      lag = time.time() - memory.clock.now / 1e6
       live = 0 <= lag - idle < memory.width.size  # times are of the clock here
       if idle >= memory.width.size or (live and min(idle, time.time() - end) >= _GRACE):
         self._close()
@@ -283,6 +301,7 @@ class Follower(live.Live):
   def end(self) -> None:
     """Judges what is left, and says what could not be."""
     memory = self.memory
+    self._begin()
     if memory.number is not None:
       self._close(part=True)
     if not self._judged_alone and not memory.learned and memory.filled:
@@ -317,6 +336,7 @@ class Follower(live.Live):
       'inputs': [tail.entry.as_json() for tail in self.tails],
       'lines': memory.lines,
       'records': memory.records,
+      'times_not_believed': memory.strays,
       'templates': len(memory.templates.texts),
       'window': str(memory.width or ''),
       'windows': memory.windows,
@@ -341,7 +361,7 @@ class Follower(live.Live):
       'open_sessions': len(self.sessions.open),
       'templates': len(memory.templates.texts),
       'learning': float(learns),
-      'last_record_seconds': max(memory.time, 0) / 1e6,
+      'last_record_seconds': max(memory.clock.now, 0) / 1e6,
     }
 
 

@@ -61,12 +61,12 @@ def silence(memory: Memory, gap: int, alpha: float) -> tuple[Finding, int] | Non
   if surprise < -np.log10(alpha):
     return None
   name, expected, p_value = '(all records)', usual.mean * gap, 10.0**-surprise
-  place = windows.Place('', 0, windows.iso(memory.time))
+  place = windows.Place('', 0, windows.iso(memory.clock.now))
   why = (
     f'nothing has come for {gap} windows of {memory.width}, where {expected:,.0f} '
     f'records are expected (p = {p_value:.1g})'
   )
-  row = memory.time // (memory.width.size * 1_000_000) - (memory.origin or 0) + 1
+  row = memory.clock.now // (memory.width.size * 1_000_000) - (memory.origin or 0) + 1
   item = Finding(
     finding_id=findings.identity('less', name), kind='drop', score=surprise,
     p_value=p_value, template_id=None, template=name, count=0, expected=expected,

@@ -3,18 +3,22 @@
 import base64
 import dataclasses
 import io
-import time as clock
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import general_masks, messages, times
+from metalog_jax.logs import clock as clocks
+from metalog_jax.logs import general_masks, merge, messages
+from metalog_jax.logs import times as times_lib
 from metalog_jax.scanning import counted, windows
 
 WINDOWS = 256  # that are remembered
 TEMPLATES = 10_000  # above it the rarer half is forgotten, and new if it returns
+SAID = '.said'  # the column of times as they stand
 _KEY = ('window', 'template', 'value')
 
 
@@ -27,15 +31,16 @@ class Memory:
   cells: pl.DataFrame = dataclasses.field(default_factory=pl.DataFrame)
   number: int | None = None  # of the window that is open
   origin: int | None = None  # of the first window
-  time: int = times.NAT  # the latest, in microseconds
+  clock: clocks.Clock = dataclasses.field(default_factory=clocks.Clock)
   records: int = 0
   lines: int = 0
   windows: int = 0
   learned: bool = False  # the first windows were judged
+  strays: int = 0  # times that were not believed
   uncommitted: int = 0  # records since state was saved
   active: dict[str, int] = dataclasses.field(default_factory=dict)
   found: dict[str, int] = dataclasses.field(default_factory=dict)  # by kind
-  last_read: float = dataclasses.field(default_factory=clock.monotonic)
+  last_read: float = dataclasses.field(default_factory=time.monotonic)
 
   @property
   def filled(self) -> int:
@@ -59,6 +64,31 @@ class Memory:
   def forget_texts(self) -> None:
     """Drops the samples, which only windows that are judged need."""
     self.cells = self.cells.with_columns(text=pl.lit(''))
+
+  def parts(self, frame: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+    """(window, records) of the windows that a frame falls into.
+
+    A window goes by the log's clock, so that late lines count where they come.
+    """
+    assert self.width is not None
+    trial = dataclasses.replace(self.clock, ahead=[*self.clock.ahead])
+    clock, believed = trial.read(_micro(frame['time']))
+    frame = frame.with_columns(
+      pl.col('time').alias(SAID),
+      pl.when(pl.Series(believed)).then('time').alias('time'),
+      pl.Series(merge.KEY, clock),
+    )
+    if self.width.timed:
+      numbers = clock // (self.width.size * 1_000_000)
+    else:
+      numbers = (self.records + np.arange(len(frame))) // self.width.size
+    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(frame)]):
+      yield int(numbers[start]), frame[start:end]
+
+  def go_on(self, part: pl.DataFrame) -> np.ndarray:
+    """Moves the clock by records of `parts` that are counted; which are believed."""
+    return self.clock.read(_micro(part[SAID]))[1]
 
   def without_words(self, cells: pl.DataFrame) -> pl.DataFrame:
     """Leaves as values the small numbers alone: of frozen templates others vary."""
@@ -103,9 +133,10 @@ class Memory:
     """All of it; cells as Parquet in base 64."""
     buffer = io.BytesIO()
     self.cells.write_parquet(buffer)
-    names = ('origin', 'time', 'records', 'lines', 'windows', 'learned')
+    names = ('origin', 'records', 'lines', 'windows', 'strays', 'learned')
     return {
       'width': list(self.width) if self.width else None,
+      'clock': [self.clock.now, self.clock.ahead],
       **{name: getattr(self, name) for name in (*names, 'active', 'found')},
       'templates': self.templates.to_json(),
       'cells': base64.b64encode(buffer.getvalue()).decode(),
@@ -118,9 +149,14 @@ class Memory:
       content = dict(content)
       cells = pl.read_parquet(io.BytesIO(base64.b64decode(content.pop('cells'))))
       templates = messages.Templates.from_json(content.pop('templates'), source)
-      width = content.pop('width')
-      return cls(templates, windows.Width(*width) if width else None, cells, **content)
+      width, clock = content.pop('width'), clocks.Clock(*content.pop('clock'))
+      wide = windows.Width(*width) if width else None
+      return cls(templates, wide, cells, clock=clock, **content)
     except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
       if isinstance(error, errors.UserError):
         raise
       raise errors.UserError(f'{source} is damaged: {error!r}') from error
+
+
+def _micro(column: pl.Series) -> np.ndarray:
+  return column.dt.timestamp('us').fill_null(times_lib.NAT).to_numpy()

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from metalog_jax import atomic, errors, lazy
-from metalog_jax.logs import messages, parallel, records
+from metalog_jax.logs import clock, messages, parallel, records
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
   account,
@@ -74,10 +74,13 @@ class Counter:
     self.sessions = sessions.Sessions(group)
     self.windows = windows.Windows(width)
     self.sides = sides.Sides()
-    self.lines = 0
+    self.lines = self.strays = 0  # strays: times that are not believed
 
   def add(self, block: Any) -> np.ndarray:
     """Counts a `records.Records`; the number of each record's window."""
+    time = clock.without_strays(block.time)
+    self.strays += int(np.isnat(time).sum() - np.isnat(block.time).sum())
+    block = dataclasses.replace(block, time=time)
     values = field_values(block.fields)
     ids = self.templates.add(block.message, block.level, values)
     self.lines += int(np.sum(block.lines))
@@ -269,9 +272,7 @@ def conclude(
     if reference is None
     else baselines.summary(good, reference.path, reference.files)
   )
-  said = account.warnings(
-    counter.windows, inputs, counted, items, reference is not None
-  )
+  said = account.warnings(counter, inputs, counted, items, reference is not None)
   if counted is not None and reference is not None:
     said = baselines.warnings(about, counted, good) + said
   summary: dict[str, Any] = {

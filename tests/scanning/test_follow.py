@@ -124,6 +124,17 @@ def test_rotation_and_truncation(tmp_path, impatient, expected):
   assert key(items) == expected
 
 
+def test_times_of_another_century(tmp_path, impatient, expected):
+  """They count where they stand: what follows is not swallowed by their window."""
+  lines, path = text(), tmp_path / 'app.log'
+  for row, year in ((0, '1970'), (700, '2099'), (1900, '2099')):
+    lines[row] = lines[row].replace('2026', year, 1)
+  path.touch()
+  items, notes, follower = run(path, appending(path, lines, 5), tmp_path / 'out')
+  assert key(items) == expected and follower.summary['times_not_believed'] == 2
+  assert [x for x in notes if 'app.log:701: a time more than a day ahead' in x]
+
+
 class Killed(BaseException):
   """Ends a follower wherever it is, as a kill does."""
 
@@ -235,6 +246,21 @@ def test_standard_input_to_its_end_and_to_a_reader_that_goes(tmp_path):
   assert process.wait(20) == 0 and not [
     line for line in process.stderr if 'note' not in line
   ]
+
+
+def test_a_named_pipe_and_writers_that_come_and_go(tmp_path, impatient, expected):
+  lines, path = text(), tmp_path / 'app.pipe'
+  os.mkfifo(path)
+
+  def steps():
+    for start in range(0, len(lines), 250):  # no more than a pipe holds
+      with open(path, 'w') as pipe:
+        pipe.writelines(lines[start : start + 250])
+        pipe.flush()
+        yield
+
+  items, _, follower = run(path, steps(), tmp_path / 'out')
+  assert key(items) == expected and follower.memory.lines == len(lines)
 
 
 def test_state_is_bounded(tmp_path, impatient, monkeypatch):
