@@ -25,9 +25,9 @@ from multiprocessing import connection
 from typing import Any, NamedTuple
 
 from experiments import main as program
-from experiments.child_process import die_with_parent
 from metalog_jax import atomic, clean, errors
 from metalog_jax.cli.options import MOST_COUNT, MOST_SEED, Flag
+from metalog_jax.cli.peers import die_with_parent
 
 TEXTS = ('readers', 'scan', 'prepare', 'sessions', 'labels', 'vectors', 'feedback',
          'masks')  # fmt: skip

@@ -3,12 +3,14 @@ r"""Does to small jobs what machines do to programs, and compares with jobs left
   python -m experiments.torture --kills=1000 --seed=0 --out=torture
   python -m experiments.torture --kind=full,quota --target=prepare,train --out=torture
   python -m experiments.torture --damaged=system,run --out=torture
+  python -m experiments.torture --hosts=100 --out=torture
 
 Every try of a kind on a target draws from its number and --seed alone, and is a line of
 tries.jsonl in --out; the same command goes on where it was stopped. The folder of a try
 that went wrong is kept. With --damaged every file of a folder is damaged in every way,
-and read; each is a line of damaged.jsonl. Kinds that need disks of their own are for
-root on Linux.
+and read; each is a line of damaged.jsonl. With --hosts two or four processes train
+together, and one is killed or frozen. Kinds that need disks of their own are for root
+on Linux.
 """
 
 import collections
@@ -29,6 +31,7 @@ from metalog_jax.cli.options import Flag
 kinds = lazy.module('experiments.tortures.kinds')
 jobs = lazy.module('experiments.tortures.jobs')
 damage = lazy.module('experiments.tortures.damage')
+hosts = lazy.module('experiments.tortures.hosts')
 children = lazy.module('experiments.tortures.children')
 
 KINDS = ('kills', 'terminates', 'stops', 'full', 'readonly', 'quota', 'memory', 'two',
@@ -43,6 +46,7 @@ FLAGS = (
   Flag('kills', 0, 'SIGKILLs of all targets, in place of --kind and --count', low=0),
   Flag('kind', ['kills'], 'what is done', KINDS),
   Flag('target', list(TARGETS), 'to what', TARGETS),
+  Flag('hosts', 0, 'tries of training in several processes, in place of jobs', low=0),
   Flag('damaged', [], 'folders whose files are damaged, in place of jobs', FOLDERS),
   Flag('flips', 3, 'bits of each damaged file that are flipped, one at a time', low=0),
   Flag('count', 10, 'tries of each kind on each target', low=1),
@@ -96,6 +100,9 @@ def _damage(out: pathlib.Path, values: Any) -> None:
 
 def _plan(values: Any, records: list[dict[str, Any]]) -> Iterator[tuple[str, str, int]]:
   """Kinds, targets and numbers in turn; `records` grows while they are tried."""
+  if values.hosts:
+    yield from (('hosts', 'train', number) for number in range(values.hosts))
+    return
   for number in itertools.count() if values.kills else range(values.count):
     for kind in ['kills'] if values.kills else values.kind:
       for target in values.target:
@@ -119,14 +126,20 @@ def attempt(
   place = out / name
   shutil.rmtree(place, ignore_errors=True)
   place.mkdir()
-  known = expected(out, target)
+  if kind == 'hosts':
+    known: Any = hosts.expect(out / 'inputs', out)
+  else:
+    known = expected(out, target)
   begin = time.monotonic()
   context = multiprocessing.get_context('fork')
   receive, send = context.Pipe(duplex=False)
 
   def work() -> None:
-    draw = random.Random(name)
-    send.send(kinds.KINDS[kind](kinds.Try(target, out / 'inputs', place, draw, *known)))
+    draw, inputs = random.Random(name), out / 'inputs'
+    if kind == 'hosts':
+      send.send(hosts.attempt(inputs, place, draw, known))
+    else:
+      send.send(kinds.KINDS[kind](kinds.Try(target, inputs, place, draw, *known)))
 
   process = context.Process(target=work)
   process.start()

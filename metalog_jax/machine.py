@@ -44,16 +44,24 @@ def _schedule_for_caches() -> None:
     os.environ['XLA_FLAGS'] = f'{flags} {flag}=false'.strip()
 
 
-def join(address: str = '', processes: int = 0, number: int = -1) -> None:
+def join(
+  address: str = '', processes: int = 0, number: int = -1, timeout: int = 60
+) -> None:
   """Joins the other processes of a run; before `use` has been followed by any work.
 
   Args:
     address: host:port of process 0; '' on a TPU pod, SLURM or GKE, where jax finds it.
     processes: how many there are; 0: found likewise.
     number: which of them this is; -1: found likewise.
+    timeout: seconds after which a process that is not heard of ends all of them; to
+      appear, each has five times as long.
   """
   jax.distributed.initialize(
-    address or None, processes or None, None if number < 0 else number
+    address or None,
+    processes or None,
+    None if number < 0 else number,
+    initialization_timeout=5 * timeout,
+    heartbeat_timeout_seconds=timeout,
   )
 
 

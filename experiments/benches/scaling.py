@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import child_process
 from experiments.benches import bench_machine, interleave, variants, worker
 from metalog_jax import atomic, memory, meta, types
+from metalog_jax.cli import peers
 from metalog_jax.meta import mesh
 from metalog_jax.nets import losses
 from metalog_jax.nets import metalog as nets
@@ -185,7 +185,7 @@ def _problem(point: Point, variant: variants.Variant):
 
 def main(axis: str, name: str, samples: str) -> None:
   """One curve, in a process of its own: prints a row a point."""
-  child_process.die_with_parent()
+  peers.die_with_parent()
   memory.keep_freed()
   worker.limit_threads()
   for value in AXES[axis]:

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments import child_process
 from experiments.benches import bench_machine, variants
 from metalog_jax import atomic, memory
+from metalog_jax.cli import peers
 
 THREADS = 2
 LEAST = 0.5  # seconds of a sample: the kernel counts what others do in 0.01 s
@@ -106,5 +106,5 @@ def main(spec: dict[str, Any]) -> None:
 
 if __name__ == '__main__':
   limit_threads()
-  child_process.die_with_parent()
+  peers.die_with_parent()
   main(json.loads(sys.argv[1]))

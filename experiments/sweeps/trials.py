@@ -20,9 +20,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from experiments import child_process
 from experiments.sweeps import table_files
 from metalog_jax import atomic, errors
+from metalog_jax.cli import peers
 
 Trial = table_files.Trial
 
@@ -121,7 +121,7 @@ def _attempt(
       stdout=log,
       stderr=subprocess.STDOUT,
       pass_fds=locks,
-      preexec_fn=functools.partial(child_process.die_with_parent, os.getpid()),
+      preexec_fn=functools.partial(peers.die_with_parent, os.getpid()),
     )
     try:
       code = process.wait()

@@ -15,7 +15,7 @@ from typing import Any
 
 from metalog_jax import errors, lazy
 from metalog_jax.cli import main as programs
-from metalog_jax.cli import options
+from metalog_jax.cli import options, peers
 from metalog_jax.cli.options import Flag
 from metalog_jax.logs import budgets
 
@@ -66,6 +66,13 @@ FLAGS = (
   Flag('coordinator', '', 'host:port of process 0, where jax cannot know'),
   Flag('processes', 0, 'with --coordinator: how many processes', low=0),
   Flag('process', -1, 'with --coordinator: the number of this one', low=-1),
+  Flag(
+    'peer_timeout',
+    60,
+    'with --distributed: seconds after which a process that is not '
+    'heard of ends the run; to appear, each has five times as long',
+    low=5,
+  ),
   Flag('overwrite', False, 'delete the run that --workdir holds first'),
   Flag('report', True, 'write report.html and report.md at the end'),
   Flag('explain', False, 'print what a step costs, and how; do not train'),
@@ -119,11 +126,22 @@ def parse_seeds(text: str) -> list[int]:
   return list(seeds)
 
 
-def main(values: Any, rest: list[str]) -> None:
+def main(values: Any, rest: list[str]) -> int | None:
   """Reads the flags, trains, prints the table."""
+  if not values.distributed:
+    _train(values)
+    return None
+  code = peers.supervise('metalog train', values.debug)
+  if code is None:
+    peers.guarded('metalog train', lambda: _train(values), values.peer_timeout)
+  return code
+
+
+def _train(values: Any) -> None:
   if values.distributed:
     machine.use(values.devices)
-    machine.join(values.coordinator, values.processes, values.process)
+    joined = values.coordinator, values.processes, values.process
+    machine.join(*joined, timeout=values.peer_timeout)
   given = {flag.name: values[flag.name].value for flag in JOB}
   given |= options.settings(values, values.detector)
   if values.explain:

@@ -1,0 +1,69 @@
+"""A process that loses another of its run ends with one sentence."""
+
+import subprocess
+import sys
+
+import pytest
+
+SUPERVISED = """
+import os, signal, sys
+from metalog_jax.cli import peers
+code = peers.supervise('metalog train')
+if code is None:
+  {work}
+  sys.exit(0)
+sys.exit(code)
+"""
+GUARDED = """
+from metalog_jax.cli import peers
+def work():
+  try:
+    raise ValueError({message!r})
+  except ValueError as error:
+    raise RuntimeError('no step') from error
+peers.guarded('metalog train', work, 7)
+"""
+
+
+def python(text: str) -> subprocess.CompletedProcess:
+  return subprocess.run(
+    [sys.executable, '-c', text], capture_output=True, text=True, timeout=60
+  )
+
+
+@pytest.mark.parametrize('work, code, says', [
+  ('print("metalog train: done", file=sys.stderr)', 0, 'metalog train: done\n'),
+  ('sys.exit(3)', 3, ''),
+  ('os.kill(os.getpid(), signal.SIGKILL)', 1, 'was killed, for want of memory maybe'),
+  ('os.write(2, b"bar\\rbar 2\\r"); os.abort()', 1, 'another process of the run ended'),
+  ('os.write(2, b"[Gloo] Rank 0\\nF1129 09:00 dump\\n @ 0x7f\\n"); os.abort()', 1,
+   'metalog train: this process ended'),
+])  # fmt: skip
+def test_what_the_parent_says(work, code, says):
+  done = python(SUPERVISED.format(work=work))
+  assert done.returncode == code and says in done.stderr
+  assert 'Gloo' not in done.stderr and '0x7f' not in done.stderr
+  if code == 1:
+    assert 'start the same command everywhere' in done.stderr
+
+
+@pytest.mark.parametrize('message, lost', [
+  ('Gloo all-reduce failed: Connection closed by peer', True),
+  ('UNAVAILABLE: failed to connect', True), ('a batch of 0 sessions', False),
+])  # fmt: skip
+def test_errors_because_of_others(message, lost):
+  done = python(GUARDED.format(message=message))
+  assert done.returncode == 1
+  assert ('was not heard of for 7 s (--peer_timeout)' in done.stderr) == lost
+  assert ('Traceback' in done.stderr) != lost
+
+
+def test_the_child_does_not_outlive_its_parent():
+  work = 'print(os.getpid(), flush=True); signal.pause()'
+  parent = subprocess.Popen(
+    [sys.executable, '-c', SUPERVISED.format(work=work)], stdout=subprocess.PIPE
+  )
+  assert int(parent.stdout.readline()) != parent.pid
+  parent.kill()
+  parent.wait()
+  assert parent.stdout.read() == b''  # its last writer is gone
