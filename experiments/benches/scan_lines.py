@@ -9,7 +9,7 @@ from metalog_jax.scanning import scan
 
 
 def ranked(log: str, baseline: str = '') -> tuple[list[str], list[float], list[bool]]:
-  """Line numbers, scores, and whether a finding is about the line.
+  """Line numbers, scores, and whether an active finding is about the line.
 
   A finding leads to the records of its templates in its windows: the first finding to
   those of its leading template first; within one the order is that of the log.
@@ -29,7 +29,7 @@ def ranked(log: str, baseline: str = '') -> tuple[list[str], list[float], list[b
   found = scan.conclude(counter, reader.inputs, options, good)
   template = templates.group()[np.concatenate(codes)]
   window = _windows(np.concatenate(times), counter.windows)
-  rank = np.full(len(window), np.inf)
+  rank, odd = np.full(len(window), np.inf), np.zeros(len(window), bool)
   for number, item in enumerate(found):
     rows = np.isin(
       window, [int(name[1:]) for name in item.windows if name[1:].isdigit()]
@@ -37,9 +37,10 @@ def ranked(log: str, baseline: str = '') -> tuple[list[str], list[float], list[b
     for place, part in enumerate(item.templates):
       mine = rows & (template == part['template_id'])
       rank[mine] = np.minimum(rank[mine], number + place / 1000)
+      odd |= mine & (item.state == 'active')
   scores = np.where(np.isfinite(rank), -rank, -1e9)
   numbers = [str(line) for line in np.concatenate(lines).tolist()]
-  return numbers, scores.tolist(), np.isfinite(rank).tolist()
+  return numbers, scores.tolist(), odd.tolist()
 
 
 def _windows(time: np.ndarray, seen: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ import polars as pl
 
 from metalog_jax.scanning import sessions
 from metalog_jax.scanning.counted import Counted
-from metalog_jax.scanning.findings import Finding
+from metalog_jax.scanning.findings import IN_BASELINE, Finding
 
 _READABLE = 0.9  # share of lines, or of times, below which a warning is due
 _FEW = 20  # windows, below which little can be said
@@ -86,7 +86,7 @@ def warnings(
     said.append(f'{times} far from all those around, and not believed')
   if not counter.windows.timed:
     said.append('no time was read: silences cannot be found, windows are of records')
-  if not items:
+  if all(item.reason == IN_BASELINE for item in items):
     said.append(_nothing(counted, is_compared))
   return said
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from metalog_jax.scanning import windows
 from metalog_jax.scanning.counted import WHOLE, Counted
-from metalog_jax.scanning.statistics import Surprise
+from metalog_jax.scanning.statistics import KNOWN, Surprise
 from metalog_jax.scanning.windows import Place
 
 KINDS = ('new', 'rare', 'burst', 'drop', 'missing', 'order', 'value', 'alarm')
@@ -22,6 +22,7 @@ _NAMED, _MOST_PLACES = 3, 20  # places that a sentence names; beyond, they are n
 _BINS = 60  # of a histogram
 _LOUDEST = 10.0  # a surprise above it adds nothing to the score
 SEVERITY = 3.0  # score of one step of severity
+IN_BASELINE = 'also in the baseline'  # why a severe finding is known
 _REPEATED = 1.5  # score that each earlier finding of the same kind costs
 _MOST_RARE = 10  # findings of single lines that are not alarming
 
@@ -62,7 +63,10 @@ def build(
 ) -> list[Finding]:
   """One finding for each cause, the most important first."""
   severity = lambda s: 0 if s.kind in ABSENT else counted.severity.get(s.template, 0)
-  score = lambda s: min(s.surprise, _LOUDEST) + SEVERITY * severity(s)
+  score = lambda s: (
+    min(s.surprise, _LOUDEST)
+    + (0.1 if s.detail == KNOWN else SEVERITY) * severity(s)  # below all others
+  )
   alarms = lambda s: bool(windows.ALARMING.search(counted.text(s.template)))
   order = lambda s: (-round(score(s), 6), not alarms(s), s.template < 0, s.template)
   groups: list[list[Surprise]] = []
@@ -107,8 +111,9 @@ def identity(side: str, text: str) -> str:
 
 def _is_one_cause(lead: Surprise, item: Surprise, size: int) -> bool:
   """Whether two surprises stand together in time."""
-  if any(s.kind == 'missing' and not s.detail for s in (item, lead)):
-    return False  # it has no place in time
+  for s in item, lead:
+    if (s.kind == 'missing' and not s.detail) or s.detail == KNOWN:
+      return False  # it has no place in time
   if lead.detail in _LASTING or item.detail in _LASTING:
     alike = lead.detail in _LASTING and item.detail in _LASTING
     return alike and abs(lead.windows[0] - item.windows[0]) <= max(1, 0.03 * size)
@@ -152,6 +157,8 @@ def _finding(
     windows=[counted.window_name(row) for row in rows[:200]],
     why=_why(counted, group, first, last, reference),
     severity=LEVELS[severity],
+    state='known' if lead.detail == KNOWN else 'active',
+    reason=IN_BASELINE if lead.detail == KNOWN else '',
     histogram=histogram(counted, lead.template),
     templates=[
       {
@@ -272,6 +279,12 @@ def _why(
     text = f'seen {times(lead.records)} within {span}, and never before {at}'
   elif lead.kind == 'rare':
     text = f'seen {times(lead.records)} among {counted.records:,} records'
+  elif lead.detail == KNOWN:
+    level = LEVELS[counted.severity[lead.template]]
+    text = (
+      f'{level} record, known: seen {times(lead.records)}, where by its rate in '
+      f'{against} {lead.expected:,.1f} are expected'
+    )
   elif lead.kind == 'alarm':
     level = LEVELS[counted.severity.get(lead.template, 0)] or 'alarming'
     text = f'{level} record, seen {times(lead.records)} among {counted.records:,}'

@@ -15,6 +15,7 @@ pages = lazy.module('metalog_jax.report.pages')
 TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 FILES = ('findings.jsonl', 'windows.jsonl', 'scan.json', 'report.html')
 _COLOURS = {'critical': '1;31', 'error': '31', 'warning': '33', '': '36'}
+_MOST_KNOWN = 5  # severe findings of the baseline that a terminal lists
 _BARS = 120  # columns of the time line
 
 
@@ -29,8 +30,27 @@ def terminal(found: Any, top: int, colour: bool, width: int | None = None) -> st
   shown = [item for item in found if item.state == 'active'][:top]
   for rank, item in enumerate(shown, 1):
     lines += finding(item, rank, colour, width)
+  lines += _known(found, width)
   lines += ['', _total(found, len(shown))]
   return '\n'.join(lines)
+
+
+def _known(found: Any, width: int) -> list[str]:
+  """Severe records that the baseline has too, a line each."""
+  items = [
+    item
+    for item in found
+    if item.state == 'known' and item.reason == findings.IN_BASELINE
+  ]
+  if not items:
+    return []
+  lines = ['', 'known and severe, also in the baseline:']
+  for item in items[:_MOST_KNOWN]:
+    count = f'{item.count:,} ({item.expected:,.0f} expected)'
+    where = f'{pathlib.Path(item.first.file).name}:{item.first.line}'
+    line = f'    {item.severity:8} {count:24} {where}  {item.template}'
+    lines.append(clean.text(line)[:width])
+  return lines
 
 
 def finding(item: Any, rank: int, colour: bool, width: int) -> list[str]:

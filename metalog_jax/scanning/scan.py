@@ -248,9 +248,10 @@ def conclude(
   items: list[Finding] = []
   judged, mode = None, ''
   if counted is not None:
-    of_windows = findings.build(
-      counted, surprises.surprises(counted, alpha, good), good
-    )
+    odd = surprises.surprises(counted, alpha, good)
+    if good is not None:
+      odd += surprises.known_severe(counted, good, odd)
+    of_windows = findings.build(counted, odd, good)
     judged = _of_sessions(counter, counted, reference, alpha)
     more = session_findings.build(counted, state, judged, alpha) if judged else []
     items = session_findings.merge(of_windows, more)

@@ -129,7 +129,7 @@ def _by_template(items: Sequence[Finding]) -> dict[int | None, Finding]:
     part['template_id']: item
     for item in reversed(items)
     for part in item.templates
-    if part['kind'] in _PRESENT
+    if part['kind'] in _PRESENT and item.reason != findings.IN_BASELINE
   }
 
 

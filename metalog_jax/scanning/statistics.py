@@ -18,6 +18,7 @@ _PEAKS = 3  # times that a cause may return and still be seen
 _SHARP = 2  # windows in which an outage begins or ends
 _LOUDER = 1.5  # a peak over the template's other ones
 _TINY = 1e-300
+KNOWN = 'known'  # the detail of what is listed although it is no surprise
 
 
 class Rate(NamedTuple):

@@ -8,7 +8,7 @@ from metalog_jax.logs.general_masks import VALUE_NAME
 from metalog_jax.scanning import changes, rhythms, statistics
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.sides import ALL, Side
-from metalog_jax.scanning.statistics import Surprise
+from metalog_jax.scanning.statistics import KNOWN, Surprise
 
 _SEVERE_SHARE = 0.2  # of severe records, above which severity says nothing
 _OFTEN = 20  # records that alarm by their words, above which they are judged by time
@@ -20,6 +20,7 @@ _DAY = 86400
 _SLOW, _SLOW_SHARE = 5, 0.2  # records above a threshold, and share of those there
 _FAR = {'ms': 2, '': 2, '%': 3}  # places on the grid from the usual number
 _STEEP = 50  # times as often as a rare value have all others of its message
+_MOST_KNOWN = 10  # severe templates of a baseline that are listed
 _GAP = 5  # times as many records have all others then
 
 
@@ -243,6 +244,36 @@ def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surpris
         rows = list(range(counted.size))
         out.append(Surprise('missing', template, zero, rows, 0, expected))
   return out
+
+
+def known_severe(
+  counted: Counted, reference: Counted, found: list[Surprise]
+) -> list[Surprise]:
+  """Severe templates that the reference has too, and that come no more seldom here.
+
+  They are no surprises, but who is on call wants to see them; at most `_MOST_KNOWN`,
+  the most severe and frequent. Words alone make none severe, a written level does.
+
+  Args:
+    found: what is told of them already.
+  """
+  told = {item.template for item in found}
+  share = min(
+    counted.records / max(reference.records, 1),
+    counted.size / max(int((reference.totals > 0).sum()), 1),
+  )  # by records or by windows, whichever expects less, as for what is missing
+  out = []
+  for template in counted.ids.tolist():
+    severity = counted.severity[template]
+    if severity < 2 or template in told or template in counted.by_words:
+      continue
+    n, expected = counted.number(template), reference.number(template) * share
+    if 0 < expected <= n:
+      rows = counted.rows[counted.span(template)].tolist()
+      known = Surprise('alarm', template, 0.0, rows, n, expected, KNOWN)
+      out.append((severity, n, known))
+  out.sort(key=lambda item: item[:2], reverse=True)
+  return [item for *_, item in out[:_MOST_KNOWN]]
 
 
 def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
