@@ -121,7 +121,7 @@ class Draws:
       data.sessions, 0, profile.CUT, sharing == 'prefixes'
     )
     self._sampler = drawing.Sampler(
-      workload.batch, 0, _SEED, sharing != 'nothing', devices
+      workload.batch, 0, _SEED, sharing != 'nothing', devices, full=True
     )
     self._parts = drawing.parts(source, read(source), workload.parts, _SEED)
     self._query = drawing.whole(target, read(target))

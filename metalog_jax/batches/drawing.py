@@ -60,6 +60,7 @@ class Sampler(NamedTuple):
   seed: int
   merge: bool = True  # equal sessions are computed once, with their number as weight
   devices: int = 1  # that the sessions of a batch are dealt to
+  full: bool = False  # rows are filled and dealt whole, and sizes are not rounded
 
   def draw(self, pool: Pool, step: int) -> sequences.Draw:
     """The sessions of batch `step`."""
@@ -81,10 +82,16 @@ class Sampler(NamedTuple):
     return sequences.drawn(pool.seqs.inverse[chosen], labels, self.merge)
 
   def rooms(self, pools: list[Pool]) -> list[packing.Room]:
-    """A room that nearly all batches fit, then one that all do."""
+    """Rooms from one that nearly all batches fit to one that all do."""
     profile = [(pools[step % len(pools)], step) for step in range(PROFILE)]
-    draws = [(p.seqs, part) for p, step in profile for part in self._deal(p, step)]
+    drawn = [(pool.seqs, self.draw(pool, step)) for pool, step in profile]
     longest = max(int(pool.seqs.lengths.max(initial=1)) for pool in pools)
+    if self.full:
+      room = sequences.fit_full_room(drawn, self.batch, longest, self.devices)
+      wide = sequences.wider(room, self.batch)
+      return [room, wide, sequences.roomy(room, self.batch)]
+    deal = lambda seqs, draw: sequences.deal(seqs, draw, self.devices)
+    draws = [(seqs, part) for seqs, draw in drawn for part in deal(seqs, draw)]
     room = sequences.fit_room(draws, self.batch, longest)
     return [room, sequences.roomy(room, self.batch)]
 
@@ -93,7 +100,7 @@ class Sampler(NamedTuple):
   ) -> types.Batch:
     """Batch `step` of each pool, all of one shape: leaves [D, number of pools, ...]."""
     vectors = same_height([pool.vectors for pool in pools])
-    dealt = [self._deal(pool, step) for pool in pools]
+    dealt = [self._deal(pool, step, rooms[0]) for pool in pools]
     return fitting(
       [
         [
@@ -109,8 +116,11 @@ class Sampler(NamedTuple):
     """Batch `step` of one pool: leaves [D, ...]."""
     return map_arrays(lambda x: x[:, 0], self.batches([pool], step, rooms))
 
-  def _deal(self, pool: Pool, step: int) -> list[sequences.Draw]:
-    return sequences.deal(pool.seqs, self.draw(pool, step), self.devices)
+  def _deal(self, pool: Pool, step: int, room: packing.Room) -> list[sequences.Draw]:
+    draw = self.draw(pool, step)
+    if self.full and not room.cells:
+      return sequences.deal_rows(pool.seqs, draw, self.devices, room.steps)
+    return sequences.deal(pool.seqs, draw, self.devices)
 
 
 def fitting(

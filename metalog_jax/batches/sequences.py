@@ -109,6 +109,16 @@ def deal(seqs: Sequences, draw: Draw, num: int) -> list[Draw]:
   return [Draw(*(x[order[part == i]] for x in draw)) for i in range(num)]
 
 
+def deal_rows(seqs: Sequences, draw: Draw, num: int, steps: int) -> list[Draw]:
+  """As `deal`, by whole rows of so many steps that all sessions are packed into.
+
+  So the parts need hardly more rows than there are, whatever begins alike: sessions of
+  some rows of `packing.first_fit`, packed anew, fill the same rows.
+  """
+  row, _ = packing.first_fit(seqs.lengths[draw.rows], steps)
+  return [Draw(*(x[row % num == i] for x in draw)) for i in range(num)]
+
+
 def fit_room(
   draws: list[tuple[Sequences, Draw]], batch: int, longest: int
 ) -> packing.Room:
@@ -119,19 +129,51 @@ def fit_room(
     batch: sessions drawn at most; longest: events of a session at most.
   """
   steps = -(-longest // 8) * 8
-  rows, sessions, cells = 1, 1, 0
-  for seqs, draw in draws:
-    sessions = max(sessions, len(draw.rows))
-    used, _ = packing.first_fit(seqs.lengths[draw.rows], steps)
-    rows = max(rows, used.max(initial=0) + 1)
-    if seqs.trie:
-      paths = _paths(seqs.trie, seqs, draw)
-      cells = max(cells, packing.fewest_rows(paths, seqs.trie.parents, steps))
+  rows, sessions, cells = _needed(draws, steps)
   # Round numbers, so that runs on like data share compiled programs.
   enlarged = lambda x, unit: min(-(-int(np.ceil(x * 1.05)) // unit) * unit, batch)
   rows, cells = enlarged(rows, 2), enlarged(cells, 2)
   cells = cells if cells <= PAYS * rows else 0
   return packing.Room(steps, rows, enlarged(sessions, 8), cells)
+
+
+def fit_full_room(
+  draws: list[tuple[Sequences, Draw]], batch: int, longest: int, num: int
+) -> packing.Room:
+  """As `fit_room`, with hardly an empty row: for each of `num` parts of the draws.
+
+  They are to be dealt by beginnings if it has shared cells, else by whole rows.
+  """
+  steps = -(-longest // 4) * 4
+  eight = lambda sessions: min(-(-sessions // 8) * 8, batch)
+  rows = max(_needed([draw], steps)[0] for draw in draws)
+  rows = min(-(-(rows + 1) // num), batch)
+  if draws[0][0].trie:
+    parts = [(seqs, part) for seqs, draw in draws for part in deal(seqs, draw, num)]
+    places, sessions, cells = (min(n + 1, batch) for n in _needed(parts, steps))
+    if cells <= PAYS * rows:
+      return packing.Room(steps, places, eight(sessions), cells)
+  parts = [(s, part) for s, draw in draws for part in deal_rows(s, draw, num, steps)]
+  return packing.Room(steps, rows, eight(_needed(parts, steps)[1] + 1))
+
+
+def _needed(draws: list[tuple[Sequences, Draw]], steps: int) -> tuple[int, int, int]:
+  """The most rows, sessions and, without a tree 0, rows of shared cells of a draw."""
+  rows, sessions, cells = 1, 1, 0
+  for seqs, draw in draws:
+    sessions = max(sessions, len(draw.rows))
+    used, _ = packing.first_fit(seqs.lengths[draw.rows], steps)
+    rows = max(rows, int(used.max(initial=0)) + 1)
+    if seqs.trie:
+      paths = _paths(seqs.trie, seqs, draw)
+      cells = max(cells, packing.fewest_rows(paths, seqs.trie.parents, steps))
+  return rows, sessions, cells
+
+
+def wider(room: packing.Room, batch: int) -> packing.Room:
+  """A quarter more of everything, for batches that hardly fit."""
+  rows, sessions, cells = (min(n + n // 4 + 1, batch) for n in room[1:])
+  return packing.Room(room.steps, rows, sessions, cells if room.cells else 0)
 
 
 def roomy(room: packing.Room, batch: int) -> packing.Room:

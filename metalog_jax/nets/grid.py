@@ -18,6 +18,7 @@ any cell of an earlier step. Whatever looks at whole sessions (attention, sums) 
 over their places, [N', ...], which are the cells themselves unless cells are shared.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -64,6 +65,41 @@ def down(body: Callable, xs: Any, size: int, link: Array, order: Order) -> Any:
     return body(h * keep[:, None], x)
 
   return _flat(jax.lax.scan(step, zero, (xs, link), reverse=order == 'backward')[1])
+
+
+def down_once(
+  body: Callable, xs: Any, size: int, link: Array, order: Order, num: int
+) -> Any:
+  """As `down`, of a body(h, x) -> (h, h, parts) with `num` parts [R, size] of h.
+
+  The loop carries the parts along, so that the CPU's compiler computes each once, and
+  not again for the state and for what is given back.
+
+  Args:
+    body: whose parts are in [-1, 1].
+  """
+  if order == 'tree':
+    # Here they are written out beside y, which does the same and costs more.
+    def wide(h, x):
+      h, y, parts = body(h, x)
+      return h, jnp.concatenate([y, *parts], -1)
+
+    return down(wide, xs, size, link, order)[:, :size]
+  xs = _steps(xs, link)
+  zero = _zeros(xs, size)
+
+  def step(carry, inputs):
+    x, keep = inputs
+    h, y, parts = body(carry[0] * keep[:, None], x)
+    return (h, *parts), y
+
+  backward = order == 'backward'
+  (h, *parts), ys = jax.lax.scan(
+    step, (zero,) * (num + 1), (xs, link), reverse=backward
+  )
+  # Never so, but the compiler would drop parts that nothing depends on.
+  outside = functools.reduce(jnp.logical_or, [jnp.abs(part) > 2 for part in parts])
+  return _flat(ys.at[0 if backward else -1].set(jnp.where(outside, jnp.nan, h)))
 
 
 def up(body: Callable, xs: Any, size: int, link: Array, order: Order) -> Any:

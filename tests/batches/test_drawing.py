@@ -5,7 +5,7 @@ import pytest
 
 from metalog_jax import types
 from metalog_jax.batches import drawing, sequences
-from tests import builders
+from tests import builders, grids
 
 
 @pytest.fixture(name='data')
@@ -50,3 +50,18 @@ def test_unlabelled_sessions_are_never_drawn(data):
   sampler = drawing.Sampler(16, 0.5, 0)
   drawn = np.unique(np.concatenate([sampler.draw(pool, i).rows for i in range(30)]))
   assert np.all(data.sessions.labels[drawn] >= 0)
+
+
+@pytest.mark.parametrize('devices', [1, 2])
+@pytest.mark.parametrize('share', [False, True])
+def test_full_rows_hold_the_same_sessions_on_fewer_cells(data, devices, share):
+  pool = drawing.whole(data, sequences.sequences(data.sessions, 0, 100, share))
+  laid = {}
+  for full in (False, True):
+    sampler = drawing.Sampler(40, 0.5, 0, devices=devices, full=full)
+    batch = sampler.batch_of(pool, 3, sampler.rooms([pool]))
+    real = lambda b: [i for i in zip(grids.sequences(b), b.labels, b.weights) if i[2]]
+    each = [drawing.map_arrays(lambda x: x[i], batch) for i in range(devices)]  # noqa: B023
+    sessions = [(tuple(e), y, w) for b in each for e, y, w in real(b)]
+    laid[full] = sorted(sessions), batch.sessions.size
+  assert laid[True][0] == laid[False][0] and laid[True][1] < laid[False][1]

@@ -69,6 +69,25 @@ def test_every_session_is_dealt_to_one_device(rows, num):
   assert sorted(in_parts.tolist()) == sorted(draw.rows.tolist())
 
 
+@hypothesis.given(SESSIONS, st.integers(1, 5), st.booleans())
+def test_a_full_room_holds_what_it_was_fitted_to(rows, num, share):
+  seqs = sequences.sequences(builders.sessions(rows), 0, 100, share)
+  draw = sequences.drawn(seqs.inverse, np.arange(len(rows)) % 2)
+  room = sequences.fit_full_room([(seqs, draw)], 40, 12, num)
+  used, _ = packing.first_fit(seqs.lengths[draw.rows], room.steps)
+  if room.cells:
+    parts = sequences.deal(seqs, draw, num)
+  else:
+    parts = sequences.deal_rows(seqs, draw, num, room.steps)
+    assert room.rows == -(-(used.max() + 2) // num)  # whole rows, one to spare
+  in_parts = np.concatenate([part.rows for part in parts])
+  assert sorted(in_parts.tolist()) == sorted(draw.rows.tolist())
+  for part in parts:
+    assert sequences.assemble(np.zeros((4, 2)), seqs, part, room) is not None
+    wider = sequences.wider(room, 40)
+    assert wider.rows > room.rows and bool(wider.cells) == bool(room.cells)
+
+
 @hypothesis.given(SESSIONS)
 def test_shared_cells_are_the_different_beginnings(rows):
   seqs = sequences.sequences(builders.sessions(rows), 0, 100, True)
