@@ -24,6 +24,7 @@ from metalog_jax.scanning import (
   findings,
   redact,
   session_findings,
+  session_scores,
   sessions,
   sides,
   surprises,
@@ -294,6 +295,8 @@ def conclude(
   }
   if judged is not None:
     summary['odd_sessions'] = int(judged.scored.odd.sum())
+    if text := session_scores.rate_warning(judged.scored, alpha):
+      said.append(text)
     if state.halved:
       share = f'one session in {2**state.halved} was kept, chosen by its id'
       said.append(f'more than {sessions.MOST:,} sessions: {share}')

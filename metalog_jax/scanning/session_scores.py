@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy import sparse
+from scipy import sparse, special
 
 from metalog_jax import evidence
 from metalog_jax.evidence import nearest, pvalues
@@ -19,6 +19,7 @@ from metalog_jax.scanning.sessions import Sessions
 
 LEAST = 50  # sessions, below which they say nothing about each other
 _MOST_ODD = 0.5  # share of the sessions that a labelled anomaly may cast doubt on
+_STALE = 5  # times the rate of false alarms that sessions are odd in a stale baseline
 _OFTEN = 100  # records of a template of which an order is known
 
 
@@ -29,6 +30,7 @@ class Scored(NamedTuple):
   p_values: np.ndarray  # [S]
   odd: np.ndarray  # [S] bool
   bags: sparse.csr_matrix  # [S, V]
+  calibration: int = 0  # good sessions that alone decide; 0 where all do
 
 
 def score(
@@ -66,12 +68,40 @@ def score(
     unlike, expected = p_values <= alpha, alpha * len(mine)
     beyond = (unlike & ~odd[back[num_good:]]).sum()
     if beyond > expected + 2 * expected**0.5:
-      return Scored(mine, p_values, unlike, bags)
+      return Scored(mine, p_values, unlike, bags, num_good)
   share = counts.sign().T @ times / times.sum()
   scores = result.scores + odd * alarms(counts, share, alarm)
   p_values = pvalues.exceeding(scores, scores, times) / times.sum()
   mine = back[num_good:]
   return Scored(scores[mine], p_values[mine], odd[mine], bags)
+
+
+def rate_warning(scored: Scored, alpha: float) -> str:
+  """How far a stated rate of false alarms can be trusted; '' where nothing is to say.
+
+  The rate among new sessions that are exchangeable with N good ones is distributed as
+  Beta(k, N + 1 - k) with k = floor(alpha (N + 1)) (Vovk 2012); sessions of a new kind
+  are not exchangeable, and no rate is promised for them.
+  """
+  number = scored.calibration
+  if not number:
+    return ''
+  rank = max(1, int(alpha * (number + 1) + 1e-9))
+  most = float(special.betaincinv(rank, number + 1 - rank, 0.95))
+  share, text = float(scored.odd.mean()), ''
+  if most > 2 * alpha:
+    text = (
+      f'--false_alarms={alpha:.3g} holds in the mean; with {number:,} good sessions as '
+      f'the baseline it may be {most:.1%}'
+    )
+  if share > max(most, _STALE * alpha):
+    text += '; ' if text else ''
+    text += (
+      f'{share:.0%} of the sessions are unlike the baseline: these are incidents, or '
+      'the baseline is stale, and then the rate does not hold; metalog baseline add '
+      'gives it newer good logs'
+    )
+  return text
 
 
 def adapted(

@@ -91,3 +91,37 @@ def test_many_sessions_are_halved_by_their_ids(tmp_path, monkeypatch):
 def test_times_of_many_are_written_as_one():
   times = [None, 0, 1_500_000, -1, 1 << 60, -(1 << 60), 253_402_300_799_999_999]
   assert windows.iso_all(pl.Series(times)) == [windows.iso(time) for time in times]
+
+
+@pytest.mark.parametrize('number,odd,words', [
+  (0, 0.3, []), (100, 0.01, ['may be 3.0%']), (2000, 0.01, []),
+  (2000, 0.2, ['20% of the sessions', 'stale']),
+  (100, 0.2, ['may be 3.0%; 20% of the sessions', 'baseline add']),
+])  # fmt: skip
+def test_how_far_the_stated_rate_can_be_trusted_is_said(number, odd, words):
+  verdicts = np.arange(1000) < 1000 * odd
+  scored = session_scores.Scored(
+    verdicts * 1.0, 1 - verdicts * 1.0, verdicts, sparse.csr_matrix((1000, 1)), number
+  )
+  said = session_scores.rate_warning(scored, 0.01)
+  assert all(word in said for word in words) and bool(said) == bool(words)
+
+
+def test_the_rate_that_may_be_is_that_of_19_baselines_in_20():
+  scores = np.sort(np.random.default_rng(3).random((4000, 100)), axis=1)
+  rates = 1 - scores[:, -1]  # beyond the oddest of 100, as for p <= 0.01
+  assert np.quantile(rates, 0.95) == pytest.approx(0.030, abs=0.002)
+
+
+def test_a_scan_beside_few_good_sessions_says_so(tmp_path):
+  lines = lambda odd, count: [
+    f'2026-03-01 08:{i // 60:02}:{i % 60:02} INFO job {1000 + i} {step}'
+    for i in range(count)
+    for step in (('begins', 'fails') if odd(i) else ('begins', 'works', 'ends'))
+  ]
+  good, log = tmp_path / 'good.log', tmp_path / 'x.log'
+  good.write_text('\n'.join(lines(lambda i: False, 110)) + '\n')
+  log.write_text('\n'.join(lines(lambda i: i % 3 == 0, 300)) + '\n')
+  found = scan.scan([str(log)], scan.Options(baseline=(str(good),)))
+  assert 90 <= found.summary['odd_sessions'] <= 110
+  assert any('is stale' in text for text in found.warnings)
