@@ -24,6 +24,8 @@ from metalog_jax import errors
 
 Path = str | os.PathLike
 
+# C1 controls, marks of direction, separators of lines; JSON escapes the C0 itself.
+_UNSAFE = re.compile('[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]')
 _PARTIAL, _OLD = 'partial', 'old'
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM)
@@ -46,10 +48,14 @@ def write_json(path: Path, value: Any) -> None:
 def to_json(value: Any, indent: int | None = None) -> str:
   """The value as strict JSON: NaN and infinities are null, which any reader takes.
 
+  What could drive a terminal or turn its text around is written as escapes.
+
   Args:
     value: of dicts, sequences, strings, numbers, paths, NumPy scalars and arrays.
   """
-  return json.dumps(_strict(value), indent=indent, allow_nan=False, ensure_ascii=False)
+  strict = _strict(value)
+  text = json.dumps(strict, indent=indent, allow_nan=False, ensure_ascii=False)
+  return _UNSAFE.sub(lambda match: f'\\u{ord(match[0]):04x}', text)
 
 
 def _strict(value: Any) -> Any:

@@ -126,7 +126,8 @@ def test_hostile_lines_do_no_harm_in_any_output(hostile, tmp_path):
   assert "default-src 'none'" in texts['report.html']
   lines = texts['findings.jsonl'].splitlines()
   assert [json.loads(line) for line in lines] == [item.as_dict() for item in found]
-  assert not re.search('[\x00-\x08\x0b-\x1f]', ''.join(texts.values()))
+  unsafe = '[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]'
+  assert not re.search(unsafe, ''.join(texts.values()))
 
 
 def test_hostile_lines_do_no_harm_to_a_webhook_and_metrics(tmp_path):

@@ -66,7 +66,11 @@ class Follower(live.Live):
     beat: Callable[['Follower'], Any] = bool,
   ):
     self.options, self._tell = options, tell
-    found = [path for path, skipped in records.expand(paths) if not skipped]
+    every = records.expand(paths)
+    for path, skipped in every:
+      if skipped:
+        note(f'{path} is not read: {skipped}')
+    found = [path for path, skipped in every if not skipped]
     read = streams.Options(options.format, options.encoding)
     super().__init__(live.open_tails(found, paths, read, note), note, beat)
     self.files = [tail.path for tail in self.tails]
