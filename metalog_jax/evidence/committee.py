@@ -38,10 +38,11 @@ LEARNED = dict.fromkeys(
 LATER = {'new': 1, 'range': 1}  # in place of ONE_CLASS: what drifts least
 PLAIN = 4.0  # votes of the verdict without anomalies, were all anomalies unlike them
 FEW = 10  # normals at which that verdict has half of these
-SAY, BLIND = (
-  1.5,
-  0.25,
-)  # say of learned scores beside all rules: with anomalies, without
+CROWD = 16.0  # votes of the verdict without any label, were there no normals
+MEAGRE = 20  # normals at which it has a quarter of these
+MOST_NORMALS = 150  # to which that verdict is heard
+SAY = 1.5  # say of learned scores beside all rules with anomalies
+BLIND = 0.25  # and without
 HALF = 6  # anomalies at which rules that learn from them have half their say
 # Fitted by hand to the systems of docs/evidence.md, all of them in view.
 NO_ANOMALY = 2.0  # score from which on a session is anomalous, none being labelled
@@ -105,6 +106,8 @@ def weights(
     unseen: `unseen_share` of the anomalies.
   """
   learned = num_anomalies / (num_anomalies + HALF)
+  crowd = CROWD * (MEAGRE / (num_normals + MEAGRE)) ** 2
+  crowd *= num_normals <= MOST_NORMALS
   # Few normals beside the anomalies say little of what normal sessions can be.
   doubt = num_anomalies / (num_anomalies + num_normals)
   one_class = LATER if later else ONE_CLASS
@@ -113,6 +116,8 @@ def weights(
     total[name] = total.get(name, 0.0) + votes * learned
   if num_anomalies:
     total['plain'] = PLAIN * unseen * num_normals / (num_normals + FEW)
+    crowd *= unseen / 2
+  total['crowd'] = crowd
   return {name: votes for name, votes in total.items() if votes}
 
 

@@ -15,11 +15,13 @@ from metalog_jax.evidence import (
   pvalues,
 )
 from metalog_jax.evidence import normals as normal_lib
+from metalog_jax.evidence import unlabelled as crowd_lib
 
 NAMES = evidences.NAMES
 FREQUENT = 0.02  # share of later sessions that makes a kind worth forgiving
 MOST_FORGIVEN = 50
 TIE = 0.02  # scores that differ by less are equal: leaving one out moves them so far
+MOST_KINDS = 5_000  # of sessions that are held against each other to set the threshold
 STALE = 0.05  # p-value up to which sessions are counted in the test for drift
 
 
@@ -192,12 +194,12 @@ def worlds(
 ) -> tuple[committee.Scored, np.ndarray, np.ndarray]:
   """What `committee.cut` needs: sessions, every rule's verdicts on them, its votes."""
   judged = reference.judge(unlabelled.counts, unlabelled.beside)
-  verdicts = _verdicts(reference, judged)
+  verdicts = _verdicts(reference, judged, unlabelled)
   plain = _plain(reference, judged, verdicts, unlabelled.times)
   if reference.anomalies is None:
     return plain
   verdicts['plain'] = plain[0].scores > committee.cut(*plain)
-  verdicts['alert'] = _alerts(reference, unlabelled.counts)
+  verdicts['alert'] = _alerts(reference.model, reference.anomalies, unlabelled.counts)
   scored = committee.Scored(judged.scores, unlabelled.times)
   for name, weight in (('estimate', 0.5), ('recall', 1.0)):
     labelled = reference.normal, reference.anomalous
@@ -234,12 +236,27 @@ def _plain(reference: Reference, judged: Judged, verdicts: dict, times: np.ndarr
 
 
 def _with_learned(scored, verdicts, votes, learned, say: float):
-  """Adds to rules and their votes the learned scores, whose say is so large."""
+  """Adds to rules and their votes the learned scores, whose say is so large.
+
+  A crowd in which nothing is odd has no vote, and no part in that say.
+  """
+  own = sum(share for name, share in votes.items() if name != 'crowd')
+  if not verdicts['crowd'].any():
+    votes = {name: share for name, share in votes.items() if name != 'crowd'}
   around = [committee.calibrated_votes(scored.scores, center) for center in learned]
   columns = np.column_stack([*(verdicts[name] for name in votes), *around])
   num = columns.shape[1] - len(votes)
-  share = say * sum(votes.values()) / num
+  share = say * own / num
   return scored, columns, np.array([*votes.values(), *[share] * num])
+
+
+def _crowd(reference: Reference, unlabelled: Sample) -> np.ndarray:
+  """[m] bool: anomalous were no session labelled; nothing where that is not asked."""
+  few = reference.model.normals.total <= committee.MOST_NORMALS
+  if not few or len(unlabelled.times) > MOST_KINDS:
+    return np.zeros(len(unlabelled.times), bool)
+  result = crowd_lib.unlabelled(unlabelled.counts, unlabelled.times)
+  return result.scores > result.threshold
 
 
 def _unseen_share(reference: Reference) -> float:
@@ -253,7 +270,9 @@ def _unseen_share(reference: Reference) -> float:
   return committee.unseen_share((alone * times).sum(), times.sum())
 
 
-def _verdicts(reference: Reference, judged: Judged) -> dict[str, np.ndarray]:
+def _verdicts(
+  reference: Reference, judged: Judged, unlabelled: Sample
+) -> dict[str, np.ndarray]:
   """Name of a rule -> its verdicts [m] on unlabelled bags."""
   model = reference.model
   raw = dict(zip(one_class.MEASURED, judged.raw.T))
@@ -263,13 +282,16 @@ def _verdicts(reference: Reference, judged: Judged) -> dict[str, np.ndarray]:
     verdicts['new'] |= judged.parts[:, NAMES.index(name)] > 0
   for name in ('distance', 'range'):
     verdicts[name] = raw[name] > committee.quiet_limit(own[name], model.weights)
+  verdicts['crowd'] = _crowd(reference, unlabelled)
   return verdicts | {name: x > 0 for name, x in zip(labels.NAMES, judged.votes.T)}
 
 
-def _alerts(reference: Reference, counts: Any) -> np.ndarray:
+def _alerts(
+  model: one_class.OneClass, anomalies: labels.Anomalies, counts: Any
+) -> np.ndarray:
   """[m] bool: has an event that labelled anomalies have and no normal has."""
-  known = np.asarray(reference.anomalies.counts.sum(axis=0)).ravel() > 0
-  known &= reference.model.normals.holders == 0
+  known = np.asarray(anomalies.counts.sum(axis=0)).ravel() > 0
+  known &= model.normals.holders == 0
   return counts @ known > 0
 
 

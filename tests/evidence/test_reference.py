@@ -219,7 +219,7 @@ def test_the_plain_verdict_is_that_of_the_same_sessions_without_anomalies():
   none = evidence.Sample.of(anomalies.counts[:0])
   with_labels = evidence.fit(normals, anomalies, unlabelled)
   judged = with_labels.judge(unlabelled.counts)
-  verdicts = reference._verdicts(with_labels, judged)
+  verdicts = reference._verdicts(with_labels, judged, unlabelled)
   plain = reference._plain(with_labels, judged, verdicts, unlabelled.times)
   without = evidence.fit(normals, none, unlabelled)
   assert committee.cut(*plain) == without.threshold != with_labels.threshold
@@ -238,3 +238,28 @@ def test_anomalies_unlike_each_other_give_votes_to_the_verdict_without_them():
 def test_located_score_follows_where_the_scores_of_a_system_lie():
   at = lambda quiet, doubted: committee.located(5, 30, quiet, doubted)
   assert at(-5, 0) < at(-4, 0) and at(-5, 0) < at(-5, 2)
+
+
+@pytest.mark.parametrize('num_normals', [6, 12])
+def test_few_normals_do_not_make_worse_what_the_crowd_says(num_normals):
+  """Half of the usual kinds are in no labelled session, each in many of the others."""
+  rng = np.random.default_rng(3)
+  usual = np.kron(np.eye(12), [[2.0, 1.0]])
+  normals = usual[rng.integers(0, 6, num_normals)]
+  faulty = np.concatenate([usual[:6], np.full((6, 2), 5.0)], axis=1)
+  widen = lambda rows: np.pad(rows, ((0, 0), (0, 26 - rows.shape[1])))
+  counts = np.concatenate([widen(usual), widen(faulty)])
+  times = np.repeat([80, 5], [12, 6])
+  none = evidence.Sample.of(np.zeros((0, 26)))
+  samples = evidence.Sample.of(widen(normals)), none, evidence.Sample.of(counts, times)
+  fitted = evidence.fit(*samples)
+  flagged = fitted.judge(sparse.csr_matrix(counts)).scores > fitted.threshold
+  assert flagged.tolist() == [False] * 12 + [True] * 6
+
+
+def test_a_crowd_in_which_nothing_is_odd_has_no_vote():
+  normals = evidence.Sample.of(np.eye(4)[:1], np.array([20]))
+  same = evidence.Sample.of(np.array([[1.0, 0, 0, 0]]), np.array([50]))
+  fitted = evidence.fit(normals, evidence.Sample.of(np.zeros((0, 4))), same)
+  _, _, votes = reference.worlds(fitted, same)
+  assert votes.max() <= 2
