@@ -151,6 +151,7 @@ def attempt(
   process.join()
   if not outcome.faults:
     shutil.rmtree(place, ignore_errors=True)
+    children.said_file(place).unlink(missing_ok=True)
   return {
     'kind': kind, 'target': target, 'number': number, 'seed': seed,
     'hits': outcome.hits, 'faults': outcome.faults, 'note': outcome.note,
@@ -187,7 +188,7 @@ def table(records: list[dict[str, Any]]) -> str:
   rows: dict[Any, collections.Counter] = collections.defaultdict(collections.Counter)
   for record in records:
     row = rows[record['kind'], record['target']]
-    row.update(tries=1, hits=record['hits'], fine=not record['faults'])
+    row.update(tries=1, hits=record['hits'], fine=int(not record['faults']))
     row.update({fault.split(':')[0] for fault in record['faults']})
   names = ('tries', 'hits', 'fine', *FAULTS)
   lines = ['| kind | target | ' + ' | '.join(names) + ' |',

@@ -29,7 +29,7 @@ _UNSAFE = re.compile('[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\uf
 _PARTIAL, _OLD = 'partial', 'old'
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EROFS, errno.ENAMETOOLONG, errno.EBUSY)  # and no permission, folder
 
 
@@ -276,7 +276,10 @@ def _saying(path: pathlib.Path) -> Iterator[None]:
   except OSError as error:
     ours = error.filename is None or path.name in os.fsdecode(error.filename)
     refused = isinstance(error, PermissionError | NotADirectoryError)
-    refused |= error.errno in _REFUSED
-    if error.errno not in _FULL and not (ours and refused):
+    said = re.search(r'(?:os error|errno) (\d+)', str(error), re.IGNORECASE)
+    number = error.errno or (int(said[1]) if said else 0)  # polars and Arrow tell it so
+    refused |= number in _REFUSED
+    if number not in _FULL and not (ours and refused):
       raise
-    raise errors.UserError(f'cannot write {path}: {error.strerror}') from error
+    why = os.strerror(number) if number else str(error)
+    raise errors.UserError(f'cannot write {path}: {why}') from error

@@ -70,11 +70,14 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
   assert path.read_text() == 'one' * 99 and names(tmp_path) == ['a']
 
 
-@pytest.mark.parametrize('code', (errno.ENOSPC, errno.EROFS))
+@pytest.mark.parametrize('code', (errno.ENOSPC, errno.EROFS, errno.EFBIG))
 def test_a_full_disk_is_named(tmp_path, code):
   with pytest.raises(errors.UserError, match=f'cannot write .*/a: {os.strerror(code)}'):
     with atomic.writing(tmp_path / 'a'):
       raise OSError(code, os.strerror(code))
+  with pytest.raises(errors.UserError, match=f'cannot write .*/a: {os.strerror(code)}'):
+    with atomic.writing(tmp_path / 'a'):
+      raise OSError(f'what polars says (os error {code})')
   with pytest.raises(PermissionError, match='other'):
     with atomic.writing(tmp_path / 'a'):
       raise PermissionError(errno.EACCES, 'no', 'other')

@@ -56,17 +56,22 @@ def metalog(arguments: Sequence[str]) -> Call:
   return lambda: programs.main(list(arguments))
 
 
+def said_file(place: pathlib.Path) -> pathlib.Path:
+  """Where processes of a folder print to: beside it, for its disk may be full."""
+  return place.with_name(f'{place.name}.said.txt')
+
+
 class Child:
   """A call in a process of its own, in its own session, in the folder `place`.
 
-  What it prints goes to `said.txt` there; the exit code is that of the call.
+  What it prints goes to `said_file(place)`; the exit code is that of the call.
 
   Args:
     before: called in the child first.
   """
 
   def __init__(self, call: Call, place: pathlib.Path, before: Call = bool):
-    self._said = place / '.said.txt'
+    self._said = said_file(place)
     self._process: Any = _context.Process(target=_run, args=(call, place, before))
     sys.stdout.flush()
     self._process.start()
@@ -116,7 +121,7 @@ class Fresh(Child):
     operation: int = 0,
     number: int = signal.SIGKILL,
   ):
-    self._said = place / '.said.txt'
+    self._said = said_file(place)
     words = [target, str(inputs), str(operation), str(int(number))]
     with self._said.open('ab') as said:
       self._process = subprocess.Popen(
@@ -140,7 +145,7 @@ class Fresh(Child):
 def _run(call: Call, place: pathlib.Path, before: Call) -> None:
   os.setsid()
   os.chdir(place)
-  said = os.open('.said.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+  said = os.open(said_file(place), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
   for stream in (1, 2):
     os.dup2(said, stream)
   sys.stdin = open(os.devnull)  # noqa: SIM115

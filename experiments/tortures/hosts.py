@@ -33,7 +33,7 @@ def start(inputs: pathlib.Path, place: pathlib.Path, number: int) -> list[Any]:
   for i in range(number):
     own = place / f'said_{i}'
     own.mkdir(exist_ok=True)
-    (own / '.said.txt').unlink(missing_ok=True)
+    children.said_file(own).unlink(missing_ok=True)
     joined = [f'--coordinator=127.0.0.1:{port}', f'--processes={number}',
               f'--process={i}', f'--peer_timeout={TIMEOUT}']  # fmt: skip
     call = children.metalog([*arguments, '--distributed', *joined])

@@ -13,7 +13,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from experiments.tortures import disks, jobs
-from experiments.tortures.children import Call, Child, Fresh, kill_at, on_file_operation
+from experiments.tortures.children import (
+  Call,
+  Child,
+  Fresh,
+  kill_at,
+  on_file_operation,
+  said_file,
+)
 
 FRESH = 0.04  # share of tries whose processes import all by themselves
 IMPORTS = 4.0  # seconds that it takes, about
@@ -142,6 +149,7 @@ def stops(this: Try) -> Outcome:
 def _put_all(this: Try) -> None:
   this.job.put(this.inputs, this.place, 0.0)
   this.job.put(this.inputs, this.place, 1.0)
+  said_file(this.place).unlink(missing_ok=True)
 
 
 def _refused(this: Try, child: Child) -> list[str]:
@@ -163,8 +171,8 @@ def full(this: Try) -> Outcome:
   """A disk that is full after a random share of what the job needs; then a larger."""
   with disks.small(this.place) as resize:
     _put_all(this)
-    need = 1 << 21
-    resize(disks.used(this.place) + this.draw.randint(0, need // 4096) * 4096)
+    left = round(2 ** this.draw.uniform(12, 20))
+    resize(disks.used(this.place) + left)
     child = _start(this)
     faults = _refused(this, child)
     note = child.said.strip().splitlines()[-1:] or ['']
@@ -189,7 +197,7 @@ def readonly(this: Try) -> Outcome:
 def quota(this: Try) -> Outcome:
   """The kernel refuses to let a file grow, in the middle of a write."""
   _put_all(this)
-  most = round(10 ** this.draw.uniform(0, 5.5))
+  most = round(10 ** this.draw.uniform(3, 5.5))  # what it says fits
 
   def limit() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -205,7 +213,7 @@ def memory(this: Try) -> Outcome:
   """`ulimit -v` at a random share of what the job needs."""
   _put_all(this)
   now = int(pathlib.Path('/proc/self/statm').read_text().split()[0]) * 4096
-  most = now + round(this.draw.uniform(0, 1.5) * (1 << 30))
+  most = now + round(2 ** this.draw.uniform(20, 30.5))
   limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most))
   child = _start(this, limit)
   faults = _refused(this, child)

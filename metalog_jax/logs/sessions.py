@@ -188,7 +188,8 @@ def _load(path: pathlib.Path) -> pl.DataFrame:
 
 def _store(sessions: pl.DataFrame, path: pathlib.Path) -> pathlib.Path:
   path = path.with_suffix('.sessions')
-  sessions.write_ipc(path, compat_level=pl.CompatLevel.oldest())
+  with path.open('wb') as file:  # polars panics where it opens a file on a full disk
+    sessions.write_ipc(file, compat_level=pl.CompatLevel.oldest())
   return path
 
 

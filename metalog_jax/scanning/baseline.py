@@ -8,6 +8,7 @@ and is read strictly: a file that is changed or missing is refused by name.
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -150,10 +151,10 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
   said = feedback.read_text('utf-8') if feedback.is_file() else ''
   with atomic.replacing_folder(place) as partial:
     (partial / TEMPLATES).write_text(atomic.to_json(state.to_json()), 'utf-8')
-    cells.write_parquet(partial / CELLS)
-    beside.write_parquet(partial / SIDES)
+    _write(cells, partial / CELLS)
+    _write(beside, partial / SIDES)
     for name, table in frames.items():
-      table.write_parquet(partial / f'{name}.parquet')
+      _write(table, partial / f'{name}.parquet')
     if said:
       (partial / FEEDBACK).write_text(said, 'utf-8')
     key = baseline.sessions.key
@@ -171,6 +172,13 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
     text = atomic.to_json(manifests.sealed(manifest), indent=1) + '\n'
     (partial / MANIFEST).write_text(text, 'utf-8')
   return about
+
+
+def _write(table: pl.DataFrame, path: pathlib.Path) -> None:
+  """Through Python: polars hides why the system refuses to write."""
+  buffer = io.BytesIO()
+  table.write_parquet(buffer)
+  path.write_bytes(buffer.getvalue())
 
 
 def load(folder: str) -> Baseline:

@@ -3,6 +3,7 @@
 import datetime
 import json
 import random
+import resource
 
 import pytest
 
@@ -112,6 +113,20 @@ def test_a_log_counts_once(tmp_path, base):
   assert twice['added_before'] == [path] and twice['records'] == once['records']
   assert (tmp_path / 'base' / 'baseline.json').read_bytes() == before
   assert not list(tmp_path.glob('.base*'))
+
+
+@pytest.mark.parametrize('most', [4, 1000, 2500])
+def test_a_quota_is_named_and_the_old_one_stays(tmp_path, base, most):
+  folder, _ = base
+  path, before = bad_log(tmp_path), baseline.show(folder)
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+  try:
+    with pytest.raises(errors.UserError, match=f'cannot write {folder}'):
+      scan.add_to_baseline(folder, [path], scan.Options())
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert baseline.show(folder) == before
 
 
 def test_a_first_log_makes_one_that_is_still_learning(tmp_path):
