@@ -54,7 +54,7 @@ class Account:
   """
 
   def __init__(self, limit: str = '5%', format: formats.Format | None = None):
-    budgets.parse(limit)
+    budgets.parse(limit, 'max_bad_lines')
     self.limit = limit
     self.format = format
     self.num_lines = self.num_escaped = self.num_times = self.num_bad_times = 0

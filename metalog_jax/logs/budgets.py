@@ -9,8 +9,12 @@ from collections.abc import Callable
 from metalog_jax import errors
 
 
-def parse(text: str | int) -> int | fractions.Fraction:
-  """An int for a count, an exact Fraction in [0, 1] for a percentage, or UserError."""
+def parse(text: str | int, flag: str = '') -> int | fractions.Fraction:
+  """An int for a count, an exact Fraction in [0, 1] for a percentage, or UserError.
+
+  Args:
+    flag: whose value it is, for the message.
+  """
   text = str(text).strip()
   amount: int | fractions.Fraction = -1
   with contextlib.suppress(ValueError, decimal.InvalidOperation, OverflowError):
@@ -19,7 +23,8 @@ def parse(text: str | int) -> int | fractions.Fraction:
       fractions.Fraction(decimal.Decimal(text[:-1])) / 100 if is_share else int(text)
     )
   if amount < 0 or is_share and amount > 1:
-    raise errors.UserError(f"'{text}' is neither a count (24) nor a share (30%)")
+    whose = f'--{flag}: ' if flag else ''
+    raise errors.UserError(f"{whose}'{text}' is neither a count (24) nor a share (30%)")
   return amount
 
 

@@ -77,8 +77,8 @@ class Options:
         raise errors.UserError(f'--{name} means nothing to --system={self.system}')
     if self.max_events < 0:
       raise errors.UserError(f'--max_events={self.max_events}: give 0 (all) or more')
-    budgets.parse(self.max_bad_lines)
-    if self.fit != 'all' and not budgets.parse(self.fit):
+    budgets.parse(self.max_bad_lines, 'max_bad_lines')
+    if self.fit != 'all' and not budgets.parse(self.fit, 'fit'):
       raise errors.UserError(f'--fit={self.fit} leaves no line to fit templates on')
 
   def line_format(self) -> formats.Format:

@@ -67,10 +67,10 @@ class Follower(live.Live):
   ):
     self.options, self._tell = options, tell
     every = records.expand(paths)
-    for path, skipped in every:
+    for name, skipped in every:
       if skipped:
-        note(f'{path} is not read: {skipped}')
-    found = [path for path, skipped in every if not skipped]
+        note(f'{name} is not read: {skipped}')
+    found = [name for name, skipped in every if not skipped]
     read = streams.Options(options.format, options.encoding)
     super().__init__(live.open_tails(found, paths, read, note), note, beat)
     self.files = [tail.path for tail in self.tails]
