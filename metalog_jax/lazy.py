@@ -6,6 +6,7 @@ the first attribute is asked for. (Python 3.15 has this in the language: PEP 810
 """
 
 import importlib
+import threading
 from typing import Any
 
 
@@ -25,3 +26,8 @@ def module(name: str) -> Any:
   >>> jax = lazy.module('jax')
   """
   return _Module(name)
+
+
+def soon(*names: str) -> None:
+  """Imports modules of these full names in a thread, while other work goes on."""
+  threading.Thread(target=lambda: [*map(importlib.import_module, names)]).start()

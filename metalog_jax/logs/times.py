@@ -20,7 +20,7 @@ NAT = np.iinfo(np.int64).min  # an unread time, as numpy's NaT
 DAY = 86_400_000_000  # microseconds
 _ROUNDS = 12  # shapes of one column that are read as arrays
 _SPECIAL = ('klog', 'stamp', 'uptime', 'epoch')  # where a layout says that one is there
-_COMPILED = {name: re.compile(shape) for name, shape in SHAPES.items()}
+_compiled = functools.cache(re.compile)  # shapes, at their first use
 
 
 def ascii_only(regex: str) -> str:
@@ -71,11 +71,12 @@ def find(text: str, within: int = 60) -> Place | None:
       break
     before, start = text[match.start() - 1 : match.start()], match.end()
     if before.isalnum() or before in ('.', ':', '-') and before:  # inside of a name
-      clock = _COMPILED['clock'].search(text, match.start() + 1, match.end())
+      clock = _compiled(SHAPES['clock']).search(text, match.start() + 1, match.end())
       start = clock.start() if before == '.' and clock else start  # after an address
       continue
-    for name, shape in _COMPILED.items():
-      if (whole := shape.match(text, match.start())) and whole.end() == match.end():
+    for name, shape in SHAPES.items():
+      whole = _compiled(shape).match(text, match.start())
+      if whole and whole.end() == match.end():
         return Place(name, *whole.span())
   return None
 
@@ -243,8 +244,8 @@ def _parts(texts: pl.Series) -> dict[str, np.ndarray]:
 
 
 def _read_text(text: str) -> re.Match | None:
-  for shape in _COMPILED.values():
-    if match := shape.fullmatch(text):
+  for shape in SHAPES.values():
+    if match := _compiled(shape).fullmatch(text):
       return match
   return None
 

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
+from metalog_jax import lazy
 from metalog_jax.scanning.statistics import Surprise
+
+special = lazy.module('scipy.special')
 
 _LEAST = 20  # records of a series that is tested
 _FACTOR = 2.5  # between the rates, below which a change is not worth saying

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import special
 
+from metalog_jax import lazy
 from metalog_jax.scanning import windows
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.statistics import Surprise
+
+special = lazy.module('scipy.special')
 
 _LEAST = 6  # times that a message comes
 _REGULAR = 0.8  # share of the gaps that differ by this share at most from the usual one

@@ -9,7 +9,7 @@ import functools
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -19,12 +19,9 @@ from metalog_jax.logs import clock, messages, parallel, records
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
   account,
-  adapting,
   feedback,
   findings,
   redact,
-  session_findings,
-  session_scores,
   sessions,
   sides,
   surprises,
@@ -36,7 +33,13 @@ from metalog_jax.scanning import counted as counting
 from metalog_jax.scanning.findings import Finding
 from metalog_jax.scanning.result import Findings
 
+if TYPE_CHECKING:
+  from metalog_jax.scanning.session_findings import Judged
+
+adapting = lazy.module('metalog_jax.scanning.adapting')
 labelled = lazy.module('metalog_jax.scanning.labelled')
+session_findings = lazy.module('metalog_jax.scanning.session_findings')
+session_scores = lazy.module('metalog_jax.scanning.session_scores')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,6 +223,7 @@ def count(
   Raises UserError where windows of a duration are asked for and there are no times.
   """
   counter = Counter(templates, width, group)
+  lazy.soon('scipy.special', 'metalog_jax.scanning.session_findings')
   for block in parallel.ahead(blocks):
     counter.add(block)
   seen = counter.windows
@@ -324,7 +328,7 @@ def conclude(
 def _rows(
   counted: counting.Counted | None,
   state: sessions.Sessions,
-  judged: session_findings.Judged | None,
+  judged: 'Judged | None',
   items: Sequence[Finding],
 ) -> tuple[Callable[[], Iterable[dict[str, Any]]], list[dict[str, Any]]]:
   """What makes the rows of sessions, and the rows of windows."""
@@ -366,7 +370,7 @@ def _of_sessions(
   counted: counting.Counted,
   reference: baselines.Baseline | None,
   alpha: float,
-) -> session_findings.Judged | None:
+) -> 'Judged | None':
   """Scores of sessions and reasons of the odd ones; None where there are none."""
   state = counter.sessions
   good = reference.sessions if reference and reference.sessions.key else None

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import sparse
 
-from metalog_jax import errors
+from metalog_jax import errors, lazy
 from metalog_jax.logs import repeats, session_keys
 from metalog_jax.scanning import windows
+
+sparse = lazy.module('scipy.sparse')
 
 MOST = 400_000  # sessions
 TEXT = 400  # characters of a session's last record that are kept
@@ -138,8 +139,8 @@ class Sessions:
     self._places.renumber('session', numbers)
     self._order.renumber('first_session', numbers, forget=False)
 
-  def bags(self, template: np.ndarray, width: int) -> sparse.csr_matrix:
-    """[S, width] records of each template in each session, a baseline's first."""
+  def bags(self, template: np.ndarray, width: int) -> Any:
+    """Sparse [S, width] records of each template in each session, a baseline's first."""
     rows = self._bags.table
     shape = (len(self._number), width)
     where = (rows['session'].to_numpy(), template[rows['code'].to_numpy()])

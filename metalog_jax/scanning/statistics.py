@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import special
+
+from metalog_jax import lazy
+
+special = lazy.module('scipy.special')
 
 _TRIMMED = 0.05  # share of windows that may hold what is looked for
 _PEAKS = 3  # times that a cause may return and still be seen
