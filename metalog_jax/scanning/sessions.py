@@ -83,7 +83,7 @@ class Sessions:
     self._last = np.pad(
       self._last, (0, len(number) - len(self._last)), constant_values=-1
     )
-    order = np.lexsort((rows, session))
+    order = np.argsort(session, kind='stable')  # rows ascend
     rows, session = rows[order], session[order]
     code = np.asarray(codes, np.int64)[rows]
     begins = np.diff(session, prepend=-1) != 0
@@ -99,7 +99,7 @@ class Sessions:
     places = {
       'session': session[begins],
       'records': np.diff(np.append(np.flatnonzero(begins), len(rows))),
-      'text': block.text.gather(last).str.slice(0, TEXT),
+      'text': windows.quoted(block.text, last, TEXT),
     }
     for end, at in (('first', first), ('last', last)):
       places[f'{end}_file'] = np.asarray(block.file)[at]
@@ -118,7 +118,7 @@ class Sessions:
         first_file=pl.Series(np.asarray(block.file)[at], dtype=pl.Int64),
         first_line=pl.Series(np.asarray(block.line)[at], dtype=pl.Int64),
         first_time=micro.gather(at),
-        text=block.text.gather(at).str.slice(0, TEXT),
+        text=windows.quoted(block.text, at, TEXT),
       )
     )
     while len(self._number) > MOST:

@@ -299,10 +299,16 @@ class _Block(NamedTuple):
       columns[f'{end}_line'] = self.line[at]
       unread = np.flatnonzero(~self.read[at])
       columns[f'{end}_time'] = pl.Series(self.time[at]).scatter(unread, None)
-    columns['text'] = self.text.gather(first).str.slice(0, _TEXT)
+    columns['text'] = quoted(self.text, first, _TEXT)
     if name is not None:
       columns['name'] = pl.Series(names, dtype=pl.String).gather(name[first])
     return pl.DataFrame(columns)
+
+
+def quoted(text: pl.Series, rows: np.ndarray, length: int) -> pl.Series:
+  """Copies of some texts, so long at most; a view would keep all of the block's."""
+  said = text.gather(rows).str.slice(0, length).to_list()
+  return pl.Series('text', said, dtype=pl.String)
 
 
 def severities(levels: pl.Series) -> np.ndarray:
