@@ -140,7 +140,7 @@ class Sessions:
     self._order.renumber('first_session', numbers, forget=False)
 
   def bags(self, template: np.ndarray, width: int) -> Any:
-    """Sparse [S, width] records of each template in each session, a baseline's first."""
+    """Sparse [S, width], records of templates in sessions, a baseline's first."""
     rows = self._bags.table
     shape = (len(self._number), width)
     where = (rows['session'].to_numpy(), template[rows['code'].to_numpy()])
