@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from metalog_jax import lazy
+from metalog_jax import clean, lazy
 from metalog_jax.scanning.findings import Finding
 
 output = lazy.module('metalog_jax.scanning.output')
@@ -76,4 +76,4 @@ class Findings(Sequence[Finding]):
   def __repr__(self) -> str:
     """One line a finding."""
     lines = [f'{x.kind:8} {x.first.file}:{x.first.line} {x.why}' for x in self.items]
-    return '\n'.join([f'{len(self)} findings', *lines])
+    return clean.printable('\n'.join([f'{len(self)} findings', *lines]))

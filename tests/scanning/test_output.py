@@ -61,6 +61,29 @@ def test_logs_cannot_drive_a_terminal(path):
   assert re.sub(r'\x1b\[[0-9;]*m', '', coloured) == plain
 
 
+DRIVING = '\x1b\x07\x85\x9b\x9d\x7f\u200e\u202e\u2066\u2069\u2028\u2029\ufeff'
+
+
+def test_no_output_holds_what_drives_a_terminal_or_reorders_text(tmp_path, metalog):
+  log = logs.Log(3, 600)
+  path = tmp_path / 'x\u202e\x9b.log'
+  log.put(400, 'CRITICAL', 'disk', f'disk {DRIVING} of müller 磁盘 is gone')
+  log.write(path)
+  found = scan.scan([str(path)], scan.Options())
+  out = tmp_path / 'out'
+  done = metalog('scan', path, f'--out={out}')
+  texts = {'terminal': done.out, 'notes': done.err, 'repr': repr(found)}
+  texts |= {'notebook': found._repr_html_()}
+  texts |= {x.name: x.read_text() for x in out.iterdir()}
+  texts['json'] = metalog('scan', path, '--json').out
+  assert len(texts) == 5 + len(output.FILES)
+  for name, text in texts.items():
+    assert not {c for c in text if not c.isprintable()} - {'\n'}, name
+  (line,) = texts['json'].splitlines()
+  sample = json.loads(line)['samples'][0]['text']
+  assert DRIVING[1:] in sample and '磁盘' in line and 'ü' in line  # nothing is lost
+
+
 def test_redacted_everywhere(path, tmp_path, metalog):
   done = metalog('scan', path, f'--out={tmp_path / "out"}', '--redact')
   texts = [done.out, *(p.read_text() for p in (tmp_path / 'out').iterdir())]
