@@ -28,7 +28,7 @@ import polars as pl
 from sklearn import metrics
 
 from experiments import main as program
-from experiments.benches import bench_machine, scan_lines
+from experiments.benches import bench_machine, following, scan_lines
 from experiments.studies import markdown
 from metalog_jax import atomic, errors
 from metalog_jax.cli.options import Flag
@@ -50,6 +50,7 @@ FLAGS = (
   Flag('peers_python', '', 'Python where peers are installed'),
   Flag('peers', [*PEERS], 'which'),
   Flag('lines', 2_000_000, 'simulated lines for the speed; 0: none', low=0),
+  Flag('following', 0, 'lines of a simulated day that is followed; 0: none', low=0),
   Flag('json', '', 'file to write the figures to'),
 )  # fmt: skip
 
@@ -74,7 +75,7 @@ def check(values: Any) -> None:
     for name in given:
       if name not in names:
         raise errors.unknown_choice(f'--{flag}', name, names)
-  if not os.environ.get('METALOG_DATA'):
+  if values.data and not os.environ.get('METALOG_DATA'):
     raise errors.UserError('METALOG_DATA is not set: it names the folder of real logs')
 
 
@@ -89,12 +90,18 @@ def main(values: Any, rest: list[str]) -> None:
       place.mkdir()
       rows += _rows(case, values, peers, place)
       print(f'{case.name}, baseline: {case.what}', file=sys.stderr)
-    speed = _speed(values.lines, pathlib.Path(folder)) if values.lines else []
-  print('\n' + table(rows))
+    place = pathlib.Path(folder)
+    speed = _speed(values.lines, place) if values.lines else []
+    live = following.table(values.following, place) if values.following else []
+  if rows:
+    print('\n' + table(rows))
   if speed:
     print('\n' + markdown.table(pl.DataFrame(speed, strict=False)))
+  for row in live:
+    print('\n' + markdown.table(pl.DataFrame([row])))
   if values.json:
     about = {'machine': bench_machine.describe(), 'results': rows, 'speed': speed}
+    about |= {'following': live}
     atomic.write_json(values.json, about)
 
 

@@ -3,8 +3,8 @@
 A `Tail` is one path. What is written to it is read to the last whole line; when another
 file has taken its place (it was renamed, or removed and made again), the old one is
 read to its end first; a file that has become shorter, or begins with other bytes, is
-read from its beginning. A record ends when another begins, or when nothing has come
-for `PATIENCE` seconds.
+read from its beginning, after what is left of the old one where that was copied. A
+record ends when another begins, or when nothing has come for `PATIENCE` seconds.
 """
 
 import collections
@@ -25,6 +25,7 @@ from metalog_jax.logs import files, merge, streams, times
 PATIENCE = 0.5  # seconds
 _PIECE = 1 << 19  # bytes read at once
 _HEAD = 256  # bytes that tell a file from another written over it
+_COPY = 64  # bytes at the beginning that tell a copy
 RAW = '.raw'  # the column of lines as they stand
 COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
 
@@ -130,10 +131,14 @@ class Tail:
       'line': line,
       'from': max(self._counted + 1, self._from),
       'key': self._key,
+      'changed': about.st_mtime_ns,
     }
 
   def go_on(self, position: dict[str, Any]) -> None:
-    """Begins where another process was, in the file that now has another name."""
+    """Begins where another process was, in the file that now has another name.
+
+    Or in its copy, where the file was copied and truncated.
+    """
     if not position:
       return
     key = position['device'], position['inode']
@@ -144,29 +149,43 @@ class Tail:
       if about and stat.S_ISREG(about.st_mode) and not path.endswith(COMPRESSED):
         known[path] = about
     head = bytes.fromhex(position['head'])
-    own = [p for p, about in known.items() if (about.st_dev, about.st_ino) == key]
-    if not own or not self._open(own[0]) or not self._is_same(head, position['offset']):
-      self._close()
+    first = [p for p, about in known.items() if (about.st_dev, about.st_ino) == key]
+    copies = [p for p in known if p not in first] if len(head) >= _COPY else []
+    copies.sort(key=lambda p: -known[p].st_mtime_ns)
+    own = next((p for p in first + copies if self._holds(p, position, head)), None)
+    if own is None:
       self._reset()
       self.notes.append(
         f'{self.path}: the file that was read last is gone or was written over; what '
         'was not read of it is lost, and this one is read from its beginning'
       )
       return
-    changed = known[own[0]].st_mtime_ns
+    empty = len(head) < _COPY and not position['offset']
+    changed = position['changed'] if empty else known[own].st_mtime_ns
     newer = sorted(
       (about.st_mtime_ns, path)
       for path, about in known.items()
-      if path not in (own[0], self.path) and about.st_mtime_ns > changed
+      if path not in (self.path, '' if empty else own) and about.st_mtime_ns > changed
     )
-    if own[0] != self.path:
+    if own != self.path or empty:
       self._waiting = [path for _, path in newer]
+    if empty and self._waiting:  # what was empty then was copied and truncated since
+      self._close()
+      self._open()
+      return
     self._offset, self._lines = position['offset'], position['line'] - 1
     self._marks = collections.deque([(position['offset'], position['line'])])
     self._from, self._key, self._head = position['from'], position['key'], head
     self._counted = self._from - 1
     if self._offset:
       self._start(os.pread(self._descriptor, streams.SAMPLE, 0))
+
+  def _holds(self, path: str, position: dict[str, Any], head: bytes) -> bool:
+    """Opens a file, if it holds what was read."""
+    if self._open(path) and self._is_same(head, position['offset']):
+      return True
+    self._close()
+    return False
 
   @property
   def _descriptor(self) -> int:
@@ -188,6 +207,8 @@ class Tail:
     except OSError:
       return False
     self._reset()
+    if not self._named_pipe:
+      self._head = os.pread(self._handle, _HEAD, 0)
     return True
 
   def _next(self) -> str:
@@ -211,6 +232,11 @@ class Tail:
   def _read(self, last: bool) -> Iterator[pl.DataFrame]:
     while self._handle is not None:
       if not self._is_pipe and not self._is_same(self._head, self._position()):
+        if self._has_copy():
+          position = self.position
+          self._close()
+          self.go_on(position)
+          continue
         yield from self._feed(b'', whole=True)
         self.notes.append(f'{self.path} was truncated: read from its beginning')
         handle = self._handle
@@ -227,6 +253,19 @@ class Tail:
     if last or self.ended or (idle and not self._flushed):
       self._flushed = True
       yield from self._feed(b'', whole=self.ended, flush=True)
+
+  def _has_copy(self) -> bool:
+    """Whether a file beside holds what was read, and is not read yet."""
+    about = os.fstat(self._descriptor)
+    for path in glob.glob(glob.escape(self.path) + '*'):
+      other = _stat(path)
+      if other is None or path.endswith(COMPRESSED) or other.st_ino == about.st_ino:
+        continue
+      with open(path, 'rb') as file:
+        same = len(self._head) >= _COPY and file.read(len(self._head)) == self._head
+      if same and other.st_size >= self._position():
+        return True
+    return False
 
   def _position(self) -> int:
     """Where the next byte is read."""

@@ -1,0 +1,52 @@
+"""Files that are copied and truncated, before all of them was read."""
+
+import os
+import shutil
+
+import pytest
+
+from metalog_jax.logs import streams, tail
+
+
+def read(followed):
+  """Messages of the records that have come."""
+  said = []
+  for frame in followed.poll(last=True):
+    said += frame['message'].to_list()
+    followed.count(frame)
+  return said
+
+
+def lines(first, last):
+  return [
+    f'2026-05-04 09:{i // 60:02}:{i % 60:02} INFO web: step {i}\n'
+    for i in range(first, last)
+  ]
+
+
+@pytest.mark.parametrize('killed', [False, True])
+@pytest.mark.parametrize('seen', [0, 30])
+def test_copied_and_truncated(tmp_path, monkeypatch, killed, seen):
+  """What was not read stands in the copy; with and without a new process."""
+  monkeypatch.setattr(tail, 'PATIENCE', 0.0)
+  path, options = tmp_path / 'app.log', streams.Options()
+  path.write_text(''.join(lines(0, seen)))
+  os.utime(path, ns=(1, 1))
+  follower = tail.Tail(str(path), 0, options)
+  follower.begin()
+  said = read(follower) if seen else []
+  position = follower.position
+  with open(path, 'a') as file:
+    file.writelines(lines(seen, 50))
+  for turn in (1, 2):  # a second time, while nobody looks
+    shutil.copy(path, f'{path}.{turn}')
+    os.utime(f'{path}.{turn}', ns=(turn + 1, turn + 1))
+    os.truncate(path, 0)
+    with open(path, 'a') as file:
+      file.writelines(lines(50 * turn, 50 * turn + 50))
+  if killed or not seen:
+    follower = tail.Tail(str(path), 0, options)
+    follower.go_on(position)
+  said += read(follower)
+  assert [int(text.split()[-1]) for text in said] == list(range(150))
+  assert not any('lost' in note for note in follower.notes)
