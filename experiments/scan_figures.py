@@ -28,7 +28,7 @@ import polars as pl
 from sklearn import metrics
 
 from experiments import main as program
-from experiments.benches import bench_machine, following, scan_lines
+from experiments.benches import bench_machine, following, scan_labels, scan_lines
 from experiments.studies import markdown
 from metalog_jax import atomic, errors
 from metalog_jax.cli.options import Flag
@@ -50,6 +50,7 @@ FLAGS = (
   Flag('peers_python', '', 'Python where peers are installed'),
   Flag('peers', [*PEERS], 'which'),
   Flag('lines', 2_000_000, 'simulated lines for the speed; 0: none', low=0),
+  Flag('label_draws', 0, 'draws of labels (hdfs, openstack), in place of peers', low=0),
   Flag('following', 0, 'lines of a simulated day that is followed; 0: none', low=0),
   Flag('json', '', 'file to write the figures to'),
 )  # fmt: skip
@@ -82,12 +83,17 @@ def check(values: Any) -> None:
 def main(values: Any, rest: list[str]) -> None:
   """Measures and prints a table."""
   del rest
-  peers = list(_installed(values))
+  peers = list(_installed(values)) if values.data and not values.label_draws else []
   with tempfile.TemporaryDirectory() as folder:
-    rows = []
+    rows, labelled = [], list[dict[str, Any]]()
     for number, case in enumerate(_cases(values, pathlib.Path(folder))):
       place = pathlib.Path(folder) / f'case{number}'
       place.mkdir()
+      if values.label_draws:
+        if case.what == 'itself' and case.key:
+          draws = values.label_draws
+          labelled += scan_labels.rows(case.name, case.log, case.labels, draws, place)
+        continue
       rows += _rows(case, values, peers, place)
       print(f'{case.name}, baseline: {case.what}', file=sys.stderr)
     place = pathlib.Path(folder)
@@ -95,13 +101,15 @@ def main(values: Any, rest: list[str]) -> None:
     live = following.table(values.following, place) if values.following else []
   if rows:
     print('\n' + table(rows))
+  if labelled:
+    print('\n' + markdown.table(pl.DataFrame(labelled), words=3))
   if speed:
     print('\n' + markdown.table(pl.DataFrame(speed, strict=False)))
   for row in live:
     print('\n' + markdown.table(pl.DataFrame([row])))
   if values.json:
     about = {'machine': bench_machine.describe(), 'results': rows, 'speed': speed}
-    about |= {'following': live}
+    about |= {'following': live, 'labels': labelled}
     atomic.write_json(values.json, about)
 
 
