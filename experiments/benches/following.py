@@ -57,8 +57,10 @@ def _latencies(path: pathlib.Path) -> list[float]:
   command = [sys.executable, '-m', 'metalog_jax', 'scan', str(path), '--follow']
   command += ['--json', '--window=1s', '--group=none']
   process = subprocess.Popen(
-    command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
   )
+  assert process.stderr is not None
+  process.stderr.readline()  # it has begun
   came: dict[str, float] = {}
 
   def read() -> None:

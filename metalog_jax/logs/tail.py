@@ -23,6 +23,7 @@ from metalog_jax import errors
 from metalog_jax.logs import files, merge, streams, times
 
 PATIENCE = 0.5  # seconds
+WAIT = 2.0  # seconds that a file which grows slowly waits for a sample of its format
 _PIECE = 1 << 19  # bytes read at once
 _HEAD = 256  # bytes that tell a file from another written over it
 _COPY = 64  # bytes at the beginning that tell a copy
@@ -87,7 +88,7 @@ class Tail:
     self._marks = collections.deque([(0, 1)])  # offset and line of recent pieces
     self._head = b''
     self._key = times.NAT
-    self._last = time.monotonic()
+    self._last = self._since = time.monotonic()
     self._flushed = True
 
   def begin(self) -> None:
@@ -246,6 +247,8 @@ class Tail:
       if not data:
         break
       self._last, self._flushed = time.monotonic(), False
+      if self._stream is None and not self._rest:
+        self._since = self._last
       yield from self._feed(data)
       if self._is_pipe:
         return
@@ -296,7 +299,8 @@ class Tail:
     flush |= whole
     end = len(self._rest) if whole else self._rest.rfind(b'\n') + 1
     if self._stream is None:
-      if not end or (end < streams.SAMPLE and not flush and self._options):
+      waited = time.monotonic() - self._since > WAIT
+      if not end or not (end >= streams.SAMPLE or flush or waited or not self._options):
         return
       self._start(self._rest[:end])
     assert self._stream is not None

@@ -50,3 +50,18 @@ def test_copied_and_truncated(tmp_path, monkeypatch, killed, seen):
   said += read(follower)
   assert [int(text.split()[-1]) for text in said] == list(range(150))
   assert not any('lost' in note for note in follower.notes)
+
+
+def test_a_slow_log_is_not_kept_waiting_for_a_sample(tmp_path, monkeypatch):
+  """It never rests, and a sample would take it minutes."""
+  now = [0.0]
+  monkeypatch.setattr(tail.time, 'monotonic', lambda: now[0])
+  path, came = tmp_path / 'app.log', []
+  path.touch()
+  follower = tail.Tail(str(path), 0, streams.Options())
+  for number in range(40):
+    now[0] += 0.1
+    with open(path, 'a') as file:
+      file.writelines(lines(number, number + 1))
+    came += [len(frame) for frame in follower.poll()]
+  assert sum(came) >= 38 and len(came) > 15
