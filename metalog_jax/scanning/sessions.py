@@ -254,7 +254,8 @@ class _Rows:
 
   def renumber(self, column: str, numbers: np.ndarray, forget: bool = True) -> None:
     """Puts new numbers [n] in place of old ones, -1 for none; forgets those rows."""
-    table = self.table.with_columns(pl.Series(column, numbers[self.table[column]]))
+    new = numbers[self.table[column]]
+    table = self.table.with_columns(pl.Series(column, new, self.schema[column]))
     self._waiting = [table.filter(pl.col(column) >= 0) if forget else table]
     self._size = 0
 

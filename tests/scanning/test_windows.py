@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
-from metalog_jax.scanning import windows
+from metalog_jax.scanning import sessions, windows
 
 RECORD = st.tuples(
   st.integers(0, 3),  # template
@@ -64,3 +64,12 @@ def test_cells_are_those_of_records_counted_one_by_one(records, data):
   if records[0][1] is not None:  # else a block takes the first time that it has
     again = cells_of(records, cuts)
     assert again[0].rows() == cells.rows() and again[1].rows() == sides.rows()
+
+
+def test_sessions_are_counted_after_half_of_them_were_forgotten():
+  rows = sessions._Rows(sessions._BAGS, ('session', 'code'))
+  for _ in range(2):
+    rows.add(pl.DataFrame({'session': [0, 1], 'code': [3, 3], 'count': [1, 1]}))
+    rows.renumber('session', np.array([-1, 0]))
+  rows.add(pl.DataFrame({'session': [0], 'code': [3], 'count': [1]}))
+  assert rows.table.rows() == [(0, 3, 2)]
