@@ -218,7 +218,7 @@ def _check_sweep(place: pathlib.Path) -> None:
 
 
 def _follow_call(inputs: pathlib.Path) -> Call:
-  def call() -> None:
+  def call() -> int:
     tail.PATIENCE, live.POLL, follow.COMMIT = 0.05, 0.01, 200
     quiet = [0, -1]
 
@@ -227,7 +227,9 @@ def _follow_call(inputs: pathlib.Path) -> Call:
       quiet[:] = [quiet[0] + 1 if lines == quiet[1] else 0, lines]
       follower.stopped = 15 * (lines >= LINES and quiet[0] > 8)
 
-    follow.follow(['app.log'], scan.Options(out='out'), bool, print, beat)
+    options = scan.Options(out='out')
+    work = lambda: bool(follow.follow(['app.log'], options, bool, print, beat)) * 0
+    return programs.finish('metalog scan', work)
 
   return call
 

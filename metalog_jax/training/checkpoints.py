@@ -3,7 +3,9 @@
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -63,7 +65,8 @@ class Checkpoints:
       before = sorted(int(key) for key in self._digests() if int(key) < step)[-KEEP:]
       digests = {str(key): self._digests()[str(key)] for key in before}
       atomic.write_json(self._folder / DIGESTS, digests | {str(step): digest(tree)})
-    self._manager.save(step, args=ocp.args.StandardSave(tree))
+    with self._writable():
+      self._manager.save(step, args=ocp.args.StandardSave(tree))
 
   def restore(self, like: Any) -> Any | None:
     """The newest snapshot with the structure of `like`; None if there is none.
@@ -101,10 +104,25 @@ class Checkpoints:
         'restore it, or train again with --overwrite'
       ) from error
 
+  @contextlib.contextmanager
+  def _writable(self) -> Iterator[None]:
+    """What Orbax raises where the system refuses to write names folder and reason."""
+    try:
+      yield
+    except Exception as error:
+      said = re.search(r"(?:os_error_code='|\[Errno )(\d+)", str(error))
+      if not said:
+        raise
+      raise errors.UserError(
+        f'cannot write {self._folder}: {os.strerror(int(said[1]))}; the same command '
+        'goes on from the last whole checkpoint'
+      ) from error
+
   def close(self) -> None:
     """Waits until everything is written."""
-    self._manager.wait_until_finished()
-    self._manager.close()
+    with self._writable():
+      self._manager.wait_until_finished()
+      self._manager.close()
 
 
 def digest(tree: Any) -> str:

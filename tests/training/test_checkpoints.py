@@ -60,3 +60,14 @@ def test_snapshots_that_never_became_whole_cost_no_other(tmp_path, monkeypatch):
       dying.close()
   restored = checkpoints.Checkpoints(tmp_path).restore(tree)
   np.testing.assert_array_equal(restored['a'], tree['a'])
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+  saved = checkpoints.Checkpoints(tmp_path)
+
+  def refuse(*_, **__):
+    raise ValueError("RESOURCE_EXHAUSTED: writing [os_error_code='28']")
+
+  monkeypatch.setattr(saved._manager, 'save', refuse)
+  with pytest.raises(errors.UserError, match='No space left on device; the same command'):
+    saved.save(1, {'a': jnp.arange(3.0)})
