@@ -42,6 +42,7 @@ def prepare_process(out: pathlib.Path) -> None:
   for name in ('api', 'runs.export', 'cli.train', 'scanning.output', 'report.pages'):
     importlib.import_module(f'metalog_jax.{name}')
   os.environ['XDG_CACHE_HOME'] = str(out / 'cache')
+  os.environ['PYTHONPATH'] = str(_ROOT)  # what programs start runs this code, too
 
   def use_compilation_cache() -> None:
     jax.config.update('jax_compilation_cache_dir', str(out / 'cache'))

@@ -69,5 +69,5 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     raise ValueError("RESOURCE_EXHAUSTED: writing [os_error_code='28']")
 
   monkeypatch.setattr(saved._manager, 'save', refuse)
-  with pytest.raises(errors.UserError, match='No space left on device; the same command'):
+  with pytest.raises(errors.UserError, match='No space left on device; the same'):
     saved.save(1, {'a': jnp.arange(3.0)})
