@@ -98,14 +98,21 @@ def make_detector(config: Config) -> base.Detector:
   def batches(transfer, seed, devices):
     pools = _pools(config, transfer, seed)
     stream = metalog_batches.meta_stream(config, *pools, seed, devices)
-
-    def draw(step: int) -> types.Task:
-      task = stream.draw(step)
-      return task._replace(query=faults.Copied(task.query))
-
-    return stream._replace(draw=draw) if config.random_attention else stream
+    return _copied(stream) if config.random_attention else stream
 
   return metalog.assemble(config, net, loss, start, batches, keeps_best)
+
+
+def _copied(stream: types.Stream) -> types.Stream:
+  """The stream, in whatever rooms, with queries that the second copy judges."""
+
+  def draw(step: int) -> types.Task:
+    task = stream.draw(step)
+    return task._replace(query=faults.Copied(task.query))
+
+  within = stream.within
+  assert within, 'the stream cannot be laid out in other rooms'
+  return stream._replace(draw=draw, within=lambda rooms: _copied(within(rooms)))
 
 
 def _network(config: Config):

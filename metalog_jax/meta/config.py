@@ -45,7 +45,8 @@ class MetaConfig:
       of about 2 √K. 1: they are not cut; 'auto': as few as `memory` asks for.
     memory: bytes that the inner steps of a task may keep, for `segments='auto'`.
     tasks: how a device takes the tasks of a step: 'side_by_side' (`vmap`) or
-      'in_turn' (`scan`), which needs the memory of one; 'auto': in turn on a CPU.
+      'in_turn' (`scan`), which needs the memory of one; 'auto': in turn on a CPU,
+      but for one inner step on many small tasks (`outer.tasks_in_turn`).
 
   Raises:
     UserError: there is no such choice, or a number is negative or not finite.

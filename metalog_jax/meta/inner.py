@@ -149,7 +149,7 @@ def choose(
     return config.mode, 'as asked for'
   if not steps:
     return 'reverse', 'there are no inner steps'
-  batch = jax.eval_shape(lambda s: _of_step(s, config), support)
+  batch = jax.eval_shape(lambda s: of_step(s, config), support)
   size = steps * tasks * gradients.kept_bytes(loss_fn, params, batch)
   kept = f'{size / 2**20:.1f} MiB to keep of {steps} inner steps, {tasks} tasks'
   if steps == 1 or size <= gradients.KEEP:
@@ -181,7 +181,7 @@ def num_segments(steps: int, carry: int, kept: int, memory: float) -> int:
   return fits[0] if fits else min(sizes, key=sizes.__getitem__)
 
 
-def _of_step(support: Any, config: MetaConfig) -> Any:
+def of_step(support: Any, config: MetaConfig) -> Any:
   """The batch of the first inner step."""
   return jax.tree.map(lambda x: x[0], support) if config.support_per_step else support
 
@@ -237,7 +237,7 @@ def _descend(loss_fn, start, rates, support, config, every=False):
       body = jax.checkpoint(body, prevent_cse=False)
     if length := part.stop - part.start:
       some = jax.tree.map(lambda x: x[part], xs) if length < num else xs  # noqa: B023
-      batch = _of_step(support, config)
+      batch = of_step(support, config)
       cuts = _segments(loss_fn, carry, batch, config, length) if exact else 1
       carry, passed = _scan(body, carry, some, length, cuts)
       paths.append(passed)

@@ -74,6 +74,16 @@ def shard(
   return over_runs
 
 
+def donated() -> tuple[int, ...]:
+  """The arguments of a step whose memory it takes over: the state, the first.
+
+  Not on several CPU devices: there a program of jax 0.10 that comes from the cache of
+  compiled programs frees what it was given twice, and the process dies.
+  """
+  on_cpu = jax.default_backend() == 'cpu'
+  return () if on_cpu and jax.device_count() > 1 else (0,)
+
+
 def vary(x: jax.Array, axes: tuple[str, ...] = (TASKS,)) -> jax.Array:
   """Marks `x` as differing from device to device along `axes`.
 

@@ -151,8 +151,8 @@ def make_meta_step(
       _check_aux(parts.get('aux'))
       return loss, parts
 
-    alone = _num(tasks) == 1
-    mean = _mean_in_turn if alone or _are_in_turn(config) else _mean_side_by_side
+    in_turn = tasks_in_turn(loss_fn, params, tasks, config, **options)
+    mean = _mean_in_turn if in_turn else _mean_side_by_side
     results = mean(one, trained, tasks, axes)
     return jax.lax.pmean(results, meshes.TASKS) if mesh else results
 
@@ -190,7 +190,7 @@ def make_meta_step(
       raise errors.UserError('active is of a step of several runs: give runs=True')
     return placed(step_if_active)(state, tasks, active)
 
-  return Step(jax.jit(checked, donate_argnums=0))
+  return Step(jax.jit(checked, donate_argnums=meshes.donated()))
 
 
 def _hyper(state: Any) -> Any:
@@ -261,18 +261,50 @@ def choose(
     return choices[0]
   if config.mode != 'auto':
     return config.mode, 'as asked for'
+  in_turn = tasks_in_turn(loss_fn, params, tasks, config, **options)
   loss_fn, _, config = variables.bind(loss_fn, config, hyper, has_aux)
-  split = lambda p, t: (
-    config.inner_rule.split(p)[0],
-    jax.tree.map(lambda x: x[0], t.support),
+  seen, support = _of_one_task(params, tasks, config)
+  return inner.choose(loss_fn, seen, support, config, 1 if in_turn else _num(tasks))
+
+
+def tasks_in_turn(
+  loss_fn: Loss,
+  params: Any,
+  tasks: types.Task,
+  config: MetaConfig,
+  *,
+  hyper: Any = None,
+  has_aux: bool = False,
+) -> bool:
+  """Whether a device takes the tasks of a step one after another.
+
+  On a CPU 'auto' does so, unless there is one inner step and what the losses of all
+  tasks keep for their gradients stays in the caches: then what it costs to begin and
+  end a task rules. Takes what `choose` takes but for the mesh, and traces alone.
+  """
+  if _num(tasks) == 1:
+    return True
+  if config.tasks != 'auto' or config.inner_steps != 1 or not _are_in_turn(config):
+    return _are_in_turn(config)
+  loss_fn, _, config = variables.bind(loss_fn, config, hyper, has_aux)
+  keep = lambda p, b: jax.vjp(lambda p: loss_fn(p, b), p)[1]
+  seen, support = _of_one_task(params, tasks, config)
+  batch = jax.eval_shape(lambda s: inner.of_step(s, config), support)
+  kept = gradients.total_bytes(jax.eval_shape(keep, seen, batch))
+  return _num(tasks) * kept > gradients.KEEP
+
+
+def _of_one_task(params: Any, tasks: types.Task, config: MetaConfig) -> Any:
+  """The shapes of what a task's loss sees: (parameters, support)."""
+  split = lambda params, support: (
+    config.inner_rule.split(params)[0],
+    jax.tree.map(lambda x: x[0], support),
   )
-  seen, support = jax.eval_shape(split, params, tasks)
-  at_once = 1 if _are_in_turn(config) else _num(tasks)
-  return inner.choose(loss_fn, seen, support, config, at_once)
+  return jax.eval_shape(split, params, tasks.support)
 
 
 def _are_in_turn(config: MetaConfig) -> bool:
-  """Whether a device takes its tasks one after another."""
+  """Whether a device takes like work one after another."""
   if config.tasks == 'auto':
     return gradients.are_in_turn()
   return config.tasks == 'in_turn'

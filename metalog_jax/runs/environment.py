@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,8 +17,12 @@ PACKAGES = tuple(
 )
 
 
-def describe() -> dict[str, Any]:
-  """The content of environment.json; null for what cannot be found out."""
+def describe(seeds: Sequence[int] = ()) -> dict[str, Any]:
+  """The content of environment.json; null for what cannot be found out.
+
+  Args:
+    seeds: of the runs that train in one program with this one.
+  """
   return {
     'metalog_jax': metalog_jax.__version__,
     'python': platform.python_version(),
@@ -25,6 +30,7 @@ def describe() -> dict[str, Any]:
     'devices': [str(d) for d in jax.devices()],
     'machine': platform.machine(),
     'commit': commit(pathlib.Path(__file__)),
+    'seeds_side_by_side': list(seeds) or None,
   }
 
 

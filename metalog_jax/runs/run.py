@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -125,12 +125,17 @@ def finished(workdir: pathlib.Path, job: Job, say: Callable) -> dict[str, Any]:
 
 
 def prepare(
-  job: Job, workdir: pathlib.Path, say: Callable, like: Ready | None = None
+  job: Job,
+  workdir: pathlib.Path,
+  say: Callable,
+  like: Ready | None = None,
+  seeds: Sequence[int] = (),
 ) -> Ready:
   """Readies a job, and writes its folder's first files.
 
   Args:
     like: of a job that differs by its seed alone: what it has compiled is shared.
+    seeds: of the runs that train in one program with this one.
 
   Raises:
     UserError: the folder is of another job or other data, or the data are unfit.
@@ -138,7 +143,7 @@ def prepare(
   check_settings(workdir, job)
   ready = _prepare(job, say, like)
   save(workdir, job, ready.problem.fingerprints)
-  atomic.write_json(workdir / folder.ENVIRONMENT, environment.describe())
+  atomic.write_json(workdir / folder.ENVIRONMENT, environment.describe(seeds))
   return ready
 
 

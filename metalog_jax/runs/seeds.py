@@ -74,14 +74,14 @@ def start(
 def _side_by_side(jobs: dict[pathlib.Path, run.Job], say: Callable) -> None:
   once, readied = _Once(say), dict[pathlib.Path, run.Ready]()
   with contextlib.ExitStack() as locks:
-    like = None
+    like, seeds = None, [job.data.seed for job in jobs.values()]
     for path, job in jobs.items():
       path.mkdir(parents=True, exist_ok=True)
       locks.enter_context(atomic.locked(path))
       if (path / folder.RESULT).exists():
         run.finished(path, job, say)
       else:
-        readied[path] = like = run.prepare(job, path, once, like)
+        readied[path] = like = run.prepare(job, path, once, like, seeds)
     if like is None:
       return
     gradients = [run.gradient_of(ready, once) for ready in readied.values()]

@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from metalog_jax import errors, types
+from metalog_jax.meta import mesh
 from metalog_jax.training import base, checkpoints, metrics_file
 
 NOTHING = types.Stream(0, lambda _: ())  # of a detector that is fitted at once
@@ -258,7 +259,7 @@ class _Loop:
     shapes = jax.tree.map(jnp.shape, batch)
     if shapes not in self._compiled:
       start = time.perf_counter()
-      step = jax.jit(self._training.step, donate_argnums=0)
+      step = jax.jit(self._training.step, donate_argnums=mesh.donated())
       self._compiled[shapes] = step.lower(self._state, batch).compile()
       self._compile_seconds += time.perf_counter() - start
     return self._compiled[shapes]

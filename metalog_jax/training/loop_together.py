@@ -17,6 +17,7 @@ import numpy as np
 
 from metalog_jax import errors, types
 from metalog_jax.batches import together
+from metalog_jax.meta import mesh
 from metalog_jax.training import base, loop
 
 
@@ -143,7 +144,7 @@ class _Loop:
     shapes = jax.tree.map(jnp.shape, batch)
     if shapes not in self._compiled:
       start = time.perf_counter()
-      step = jax.jit(self._steps.step, donate_argnums=0)
+      step = jax.jit(self._steps.step, donate_argnums=mesh.donated())
       compiled = step.lower(self._states, batch, mask).compile()
       check_memory(compiled, len(self._runs))
       self._compiled[shapes] = compiled

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import pathlib
 import socket
 import subprocess
@@ -15,9 +16,15 @@ from metalog_jax.meta import mesh
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def start(*args) -> subprocess.Popen:
+def start(*args, **environment) -> subprocess.Popen:
   command = [sys.executable, '-m', 'tests.meta.over_devices', *map(str, args)]
-  return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+  return subprocess.Popen(
+    command,
+    cwd=ROOT,
+    env={**os.environ, **environment},
+    stdout=subprocess.PIPE,
+    text=True,
+  )
 
 
 def result(process: subprocess.Popen) -> np.ndarray:
@@ -35,6 +42,19 @@ def on_one_device() -> np.ndarray:
 @pytest.mark.parametrize('tasks', [1, 2])
 def test_eight_devices(tasks):
   np.testing.assert_allclose(result(start(tasks, 8)), on_one_device(), rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_a_cached_program_computes_the_same(tmp_path):
+  """With donated states, jax 0.10's from the cache died on several CPU devices."""
+  cache = {
+    'JAX_COMPILATION_CACHE_DIR': str(tmp_path),
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+  }
+  first, *again = [result(start(1, 2, **cache)) for _ in range(4)]
+  assert any(tmp_path.iterdir())
+  for values in again:
+    np.testing.assert_array_equal(values, first)
 
 
 @pytest.mark.slow

@@ -6,11 +6,12 @@ import functools
 
 import jax
 import jax.flatten_util
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from metalog_jax import meta
-from metalog_jax.meta import gradients, inner
+from metalog_jax.meta import gradients, inner, outer
 from metalog_jax.nets import logmeta, metalog
 from tests import grids
 from tests.meta import problems
@@ -165,3 +166,19 @@ def test_differences_refuse_single_precision():
   problem = PROBLEMS['tanh']()
   with jax.enable_x64(False), pytest.raises(ValueError, match='float64'):
     meta_grad(problem, with_mode('finite'))
+
+
+@pytest.mark.parametrize(
+  'points, steps, in_turn', [(10, 1, False), (10, 2, True), (100_000, 1, True)]
+)
+def test_many_small_tasks_of_one_step_are_taken_side_by_side(points, steps, in_turn):
+  def loss_fn(params, batch):
+    return jnp.mean(jnp.tanh(batch * params['w'] + params['b']) ** 2)
+
+  params = {'w': jnp.ones(4), 'b': jnp.zeros(4)}
+  tasks = meta.Task(*[jax.ShapeDtypeStruct((8, points, 1), jnp.float32)] * 2)
+  config = meta.MetaConfig(inner_steps=steps)
+  look = lambda config: outer.tasks_in_turn(loss_fn, params, tasks, config)
+  assert look(config) == in_turn
+  assert look(dataclasses.replace(config, tasks='in_turn'))
+  assert not look(dataclasses.replace(config, tasks='side_by_side'))

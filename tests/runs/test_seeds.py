@@ -116,6 +116,9 @@ def test_each_run_is_as_if_alone(root, tmp_path, double, detector):
     stopped.add(result['steps'])
     assert_alike(tmp_path / 'all' / f'seed-{seed}', tmp_path / str(seed))
     model.load(tmp_path / 'all' / f'seed-{seed}')
+    for path, beside in ((f'all/seed-{seed}', list(SEEDS)), (str(seed), None)):
+      environment = json.loads((tmp_path / path / 'environment.json').read_text())
+      assert environment['seeds_side_by_side'] == beside
   assert detector == 'logmeta' or len(stopped) > 1, 'no seed stopped before another'
 
 

@@ -179,3 +179,12 @@ def test_the_first_version_takes_turns():
     state, _ = step(state, detector.training.put(task))
   for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-3 * config.training.outer_lr + 1e-5)
+
+
+def test_the_stream_is_the_copy_s_in_other_rooms_too():
+  """As seeds side by side are laid out."""
+  detector = released.make_detector(REFERENCE)
+  transfer = base.blind(systems.transfer(), released.needs(REFERENCE))
+  stream = detector.training.batches(transfer, 0)
+  shapes = lambda stream: jax.tree.map(np.shape, stream.draw(0))
+  assert shapes(stream.within(stream.rooms)) == shapes(stream)
