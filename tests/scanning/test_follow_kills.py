@@ -79,9 +79,12 @@ def test_kills_lose_and_double_no_finding(tmp_path, expected):
     process.kill()
     said += process.communicate()[1]
   writer.join(120)
-  process = test_follow.start(path, out, '--timeout=20s')
-  end = time.monotonic() + 60
-  while time.monotonic() < end and test_follow.rows(out) != expected:
+  metrics = tmp_path / 'metrics'
+  process = test_follow.start(path, out, '--timeout=20s', f'--metrics={metrics}')
+  end, whole = time.monotonic() + 60, f'metalog_lines_total {len(text())}\n'
+  while time.monotonic() < end and not (
+    metrics.exists() and whole in metrics.read_text()
+  ):
     time.sleep(0.2)
   process.terminate()
   said += process.communicate()[1]
