@@ -9,9 +9,11 @@ time is not believed that is further from those around it than the block is long
 import dataclasses
 
 import numpy as np
-from scipy import ndimage
 
+from metalog_jax import lazy
 from metalog_jax.logs import times as times_lib
+
+ndimage = lazy.module('scipy.ndimage')
 
 DAY = 86_400_000_000  # microseconds
 CONFIRM = 5  # times in a row

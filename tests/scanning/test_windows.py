@@ -1,5 +1,7 @@
 """Cells of windows: what they hold, and that it does not matter how blocks are cut."""
 
+import collections
+
 import hypothesis
 import numpy as np
 import polars as pl
@@ -73,3 +75,16 @@ def test_sessions_are_counted_after_half_of_them_were_forgotten():
     rows.renumber('session', np.array([-1, 0]))
   rows.add(pl.DataFrame({'session': [0], 'code': [3], 'count': [1]}))
   assert rows.table.rows() == [(0, 3, 2)]
+
+
+@hypothesis.given(st.lists(st.tuples(*[st.integers(0, 4)] * 2, st.integers(1, 9))))
+def test_bags_are_summed_by_session_and_code(rows):
+  bags = sessions._Rows(sessions._BAGS, ('session', 'code'))
+  bags.add(pl.DataFrame(schema=sessions._BAGS))
+  for row in rows:
+    bags.add(pl.DataFrame([row], schema=sessions._BAGS, orient='row'))
+  total = collections.Counter()
+  for *key, count in rows:
+    total[tuple(key)] += count
+  assert {(*key, count) for key, count in total.items()} == set(bags.table.rows())
+  assert len(bags.table) == len(total)
