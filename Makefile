@@ -37,7 +37,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check --select ANN201,D103 metalog_jax  # return types, docstrings
 	$(BIN)/mypy
 
-# Licences, a bill of materials, and advisories (which need pypi.org or api.osv.dev).
+# Licences, a bill of materials, and advisories (which need the network).
 audit: $(VENV)/.test
 	$(BIN)/python docs/sbom.py --licences
 	mkdir -p build
