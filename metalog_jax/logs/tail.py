@@ -3,13 +3,15 @@
 A `Tail` is one path. What is written to it is read to the last whole line; when another
 file has taken its place (it was renamed, or removed and made again), the old one is
 read to its end first; a file that has become shorter, or begins with other bytes, is
-read from its beginning, after what is left of the old one where that was copied. A
+read from its beginning, after what is left of the old one where that was copied. Files
+that came and went meanwhile (`app.log.1`, `app.log-20260504`) are read in between. A
 record ends when another begins, or when nothing has come for `PATIENCE` seconds.
 """
 
 import collections
 import glob
 import os
+import re
 import select
 import stat
 import time
@@ -28,6 +30,7 @@ _PIECE = 1 << 19  # bytes read at once
 _HEAD = 256  # bytes that tell a file from another written over it
 _COPY = 64  # bytes at the beginning that tell a copy
 RAW = '.raw'  # the column of lines as they stand
+_ROTATED = re.compile(r'[._-](?:old|prev|[0-9][0-9A-Za-z:._-]*)')  # after the path
 COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
 
 
@@ -74,7 +77,7 @@ class Tail:
     self.ended = False  # of standard input
     self.notes: list[str] = []  # what was lost, or begun anew
     self._handle: int | None = None
-    self._waiting: list[str] = []  # rotated files that are read before the path itself
+    self._finished: int | None = None  # change of a file that another is to follow
     self._reset()
 
   def _reset(self) -> None:
@@ -103,8 +106,8 @@ class Tail:
     yield from self._read(last)
     while self._is_replaced():
       yield from self._feed(b'', whole=True)
-      os.close(self._handle or 0)
-      self._handle = None
+      self._finished = os.fstat(self._descriptor).st_mtime_ns
+      self._close()
       self._reset()
       if not self._open():
         return
@@ -143,12 +146,7 @@ class Tail:
     if not position:
       return
     key = position['device'], position['inode']
-    beside = [self.path, *glob.glob(glob.escape(self.path) + '*')]
-    known = {}
-    for path in dict.fromkeys(beside):
-      about = _stat(path)
-      if about and stat.S_ISREG(about.st_mode) and not path.endswith(COMPRESSED):
-        known[path] = about
+    known = self._beside()
     head = bytes.fromhex(position['head'])
     first = [p for p, about in known.items() if (about.st_dev, about.st_ino) == key]
     copies = [p for p in known if p not in first] if len(head) >= _COPY else []
@@ -162,16 +160,9 @@ class Tail:
       )
       return
     empty = len(head) < _COPY and not position['offset']
-    changed = position['changed'] if empty else known[own].st_mtime_ns
-    newer = sorted(
-      (about.st_mtime_ns, path)
-      for path, about in known.items()
-      if path not in (self.path, '' if empty else own) and about.st_mtime_ns > changed
-    )
-    if own != self.path or empty:
-      self._waiting = [path for _, path in newer]
-    if empty and self._waiting:  # what was empty then was copied and truncated since
+    if empty and self._newer(position['changed']):  # it was copied and truncated since
       self._close()
+      self._finished = position['changed']
       self._open()
       return
     self._offset, self._lines = position['offset'], position['line'] - 1
@@ -180,6 +171,24 @@ class Tail:
     self._counted = self._from - 1
     if self._offset:
       self._start(os.pread(self._descriptor, streams.SAMPLE, 0))
+
+  def _beside(self) -> dict[str, os.stat_result]:
+    """The path and files whose names begin with it, that can be read."""
+    result = {}
+    for path in dict.fromkeys([self.path, *glob.glob(glob.escape(self.path) + '*')]):
+      about = _stat(path)
+      if about and stat.S_ISREG(about.st_mode) and not path.endswith(COMPRESSED):
+        result[path] = about
+    return result
+
+  def _newer(self, changed: int) -> list[tuple[int, str, int]]:
+    """Change, path and inode of rotated files that changed later, in this order."""
+    return sorted(
+      (about.st_mtime_ns, path, about.st_ino)
+      for path, about in self._beside().items()
+      if _ROTATED.fullmatch(path.removeprefix(self.path))
+      and about.st_mtime_ns > changed
+    )
 
   def _holds(self, path: str, position: dict[str, Any], head: bytes) -> bool:
     """Opens a file, if it holds what was read."""
@@ -202,18 +211,29 @@ class Tail:
     if self.path == '-':
       self._handle = 0
       return not self.ended
-    try:
-      how = os.O_RDONLY | (os.O_NONBLOCK if self._named_pipe else 0)
-      self._handle = os.open(path or self._next(), how)
-    except OSError:
+    how = os.O_RDONLY | (os.O_NONBLOCK if self._named_pipe else 0)
+    self._handle = _opened(path or self.path, how)
+    if self._finished is not None and not path:
+      self._take_older(self._finished)
+    if self._handle is None:
       return False
+    self._finished = None
     self._reset()
     if not self._named_pipe:
       self._head = os.pread(self._handle, _HEAD, 0)
     return True
 
-  def _next(self) -> str:
-    return self._waiting.pop(0) if self._waiting else self.path
+  def _take_older(self, changed: int) -> None:
+    """Opens in place of the path the first file that it was since this change.
+
+    They are looked for when the path is open, so that none comes in between.
+    """
+    about = None if self._handle is None else os.fstat(self._handle)
+    for time_ns, path, inode in self._newer(changed):
+      if about is None or (time_ns <= about.st_mtime_ns and inode != about.st_ino):
+        self._close()
+        self._handle = _opened(path, os.O_RDONLY)
+        return
 
   def _is_same(self, head: bytes, offset: int) -> bool:
     now = os.pread(self._descriptor, len(head), 0)
@@ -223,8 +243,6 @@ class Tail:
     """Whether another file is to be read now, all of this one being read."""
     if self._is_pipe or self._handle is None:
       return False
-    if self._waiting:
-      return True
     about, now = _stat(self.path), os.fstat(self._handle)
     if about is None:
       return False  # renamed, and none made yet
@@ -334,6 +352,13 @@ class Tail:
     stream = streams.Stream(self.entry, self._number, self._options, now)
     self._stream = stream
     stream.begin_as(trial, self._key, self._lines + 1)
+
+
+def _opened(path: str, how: int) -> int | None:
+  try:
+    return os.open(path, how)
+  except OSError:
+    return None
 
 
 def _stat(path: str) -> os.stat_result | None:

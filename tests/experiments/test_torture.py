@@ -49,7 +49,8 @@ def test_what_readers_make_of_damage(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('arguments', [
-  '--kills=40', '--kind=terminates,stops,quota,two,clock --count=1',
+  '--kills=40', '--kind=terminates,stops,two --count=1',
+  '--kind=quota,clock --count=1 --target=prepare,scan_state,baseline,export',
   '--damaged=system,baseline,state,exported --flips=1',
 ])  # fmt: skip
 def test_a_short_torture(tmp_path_factory, arguments):

@@ -65,3 +65,34 @@ def test_a_slow_log_is_not_kept_waiting_for_a_sample(tmp_path, monkeypatch):
       file.writelines(lines(number, number + 1))
     came += [len(frame) for frame in follower.poll()]
   assert sum(came) >= 38 and len(came) > 15
+
+
+@pytest.mark.parametrize('turns', [[0, 1, 2], [1, 0], [1, 1, 0, 0], [0, 0], [1, 1]])
+@pytest.mark.parametrize('killed', [False, True])
+def test_several_turns_between_two_looks(tmp_path, monkeypatch, killed, turns):
+  """Renamed (0), copied and truncated (1), and a file of another name that changes."""
+  monkeypatch.setattr(tail, 'PATIENCE', 0.0)
+  path, options = tmp_path / 'app.log', streams.Options()
+  path.write_text(''.join(lines(0, 20)))
+  os.utime(path, ns=(1, 1))
+  follower = tail.Tail(str(path), 0, options)
+  said, clock = read(follower), 2
+  position = follower.position
+  for i, turn in enumerate(turns):
+    other = tmp_path / f'app.log.{i + 1}'
+    if turn:
+      shutil.copy(path, other)
+      os.truncate(path, 0)
+    else:
+      path.rename(other)
+    os.utime(other, ns=(clock, clock))
+    with open(path, 'a') as file:
+      file.writelines(lines(20 * i + 20, 20 * i + 40))
+    os.utime(path, ns=(clock + 1, clock + 1))
+    (tmp_path / 'app.log.position').write_text('step: none')
+    clock += 2
+  if killed:
+    follower = tail.Tail(str(path), 0, options)
+    follower.go_on(position)
+  said += read(follower)
+  assert said == [f'step {i}' for i in range(20 * len(turns) + 20)]
