@@ -30,7 +30,9 @@ _PIECE = 1 << 19  # bytes read at once
 _HEAD = 256  # bytes that tell a file from another written over it
 _COPY = 64  # bytes at the beginning that tell a copy
 RAW = '.raw'  # the column of lines as they stand
-_ROTATED = re.compile(r'[._-](?:old|prev|[0-9][0-9A-Za-z:._-]*)')  # after the path
+_ROTATED = re.compile(  # after the path; sums, locks and archives have other ends
+  r'[._-](?:old|prev|[0-9][0-9A-Za-z:_-]*(?:\.[0-9][0-9:_-]*)*(?:\.(?:log|txt|json))?)'
+)
 COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
 
 
@@ -148,15 +150,19 @@ class Tail:
     key = position['device'], position['inode']
     known = self._beside()
     head = bytes.fromhex(position['head'])
-    first = [p for p, about in known.items() if (about.st_dev, about.st_ino) == key]
+    named = known | self._beside(os.path.splitext(self.path)[0])  # app-1.log
+    first = [p for p, about in named.items() if (about.st_dev, about.st_ino) == key]
     copies = [p for p in known if p not in first] if len(head) >= _COPY else []
     copies.sort(key=lambda p: -known[p].st_mtime_ns)
     own = next((p for p in first + copies if self._holds(p, position, head)), None)
     if own is None:
       self._reset()
+      self._finished = position['changed']
+      since = [name for _, name, _ in self._newer(self._finished)]
       self.notes.append(
         f'{self.path}: the file that was read last is gone or was written over; what '
-        'was not read of it is lost, and this one is read from its beginning'
+        f'was not read of it is lost, and {" and ".join([*since, "this one"])} '
+        f'{"are" if since else "is"} read from {"their" if since else "its"} beginning'
       )
       return
     empty = len(head) < _COPY and not position['offset']
@@ -172,10 +178,10 @@ class Tail:
     if self._offset:
       self._start(os.pread(self._descriptor, streams.SAMPLE, 0))
 
-  def _beside(self) -> dict[str, os.stat_result]:
-    """The path and files whose names begin with it, that can be read."""
-    result = {}
-    for path in dict.fromkeys([self.path, *glob.glob(glob.escape(self.path) + '*')]):
+  def _beside(self, start: str = '') -> dict[str, os.stat_result]:
+    """The path and files whose names begin with it, or so, that can be read."""
+    result, other = {}, glob.glob(glob.escape(start or self.path) + '*')
+    for path in dict.fromkeys([self.path, *other]):
       about = _stat(path)
       if about and stat.S_ISREG(about.st_mode) and not path.endswith(COMPRESSED):
         result[path] = about
@@ -246,7 +252,12 @@ class Tail:
     about, now = _stat(self.path), os.fstat(self._handle)
     if about is None:
       return False  # renamed, and none made yet
-    return (about.st_dev, about.st_ino) != (now.st_dev, now.st_ino)
+    if (about.st_dev, about.st_ino) == (now.st_dev, now.st_ino):
+      return False
+    if about.st_size:
+      return True
+    # Who writes goes over to an empty file when told to: until then it writes here.
+    return any(inode != now.st_ino for *_, inode in self._newer(now.st_mtime_ns))
 
   def _read(self, last: bool) -> Iterator[pl.DataFrame]:
     while self._handle is not None:
@@ -278,14 +289,15 @@ class Tail:
   def _has_copy(self) -> bool:
     """Whether a file beside holds what was read, and is not read yet."""
     about = os.fstat(self._descriptor)
-    for path in glob.glob(glob.escape(self.path) + '*'):
-      other = _stat(path)
-      if other is None or path.endswith(COMPRESSED) or other.st_ino == about.st_ino:
+    for path, other in self._beside().items():
+      if other.st_ino == about.st_ino or other.st_size < self._position():
         continue
-      with open(path, 'rb') as file:
-        same = len(self._head) >= _COPY and file.read(len(self._head)) == self._head
-      if same and other.st_size >= self._position():
-        return True
+      handle = _opened(path, os.O_RDONLY)
+      if handle is not None:
+        head = os.pread(handle, len(self._head), 0)
+        os.close(handle)
+        if len(head) >= _COPY and head == self._head:
+          return True
     return False
 
   def _position(self) -> int:

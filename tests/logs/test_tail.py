@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 
 import pytest
 
@@ -96,3 +97,79 @@ def test_several_turns_between_two_looks(tmp_path, monkeypatch, killed, turns):
     follower.go_on(position)
   said += read(follower)
   assert said == [f'step {i}' for i in range(20 * len(turns) + 20)]
+
+
+BESIDE = {
+  '.d': os.mkdir,
+  '.fifo': os.mkfifo,
+  '.sock': lambda path: socket.socket(socket.AF_UNIX).bind(path),
+  '.1.md5': lambda path: os.symlink('sums', path),
+  '.0.lck': lambda path: os.symlink('sums', path),
+  '.1.zip': lambda path: os.symlink('sums', path),
+}
+
+
+@pytest.mark.parametrize('turned', [False, True])
+@pytest.mark.parametrize('name', BESIDE)
+def test_what_is_no_log_beside_one(tmp_path, monkeypatch, name, turned):
+  """Folders, pipes, sockets, sums, locks and archives stay unread; none ends it."""
+  monkeypatch.setattr(tail, 'PATIENCE', 0.0)
+  monkeypatch.chdir(tmp_path)  # a socket's path is short
+  path = tmp_path / 'app.log'
+  path.write_text(''.join(lines(0, 20)))
+  os.utime(path, ns=(1, 1))
+  follower = tail.Tail(str(path), 0, streams.Options())
+  said = read(follower)
+  (tmp_path / 'sums').write_text('d41d8cd98f00b204e9800998ecf8427e  app.log.1\n')
+  os.utime('sums', ns=(3, 3))
+  BESIDE[name](f'app.log{name}')
+  if turned:
+    path.rename('app.log.2')
+  else:
+    os.truncate(path, 0)
+  with open(path, 'a') as file:
+    file.writelines(lines(20, 30))
+  said += read(follower)
+  assert said == [f'step {i}' for i in range(30)]
+
+
+def test_what_is_left_is_read_where_the_last_file_is_gone(tmp_path, monkeypatch):
+  """Two turns while nobody looked, and the first of them was compressed."""
+  monkeypatch.setattr(tail, 'PATIENCE', 0.0)
+  path = tmp_path / 'app.log'
+  path.write_text(''.join(lines(0, 20)))
+  os.utime(path, ns=(1, 1))
+  follower = tail.Tail(str(path), 0, streams.Options())
+  said = read(follower)
+  position = follower.position
+  (tmp_path / 'app.log.1').write_text(''.join(lines(20, 40)))
+  (tmp_path / 'new').write_text(''.join(lines(40, 60)))
+  (tmp_path / 'new').rename(path)
+  follower = tail.Tail(str(path), 0, streams.Options())
+  follower.go_on(position)
+  said += read(follower)
+  assert said == [f'step {i}' for i in range(60)]
+  assert 'app.log.1 and this one are read' in follower.notes[0]
+
+
+@pytest.mark.parametrize('killed', [False, True])
+def test_who_writes_is_late_to_go_over(tmp_path, monkeypatch, killed):
+  """logrotate makes the new file before it says so to a server."""
+  monkeypatch.setattr(tail, 'PATIENCE', 0.0)
+  path, other = tmp_path / 'app.log', tmp_path / 'app-1.log'
+  path.write_text(''.join(lines(0, 20)))
+  follower = tail.Tail(str(path), 0, streams.Options())
+  said = read(follower)
+  path.rename(other)
+  path.touch()
+  said += read(follower)
+  if killed:
+    position = follower.position
+    follower = tail.Tail(str(path), 0, streams.Options())
+    follower.go_on(position)
+  with open(other, 'a') as file:
+    file.writelines(lines(20, 30))
+  said += read(follower)
+  path.write_text(''.join(lines(30, 40)))
+  said += read(follower)
+  assert said == [f'step {i}' for i in range(40)]
