@@ -25,7 +25,7 @@ ROOT = pathlib.Path(metalog_jax.__file__).parent
 PAGE = ROOT.parent / 'docs' / 'security.md'
 FORBIDDEN = {'pickle', 'cPickle', 'dill', 'cloudpickle', 'marshal', 'shelve', 'code'}
 CALLS = {'eval', 'exec', 'compile', '__import__', 'input'}  # as plain names
-EXECUTED = {('export_runner.py', 'exec_module')}  # scores.py, its checksum compared
+EXECUTED = {('export_runner.py', 'exec_module')}  # checksums compared
 HOSTILE = (
   '\x1b[2J\x1b]0;owned\x07\x1b[31m', '\x9b31mC1', '\u202egnp.exe', '\0\0',
   '<script>alert(1)</script><img src=x onerror=alert(1)>', '"><svg/onload=alert(1)>',

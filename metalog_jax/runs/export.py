@@ -6,6 +6,7 @@ weights.npz         what the program is given beside the batch; of `evidence`, t
 templates.json      masks, and the templates' tree: messages to events
 model.json          how lines are read and cut into sessions, the threshold
 run.py              raw lines in, scores out; a copy of `export_runner`
+events.py           messages in, events out; a copy of `export_events`
 scores.py           sessions in, scores out; a copy of `export_program`, or of
                     `export_evidence`, which needs numpy alone and has no program
 checksums.json      SHA-256 of the others
@@ -33,10 +34,12 @@ from metalog_jax.runs import detect
 from metalog_jax.runs import model as models
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
-CHECKSUMS, RUNNER, SCORES = 'checksums.json', 'run.py', 'scores.py'
+CHECKSUMS, RUNNER = 'checksums.json', 'run.py'
+EVENTS, SCORES = 'events.py', 'scores.py'
 PROGRAM = 'program.stablehlo'
 NAMES = (
-  'model.json', 'templates.json', 'weights.npz', PROGRAM, RUNNER, SCORES, CHECKSUMS
+  'model.json', 'templates.json', 'weights.npz', PROGRAM, RUNNER, EVENTS,
+  SCORES, CHECKSUMS
 )  # fmt: skip
 
 
@@ -68,6 +71,7 @@ def export(model: models.Model, out: str | os.PathLike) -> dict[str, int]:
     names = [name for name in arrays if name != 'vectors']
     atomic.write_json(folder / 'model.json', _settings(model) | {'weights': names})
     shutil.copyfile(_file('export_runner'), folder / RUNNER)
+    shutil.copyfile(_file('export_events'), folder / EVENTS)
     shutil.copyfile(scores, folder / SCORES)
     data = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in data.items()}

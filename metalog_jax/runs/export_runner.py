@@ -8,9 +8,9 @@ model. Prints one JSON line a session, in order of first appearance; warnings an
 summary go to stderr.
 
 Nothing is executed from data: the model is JSON, an npz without pickle, and for
-networks a StableHLO program; scores.py computes with them, and every file is compared
-with checksums.json before it is read. (Who can change this file and checksums.json can
-change anything: get both from whom you trust.)
+networks a StableHLO program; events.py and scores.py compute with them, and every file
+is compared with checksums.json before it is read. (Who can change this file and
+checksums.json can change anything: get both from whom you trust.)
 """
 
 import argparse
@@ -36,8 +36,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
-FILES = ('model.json', 'templates.json', 'weights.npz', 'scores.py')
-UNKNOWN = 0  # the event of a line that no template describes
+FILES = ('model.json', 'templates.json', 'weights.npz', 'events.py', 'scores.py')
 MAX_LINE = 1 << 20  # bytes of a line
 LIMIT = 10.0  # seconds of computing that one line may take
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
@@ -73,7 +72,8 @@ class Model:
           'another model: export again'
         )
     self.settings = json.loads(data['model.json'])
-    self.templates = Templates(json.loads(data['templates.json']))
+    content = json.loads(data['templates.json'])
+    self.templates = _module(folder / 'events.py').Templates(content)
     self._scores = _module(folder / 'scores.py').Scores(data, self.settings).scores
 
   def scores(self, sessions: Sequence[Sequence[int]]) -> np.ndarray:
@@ -94,82 +94,6 @@ def _module(path: pathlib.Path) -> Any:
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module
-
-
-class Templates:
-  """Messages to events: masks, then the templates' tree."""
-
-  def __init__(self, content: Mapping[str, Any]):
-    self._rules = [(re.compile(p), text) for p, text in content['masks']]
-    self._word = re.compile(rf'(\S{{{content["max_word"]}}})\S+')
-    self._max_message = content['max_message']
-    self._delimiters, self._wildcard = content['delimiters'], content['wildcard']
-    self._similarity, self._depth = content['similarity'], content['depth']
-    self._exact, self._tree = content['exceptions'], content['tree']
-    self._texts = [text.split(' ') if text else [] for text in content['texts']]
-    self._answers: dict[str, int] = {}
-
-  def event(self, message: str) -> int:
-    """The event of a message; UNKNOWN for none."""
-    text = self._word.sub(r'\1', message[: self._max_message])
-    for pattern, mask in self._rules:
-      text = pattern.sub(mask, text)
-    event = self._answers.get(text)
-    if event is None:
-      if len(self._answers) > 1 << 20:  # what a log without end would come to
-        self._answers.clear()
-      event = self._answers[text] = self._search(text)
-    return event
-
-  def _search(self, text: str) -> int:
-    text = text.strip()
-    for delimiter in self._delimiters:
-      text = text.replace(delimiter, ' ')
-    tokens = text.split()
-    exact = self._exact.get(' '.join(tokens))
-    if exact is not None:
-      return exact
-    top = self._tree.get(str(len(tokens)))
-    if top is None:
-      return UNKNOWN
-    if not tokens:
-      return top['ids'][0]
-    leaf = self._leaf(top, tokens)
-    near = self._best(leaf, tokens, self._similarity, 0)
-    if near and all(
-      want in (self._wildcard, token)
-      for want, token in zip(self._texts[near], tokens, strict=True)
-    ):
-      return near
-    same = self._best(leaf, tokens, 1.0, 1) or self._best(_below(top), tokens, 1.0, 1)
-    return same or near
-
-  def _leaf(self, node: Mapping[str, Any], tokens: Sequence[str]) -> list[int]:
-    for token in tokens[: min(self._depth - 3, len(tokens) - 1)]:
-      child = node['next'].get(token) or node['next'].get(self._wildcard)
-      if child is None:
-        return []
-      node = child
-    return node['ids']
-
-  def _best(
-    self, ids: Sequence[int], tokens: Sequence[str], least: float, wild_counts: int
-  ) -> int:
-    """The most similar template, of those the one with most wildcards; or UNKNOWN."""
-    best, most = UNKNOWN, (-1.0, -1)
-    for event in ids:
-      text = self._texts[event]
-      wild = text.count(self._wildcard)
-      same = sum(a == b != self._wildcard for a, b in zip(text, tokens, strict=True))
-      rank = ((same + wild_counts * wild) / len(text), wild)
-      if rank > most:
-        best, most = event, rank
-    return best if most[0] >= least else UNKNOWN
-
-
-def _below(node: Mapping[str, Any]) -> list[int]:
-  """The templates of a node and of all below it."""
-  return node['ids'] + [i for child in node['next'].values() for i in _below(child)]
 
 
 class Reader:
@@ -382,17 +306,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     message = str(error).encode('unicode_escape').decode()  # it may hold a log's text
     print(f'run.py: {message}', file=sys.stderr)
     return 1
-  for session, score in zip(sessions, scores, strict=True):
+  unknown = [session.events.count(model.templates.UNKNOWN) for session in sessions]
+  for session, score, num in zip(sessions, scores, unknown, strict=True):
     verdict: dict[str, Any] = {'session_id': session.name}
     for side, place in ('first', session.first), ('last', session.last):
       verdict |= {side: {'file': place[0], 'line': place[1]}, f'{side}_line': place[2]}
     verdict |= {'score': score, 'anomalous': score > threshold}
-    print(json.dumps(verdict | {'unknown_events': session.events.count(UNKNOWN)}))
-  unknown = sum(session.events.count(UNKNOWN) for session in sessions)
+    print(json.dumps(verdict | {'unknown_events': num}))
   alarms = sum(score > threshold for score in scores)
   print(
     f'{alarms:,} of {len(scores):,} sessions anomalous; {reader.lines:,} lines, '
-    f'{reader.bad:,} bad; {unknown:,} events fit no template',
+    f'{reader.bad:,} bad; {sum(unknown):,} events fit no template',
     file=sys.stderr,
   )
   return 0

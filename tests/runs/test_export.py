@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from metalog_jax import errors
 from metalog_jax.detectors import registry
 from metalog_jax.logs import masking, masksets, parse, systems
-from metalog_jax.runs import detect, export, export_runner, model
+from metalog_jax.runs import detect, export, export_events, export_runner, model
 from metalog_jax.training import base
 from tests import samples
 from tests.detectors import systems as small
@@ -161,7 +161,7 @@ def test_lines_are_cut_into_the_same_sessions(options, tmp_path, workdir):
   loaded = model.load(workdir)._replace(options=chosen)
   exported = types.SimpleNamespace(
     settings=json.loads(json.dumps(export._settings(loaded))),
-    templates=export_runner.Templates(export._templates(frozen)),
+    templates=export_events.Templates(export._templates(frozen)),
   )
   reader = export_runner.Reader(exported, None)
   reader.read([str(tmp_path / 'x.log')])
@@ -182,7 +182,7 @@ def test_lines_are_cut_into_the_same_sessions(options, tmp_path, workdir):
 def test_templates_are_found_as_by_the_library(known, new, maskset):
   frozen = parse.mine(dict.fromkeys(known, 1), maskset)
   content = json.loads(json.dumps(export._templates(frozen)))
-  runner = export_runner.Templates(content)
+  runner = export_events.Templates(content)
   lines = [*known, *new]
   events = frozen.assign(lines)[0].tolist()
   assert [runner.event(line) for line in lines] == events
@@ -193,7 +193,7 @@ def test_templates_are_found_as_by_the_library(known, new, maskset):
 def test_messages_are_masked_as_by_the_library(message):
   maskset = masksets.HDFS['default']
   frozen = parse.mine({masking.mask_line(message, maskset): 1}, maskset)
-  runner = export_runner.Templates(export._templates(frozen))
+  runner = export_events.Templates(export._templates(frozen))
   assert runner.event(message) == 1
 
 
