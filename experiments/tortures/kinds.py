@@ -152,19 +152,19 @@ def _put_all(this: Try) -> None:
   said_file(this.place).unlink(missing_ok=True)
 
 
-def _refused(this: Try, child: Child) -> list[str]:
-  """Faults of a job that cannot be done: it ends with one sentence, and no half."""
+def _refused(this: Try, child: Child) -> tuple[list[str], str]:
+  """Faults of a job that cannot be done, which is to end with one sentence and no half
+  of anything; and the last line that it says."""
   code, said = child.wait(), child.said.strip()
+  note = (said.splitlines() or [''])[-1]
   if code is None:
-    return ['hung: where it cannot be done']
+    return ['hung: where it cannot be done'], note
   faults = _half(this)
-  if code == 0:
-    return faults
-  if 'Traceback' in said or 'internal fault' in said:
+  if code and ('Traceback' in said or 'internal fault' in said):
     faults.append(f'traceback: {said[-500:]}')
-  elif code != 1:
+  elif code not in (0, 1):
     faults.append(f'dump: exit code {code}: {said[-300:]}')
-  return faults
+  return faults, note
 
 
 def full(this: Try) -> Outcome:
@@ -174,10 +174,9 @@ def full(this: Try) -> Outcome:
     left = round(2 ** this.draw.uniform(12, 20))
     resize(disks.used(this.place) + left)
     child = _start(this)
-    faults = _refused(this, child)
-    note = child.said.strip().splitlines()[-1:] or ['']
+    faults, note = _refused(this, child)
     resize(1 << 28)
-    return Outcome(1, faults + _finish(this), note[0])
+    return Outcome(1, faults + _finish(this), note)
 
 
 def readonly(this: Try) -> Outcome:
@@ -188,10 +187,9 @@ def readonly(this: Try) -> Outcome:
     child = _start(this)
     time.sleep(this.draw.uniform(0, this.seconds) * this.draw.choice([0, 0.5, 1]))
     disks.turn(this.place, readonly=True)
-    faults = _refused(this, child)
-    note = child.said.strip().splitlines()[-1:] or ['']
+    faults, note = _refused(this, child)
     disks.turn(this.place, readonly=False)
-    return Outcome(1, faults + _finish(this), note[0])
+    return Outcome(1, faults + _finish(this), note)
 
 
 def quota(this: Try) -> Outcome:
@@ -204,9 +202,8 @@ def quota(this: Try) -> Outcome:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
   child = _start(this, limit)
-  faults = _refused(this, child)
-  note = child.said.strip().splitlines()[-1:] or ['']
-  return Outcome(1, faults + _finish(this), f'{most} bytes: {note[0]}')
+  faults, note = _refused(this, child)
+  return Outcome(1, faults + _finish(this), f'{most} bytes: {note}')
 
 
 def memory(this: Try) -> Outcome:
@@ -216,9 +213,8 @@ def memory(this: Try) -> Outcome:
   most = now + round(2 ** this.draw.uniform(20, 30.5))
   limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most))
   child = _start(this, limit)
-  faults = _refused(this, child)
-  note = child.said.strip().splitlines()[-1:] or ['']
-  return Outcome(1, faults + _finish(this), f'{most >> 20} MiB: {note[0]}')
+  faults, note = _refused(this, child)
+  return Outcome(1, faults + _finish(this), f'{most >> 20} MiB: {note}')
 
 
 def two(this: Try) -> Outcome:

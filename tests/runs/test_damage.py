@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import json
 import pathlib
+import random
 import shutil
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from experiments.tortures import damage
 from metalog_jax import errors
 from metalog_jax.logs import manifests, store
 from metalog_jax.runs import detect, folder, model, run
@@ -25,29 +27,11 @@ quiet = lambda _: None
 fixture_root = test_run.fixture_root
 
 
-def damages(path: pathlib.Path, other: pathlib.Path):
-  """(what, function that does it) of everything that can happen to a file."""
-  content = path.read_bytes()
-  middle = len(content) // 2
+class Middle(random.Random):
+  """Draws the middle, so that a test always does the same."""
 
-  def write(data: bytes):
-    return lambda: path.write_bytes(data)
-
-  def become_folder():
-    path.unlink()
-    path.mkdir()
-
-  if content:
-    flipped = bytearray(content)
-    flipped[middle] ^= 4
-    yield 'flipped', write(bytes(flipped))
-    yield 'cut', write(content[: middle or 0])
-    yield 'empty', write(b'')
-  yield 'longer', write(content + b' ')
-  yield 'removed', path.unlink
-  yield 'a folder', become_folder
-  if other.is_file() and other.read_bytes() != content:
-    yield 'swapped', write(other.read_bytes())
+  def randrange(self, start):
+    return start // 2
 
 
 def break_and_mend(base: pathlib.Path, other: pathlib.Path, names):
@@ -55,16 +39,12 @@ def break_and_mend(base: pathlib.Path, other: pathlib.Path, names):
   for name in names:
     path = base / name
     content = path.read_bytes()
-    for what, do in damages(path, other / name):
+    for what, do in damage.damages(path, other / name, Middle()):
       do()
       yield name, what
       if path.is_dir():
         path.rmdir()
       path.write_bytes(content)
-
-
-def files(base: pathlib.Path) -> list[str]:
-  return sorted(p.relative_to(base).as_posix() for p in base.rglob('*') if p.is_file())
 
 
 def test_every_file_of_a_run(root, tmp_path):
@@ -74,7 +54,7 @@ def test_every_file_of_a_run(root, tmp_path):
   other = dataclasses.replace(chosen, data=other)
   run.start(other, tmp_path / 'other', say=quiet)
   workdir, tried = tmp_path / 'run', 0
-  for name, what in break_and_mend(workdir, tmp_path / 'other', files(workdir)):
+  for name, what in break_and_mend(workdir, tmp_path / 'other', damage.files(workdir)):
     tried += 1
     if (name, what) == (folder.CHECKSUMS, 'longer'):  # the same JSON
       continue
@@ -94,7 +74,7 @@ def test_every_file_of_a_run(root, tmp_path):
 def test_every_file_of_a_system(root, tmp_path):
   base = shutil.copytree(root / 'system_b', tmp_path / 'system_b')
   tried = 0
-  for name, what in break_and_mend(base, root / 'system_a', files(base)):
+  for name, what in break_and_mend(base, root / 'system_a', damage.files(base)):
     tried += 1
     if (name, what) == ('manifest.json', 'longer'):  # the same JSON
       continue
@@ -119,7 +99,7 @@ def test_every_file_of_a_checkpoint(tmp_path):
   assert saved.restore(tree)['b']['c'] == 3
   saved.close()
   counts = collections.Counter()
-  names = files(tmp_path / 'run')
+  names = damage.files(tmp_path / 'run')
   for file, what in break_and_mend(tmp_path / 'run', tmp_path / 'other', names):
     copy = shutil.copytree(tmp_path / 'run', tmp_path / 'copy')
     try:
