@@ -1,5 +1,7 @@
 """Evidence of labelled sessions: leaving one out, sums, promises and edges."""
 
+import functools
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -214,7 +216,7 @@ def test_calibrated_score_rises_with_anomalies_and_falls_with_normals():
 
 
 def test_the_plain_verdict_is_that_of_the_same_sessions_without_anomalies():
-  *samples, _ = few_labels(30, 3, seed=0)
+  *samples, faulty = few_labels(30, 3, seed=0)
   normals, anomalies, unlabelled = map(evidence.Sample.of, samples)
   none = evidence.Sample.of(anomalies.counts[:0])
   with_labels = evidence.fit(normals, anomalies, unlabelled)
@@ -225,14 +227,23 @@ def test_the_plain_verdict_is_that_of_the_same_sessions_without_anomalies():
   assert committee.cut(*plain) == without.threshold != with_labels.threshold
   flagged = without.judge(unlabelled.counts).scores > without.threshold
   assert (flagged == (plain[0].scores > without.threshold)).all() and flagged.any()
+  column = [*committee.weights(0, 30)].index('estimate')
+  assert plain[1][faulty, column].all() and not plain[1][~faulty, column].all()
+  learned = plain[2][-len(committee.PLACES) :].sum()
+  votes = reference.worlds(with_labels, unlabelled)[2]
+  num = 2 * len(committee.PLACES)
+  assert learned < plain[2].sum() / 2 and votes[-num:].sum() > votes.sum() / 2
 
 
 def test_anomalies_unlike_each_other_give_votes_to_the_verdict_without_them():
   unseen = committee.unseen_share
   assert unseen(0, 10) < unseen(5, 10) < unseen(10, 10) < 1
-  votes = lambda *x: committee.weights(*x).get('plain', 0)
-  assert votes(5, 100, False, 0.8) > votes(5, 100, False, 0.2) > 0 == votes(0, 100)
-  assert votes(5, 1, False, 0.8) < votes(5, 100, False, 0.8)
+  votes = lambda name, *x: committee.weights(*x).get(name, 0)
+  plain = functools.partial(votes, 'plain')
+  assert plain(5, 100, False, 0.8) > plain(5, 100, False, 0.2) > 0 == plain(0, 100)
+  assert plain(5, 1, False, 0.8) < plain(5, 100, False, 0.8)
+  crowd = functools.partial(votes, 'crowd')
+  assert 0 < crowd(5, 10, False, 0.2) < crowd(5, 10, False, 0.8) < crowd(0, 10)
 
 
 def test_located_score_follows_where_the_scores_of_a_system_lie():
@@ -263,3 +274,44 @@ def test_a_crowd_in_which_nothing_is_odd_has_no_vote():
   fitted = evidence.fit(normals, evidence.Sample.of(np.zeros((0, 4))), same)
   _, _, votes = reference.worlds(fitted, same)
   assert votes.max() <= 2
+
+
+def kinds_of_faults(labelled):
+  """30 normals, an anomaly with each of the other events `labelled`, 306 to be judged.
+
+  Returns the fit, what is to be judged, and the other event [m] of each (-1: none).
+  """
+  usual = lambda num: np.pad(rng.poisson([3, 4, 5], (num, 3)), ((0, 0), (0, 6)))
+  rng = np.random.default_rng(0)
+  rest, fault = usual(306), np.repeat([-1, 0, 1, 2], [300, 2, 2, 2])
+  rest[fault >= 0, 3 + fault[fault >= 0]] = 3
+  anomalies = usual(len(labelled)) + 3 * np.eye(9)[3 + np.array(labelled)]
+  samples = [evidence.Sample.of(x) for x in (usual(30), anomalies, rest)]
+  return evidence.fit(*samples), samples[2], fault
+
+
+def test_anomalies_unlike_all_others_are_counted():
+  share = lambda labelled: reference._unseen_share(kinds_of_faults(labelled)[0])
+  assert 1 / 8 == share([0] * 6) < share([0] * 5 + [1]) < share([0, 1, 2, 3, 4, 5])
+
+
+def test_the_located_score_knows_quiet_and_doubted_sessions(monkeypatch):
+  fitted, rest, fault = kinds_of_faults([0] * 4)
+  given = {}
+  monkeypatch.setattr(committee, 'located', lambda *_, **x: given.update(x) or 0.0)
+  reference.worlds(fitted, rest)
+  judged = fitted.judge(rest.counts)
+  by_labels = judged.parts[fault < 0, -3:].sum(axis=1)
+  assert given['doubted'] == pytest.approx(judged.scores[fault > 0].mean())
+  assert given['quiet'] == pytest.approx(by_labels.mean(), abs=0.1)
+
+
+def test_a_crowd_of_many_kinds_or_beside_many_normals_is_not_asked(monkeypatch):
+  fitted, rest, _ = kinds_of_faults([0])
+  flagged = lambda: reference._crowd(fitted, rest).any()
+  assert flagged()
+  with monkeypatch.context() as change:
+    change.setattr(reference, 'MOST_KINDS', len(rest.times) - 1)
+    assert not flagged()
+  monkeypatch.setattr(committee, 'MOST_NORMALS', 29)
+  assert not flagged()
