@@ -1,5 +1,7 @@
 """A process that loses another of its run ends with one sentence."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -63,7 +65,11 @@ def test_the_child_does_not_outlive_its_parent():
   parent = subprocess.Popen(
     [sys.executable, '-c', SUPERVISED.format(work=work)], stdout=subprocess.PIPE
   )
-  assert int(parent.stdout.readline()) != parent.pid
+  child = int(parent.stdout.readline())
+  assert child != parent.pid
   parent.kill()
-  parent.wait()
-  assert parent.stdout.read() == b''  # its last writer is gone
+  try:
+    assert parent.communicate(timeout=20)[0] == b''  # its last writer is gone
+  except subprocess.TimeoutExpired:
+    os.kill(child, signal.SIGKILL)
+    raise
