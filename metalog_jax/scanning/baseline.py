@@ -28,7 +28,7 @@ VERSION = 1
 MANIFEST, TEMPLATES, CELLS = 'baseline.json', 'templates.json', 'cells.parquet'
 SIDES = 'sides.parquet'
 _TABLES = ('bags', 'order')  # of sessions, NAME.parquet
-_FILES = (TEMPLATES, CELLS, *(f'{name}.parquet' for name in _TABLES))
+_FILES = (TEMPLATES, CELLS, SIDES, *(f'{name}.parquet' for name in _TABLES))
 FEEDBACK = 'feedback.jsonl'
 _SETTLED = 0.01  # probability of an unseen template below which nothing more is learned
 _FEW = 20  # windows
@@ -50,7 +50,7 @@ class Baseline:
   redacted: bool = False  # its records were masked before they were counted
   sides: Sides = dataclasses.field(default_factory=Sides)  # of `windows`
   past_sides: pl.DataFrame | None = None  # of `sides.table`, saved
-  hashes: dict[str, str] = dataclasses.field(default_factory=dict)  # of files -> path
+  hashes: list[str] = dataclasses.field(default_factory=list)  # of its logs
 
   def cells(self) -> pl.DataFrame:
     """All cells, by the templates as they are grouped now."""
@@ -113,9 +113,9 @@ def warnings(
 
 
 def hashes(files: Sequence[str]) -> dict[str, str]:
-  """SHA-256 -> path of those that are ordinary files: a log counts once."""
-  ordinary = [pathlib.Path(path) for path in files if os.path.isfile(path)]
-  return {manifests.file_hash(path): str(path) for path in ordinary}
+  """Path -> SHA-256 of those that are ordinary files: a log counts once."""
+  ordinary = [path for path in files if os.path.isfile(path)]
+  return {path: manifests.file_hash(pathlib.Path(path)) for path in ordinary}
 
 
 def is_folder(path: str) -> bool:
@@ -166,8 +166,8 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
       'records': baseline.windows.records,
       'timed': baseline.windows.timed,
       'redacted': baseline.redacted,
-      'logs': baseline.hashes or hashes(baseline.files),
-      'sha256': {name: _sha256(partial / name) for name in (*_FILES, SIDES)},
+      'logs': baseline.hashes,
+      'sha256': {name: _sha256(partial / name) for name in _FILES},
     }
     text = atomic.to_json(manifests.sealed(manifest), indent=1) + '\n'
     (partial / MANIFEST).write_text(text, 'utf-8')
@@ -191,8 +191,7 @@ def load(folder: str) -> Baseline:
     raise errors.UserError(f'{folder} is no baseline: it has no {MANIFEST}')
   manifest = _manifest(place / MANIFEST)
   try:
-    has_sides = SIDES in manifest['sha256']  # an older baseline has none
-    for name in (*_FILES, *[SIDES][:has_sides]):
+    for name in _FILES:
       if _sha256(place / name) != manifest['sha256'][name]:
         raise errors.UserError(
           f'{place / name} is not the file that was saved with {MANIFEST}: save the '
@@ -220,10 +219,8 @@ def load(folder: str) -> Baseline:
     if seen.width is None or not 0 < seen.width.size < 1 << 40 or not len(past):
       raise ValueError('it has no record, or no width of windows')
     redacted = bool(manifest.get('redacted'))
-    logs = dict.copy(manifest['logs'])
-    past_sides = None
-    if has_sides:
-      past_sides = sides.checked(pl.read_parquet(place / SIDES), number, past)
+    logs = [str(value) for value in manifest['logs']]
+    past_sides = sides.checked(pl.read_parquet(place / SIDES), number, past)
   except _DAMAGE as error:
     if isinstance(error, errors.UserError):
       raise

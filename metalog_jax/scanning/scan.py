@@ -172,15 +172,19 @@ def add_to_baseline(
 ) -> dict[str, Any]:
   """Adds good logs to a saved baseline, or saves a first one; what is said of it.
 
-  A file of the same content as one that was added is left out, so that who does not
-  know whether a killed process has added it may ask again.
+  A file of the same content as one that was added, or is before it in `logs`, is left
+  out, so that who does not know whether a killed process has added it may ask again.
 
   Raises UserError where the folder holds something else, or is damaged.
   """
   paths = [path for path, skipped in records.expand(logs) if not skipped]
   good = baselines.load(folder) if baselines.is_folder(folder) else None
-  hashes, known = baselines.hashes(paths), good.hashes if good else {}
-  again = [path for value, path in hashes.items() if value in known]
+  hashes, again = list(good.hashes if good else ()), list[str]()
+  for path, value in baselines.hashes(paths).items():
+    if value in hashes:
+      again.append(path)
+    else:
+      hashes.append(value)
   if again and len(again) == len(paths):
     atomic.remove_leftovers(pathlib.Path(folder).resolve())
     return baselines.show(folder) | {'added_before': again}
@@ -201,7 +205,7 @@ def add_to_baseline(
     counter = count(blocks, make_templates(options), width, options.group)
   files = [*files, *(item.path for item in reader.inputs if not item.skipped)]
   new = counter.as_baseline(files, folder, past, options.redact, beside)
-  new.hashes = {**known, **hashes}
+  new.hashes = hashes
   return baselines.save(folder, new) | ({'added_before': again} if again else {})
 
 
@@ -244,6 +248,7 @@ def conclude(
 ) -> Findings:
   """The findings of what was counted."""
   inputs = [item if isinstance(item, dict) else item.as_json() for item in inputs]
+  read_paths = [item['path'] for item in inputs]
   if options.redact:
     inputs = redact.everything(inputs)
   files = [item['path'] for item in inputs]
@@ -312,6 +317,7 @@ def conclude(
   if options.save_baseline and counted is not None:
     target = options.save_baseline
     saved = counter.as_baseline(files, target, redacted=options.redact)
+    saved.hashes = [*baselines.hashes(read_paths).values()]
     baselines.save(target, saved)
     summary['saved_baseline'] = options.save_baseline
   seconds = time.monotonic() - begin

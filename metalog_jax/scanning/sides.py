@@ -152,14 +152,14 @@ def checked(table: pl.DataFrame, templates: int, cells: pl.DataFrame) -> pl.Data
   table = windows.checked(above, windows.SIDES, limits)
   table = table.with_columns(pl.col('template') + ALL)
   first, last = windows.ends(cells)
-  number = rf'^{_MARK}(?:{"|".join(quantities.KINDS)}):[0-9]{{1,4}}(?::[^:]*)?$'
+  number = rf'^{_MARK}(?:{"|".join(quantities.KINDS)}):[0-9]{{1,4}}:[^:]*$'
   is_source = pl.col('name').str.contains('^[^=]+=') & (pl.col('template') == ALL)
   is_number = pl.col('name').str.contains(number) & (pl.col('template') > ALL)
   fits = (is_source | is_number) & pl.col('window').is_between(first, last)
   if not table.select(fits.all()).item():
     raise ValueError('a side has no such name or window')
   for name in table.filter(is_number)['name'].unique():
-    kind, place, *_ = name.removeprefix(_MARK).split(':')
+    kind, place, _ = name.removeprefix(_MARK).split(':')
     quantities.said(kind, int(place))
   return table
 
@@ -185,10 +185,8 @@ def number(
     if template == ALL:
       sources.setdefault(name.partition('=')[0], []).append(name)
     else:
-      kind, place, *field = name.removeprefix(_MARK).split(':')
-      numbers.setdefault((template, kind, ''.join(field)), {})[int(place)] = np.array(
-        counts
-      )
+      kind, place, field = name.removeprefix(_MARK).split(':')
+      numbers.setdefault((template, kind, field), {})[int(place)] = np.array(counts)
   for field, names in sources.items():
     if not 2 <= len(names) <= _MOST or (field == 'file' and len(tables) > 1):
       continue

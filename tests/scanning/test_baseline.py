@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import pathlib
 import random
 import resource
 
@@ -113,6 +114,25 @@ def test_a_log_counts_once(tmp_path, base):
   assert twice['added_before'] == [path] and twice['records'] == once['records']
   assert (tmp_path / 'base' / 'baseline.json').read_bytes() == before
   assert not list(tmp_path.glob('.base*'))
+
+
+def test_a_log_counts_once_by_whatever_name(tmp_path, base):
+  """Its copies as well, and where names are masked, which the folder does not hold."""
+  folder, good = base
+  log, copy = tmp_path / 'jo@example.com.log', tmp_path / 'copy.log'
+  log.write_text(open(bad_log(tmp_path)).read())
+  copy.write_bytes(log.read_bytes())
+  new, options = str(tmp_path / 'new'), scan.Options(redact=True)
+  once = scan.add_to_baseline(new, [str(log), str(copy)], options)
+  assert once['added_before'] == [str(copy)] and once['records'] == 800
+  scan.scan([str(log)], scan.Options(redact=True, save_baseline=str(tmp_path / 'two')))
+  for name in (new, str(tmp_path / 'two')):
+    again = scan.add_to_baseline(name, [str(copy), str(log)], options)
+    assert again['added_before'] == [str(copy), str(log)]
+    assert 'jo@' not in (pathlib.Path(name) / 'baseline.json').read_text()
+  copies = [str(good), str(good.rename(tmp_path / 'other.log'))]
+  good.write_bytes((tmp_path / 'other.log').read_bytes())
+  assert scan.add_to_baseline(folder, copies, options)['added_before'] == copies
 
 
 @pytest.mark.parametrize('most', [4, 1000, 2500])
