@@ -12,10 +12,8 @@ The rules, which look at lines alone and not at the clock of this machine:
   `LONGEST` events.
 """
 
-import base64
 import collections
 import dataclasses
-import io
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -26,8 +24,8 @@ import polars as pl
 
 from metalog_jax import errors, types
 from metalog_jax.logs import clock as clocks
+from metalog_jax.logs import packed, times
 from metalog_jax.logs import sessions as sessions_lib
-from metalog_jax.logs import times
 
 LINES = 100_000  # a timeout where there are no times
 LONGEST = 100_000  # events of a session
@@ -220,16 +218,13 @@ def to_text(sessions: Sequence[Session]) -> str:
   """Sessions as Parquet in base 64."""
   rows = {name: [getattr(s, name) for s in sessions] for name in _SCHEMA}
   rows['texts'] = [list(texts.values()) for texts in rows['texts']]  # as in events
-  buffer = io.BytesIO()
-  pl.DataFrame(rows, _SCHEMA).write_parquet(buffer)
-  return base64.b64encode(buffer.getvalue()).decode()
+  return packed.to_text(pl.DataFrame(rows, _SCHEMA))
 
 
 def from_text(text: str) -> list[Session]:
   """What `to_text` gave a text of."""
-  rows = pl.read_parquet(io.BytesIO(base64.b64decode(text)))
   sessions = []
-  for row in rows.iter_rows(named=True):
+  for row in packed.from_text(text).iter_rows(named=True):
     row['texts'] = dict(zip(dict.fromkeys(row['events']), row['texts']))
     sessions.append(Session(**row))
   return sessions

@@ -5,17 +5,15 @@ The id that groups records is found from the first ones, and sessions end as
 as `scan` judges sessions, beside the last `PAST` before them or a baseline's.
 """
 
-import base64
 import collections
 import dataclasses
-import io
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import open_sessions, session_keys
+from metalog_jax.logs import open_sessions, packed, session_keys
 from metalog_jax.logs import sessions as sessions_lib
 from metalog_jax.scanning import session_findings, session_scores, sessions
 from metalog_jax.scanning.counted import Counted
@@ -157,11 +155,10 @@ class FollowedSessions:
         if min(before, after) < 0:
           continue
         text = session.texts.get(session.events[j], '')
-        at = ends['first_line'] + line - session.first_line
-        _append(order, before=before, after=after, count=1, first_session=i, text=text)
         _append(
-          order, first_file=ends['first_file'], first_line=at,
-          first_time=ends['last_time'],
+          order, before=before, after=after, count=1, first_session=i, text=text,
+          first_file=ends['first_file'], first_time=ends['last_time'],
+          first_line=ends['first_line'] + line - session.first_line,
         )  # fmt: skip
     return sessions.Sessions.of(self.key, list(names), (bags, order, places), past)
 
@@ -211,7 +208,7 @@ class FollowedSessions:
       'number': self.number,
       'open': self.open.to_json(),
       'ended': open_sessions.to_text(self._ended),
-      'past': {name: _packed(table) for name, table in past.items()},
+      'past': {name: packed.to_text(table) for name, table in past.items()},
     }
 
   def restore(self, saved: dict[str, Any], templates: int, source: str) -> None:
@@ -232,19 +229,10 @@ class FollowedSessions:
         if not known.all():
           raise ValueError(f'session {session.name} has an event that is none')
       if content['past']:
-        unpacked = {
-          name: pl.read_parquet(io.BytesIO(base64.b64decode(text)))
-          for name, text in content['past'].items()
-        }
-        self._past = sessions.Sessions.from_frames(unpacked, self.key, templates)
+        past = {name: packed.from_text(text) for name, text in content['past'].items()}
+        self._past = sessions.Sessions.from_frames(past, self.key, templates)
     except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
       raise errors.UserError(f'{source} is damaged: {error!r}') from error
-
-
-def _packed(table: pl.DataFrame) -> str:
-  buffer = io.BytesIO()
-  table.write_parquet(buffer)
-  return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _append(table: dict[str, list], **row: Any) -> None:

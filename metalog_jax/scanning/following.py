@@ -1,8 +1,6 @@
 """What a follower of a scan knows of the past, and its bounds."""
 
-import base64
 import dataclasses
-import io
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +10,7 @@ import polars as pl
 
 from metalog_jax import errors
 from metalog_jax.logs import clock as clocks
-from metalog_jax.logs import general_masks, merge, messages
+from metalog_jax.logs import general_masks, merge, messages, packed
 from metalog_jax.logs import times as times_lib
 from metalog_jax.scanning import counted, windows
 
@@ -131,15 +129,13 @@ class Memory:
 
   def to_json(self) -> dict[str, Any]:
     """All of it; cells as Parquet in base 64."""
-    buffer = io.BytesIO()
-    self.cells.write_parquet(buffer)
     names = ('origin', 'records', 'lines', 'windows', 'strays', 'learned')
     return {
       'width': list(self.width) if self.width else None,
       'clock': [self.clock.now, self.clock.ahead],
       **{name: getattr(self, name) for name in (*names, 'active', 'found')},
       'templates': self.templates.to_json(),
-      'cells': base64.b64encode(buffer.getvalue()).decode(),
+      'cells': packed.to_text(self.cells),
     }
 
   @classmethod
@@ -147,7 +143,7 @@ class Memory:
     """What `to_json` gave; raises UserError where it is something else."""
     try:
       content = dict(content)
-      cells = pl.read_parquet(io.BytesIO(base64.b64decode(content.pop('cells'))))
+      cells = packed.from_text(content.pop('cells'))
       templates = messages.Templates.from_json(content.pop('templates'), source)
       width, clock = content.pop('width'), clocks.Clock(*content.pop('clock'))
       wide = windows.Width(*width) if width else None
