@@ -138,7 +138,7 @@ def adapted(
     evidence.Sample.of(counts, times)
     for times in (normal + believed, anomalous, number(mine))
   ]
-  reference = evidence.fit(samples[0], samples[1], samples[2])
+  reference = evidence.fit(*samples)
   scores = reference.judge(counts).scores
   above = (scores > reference.threshold)[mine]
   others = _nearest(counts, believed), _nearest(counts, anomalous)

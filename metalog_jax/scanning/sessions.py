@@ -277,9 +277,7 @@ def _summed(bags: pl.DataFrame) -> pl.DataFrame:
   if bags.is_empty():
     return bags
   count, *where = (bags[name].to_numpy() for name in ('count', 'session', 'code'))
-  table = sparse.csr_matrix((count, tuple(where)))
-  table.sum_duplicates()
-  table = table.tocoo()
+  table = sparse.csr_matrix((count, tuple(where))).tocoo()  # it adds up what repeats
   columns = {'session': table.row, 'code': table.col, 'count': table.data}
   return pl.DataFrame(columns, schema_overrides=_BAGS)
 

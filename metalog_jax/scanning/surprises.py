@@ -247,7 +247,7 @@ def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surpris
 
 
 def known_severe(
-  counted: Counted, reference: Counted, found: list[Surprise]
+  counted: Counted, reference: Counted, judged: list[Surprise]
 ) -> list[Surprise]:
   """Severe templates that the reference has too, and that come no more seldom here.
 
@@ -255,9 +255,9 @@ def known_severe(
   the most severe and frequent. Words alone make none severe, a written level does.
 
   Args:
-    found: what is told of them already.
+    judged: templates of these are reported already, and left out.
   """
-  told = {item.template for item in found}
+  reported = {item.template for item in judged}
   share = min(
     counted.records / max(reference.records, 1),
     counted.size / max(int((reference.totals > 0).sum()), 1),
@@ -265,7 +265,7 @@ def known_severe(
   out = []
   for template in counted.ids.tolist():
     severity = counted.severity[template]
-    if severity < 2 or template in told or template in counted.by_words:
+    if severity < 2 or template in reported or template in counted.by_words:
       continue
     n, expected = counted.number(template), reference.number(template) * share
     if 0 < expected <= n:
@@ -334,10 +334,12 @@ def _rare_values(counted: Counted, alpha: float) -> list[Surprise]:
       continue
     number = counted.number(template)
     surprise = float(np.log10((number + 1) / (sum(rare.values()) + 1)))
+    if surprise < -np.log10(alpha):
+      continue
     for value, n in rare.items():
       rows = counted.rows[counted.span(value)].tolist()
       edge = rows[0] <= 1 or rows[-1] >= counted.size - 2
-      if surprise >= -np.log10(alpha) and not edge:
-        expected = number / counted.size * len(rows) * n / number
+      if not edge:
+        expected = n * len(rows) / counted.size
         out.append(Surprise('value', value, surprise, rows, n, expected, 'seldom'))
   return out
