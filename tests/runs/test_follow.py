@@ -10,13 +10,10 @@ import pytest
 from metalog_jax import errors
 from metalog_jax.logs import live, tail
 from metalog_jax.runs import detect, follow, model
+from tests import kills
 from tests.runs import test_detect, test_run
 
 fixture_root = test_run.fixture_root
-
-
-class Killed(BaseException):
-  """Ends a follower wherever it is, as a kill does."""
 
 
 def text(num=40, seed=0):
@@ -124,26 +121,14 @@ def test_ends_anywhere_lose_and_double_nothing(trained, tmp_path, monkeypatch, s
   draw, told = random.Random(seed), []
   options = follow.Options(timeout='2m', state=str(state))
   path.touch()
-  for start in range(0, len(lines), 12):
-    with open(path, 'a') as file:
-      file.writelines(lines[start : start + 12])
-    if start == 60:
-      path.rename(tmp_path / 'app.log.1')
-      path.touch()
-    left = draw.randrange(1, 7)
-
-    def die(*_):
-      nonlocal left
-      left -= 1
-      if left < 0:
-        raise Killed
+  for die in kills.lives(path, lines, 12, 60, lambda: draw.randrange(1, 7)):
 
     def tell(verdict):
       told.append(verdict)
-      die()
+      die()  # noqa: B023
 
     watcher = follow.Watcher(loaded, [str(path)], options, tell, bool, die)
-    with pytest.raises(Killed):
+    with pytest.raises(kills.Killed):
       watcher.run()
   verdicts, notes, _ = run(loaded, path, timeout='2m', state=str(state))
   assert not any('lost' in note for note in notes)

@@ -17,6 +17,7 @@ import pytest
 from metalog_jax import errors
 from metalog_jax.logs import live, streams, tail
 from metalog_jax.scanning import follow, scan, sinks
+from tests import kills
 from tests.scanning import logs
 
 PROGRAM = """
@@ -136,41 +137,20 @@ def test_times_of_another_century(tmp_path, impatient, expected):
   assert [x for x in notes if 'app.log:701: a time more than a day ahead' in x]
 
 
-class Killed(BaseException):
-  """Ends a follower wherever it is, as a kill does."""
-
-
 @pytest.mark.parametrize('seed', range(2))
 def test_ends_anywhere_lose_and_double_nothing(
   tmp_path, impatient, seed, monkeypatch, expected
 ):
   """Also over a rotation while no process was there."""
   lines, path, out = text(), tmp_path / 'app.log', tmp_path / 'out'
-  draw = random.Random(seed)
-  told, close = [], follow.Follower._close
-  for start in range(0, len(lines), 250):
-    with open(path, 'a') as file:
-      file.writelines(lines[start : start + 250])
-    if start == 1000:
-      path.rename(tmp_path / 'app.log.1')
-      path.touch()
-    left = draw.randrange(3, 25)
+  draw, told = random.Random(seed), []
 
-    def die(*_):
-      nonlocal left
-      left -= 1
-      if left < 0:
-        raise Killed
+  def tell(item):
+    told.append(item)
+    raise kills.Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-      patch.setattr(follow.Follower, '_close', lambda *a, **k: (die(), close(*a, **k)))
-      options = scan.Options(out=str(out))
-
-      def tell(item):
-        told.append(item)
-        raise Killed
-
-      follow.follow([str(path)], options, tell, bool, die)
+  deaths = kills.lives(path, lines, 250, 1000, lambda: draw.randrange(3, 25))
+  kills.kill_followers(monkeypatch, path, out, deaths, tell)
   more, notes, _ = run(path, [], out)
   assert rows(out) == expected and key(told + more) == expected
   assert not any('lost' in note for note in notes)

@@ -9,6 +9,7 @@ import pytest
 from metalog_jax import errors
 from metalog_jax.logs import live, records, tail
 from metalog_jax.scanning import follow, followed_sessions, scan
+from tests import kills
 from tests.scanning import logs, test_follow
 
 STEPS = ['opened', 'charged', 'shipped', 'closed']
@@ -67,25 +68,9 @@ def test_sessions_that_end_early_or_turn_around(tmp_path):
 @pytest.mark.parametrize('seed', range(2))
 def test_ends_anywhere_lose_and_double_nothing(tmp_path, monkeypatch, seed):
   lines, path, out = text(), tmp_path / 'app.log', tmp_path / 'out'
-  draw, close, told = random.Random(seed), follow.Follower._close, []
-  for start in range(0, len(lines), 200):
-    with open(path, 'a') as file:
-      file.writelines(lines[start : start + 200])
-    if start == 800:
-      path.rename(tmp_path / 'app.log.1')
-      path.touch()
-    left = draw.randrange(2, 12)
-
-    def die(*_):
-      nonlocal left
-      left -= 1
-      if left < 0:
-        raise test_follow.Killed
-
-    with monkeypatch.context() as patch, pytest.raises(test_follow.Killed):
-      patch.setattr(follow.Follower, '_close', lambda *a, **k: (die(), close(*a, **k)))
-      options = scan.Options(out=str(out), **OPTIONS)
-      follow.follow([str(path)], options, told.append, bool, die)
+  draw, told = random.Random(seed), []
+  deaths = kills.lives(path, lines, 200, 800, lambda: draw.randrange(2, 12))
+  kills.kill_followers(monkeypatch, path, out, deaths, told.append, **OPTIONS)
   more, _, _ = test_follow.run(path, [], out, **OPTIONS)
   assert about_sessions(told + more) == expected()
   assert len(test_follow.rows(out)) == len(told + more)
