@@ -16,7 +16,8 @@ _TIME = re.compile(
   r'(?im)^[ \t]*(?:date|time|timecreated|timegenerated|timestamp)[ \t]*:'
 )
 _TEXT = ('message', 'description')  # keys whose value goes on to the block's end
-_LEAST = 4  # keys of a block
+_SAID = re.compile(rf'(?im)^[ \t]*(?:{"|".join(_TEXT)})[ \t]*:')
+_LEAST = 4  # keys of a block without such a key
 
 
 def splitter(sample: str) -> 'Blocks | None':
@@ -26,7 +27,7 @@ def splitter(sample: str) -> 'Blocks | None':
     begin = _EVENT
   else:
     first = _PAIR.match(lines[0].rstrip('\r')) if lines else None
-    if first is None or not re.match(r'[A-Z]', first[1]):
+    if first is None:
       return None
     begin = re.compile(rf'^[ \t]*{re.escape(first[1])}[ \t]*:[ \t]')
   begins = [i for i, line in enumerate(lines) if begin.match(line)]
@@ -34,8 +35,11 @@ def splitter(sample: str) -> 'Blocks | None':
     return None
   blocks = [lines[a:b] for a, b in zip(begins, begins[1:])]
   keyed = [sum(bool(_PAIR.match(line.rstrip('\r'))) for line in x) for x in blocks]
-  timed = [bool(_TIME.search('\n'.join(block))) for block in blocks]
-  if min(keyed) < _LEAST or not all(timed):
+  texts = ['\n'.join(block) for block in blocks]
+  is_named = re.match(r'[ \t]*[A-Z]', lines[0]) and min(keyed) >= _LEAST
+  if not is_named and not all(_SAID.search(text) for text in texts):
+    return None
+  if not all(_TIME.search(text) for text in texts):
     return None
   return Blocks(begin)
 

@@ -56,6 +56,21 @@ def test_events_of_windows(tmp_path, form, end):
   assert item.kind == 'alarm' and item.first.line == 1 + 40 * high
 
 
+@pytest.mark.parametrize('form', ['Time', 'time', 'timestamp'])
+def test_a_time_and_a_message_are_enough(tmp_path, form):
+  """Whatever its keys' letters; what was said was left out, as lines below."""
+  path = tmp_path / 'x.log'
+  path.write_text(
+    ''.join(
+      f'{form}: 2026-05-04 09:00:{i:02}\nlevel: INFO\nmessage: step {i} done\n\n'
+      for i in range(60)
+    )
+  )
+  [block] = [*records.read(str(path))]
+  assert list(block.message) == [f'step {i} done' for i in range(60)]
+  assert set(block.level) == {'INFO'} and not np.isnat(block.time).any()
+
+
 @pytest.mark.parametrize('size', [1, 7, 1000])
 def test_pieces_of_any_size_give_the_same(size):
   text = '\n'.join(events(EXPORT))
