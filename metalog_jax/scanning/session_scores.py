@@ -134,11 +134,11 @@ def adapted(
   believed[anomalous > 0] = 0
   if not (normal + believed).any():
     return scored
-  samples = [
+  normals, anomalies, all_sessions = (
     evidence.Sample.of(counts, times)
     for times in (normal + believed, anomalous, number(mine))
-  ]
-  reference = evidence.fit(*samples)
+  )
+  reference = evidence.fit(normals, anomalies, all_sessions)
   scores = reference.judge(counts).scores
   above = (scores > reference.threshold)[mine]
   others = _nearest(counts, believed), _nearest(counts, anomalous)

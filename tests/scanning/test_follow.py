@@ -248,15 +248,16 @@ def test_a_changed_journal_or_state_is_refused(tmp_path, impatient):
   for name in ('findings.jsonl', 'state.json'):
     whole = (out / name).read_bytes()
     assert whole
-    for damaged in (whole[:-9], b'', whole.replace(b'1', b'2', 1), b'[]\n'):
+    late = b'2'.join(whole.rsplit(b'1', 2))
+    for damaged in (whole[:-9], b'', whole.replace(b'1', b'2', 1), late, b'[]\n'):
       (out / name).write_bytes(damaged)
       with pytest.raises(errors.UserError, match=name):
         run(path, [], out)
     (out / name).write_bytes(whole)
-  (out / 'findings.jsonl').write_bytes(
-    whole and (out / 'findings.jsonl').read_bytes() + b'{"half'
-  )
+  whole = (out / 'findings.jsonl').read_bytes()
+  (out / 'findings.jsonl').write_bytes(whole + b'{"half')
   run(path, [], out)
+  assert (out / 'findings.jsonl').read_bytes() == whole
 
 
 def test_a_baseline_is_held_against(tmp_path, impatient):

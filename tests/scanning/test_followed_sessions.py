@@ -57,7 +57,7 @@ def test_sessions_that_end_early_or_turn_around(tmp_path):
   found = about_sessions(items)
   assert found == expected()
   assert follower.summary['group'] == 'order' and follower.sessions.number == 400
-  pairs = lambda found: {(x.kind, name) for x in found for name in x.windows}
+  pairs = lambda found: {(x.kind, y, x.template) for x in found for y in x.windows}
   batch = scan.scan([str(path)], scan.Options(window='30s'))
   assert {pair for pair in pairs(items) if pair[1].isdigit()} == pairs(batch)
   early = next(x for x in items if x.windows == ['5310'])
