@@ -346,6 +346,7 @@ class Follower(live.Live):
       'windows': memory.windows,
       'group': self.sessions.key.name if self.sessions.key else None,
       'sessions': self.sessions.number,
+      'sessions_not_judged': self.sessions.dropped,
       'baseline': {'state': 'settled' if self._judged_alone or memory.learned else
                    'learning', 'path': ','.join(self.options.baseline)},
       'false_alarms': self.options.false_alarms,

@@ -45,6 +45,7 @@ class FollowedSessions:
     self._ended: list[open_sessions.Session] = []
     self._learns, self._past = not good, good if self.key else None
     self.number = 0  # sessions that were judged
+    self.dropped = 0  # those that were too many while there was nothing to judge by
 
   def add(self, codes: np.ndarray, block: Any, file: str, lines: int) -> None:
     """Takes a block of records of one file; `lines` came before them."""
@@ -92,6 +93,7 @@ class FollowedSessions:
     text = lambda n: block.text[int(np.searchsorted(line, n + shift))][: sessions.TEXT]
     self._ended += self.open.add(frame, file, shift, text)
     if self._past is None and len(self._ended) > 2 * LEARNED:
+      self.dropped += len(self._ended) - LEARNED
       del self._ended[:-LEARNED]
 
   @property
@@ -206,6 +208,7 @@ class FollowedSessions:
       'key': dataclasses.asdict(self.key) if self.key else None,
       'asked': self._asked,
       'number': self.number,
+      'dropped': self.dropped,
       'open': self.open.to_json(),
       'ended': open_sessions.to_text(self._ended),
       'past': {name: packed.to_text(table) for name, table in past.items()},
@@ -221,6 +224,7 @@ class FollowedSessions:
       key = content['key']
       self.key = session_keys.SessionKey.from_json(key) if key else None
       self._asked, self.number = bool(content['asked']), int(content['number'])
+      self.dropped = int(content['dropped'])
       self.open.restore(content['open'])
       self._ended = open_sessions.from_text(content['ended'])
       for session in (*self.open.peek(), *self._ended):

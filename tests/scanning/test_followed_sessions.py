@@ -57,7 +57,7 @@ def test_sessions_that_end_early_or_turn_around(tmp_path):
   found = about_sessions(items)
   assert found == expected()
   assert follower.summary['group'] == 'order' and follower.sessions.number == 400
-  pairs = lambda found: {(x.kind, y, x.template) for x in found for y in x.windows}
+  pairs = lambda found: {(x.finding_id, y) for x in found for y in x.windows}
   batch = scan.scan([str(path)], scan.Options(window='30s'))
   assert {pair for pair in pairs(items) if pair[1].isdigit()} == pairs(batch)
   early = next(x for x in items if x.windows == ['5310'])
@@ -84,6 +84,21 @@ def test_open_sessions_at_the_end(tmp_path):
   assert not follower.metrics['open_sessions'] and about_sessions(items)[1:]
   items, _, follower = test_follow.run(path, [], tmp_path / 'out', **OPTIONS)
   assert follower.metrics['open_sessions'] and not about_sessions(items)[1:]
+
+
+def test_sessions_too_many_to_wait_are_counted(tmp_path, monkeypatch):
+  """Also by the process that goes on after the one that dropped them."""
+  monkeypatch.setattr(followed_sessions, 'LEARNED', 60)
+  lines, path, out = text(), tmp_path / 'app.log', tmp_path / 'out'
+  path.write_text(''.join(lines[:1200]))
+  test_follow.run(path, [], out, **OPTIONS)
+  with open(path, 'a') as file:
+    file.writelines(lines[1200:])
+  _, _, follower = test_follow.run(path, [], out, **OPTIONS)
+  about = follower.summary
+  assert about['sessions_not_judged'] >= 60
+  judged = about['sessions'] + follower.metrics['open_sessions']
+  assert judged + about['sessions_not_judged'] == 400
 
 
 def test_beside_the_sessions_of_a_baseline(tmp_path):
