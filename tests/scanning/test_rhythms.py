@@ -56,7 +56,7 @@ def test_an_error_that_does_not_come_is_not_missed(tmp_path):
   [24 * d + 2 for d in range(15) if d % 7 < 5],  # not at weekends
   [24 * d + 2 for d in range(7, 15) if d % 7 < 5],  # nor at the only one
   [24 * d + 2 + 7 * (d % 3) for d in range(15) if d != 7],  # at no fixed hour
-  [24 * d + 2 + d * 5 % 8 for d in range(15) if d != 7],  # within eight hours
+  [24 * d + 2 + d * 5 % 6 for d in range(15) if d != 7],  # within six hours
   [24 * d + 2 for d in range(5)],  # seldom
 ])  # fmt: skip
 def test_what_keeps_its_rhythm_or_has_none(tmp_path, runs):
