@@ -199,10 +199,12 @@ def test_links_and_pipes_in_a_folder_lead_nowhere(tmp_path):
   (folder / 'out.log').symlink_to('../outside.log')
   (folder / 'loop.log').symlink_to('loop.log')
   (folder / 'deep').symlink_to('..')  # a folder that holds itself
+  (folder / 'same').symlink_to('.')
   reader = records.read(folder)
   assert not any('secret' in text for block in reader for text in block.text)
   why = {pathlib.Path(x.path).name: x.skipped for x in reader.inputs}
-  assert 'out of its folder' in why['out.log']
+  assert 'out of its folder' in why['out.log'] and why['deep'] == why['out.log']
+  assert 'same' not in why  # all in it is read
   assert {why['pipe.log'], why['loop.log']} == {'no regular file'}
   assert not why['a.log'] and not why['inside.log']
   with pytest.raises(errors.UserError, match='out.log is a link out of'):

@@ -194,7 +194,8 @@ def expand(paths: Iterable[str | os.PathLike]) -> list[tuple[str, str]]:
       expanded[path] = ''
       continue
     if here.is_dir():
-      inside = sorted(p for p in here.rglob('*') if not p.is_dir())
+      every = sorted(here.rglob('*'))  # a link to a folder is not gone into
+      inside = [p for p in every if not p.is_dir() or files.leaves(p, here)]
       inside = [p for p in inside if '/.' not in f'/{p.relative_to(here)}']
     else:
       inside = [pathlib.Path(p) for p in sorted(glob.glob(path, recursive=True))]
