@@ -69,8 +69,10 @@ def supervise(name: str, debug: bool = False) -> int | None:
     return code
   if code == -signal.SIGKILL:
     why = 'was killed, for want of memory maybe'
-  else:
+  elif code == -signal.SIGABRT:  # jax's service
     why = 'ended, because another process of the run ended or was not heard of'
+  else:
+    why = f'was ended by {signal.Signals(-code).name}'
   print(f'{name}: this process {why}: {_GOES_ON}', file=sys.stderr)
   return 1
 

@@ -37,6 +37,8 @@ def python(text: str) -> subprocess.CompletedProcess:
   ('print("metalog train: done", file=sys.stderr)', 0, 'metalog train: done\n'),
   ('sys.exit(3)', 3, ''),
   ('os.kill(os.getpid(), signal.SIGKILL)', 1, 'was killed, for want of memory maybe'),
+  ('os.write(2, b"\\rbar 50 %")', 0, 'bar 50 %'),
+  ('os.kill(os.getpid(), signal.SIGTERM)', 1, 'process was ended by SIGTERM: start'),
   ('os.write(2, b"bar\\rbar 2\\r"); os.abort()', 1, 'another process of the run ended'),
   ('os.write(2, b"[Gloo] Rank 0\\nF1129 09:00 dump\\n @ 0x7f\\n"); os.abort()', 1,
    'metalog train: this process ended'),
@@ -73,3 +75,16 @@ def test_the_child_does_not_outlive_its_parent():
   except subprocess.TimeoutExpired:
     os.kill(child, signal.SIGKILL)
     raise
+
+
+def test_signals_to_the_parent_are_the_childs():
+  """SIGINT, which a terminal sends to both, is left to the child."""
+  work = 'signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); import time; '
+  work += 'time.sleep(0.2); print(flush=True); signal.pause()'
+  parent = subprocess.Popen(
+    [sys.executable, '-c', SUPERVISED.format(work=work)], stdout=subprocess.PIPE
+  )
+  parent.stdout.readline()
+  parent.send_signal(signal.SIGINT)
+  parent.send_signal(signal.SIGTERM)
+  assert parent.wait(20) == 5
