@@ -59,7 +59,12 @@ def test_full_rows_hold_the_same_sessions_on_fewer_cells(data, devices, share):
   laid = {}
   for full in (False, True):
     sampler = drawing.Sampler(40, 0.5, 0, devices=devices, full=full)
-    batch = sampler.batch_of(pool, 3, sampler.rooms([pool]))
+    rooms = sampler.rooms([pool])
+    batch = sampler.batch_of(pool, 3, rooms)
+    if full and not rooms[0].cells:
+      draw, dealt = sampler.draw(pool, 3), sampler._deal(pool, 3, rooms[0])
+      by_rows = sequences.deal_rows(pool.seqs, draw, devices, rooms[0].steps)
+      assert [x.rows.tolist() for x in dealt] == [x.rows.tolist() for x in by_rows]
     real = lambda b: [i for i in zip(grids.sequences(b), b.labels, b.weights) if i[2]]
     each = [drawing.map_arrays(lambda x: x[i], batch) for i in range(devices)]  # noqa: B023
     sessions = [(tuple(e), y, w) for b in each for e, y, w in real(b)]
