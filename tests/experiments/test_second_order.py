@@ -66,6 +66,8 @@ def test_an_effect_is_what_scipy_and_its_definition_say():
   normal = differences.std(ddof=0) / 3 * 1.96
   assert one.high - one.low == pytest.approx(2 * normal, rel=0.15)
   assert second_order.effect(np.zeros(4), 'aabb')[3:6] == (0.0, 1.0, 1.0)
+  turned = second_order.effect(-differences, 'aaaaaaaaa')
+  assert one.ranks == -turned.ranks > 0 and one.better + turned.better == 9
 
 
 def test_tables_go_between_the_marks_of_a_page(tmp_path):

@@ -1,5 +1,6 @@
 """Torture finds what it looks for; a short version of it is a slow proof."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -21,7 +22,8 @@ def test_what_a_finished_job_must_have(rows, fault):
 
 
 def test_what_readers_make_of_damage(tmp_path):
-  """One that checks, one that checks nothing, and one that ends in a traceback."""
+  """One that checks, one that names no file, one that checks nothing, and one that ends
+  in a traceback."""
   for name in ('base', 'other'):
     (tmp_path / name).mkdir()
     (tmp_path / name / 'file.txt').write_text(f'content of {name}')
@@ -32,8 +34,14 @@ def test_what_readers_make_of_damage(tmp_path):
       raise errors.UserError(f'{path} is damaged')
     return 'content of base'
 
+  def nameless(folder):
+    with contextlib.suppress(errors.UserError):
+      return careful(folder)
+    raise errors.UserError('all of it is damaged')
+
   readers = {
     'refused': careful,
+    'refused unnamed': nameless,
     'alike': lambda folder: 1,
     'WRONG': lambda folder: (folder / 'file.txt').read_text('latin-1'),
   }
@@ -44,6 +52,10 @@ def test_what_readers_make_of_damage(tmp_path):
     whats = [row[1] for row in rows]
     assert whats == ['flipped', 'flipped', 'cut', 'emptied', 'longer', 'removed',
                      'a folder', 'swapped']  # fmt: skip
+    if outcome == 'WRONG':
+      assert 'IsADirectoryError' in rows[6][2]
+  unit = damage.Folder(tmp_path / 'base', tmp_path / 'other', nameless, unit='all of')
+  assert {row[2] for row in damage.outcomes(unit, seed=0, flips=1)} == {'refused'}
   assert '| x | flipped | 2 | 0 | 0 | 0 | 2 |' in damage.table(('x', *r) for r in rows)
 
 
