@@ -148,7 +148,9 @@ def located(
 
 
 def unseen_share(alone: float, num_anomalies: float) -> float:
-  """The share of the anomalies that are unlike all labelled ones.
+  """The share of the anomalies that are unlike all labelled ones (Good, 1953).
+
+  With one more of either kind counted (Laplace), so that it is never 0 or 1.
 
   Args:
     alone: how many of the labelled ones are unlike all other labelled ones.

@@ -192,7 +192,11 @@ def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
 def worlds(
   reference: Reference, unlabelled: Sample
 ) -> tuple[committee.Scored, np.ndarray, np.ndarray]:
-  """What `committee.cut` needs: sessions, every rule's verdicts on them, its votes."""
+  """What `committee.cut` needs: scores, every rule's verdicts [m, R], its votes [R].
+
+  Args:
+    unlabelled: at least one session; m kinds of them.
+  """
   judged = reference.judge(unlabelled.counts, unlabelled.beside)
   verdicts = _verdicts(reference, judged, unlabelled)
   plain = _plain(reference, judged, verdicts, unlabelled.times)
@@ -206,7 +210,9 @@ def worlds(
     verdicts[name] = scored.scores > committee.estimate(scored, *labelled, weight)
   num = reference.anomalous.weights.sum(), reference.model.normals.total
   votes = committee.weights(*num, reference.later, _unseen_share(reference))
-  mean = lambda x, of: np.average(x, weights=unlabelled.times * of) if of.any() else 0.0
+  mean = lambda x, chosen: (
+    np.average(x, weights=unlabelled.times * chosen) if chosen.any() else 0.0
+  )
   doubted = verdicts['plain'] & ~verdicts['event_trees']
   by_labels = judged.scores - plain[0].scores
   learned = (
@@ -240,13 +246,13 @@ def _with_learned(scored, verdicts, votes, learned, say: float):
 
   A crowd in which nothing is odd has no vote, and no part in that say.
   """
-  own = sum(share for name, share in votes.items() if name != 'crowd')
+  rules = sum(share for name, share in votes.items() if name != 'crowd')
   if not verdicts['crowd'].any():
     votes = {name: share for name, share in votes.items() if name != 'crowd'}
   around = [committee.calibrated_votes(scored.scores, center) for center in learned]
   columns = np.column_stack([*(verdicts[name] for name in votes), *around])
   num = columns.shape[1] - len(votes)
-  share = say * own / num
+  share = say * rules / num
   return scored, columns, np.array([*votes.values(), *[share] * num])
 
 

@@ -169,7 +169,7 @@ def test_differences_refuse_single_precision():
 
 
 @pytest.mark.parametrize(
-  'points, steps, in_turn', [(10, 1, False), (10, 2, True), (100_000, 1, True)]
+  'points, steps, in_turn', [(10, 1, False), (10, 2, True), (20_000, 1, True)]
 )
 def test_many_small_tasks_of_one_step_are_taken_side_by_side(points, steps, in_turn):
   def loss_fn(params, batch):
