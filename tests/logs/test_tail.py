@@ -91,7 +91,7 @@ def test_several_turns_between_two_looks(tmp_path, monkeypatch, killed, turns):
       file.writelines(lines(20 * i + 20, 20 * i + 40))
     os.utime(path, ns=(clock + 1, clock + 1))
     (tmp_path / 'app.log.position').write_text('step: none')
-    os.utime(tmp_path / 'app.log.position', ns=(clock, clock))
+    os.utime(tmp_path / 'app.log.position', ns=(clock + 1, clock + 1))
     clock += 2
   if killed:
     follower = tail.Tail(str(path), 0, options)

@@ -5,9 +5,11 @@ import pytest
 from metalog_jax.logs import store, systems
 
 
-@pytest.mark.parametrize('text', ['{time}', 'two.log:4-6\n', 'all#3,1\nall#0,0\n'])
+@pytest.mark.parametrize(
+  'text', ['{time}', 'two.log:4-6\n', 'two.log:6-7\n', 'all#3,1\nall#0,0\n']
+)
 def test_windows_are_labelled_by_ranges_and_ids(tmp_path, text):
-  """Of the 2nd file's lines 4 to 6, windows of 5 lines: the 4th of 4 windows."""
+  """Windows of 5 lines: the 4th of 4, and of the 2nd file's lines 4 to 6 two."""
   for name, hour in (('one.log', 8), ('two.log', 9)):
     lines = [f'2026-03-01T{hour:02}:00:{i:02} step {i}' for i in range(1, 11)]
     (tmp_path / name).write_text('\n'.join(lines) + '\n')
@@ -22,7 +24,7 @@ def test_windows_are_labelled_by_ranges_and_ids(tmp_path, text):
   )
   manifest = systems.prepare(options, tmp_path / 'out')
   sessions = store.load(tmp_path / 'out').sessions
-  want = [0, 0, 1, 1] if 'two' in text else [0, 0, 0, 1]
+  want = [0, 0, 1, 1] if '4-6' in text else [0, 0, 0, 1]
   want = [0, -1, -1, 1] if '#' in text else want
   assert sessions.labels.tolist() == want
   assert manifest['labels']['unknown_ranges'] == 0

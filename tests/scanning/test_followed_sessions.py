@@ -86,6 +86,30 @@ def test_open_sessions_at_the_end(tmp_path):
   assert follower.metrics['open_sessions'] and not about_sessions(items)[1:]
 
 
+def test_sessions_that_ended_in_silence_end_after_a_kill_too(tmp_path, monkeypatch):
+  """Whatever came since: what is told does not depend on when a process ends."""
+  lines, path, out = text(), tmp_path / 'app.log', tmp_path / 'out'
+  path.write_text(''.join(lines[:700]))
+
+  def idle(follower):
+    follower.memory.last_read -= 1000 * (follower.memory.lines == 700)
+
+  def die(_):
+    raise kills.Killed
+
+  with monkeypatch.context() as patch, pytest.raises(kills.Killed):
+    patch.setattr(follow.Follower, '_end_sessions', die)
+    options = scan.Options(out=str(out), **OPTIONS)
+    follow.follow([str(path)], options, bool, bool, idle)
+  with open(path, 'a') as file:
+    file.writelines(lines[700:])
+  _, _, follower = test_follow.run(path, [], out, **OPTIONS)
+  names = {line.split(' order ')[1].split()[0] for line in lines[:700]}
+  both = names & {line.split(' order ')[1].split()[0] for line in lines[700:]}
+  judged = follower.sessions.number + follower.metrics['open_sessions']
+  assert both and judged == 400 + len(both)
+
+
 def test_sessions_too_many_to_wait_are_counted(tmp_path, monkeypatch):
   """Also by the process that goes on after the one that dropped them."""
   monkeypatch.setattr(followed_sessions, 'LEARNED', 60)
