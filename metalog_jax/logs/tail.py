@@ -92,6 +92,7 @@ class Tail:
     self._counted = 0  # lines that the last record that was counted ends with
     self._marks = collections.deque([(0, 1)])  # offset and line of recent pieces
     self._head = b''
+    self._changed = 0  # when it was last seen to hold what was read
     self._key = times.NAT
     self._last = self._since = time.monotonic()
     self._flushed = True
@@ -134,10 +135,11 @@ class Tail:
       'inode': about.st_ino,
       'head': self._head.hex(),
       'offset': offset,
+      'size': self._position(),
       'line': line,
       'from': max(self._counted + 1, self._from),
       'key': self._key,
-      'changed': about.st_mtime_ns,
+      'changed': self._changed or about.st_mtime_ns,
     }
 
   def go_on(self, position: dict[str, Any]) -> None:
@@ -152,17 +154,19 @@ class Tail:
     head = bytes.fromhex(position['head'])
     named = known | self._beside(os.path.splitext(self.path)[0])  # app-1.log
     first = [p for p, about in named.items() if (about.st_dev, about.st_ino) == key]
-    copies = [p for p in known if p not in first] if len(head) >= _COPY else []
+    since = position['changed']  # copies are made later: files can begin alike
+    copies = [p for p, x in known.items() if p not in first and x.st_mtime_ns >= since]
+    copies = copies if len(head) >= _COPY else []
     copies.sort(key=lambda p: -known[p].st_mtime_ns)
     own = next((p for p in first + copies if self._holds(p, position, head)), None)
     if own is None:
       self._reset()
       self._finished = position['changed']
-      since = [name for _, name, _ in self._newer(self._finished)]
+      rest = [name for _, name, _ in self._newer(self._finished)]
       self.notes.append(
         f'{self.path}: the file that was read last is gone or was written over; what '
-        f'was not read of it is lost, and {" and ".join([*since, "this one"])} '
-        f'{"are" if since else "is"} read from {"their" if since else "its"} beginning'
+        f'was not read of it is lost, and {" and ".join([*rest, "this one"])} '
+        f'{"are" if rest else "is"} read from {"their" if rest else "its"} beginning'
       )
       return
     empty = len(head) < _COPY and not position['offset']
@@ -198,7 +202,8 @@ class Tail:
 
   def _holds(self, path: str, position: dict[str, Any], head: bytes) -> bool:
     """Opens a file, if it holds what was read."""
-    if self._open(path) and self._is_same(head, position['offset']):
+    size = position.get('size', position['offset'])
+    if self._open(path) and self._is_same(head, size):
       return True
     self._close()
     return False
@@ -272,6 +277,7 @@ class Tail:
         handle = self._handle
         self._reset()
         self._handle = handle
+      self._changed = os.fstat(self._handle).st_mtime_ns
       data = self._take()
       if not data:
         break
@@ -292,6 +298,8 @@ class Tail:
     for path, other in self._beside().items():
       if other.st_ino == about.st_ino or other.st_size < self._position():
         continue
+      if other.st_mtime_ns < self._changed:
+        continue  # it only begins alike
       handle = _opened(path, os.O_RDONLY)
       if handle is not None:
         head = os.pread(handle, len(self._head), 0)

@@ -174,3 +174,22 @@ def test_who_writes_is_late_to_go_over(tmp_path, monkeypatch, killed):
   path.write_text(''.join(lines(30, 40)))
   said += read(follower)
   assert said == [f'step {i}' for i in range(40)]
+
+
+@pytest.mark.parametrize('killed', [False, True])
+def test_a_file_that_begins_alike_is_no_copy(tmp_path, monkeypatch, killed):
+  """A server that prints a banner, and begins its file anew when it is started."""
+  monkeypatch.setattr(tail, 'PATIENCE', 0.0)
+  path, other, banner = tmp_path / 'app.log', tmp_path / 'app.log.1', '=' * 300 + '\n'
+  other.write_text(banner + ''.join(lines(500, 600)))
+  os.utime(other, ns=(1, 1))
+  path.write_text(banner + ''.join(lines(0, 30)))
+  follower = tail.Tail(str(path), 0, streams.Options())
+  said = read(follower)
+  position = follower.position
+  path.write_text(banner + ''.join(lines(30, 35)))
+  if killed:
+    follower = tail.Tail(str(path), 0, streams.Options())
+    follower.go_on(position)
+  said += read(follower)
+  assert [x for x in said if 'step' in x] == [f'step {i}' for i in range(35)]
