@@ -210,6 +210,9 @@ def test_links_and_pipes_in_a_folder_lead_nowhere(tmp_path):
   with pytest.raises(errors.UserError, match='out.log is a link out of'):
     files.expand([str(folder)])
   assert files.expand([str(folder / 'out.log')])  # whom the user names
+  (folder / 'out.log').unlink()
+  with pytest.raises(errors.UserError, match='deep is a link out of'):
+    files.expand([str(folder)])
 
 
 def test_every_sentence_of_the_page_has_a_test():

@@ -7,6 +7,7 @@ the files hold: a line without an end is cut, and dropped by the reader.
 import bz2
 import glob
 import hashlib
+import itertools
 import lzma
 import os
 import pathlib
@@ -82,8 +83,12 @@ def expand(paths: Sequence[str], leave_out: Sequence[str] = ()) -> list[str]:
       expanded.append(path)
       continue
     if here.is_dir():
-      inside = [p for p in here.rglob('*') if p.is_file() and _is_log(p.name)]
-      if out := next((p for p in inside if leaves(p, here)), None):
+      names = [*here.rglob('*')]
+      inside = [p for p in names if p.is_file() and _is_log(p.name)]
+      links = [p for p in names if p.is_dir() and leaves(p, here)]
+      linked = (p for p in links if any(_is_log(log.name) for log in p.rglob('*')))
+      out = next(itertools.chain((p for p in inside if leaves(p, here)), linked), None)
+      if out:
         raise errors.UserError(f'{out} is a link out of {path}: name it in --logs')
     else:
       inside = [pathlib.Path(p) for p in glob.glob(path, recursive=True)]

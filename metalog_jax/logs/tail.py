@@ -30,10 +30,10 @@ _PIECE = 1 << 19  # bytes read at once
 _HEAD = 256  # bytes that tell a file from another written over it
 _COPY = 64  # bytes at the beginning that tell a copy
 RAW = '.raw'  # the column of lines as they stand
+COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
 _ROTATED = re.compile(  # after the path; sums, locks and archives have other ends
   r'[._-](?:old|prev|[0-9][0-9A-Za-z:_-]*(?:\.[0-9][0-9:_-]*)*(?:\.(?:log|txt|json))?)'
 )
-COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
 
 
 class RawLines:
@@ -110,6 +110,11 @@ class Tail:
     while self._is_replaced():
       yield from self._feed(b'', whole=True)
       self._finished = os.fstat(self._descriptor).st_mtime_ns
+      for _, path, _ in self._newer(self._finished, compressed=True):
+        self.notes.append(
+          f'{path} changed after what was read last, and is compressed: lines that '
+          'only it holds are not read; scan it'
+        )
       self._close()
       self._reset()
       if not self._open():
@@ -182,21 +187,27 @@ class Tail:
     if self._offset:
       self._start(os.pread(self._descriptor, streams.SAMPLE, 0))
 
-  def _beside(self, start: str = '') -> dict[str, os.stat_result]:
-    """The path and files whose names begin with it, or so, that can be read."""
+  def _beside(
+    self, start: str = '', compressed: bool = False
+  ) -> dict[str, os.stat_result]:
+    """The path and files whose names begin with it, or so: those that can be read."""
     result, other = {}, glob.glob(glob.escape(start or self.path) + '*')
     for path in dict.fromkeys([self.path, *other]):
       about = _stat(path)
-      if about and stat.S_ISREG(about.st_mode) and not path.endswith(COMPRESSED):
-        result[path] = about
+      if about and stat.S_ISREG(about.st_mode):
+        if path.endswith(COMPRESSED) == compressed:
+          result[path] = about
     return result
 
-  def _newer(self, changed: int) -> list[tuple[int, str, int]]:
+  def _newer(
+    self, changed: int, compressed: bool = False
+  ) -> list[tuple[int, str, int]]:
     """Change, path and inode of rotated files that changed later, in this order."""
+    name = lambda path: os.path.splitext(path)[0] if compressed else path
     return sorted(
       (about.st_mtime_ns, path, about.st_ino)
-      for path, about in self._beside().items()
-      if _ROTATED.fullmatch(path.removeprefix(self.path))
+      for path, about in self._beside(compressed=compressed).items()
+      if _ROTATED.fullmatch(name(path).removeprefix(self.path))
       and about.st_mtime_ns > changed
     )
 

@@ -100,6 +100,23 @@ def test_several_turns_between_two_looks(tmp_path, monkeypatch, killed, turns):
   assert said == [f'step {i}' for i in range(20 * len(turns) + 20)]
 
 
+def test_what_was_compressed_before_it_was_read_is_named(tmp_path, monkeypatch):
+  monkeypatch.setattr(tail, 'PATIENCE', 0.0)
+  path = tmp_path / 'app.log'
+  path.write_text(''.join(lines(0, 20)))
+  os.utime(path, ns=(1, 1))
+  follower = tail.Tail(str(path), 0, streams.Options())
+  read(follower)
+  path.rename(tmp_path / 'app.log.2')
+  for name, when in (('app.log.1.gz', 2), ('app.log.3.gz', 1), ('app.log.md5.gz', 2)):
+    (tmp_path / name).write_bytes(b'')
+    os.utime(tmp_path / name, ns=(when, when))
+  path.write_text(''.join(lines(20, 40)))
+  assert read(follower)[-1] == 'step 39'
+  (note,) = follower.notes
+  assert note.startswith(f'{path}.1.gz changed after') and 'not read' in note
+
+
 BESIDE = {
   '.d': os.mkdir,
   '.fifo': os.mkfifo,
