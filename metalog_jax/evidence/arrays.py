@@ -34,6 +34,9 @@ def arrays(
   out |= _model('model', fitted.model)
   if fitted.forgiving is not None:
     out |= _model('forgiving', fitted.forgiving)
+  if fitted.missed is not None:
+    for name in ('key', 'kinds', 'values'):
+      out[f'missed.{name}'] = getattr(fitted.missed, name)
   if fitted.anomalies is not None:
     out |= _bags('anomalies', fitted.anomalies.counts)
     out['anomalies.seen'] = fitted.anomalies.events

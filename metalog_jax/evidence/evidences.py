@@ -20,6 +20,7 @@ class Evidence(NamedTuple):
   measured: str = ''  # the value against the normals that it comes from
   labelled: bool = False  # needs labelled anomalies
   of_counts: bool = True  # how often each event is in a session is enough
+  of_kinds: bool = False  # needs to know how frequent equal sessions are
 
 
 CONFORMAL = 'Vovk, Gammerman and Shafer, Algorithmic learning in a random world, 2005'
@@ -90,9 +91,19 @@ TABLE = (
     'Geurts et al., Machine Learning 2006',
     labelled=True,
   ),
+  Evidence(
+    'missed',
+    1,
+    'log P(no labelled anomaly is of the kind of session, were it anomalous), by how '
+    'frequent it is among unlabelled sessions',
+    'Good, Biometrika 1953',
+    of_kinds=True,
+  ),
 )
 NAMES = tuple(evidence.name for evidence in TABLE)
-COUNTED = tuple(x.name for x in TABLE if x.of_counts and not x.labelled)
+COUNTED = tuple(
+  x.name for x in TABLE if x.of_counts and not x.labelled and not x.of_kinds
+)
 BESIDE = tuple(x.name for x in TABLE if not x.of_counts)
 LABELLED = tuple(x.name for x in TABLE if x.labelled)
 # Off unless asked for: found no fault of the real systems that counts had missed, and

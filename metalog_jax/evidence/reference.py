@@ -8,6 +8,7 @@ from scipy import sparse
 
 from metalog_jax.evidence import (
   committee,
+  coverage,
   evidences,
   labels,
   nearest,
@@ -73,6 +74,7 @@ class Reference(NamedTuple):
   forgiven: Any = None  # [F, V] later kinds of session that count as normal
   forgiving: one_class.OneClass | None = None  # `model` with them
   later: bool = False
+  missed: coverage.Missed | None = None  # frequent kinds that no anomaly is of
 
   def judge(self, counts: Any, beside: np.ndarray | None = None) -> Judged:
     """Measures bags [m, V]; where later kinds are forgiven, the kinder verdict.
@@ -81,6 +83,8 @@ class Reference(NamedTuple):
       beside: [m, len(evidences.BESIDE)] what was measured beside counts; None: nothing.
     """
     judged = _judge(self.model, self.anomalies, counts, beside)
+    if self.missed is not None:
+      return _with_missed(judged, self.missed.of(counts))
     if self.forgiving is None:
       return judged
     kinder = _judge(self.forgiving, self.anomalies, counts, beside)
@@ -160,6 +164,8 @@ def fit(
   if later:
     reference = _forgive(reference, normals, anomalies, unlabelled)
     reference = reference._replace(later=True)
+  elif held is None and fitted is not None and 'missed' not in without:
+    reference = _miss(reference, normals, anomalies, unlabelled)
   if held is not None:
     return _conformal(reference, held, false_alarms)
   return _with_threshold(reference, unlabelled)
@@ -177,7 +183,8 @@ def _judge(model, anomalies, counts, beside, votes=None) -> Judged:
 
 def _judged(model, features, votes, measured: normal_lib.Measured) -> Judged:
   votes = votes * [name not in model.without for name in labels.NAMES]
-  parts = np.concatenate([features, votes], axis=1) * evidences.weights(model.without)
+  every = [features, votes, np.zeros((len(votes), 1))]  # the last: see `_with_missed`
+  parts = np.concatenate(every, axis=1) * evidences.weights(model.without)
   return Judged(parts, measured.values, votes, measured.nearest)
 
 
@@ -214,13 +221,13 @@ def worlds(
     np.average(x, weights=unlabelled.times * chosen) if chosen.any() else 0.0
   )
   doubted = verdicts['plain'] & ~verdicts['event_trees']
-  by_labels = judged.scores - plain[0].scores
+  scores = judged.parts[:, [name != 'missed' for name in NAMES]].sum(axis=1)
   learned = (
     committee.calibrated(*num),
     committee.located(
       *num,
-      quiet=mean(by_labels, ~verdicts['plain']),
-      doubted=mean(judged.scores, doubted),
+      quiet=mean(scores - plain[0].scores, ~verdicts['plain']),
+      doubted=mean(scores, doubted),
     ),
   )
   return _with_learned(scored, verdicts, votes, learned, committee.SAY)
@@ -228,7 +235,7 @@ def worlds(
 
 def _plain(reference: Reference, judged: Judged, verdicts: dict, times: np.ndarray):
   """`worlds`, were no anomaly labelled."""
-  plain = [name not in labels.NAMES for name in NAMES]
+  plain = [name in one_class.NAMES for name in NAMES]
   scored = committee.Scored(judged.parts[:, plain].sum(axis=1), times)
   own = reference.own_parts[: len(reference.normal.scores), plain].sum(axis=1)
   normal = committee.Scored(own, reference.normal.weights)
@@ -299,6 +306,39 @@ def _alerts(
   known = np.asarray(anomalies.counts.sum(axis=0)).ravel() > 0
   known &= model.normals.holders == 0
   return counts @ known > 0
+
+
+def _with_missed(judged: Judged, values: np.ndarray) -> Judged:
+  """What was measured of bags, with the values [m] of the evidence `missed`."""
+  return judged._replace(parts=_added(judged.parts, values))
+
+
+def _added(parts: np.ndarray, values: np.ndarray) -> np.ndarray:
+  column = NAMES.index('missed')
+  parts = parts.copy()
+  parts[:, column] = values * evidences.weights()[column]
+  return parts
+
+
+def _miss(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
+  """Takes account of frequent kinds that no labelled anomaly is of.
+
+  A conformal promise is not made with it: sessions that are judged are among those
+  that are counted, and the normals held out for the promise are not.
+  """
+  missed = coverage.fit(*(sample[:2] for sample in (normals, anomalies, unlabelled)))
+  if missed is None:
+    return reference
+  model, num = reference.model, len(reference.model.rows)
+  own = [missed.of(model.normals.counts[model.rows]), missed.own]
+  parts = _added(reference.own_parts, np.concatenate(own))
+  scores = parts.sum(axis=1)
+  return reference._replace(
+    missed=missed,
+    own_parts=parts,
+    normal=reference.normal._replace(scores=scores[:num]),
+    anomalous=reference.anomalous._replace(scores=scores[num:]),
+  )
 
 
 def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):

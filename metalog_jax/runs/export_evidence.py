@@ -30,7 +30,7 @@ class Scores:
     self._models = [self._part('model.')]
     if 'forgiving.counts' in self._arrays:
       self._models.append(self._part('forgiving.'))
-    self._anomalies = self._part('anomalies.')
+    self._anomalies, self._missed = self._part('anomalies.'), self._part('missed.')
     self._forests = [self._part(f'{name}.') for name in ('trees', 'event_trees')]
     transitions = zip(self._arrays['first'].tolist(), self._arrays['last'].tolist())
     self._transitions = set(transitions)
@@ -103,7 +103,7 @@ class Scores:
       *(p(name) for name in ('range', 'absent', 'deviation')),
       np.where(order > -np.log(RARE), order, 0.0),
     ]
-    labelled = np.zeros((3, len(counts)))
+    labelled = np.zeros((4, len(counts)))
     if self._anomalies:
       away = logs - self._anomalies['logs'][_nearest(self._anomalies, logs)]
       away = np.sqrt((away**2).sum(axis=1))
@@ -112,6 +112,10 @@ class Scores:
       everything = np.concatenate([events, np.log1p(values[:, :-1])], axis=1)
       for i, table in enumerate((everything, events)):
         labelled[i + 1] = 2 * _probabilities(self._forests[i], table) - 1
+    if self._missed:
+      hashes, known = counts.astype(np.int64) @ self._missed['key'], self._missed['kinds']
+      place = np.searchsorted(known, hashes).clip(0, len(known) - 1)
+      labelled[3] = np.where(known[place] == hashes, self._missed['values'][place], 0.0)
     return self._arrays['evidence_weights'] @ np.stack([*evidences, *labelled])
 
 

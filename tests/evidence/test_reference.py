@@ -210,7 +210,7 @@ def test_known_alerts_are_flagged_and_benign_rare_events_are_not(num_normals, se
 
 def test_calibrated_score_rises_with_anomalies_and_falls_with_normals():
   at = committee.calibrated
-  highest = evidences.weights()[-3:].sum() + 3
+  highest = sum(x.weight for x in evidences.TABLE if x.labelled) + 3
   assert at(1, 30) < at(5, 30) < at(20, 30) < at(10**6, 30) < highest
   assert at(5, 10) > at(5, 100) and at(0, 10) == at(0, 10_000)
 
@@ -302,7 +302,8 @@ def test_the_located_score_knows_quiet_and_doubted_sessions(monkeypatch):
   monkeypatch.setattr(committee, 'located', lambda *_, **x: given.update(x) or 0.0)
   reference.worlds(fitted, rest)
   judged = fitted.judge(rest.counts)
-  by_labels = judged.parts[fault < 0, -3:].sum(axis=1)
+  columns = [evidence.NAMES.index(name) for name in labels.NAMES]
+  by_labels = judged.parts[fault < 0][:, columns].sum(axis=1)
   assert given['doubted'] == pytest.approx(judged.scores[fault > 0].mean())
   assert given['quiet'] == pytest.approx(by_labels.mean(), abs=0.1)
 
