@@ -113,9 +113,10 @@ class Scores:
       for i, table in enumerate((everything, events)):
         labelled[i + 1] = 2 * _probabilities(self._forests[i], table) - 1
     if self._missed:
-      hashes, known = counts.astype(np.int64) @ self._missed['key'], self._missed['kinds']
-      place = np.searchsorted(known, hashes).clip(0, len(known) - 1)
-      labelled[3] = np.where(known[place] == hashes, self._missed['values'][place], 0.0)
+      kinds, key = self._missed['kinds'], self._missed['key']
+      hashes = counts.astype(np.int64) @ key
+      place = np.searchsorted(kinds, hashes).clip(0, len(kinds) - 1)
+      labelled[3] = np.where(kinds[place] == hashes, self._missed['values'][place], 0.0)
     return self._arrays['evidence_weights'] @ np.stack([*evidences, *labelled])
 
 

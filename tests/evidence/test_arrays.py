@@ -38,7 +38,8 @@ def test_scores_of_arrays_are_the_librarys(later, num_anomalies, without):
   place = rng.permutation(width)  # of the templates' events among those of the fit
   np.savez(file, **arrays.arrays(fitted, transitions, place))
   exported = export_evidence.Scores({'weights.npz': file.getvalue()}, {})
-  tests = [[1, 3, 2, 4], [9, 10], [1], [7, 8], *rows[900:], *(draw(0) for _ in range(300))]
+  tests = [[1, 3, 2, 4], [9, 10], [1], [7, 8], *rows[900:]]
+  tests += [draw(0) for _ in range(300)]
   known = kinds.against(transitions, builders.sessions(tests))
   expected = fitted.judge(known.counts, known.beside).scores[known.inverse]
   scores = exported.scores([tuple(np.argsort(place)[row]) for row in tests])
