@@ -1,12 +1,13 @@
 """Numbers in records that may become larger: durations, shares, lengths of queues.
 
 A number is one by its unit (`41 ms`), by the name before it (`elapsed=41`, `queue depth
-12`) or by the name of its field; of a message the first is taken. Durations are given
-in milliseconds where their unit is known.
+12`) or by the name of its field; of a message the first `MOST` are taken. Durations are
+given in milliseconds where their unit is known, sizes in megabytes.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ _UNITS = {
   'min|mins|minutes?': 6e4,
 }  # milliseconds
 _UNIT = '(?i:' + '|'.join(_UNITS) + ')'
+_SURE = '(?i:ns|nanos|us|micros|ms|msecs?|millis|secs?|seconds)'  # of any name
 _NUMBER = r'[0-9]+(?:\.[0-9]+)?'
 _DURATION = (
   r'(?i:duration|dur|elapsed|latency|took|time[_-]?taken|lag|delay|cost|rt|urt|uht|uct'
@@ -30,70 +32,124 @@ _GAUGE = (
   r'|in[_-]?flight|connections|conns|threads|fds|depth)'
   r'(?:[ _-](?:size|depth|length|len|used|usage|count|open|active|full|is|at)){0,2})'
 )
+_BYTES = {'k': 1e-3, 'm': 1.0, 'g': 1e3, 't': 1e6}  # of MB and its like, in megabytes
 _TO = r'["\']?(?: ?[=:] ?| )["\']?'
-_PATTERNS = (  # groups: unit, number, unit or percent
-  rf'(?:^|[^A-Za-z0-9_.:/-])()({_NUMBER}) ?({_UNIT})\b',
-  rf'(?:^|[^A-Za-z]){_DURATION}(?:_(?:in_)?({_UNIT}))?{_TO}({_NUMBER})()(?:[^A-Za-z0-9_.:/%]|\.?$)',
-  rf'(?:^|[^A-Za-z]){_GAUGE}(){_TO}({_NUMBER}) ?(%?)',
+_SHAPES = (  # what stands before a number, its name, and groups: unit, number, unit
+  ('(?:^|[^A-Za-z0-9_.:/-])', '', rf'()({_NUMBER}) ?({_UNIT})\b'),
+  (
+    '(?:^|[^A-Za-z])',
+    _DURATION,
+    rf'(?:_(?:in_)?({_UNIT}))?{_TO}({_NUMBER})()(?:[^A-Za-z0-9_.:/%]|\.?$)',
+  ),
+  (
+    '(?:^|[^A-Za-z_])',
+    '[A-Za-z]{1,20}(?:_[A-Za-z]{1,20}){0,3}',
+    rf'_({_SURE}){_TO}({_NUMBER})()(?:[^A-Za-z0-9_.:/%]|\.?$)',
+  ),
+  (
+    '(?:^|[^A-Za-z])',
+    _GAUGE,
+    rf'(){_TO}({_NUMBER}) ?(%|(?:[KMGTkmgt]i?[Bb]|[KMGT])\b|)',
+  ),
 )
+_ANY = '|'.join(''.join(shape) for shape in _SHAPES)
+_CALLED = f'?P<number>{_NUMBER}'
+_PLACES = tuple(
+  re.compile(f'{before}(?P<name>{name}){after.replace(_NUMBER, _CALLED, 1)}')
+  for before, name, after in _SHAPES
+)
+_WORD = re.compile(r'([A-Za-z][A-Za-z_.-]*)[\s:=("\']*$')
 _FIELD = re.compile(
   rf'(?:.*[._-])?(?:{_DURATION}|{_GAUGE})(?:[_-]?(?:in_)?({_UNIT}))?(?:_?(?:pct|percent))?'
+  rf'|.*[a-z][._-](?:in_)?({_SURE})|.*[a-z](Ms|Millis|Secs|Seconds|Micros)'
 )
 _GRID = np.array([float(f'{m}e{e}') for e in range(-3, 12) for m in (1, 2, 5)])
 _PERCENT = np.arange(5.0, 105.0, 5.0)
-KINDS = ('ms', '', '%')
+KINDS = ('ms', '', '%', 'MB')
+MOST = 4  # numbers of a message that are followed, and fields
 
 
-def pattern_of(messages: pl.Series) -> np.ndarray:
-  """Which pattern each message fits [n] int64, the first of several; -1 for none."""
-  result = np.full(len(messages), -1, np.int64)
-  for number, pattern in reversed([*enumerate(_PATTERNS)]):
-    result[messages.str.contains(pattern).to_numpy()] = number
-  return result
+class Slot(NamedTuple):
+  """Where one of the numbers of a message is."""
+
+  pattern: str  # groups: unit, number, unit or percent
+  name: str  # the word before it; '' for none
 
 
-def of_messages(messages: pl.Series, pattern: int) -> tuple[np.ndarray, np.ndarray]:
-  """The numbers of messages that fit a pattern.
+def has_any(messages: pl.Series) -> np.ndarray:
+  """Which messages hold a number that may become larger, [n] bool."""
+  return messages.str.contains(_ANY).to_numpy()
+
+
+def slots(message: str) -> list[Slot]:
+  """The numbers of a message and of all that differ in variables alone; `MOST`."""
+  found: dict[int, Slot] = {}
+  for place, (before, _, after) in zip(_PLACES, _SHAPES):
+    begin, skipped = 0, ''
+    while match := place.search(message, begin):
+      start, begin = match.span('number')
+      word = match['name'] or ''.join(
+        _WORD.findall(message[max(0, start - 40) : start])
+      )
+      pattern = f'(?s){skipped}{before}{match["name"]}{after}'
+      found.setdefault(start, Slot(pattern, word))
+      if not match['name']:  # the next one has no name to find it by
+        skipped += f'{before}{_NUMBER} ?{_UNIT}\\b.*?'
+  return [found[start] for start in sorted(found)[:MOST]]
+
+
+def of_messages(messages: pl.Series, pattern: str) -> tuple[np.ndarray, np.ndarray]:
+  """The numbers that a slot's pattern finds in messages.
 
   Returns:
     Numbers [n], nan for none, and their kinds [n], places in `KINDS`.
   """
-  parts = messages.str.extract_groups(_PATTERNS[pattern]).struct.unnest()
-  before, number, unit = parts.get_columns()
-  values = number.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy().copy()
-  unit = unit if pattern == 0 else before if pattern == 1 else unit
-  kinds = np.full(len(values), 1)
-  for name in unit.unique().drop_nulls():
-    rows = (unit == name).fill_null(False).to_numpy()
-    if name == '%':
-      kinds[rows] = 2
-    elif name:
-      values[rows] *= _factor(name)
-      kinds[rows] = 0
-  return values, kinds
+  parts = messages.str.extract_groups(pattern).struct.unnest().get_columns()
+  before, number, after = (part.fill_null('') for part in parts)
+  return _read(number, pl.select(pl.when(before != '').then(before).otherwise(after)))
 
 
 def of_fields(
   fields: Mapping[str, pl.Series],
-) -> tuple[np.ndarray, np.ndarray, str] | None:
-  """As `of_messages`, of the first field that has a name of a number; its name."""
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+  """Name, numbers and kinds, as of `of_messages`, of fields named like a number."""
   for name, column in fields.items():
     match = _FIELD.fullmatch(name)
     if not match:
       continue
     parts = column.str.extract_groups(rf'^()({_NUMBER}) ?({_UNIT}|%)?$').struct.unnest()
     _, number, unit = parts.get_columns()
-    if not number.is_not_null().any():
-      continue
-    values = number.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy().copy()
-    named = match[1] or ('%' if re.search('pct|percent', name) else '')
-    kinds = np.full(len(values), 1)
-    for said in unit.fill_null(named).unique():
-      rows = (unit.fill_null(named) == said).to_numpy()
-      kinds[rows] = 2 if said == '%' else 0 if said else 1
-      values[rows] *= _factor(said) if said and said != '%' else 1.0
-    return values, kinds, name
-  return None
+    if number.is_not_null().any():
+      named = (
+        match[1]
+        or match[2]
+        or match[3]
+        or ('%' if re.search('pct|percent', name) else '')
+      )
+      yield name, *_read(number, unit.fill_null(named).to_frame())
+
+
+def _read(number: pl.Series, unit: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+  """Numbers and kinds of texts [n] and of their units, a column [n]."""
+  values = number.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy().copy()
+  kinds = np.full(len(values), KINDS.index(''))
+  units = unit.to_series()
+  for said in units.unique().to_list():
+    kind, factor = _kind(said)
+    rows = (units == said).to_numpy()
+    values[rows] *= factor
+    kinds[rows] = KINDS.index(kind)
+  return values, kinds
+
+
+def _kind(unit: str) -> tuple[str, float]:
+  """The kind of a unit, and its size."""
+  if unit in ('', '%'):
+    return unit, 1.0
+  for names_, factor in _UNITS.items():
+    if re.fullmatch(f'(?i:{names_})', unit):
+      return 'ms', factor
+  return 'MB', _BYTES[unit[0].lower()]
 
 
 def place(values: np.ndarray, kinds: np.ndarray) -> np.ndarray:
@@ -110,11 +166,4 @@ def said(kind: str, place: int) -> str:
   least = _GRID[place - 1]
   if kind == 'ms' and least >= 1000:
     return f'{least / 1000:,g} s or more'
-  return f'{least:,.10g}{" ms" * (kind == "ms")} or more'
-
-
-def _factor(unit: str) -> float:
-  for names, factor in _UNITS.items():
-    if re.fullmatch(f'(?i:{names})', unit):
-      return factor
-  return 1.0
+  return f'{least:,.10g} {kind} or more'.replace('  ', ' ')

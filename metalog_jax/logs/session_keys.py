@@ -45,7 +45,7 @@ PATTERNS = (
   ),
   (r'\b', f'(?:{_NAMES})', r' #?((?:[A-Z]{1,10}-)?[0-9]{3,})\b'),
   ('', r'\[', r'([0-9a-f]{12,32})\]'),
-  (r'\b', f'(?:{_NAMES})-', r'([0-9]{3,})\b'),
+  (r'\b', f'(?:{_NAMES})[_-]', r'([0-9]{3,}|[0-9a-f]{6,40}|[0-9A-Z]{6,40})\b'),
 )
 _FOLLOWING = (0, 1)  # of these, all that follows the kind is the id
 _FIELD = re.compile(

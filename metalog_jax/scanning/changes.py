@@ -22,6 +22,7 @@ _LEAST = 20  # records of a series that is tested
 _FACTOR = 2.5  # between the rates, below which a change is not worth saying
 _BEFORE, _AFTER = 0.2, 0.08  # share of the windows on each side at least
 _WINDOWS = 20  # of a log that is tested
+_SHORT = 3  # windows of a log, or a baseline, that are held beside each other
 _FEW, _CHUNKS = 8, 24  # that a series is cut into
 _ORDINARY = 0.2  # share of chunks that may lie on the wrong side
 _MARGIN = 1.2  # between the others
@@ -106,8 +107,32 @@ def split(x: np.ndarray, totals: np.ndarray, sharp: bool) -> Change | None:
   first, last = int(np.ceil(_BEFORE * size)), int(np.floor((1 - _AFTER) * size))
   sides = [_deviance(x, base) for base in (np.ones(size), totals)]
   at = first + int(np.minimum(*sides)[first : last + 1].argmax())
+  change = _at(x, totals, at, sharp, last + 1 - first)
+  return change and change._replace(split=int(filled[at]))
+
+
+def beside(
+  past: np.ndarray, past_totals: np.ndarray, x: np.ndarray, totals: np.ndarray
+) -> Change | None:
+  """Whether a rate is another one over a whole log [T] than in a baseline [P].
+
+  The same test, at the one place where the log begins after the baseline.
+  """
+  before, after = past_totals > 0, totals > 0
+  number = int(before.sum())
+  joined = np.append(past[before], x[after]).astype(float)
+  base = np.append(past_totals[before], totals[after]).astype(float)
+  if min(number, int(after.sum())) < _SHORT or joined.sum() < _LEAST:
+    return None
+  return _at(joined, base, number, False, 1)
+
+
+def _at(
+  x: np.ndarray, totals: np.ndarray, at: int, sharp: bool, tests: int
+) -> Change | None:
+  """The change at one place, which was chosen among so many; None for none."""
   surprise, factors = np.inf, []
-  for base, deviance in zip((np.ones(size), totals), sides):
+  for base in (np.ones(len(x)), totals):
     number = int(np.clip(x.sum() // 4, _FEW, _CHUNKS))
     parts = low, high = _chunks(x, base, at, number)
     rates = [(count.sum() + 0.5) / part.sum() for count, part in parts]
@@ -123,13 +148,13 @@ def split(x: np.ndarray, totals: np.ndarray, sharp: bool) -> Change | None:
       return None
     fine = [(x[:at], base[:at]), (x[at:], base[at:])]
     scale = max(1.0, _dispersion(parts), _dispersion(fine), _swings(x, base, at))
-    p = special.fdtrc(1, degrees, deviance[at] / scale)
-    surprise = min(surprise, -np.log10(max(p * (last + 1 - first), 1e-300)))
+    p = special.fdtrc(1, degrees, _deviance(x, base)[at] / scale)
+    surprise = min(surprise, -np.log10(max(p * tests, 1e-300)))
   weak = min(factors, key=lambda factor: abs(np.log(factor)))
   if (factors[0] > 1) != (factors[1] > 1) or abs(np.log(weak)) < np.log(_FACTOR):
     return None
   usual = (x[:at].sum() / totals[:at].sum()) * totals[at:].sum()
-  return Change(int(filled[at]), float(weak), float(surprise), float(usual))
+  return Change(at, float(weak), float(surprise), float(usual))
 
 
 def _deviance(x: np.ndarray, base: np.ndarray) -> np.ndarray:

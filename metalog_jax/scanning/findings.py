@@ -10,7 +10,7 @@ import polars as pl
 
 from metalog_jax.scanning import windows
 from metalog_jax.scanning.counted import WHOLE, Counted
-from metalog_jax.scanning.statistics import KNOWN, Surprise
+from metalog_jax.scanning.statistics import KNOWN, WHOLE_LOG, Surprise
 from metalog_jax.scanning.windows import Place
 
 KINDS = ('new', 'rare', 'burst', 'drop', 'missing', 'order', 'value', 'alarm')
@@ -114,6 +114,8 @@ def _is_one_cause(lead: Surprise, item: Surprise, size: int) -> bool:
   for s in item, lead:
     if (s.kind == 'missing' and not s.detail) or s.detail == KNOWN:
       return False  # it has no place in time
+  if WHOLE_LOG in (lead.detail, item.detail):
+    return lead.detail == item.detail and lead.kind == item.kind
   if lead.detail in _LASTING or item.detail in _LASTING:
     alike = lead.detail in _LASTING and item.detail in _LASTING
     return alike and abs(lead.windows[0] - item.windows[0]) <= max(1, 0.03 * size)
@@ -243,7 +245,7 @@ def _span(counted: Counted, template: int) -> pl.DataFrame:
 
 def _runs(counted: Counted, item: Surprise) -> list[str]:
   """Where each run of windows of a surprise begins; none of a lasting one."""
-  if item.detail in _LASTING or item.kind in ABSENT or item.detail == 'baseline':
+  if item.detail in (*_LASTING, 'baseline', WHOLE_LOG) or item.kind in ABSENT:
     return []
   cells, _ = _cells(counted, item)
   begins = np.flatnonzero(np.diff(cells['row'].to_numpy(), prepend=-9) > 2)
@@ -270,6 +272,11 @@ def _why(
     text = f'seen {times(lead.records)} and never in the baseline'
   elif lead.kind == 'new' and lead.detail == 'late':
     text = f'from {at} on: never before, then {times(lead.records)}'
+  elif lead.detail == WHOLE_LOG:
+    text = (
+      f'{lead.records / lead.expected:.2g} times as often as in the baseline, over the '
+      f'whole log: {lead.records:,} records, where {lead.expected:,.0f} are expected'
+    )
   elif lead.detail == 'lasting':
     text = (
       f'from {at} on: {lead.records:,} records, where by the rate before '

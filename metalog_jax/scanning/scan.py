@@ -361,7 +361,8 @@ def _counts(
     widths.append(reference.windows.width)
   texts = list(templates.texts)
   values = counting.number_values(texts, *tables)
-  named, beside = sides.number(len(texts) + len(values), files, *beside)
+  words = counter.sides.words(templates.group(), texts)
+  named, beside = sides.number(len(texts) + len(values), files, words, *beside)
   counts = [
     counting.count(cells, values, texts, files, width, named, more)
     if width and len(cells)

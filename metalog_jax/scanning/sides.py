@@ -7,7 +7,7 @@ whose number is so large or larger.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,15 +38,19 @@ class Side(NamedTuple):
   kind: str  # of the numbers, of `quantities.KINDS`
   place: int  # on the grid, and the usual one
   usual: int
+  slot: str = ''  # which of a record's numbers: '' the first, 2 the second, a field
 
 
 class Sides:
   """Finds sources and numbers in records; remembers which codes have numbers."""
 
   def __init__(self) -> None:
-    self._pattern = np.zeros(0, np.int64)  # of each code; -1 for none
-    self._last = np.zeros(0)  # number of each code
-    self._steps = np.zeros((2, 0), np.int64)  # of each code, up and down
+    self._patterns: dict[str, int] = {}  # of `quantities.slots`, numbered
+    self._slots = np.zeros((0, quantities.MOST), np.int64)  # of each code; -1 for none
+    self._words: dict[int, list[str]] = {}  # of each code, what its slots are called
+    self._fields: dict[str, int] = {}  # numbers of columns below, after the slots
+    self._last = np.zeros((0, 2 * quantities.MOST))  # numbers of each code
+    self._steps = np.zeros((2, 0, 2 * quantities.MOST), np.int64)  # up and down
     self._sources: dict[str, set[str]] = {}
 
   def of(self, codes: np.ndarray, block: Any) -> Iterator[windows.Beside]:
@@ -71,63 +75,111 @@ class Sides:
     yield windows.Beside(whole, file, [f'file={number}' for number in files.tolist()])
     yield from self._numbers(np.asarray(codes, np.int64), block)
 
-  def counters(self, group: np.ndarray) -> list[int]:
-    """Templates whose numbers only rise, as a time since the start does.
+  def counters(self, group: np.ndarray) -> pl.DataFrame:
+    """template, slot: numbers that only rise, as a time since the start does.
 
     Args:
       group: the template of each code.
     """
-    up, down = (
-      np.bincount(group[: len(steps)], steps, len(group)) for steps in self._steps
-    )
-    return np.flatnonzero((up > 3) & (up > _RISING * (up + down))).tolist()
+    up, down = np.zeros((2, len(group), self._steps.shape[2]), np.int64)
+    for total, steps in zip((up, down), self._steps):
+      np.add.at(total, group[: len(steps)], steps)
+    rising = (up > 3) & (up > _RISING * (up + down))
+    template, column = np.nonzero(rising)
+    words = [_slot(i) for i in range(quantities.MOST)]
+    words += [name.replace(':', '-') for name in self._fields]
+    slot = pl.Series([words[i] for i in column.tolist()], dtype=pl.String)
+    return pl.DataFrame({'template': template.astype(np.int64), 'slot': slot})
+
+  def words(self, group: np.ndarray, texts: Sequence[str]) -> dict[int, list[str]]:
+    """What each number of a template is called, if it has several.
+
+    Args:
+      group: the template of each code.
+      texts: of templates; a word that varies is not said.
+    """
+    result: dict[int, list[str]] = {}
+    for code, words in self._words.items():
+      text = texts[group[code]]
+      told = [word if word and word in text else '' for word in words]
+      told = [
+        word if word and told.count(word) == 1 else f'{word} number {i}'.strip()
+        for i, word in enumerate(told, 1)
+      ]
+      if len(words) > len(result.get(group[code], [''])):
+        result[int(group[code])] = told
+    return result
 
   def _numbers(self, codes: np.ndarray, block: Any) -> Iterator[windows.Beside]:
-    new = max(0, int(codes.max()) + 1 - len(self._pattern))
-    first = len(self._pattern)
-    self._pattern = np.pad(self._pattern, (0, new), constant_values=-1)
-    self._last = np.pad(self._last, (0, new), constant_values=np.nan)
-    self._steps = np.pad(self._steps, ((0, 0), (0, new)))
+    new = max(0, int(codes.max()) + 1 - len(self._slots))
+    first = len(self._slots)
+    self._slots = np.pad(self._slots, ((0, new), (0, 0)), constant_values=-1)
+    self._last = np.pad(self._last, ((0, new), (0, 0)), constant_values=np.nan)
+    self._steps = np.pad(self._steps, ((0, 0), (0, new), (0, 0)))
     if new:
       fresh, rows = np.unique(codes, return_index=True)
       fresh, rows = fresh[fresh >= first], rows[fresh >= first]
-      self._pattern[fresh] = quantities.pattern_of(block.message.gather(rows))
-    values, kinds = np.full(len(codes), np.nan), np.ones(len(codes), np.int64)
-    pattern = self._pattern[codes]
-    for number in np.unique(pattern[pattern >= 0]).tolist():
-      rows = np.flatnonzero(pattern == number)
-      read = quantities.of_messages(block.message.gather(rows), number)
-      values[rows], kinds[rows] = read
-    field = ''
-    if (pattern < 0).any() and (of_fields := quantities.of_fields(block.fields)):
-      values = np.where(pattern < 0, of_fields[0], values)
-      kinds = np.where(pattern < 0, of_fields[1], kinds)
-      field = of_fields[2].replace(':', '-')
+      messages = block.message.gather(rows)
+      has_any = quantities.has_any(messages)
+      for code, text in zip(fresh[has_any].tolist(), messages.filter(has_any)):
+        slots = quantities.slots(text)
+        self._words[code] = [slot.name for slot in slots]
+        for i, slot in enumerate(slots):
+          number = self._patterns.setdefault(slot.pattern, len(self._patterns))
+          self._slots[code, i] = number
+    patterns = [*self._patterns]
+    for column, used in enumerate(self._slots[codes].T):
+      values, kinds = np.full(len(codes), np.nan), np.ones(len(codes), np.int64)
+      for number in np.unique(used[used >= 0]).tolist():
+        rows = np.flatnonzero(used == number)
+        read = quantities.of_messages(block.message.gather(rows), patterns[number])
+        values[rows], kinds[rows] = read
+      yield from self._series(codes, values, kinds, column, _slot(column))
+    for name, values, kinds in quantities.of_fields(block.fields):
+      column = self._fields.setdefault(name, len(self._fields)) + quantities.MOST
+      if column < self._last.shape[1]:
+        said = name.replace(':', '-')
+        yield from self._series(codes, values, kinds, column, said)
+
+  def _series(
+    self,
+    codes: np.ndarray,
+    values: np.ndarray,
+    kinds: np.ndarray,
+    column: int,
+    slot: str,
+  ) -> Iterator[windows.Beside]:
+    """The numbers of one slot as a side, where there are any."""
     rows = np.flatnonzero(~np.isnan(values))
     if not len(rows):
       return
-    self._step(codes[rows], values[rows])
+    self._step(codes[rows], values[rows], column)
     places = quantities.place(values[rows], kinds[rows])
-    keys = (places * 3 + kinds[rows]) * 2 + (pattern[rows] < 0)
-    keys, back = repeats.numbers(keys)
+    keys, back = repeats.numbers(places * len(quantities.KINDS) + kinds[rows])
+    size = len(quantities.KINDS)
     names = [
-      f'{_MARK}{quantities.KINDS[key // 2 % 3]}:{key // 6}:{field * (key % 2)}'
+      f'{_MARK}{quantities.KINDS[key % size]}:{key // size}:{slot}'
       for key in keys.tolist()
     ]
     number = np.full(len(codes), -1)
     number[rows] = back
     yield windows.Beside(codes, number, names)
 
-  def _step(self, codes: np.ndarray, values: np.ndarray) -> None:
+  def _step(self, codes: np.ndarray, values: np.ndarray, column: int) -> None:
     """Counts how often the numbers of a code rise and fall."""
     order = np.argsort(codes, kind='stable')
     codes, values = codes[order], values[order]
     before = np.roll(values, 1)
     begins = np.diff(codes, prepend=-1) != 0
-    before[begins] = self._last[codes[begins]]
-    self._last[codes[np.append(begins[1:], True)]] = values[np.append(begins[1:], True)]
+    before[begins] = self._last[codes[begins], column]
+    ends = np.append(begins[1:], True)
+    self._last[codes[ends], column] = values[ends]
     for steps, hit in zip(self._steps, (values > before, values < before)):
-      steps += np.bincount(codes[hit], minlength=len(steps))
+      steps[:, column] += np.bincount(codes[hit], minlength=len(steps))
+
+
+def _slot(column: int) -> str:
+  return str(column + 1) if column else ''
 
 
 def table(seen: windows.Windows, templates: Any, sides: Sides) -> pl.DataFrame:
@@ -138,7 +190,10 @@ def table(seen: windows.Windows, templates: Any, sides: Sides) -> pl.DataFrame:
     codes < 0, ALL, group[np.maximum(codes, 0)] if len(group) else ALL
   )
   cells = cells.with_columns(template=pl.Series(template, dtype=pl.Int64))
-  cells = cells.filter(~pl.col('template').is_in(sides.counters(group)))
+  slot = pl.col('name').str.split(':').list.last()
+  cells = cells.with_columns(slot=slot).join(
+    sides.counters(group), on=('template', 'slot'), how='anti', maintain_order='left'
+  )
   return windows.join(cells, ('window', 'template', 'name'))
 
 
@@ -165,13 +220,17 @@ def checked(table: pl.DataFrame, templates: int, cells: pl.DataFrame) -> pl.Data
 
 
 def number(
-  begin: int, files: Sequence[str], *tables: pl.DataFrame
+  begin: int,
+  files: Sequence[str],
+  words: Mapping[int, Sequence[str]],
+  *tables: pl.DataFrame,
 ) -> tuple[dict[int, Side], list[pl.DataFrame]]:
   """Sides that are counted, and the cells of each table by their numbers.
 
   Args:
     begin: the first number.
     files: names of the files of the first table.
+    words: of `Sides.words`.
   """
   sums = [t.group_by('template', 'name').agg(pl.col('count').sum()) for t in tables]
   total = pl.concat(sums).group_by('template', 'name').agg(pl.col('count').sum())
@@ -185,8 +244,8 @@ def number(
     if template == ALL:
       sources.setdefault(name.partition('=')[0], []).append(name)
     else:
-      kind, place, field = name.removeprefix(_MARK).split(':')
-      numbers.setdefault((template, kind, field), {})[int(place)] = np.array(counts)
+      kind, place, slot = name.removeprefix(_MARK).split(':')
+      numbers.setdefault((template, kind, slot), {})[int(place)] = np.array(counts)
   for field, names in sources.items():
     if not 2 <= len(names) <= _MOST or (field == 'file' and len(tables) > 1):
       continue
@@ -195,17 +254,21 @@ def number(
       shown = f'file={files[int(name[5:])]}' if field == 'file' else name
       sides[side] = Side(ALL, shown, field, '', 0, 0)
       keys.append((ALL, name, side))
-  for (template, kind, field), pairs in numbers.items():
+  for (template, kind, slot), pairs in numbers.items():
+    word = slot
+    if slot.isdigit() or not slot:
+      told, place = words.get(template, ()), int(slot or 1)
+      word = told[place - 1] if place <= len(told) else slot and f'number {slot}'
     places = np.array(sorted(pairs))
     above, known = np.cumsum([pairs[p] for p in places[::-1]], axis=0)[::-1].T
     low = int(places[np.flatnonzero(known >= _USUAL * known[0])[-1]])
     most = (known <= _USUAL * known[0]) & (above >= _LEAST) & (places > low)
     for place in places[most][-_THRESHOLDS:].tolist():
       side = begin + len(sides)
-      text = f'{field} {quantities.said(kind, place)}'.strip()
-      sides[side] = Side(template, text, '', kind, place, low)
+      text = f'{word} {quantities.said(kind, place)}'.strip()
+      sides[side] = Side(template, text, '', kind, place, low, slot)
       keys += [
-        (template, f'{_MARK}{kind}:{p}:{field}', side) for p in places if p >= place
+        (template, f'{_MARK}{kind}:{p}:{slot}', side) for p in places if p >= place
       ]
   schema = {'template': pl.Int64, 'name': pl.String, 'number': pl.Int64}
   keyed = pl.DataFrame(keys, schema, orient='row')

@@ -21,6 +21,7 @@ _PEAKS = 3  # times that a cause may return and still be seen
 _SHARP = 2  # windows in which an outage begins or ends
 _LOUDER = 1.5  # a peak over the template's other ones
 _TINY = 1e-300
+WHOLE_LOG = 'whole'  # the detail of a rate that is another one in all of the log
 KNOWN = 'known'  # the detail of what is listed although it is no surprise
 
 

@@ -8,7 +8,7 @@ from metalog_jax.logs.general_masks import VALUE_NAME
 from metalog_jax.scanning import changes, rhythms, statistics
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.sides import ALL, Side
-from metalog_jax.scanning.statistics import KNOWN, Surprise
+from metalog_jax.scanning.statistics import KNOWN, WHOLE_LOG, Surprise
 
 _SEVERE_SHARE = 0.2  # of severe records, above which severity says nothing
 _OFTEN = 20  # records that alarm by their words, above which they are judged by time
@@ -18,7 +18,7 @@ _RARE = 3  # records of a template like no other
 _CYCLIC = 43200  # seconds of a log, from which on hours of the day may be seen
 _DAY = 86400
 _SLOW, _SLOW_SHARE = 5, 0.2  # records above a threshold, and share of those there
-_FAR = {'ms': 2, '': 2, '%': 3}  # places on the grid from the usual number
+_FAR = {'ms': 2, '': 2, '%': 3, 'MB': 2}  # places on the grid from the usual number
 _STEEP = 50  # times as often as a rare value have all others of its message
 _MOST_KNOWN = 10  # severe templates of a baseline that are listed
 _GAP = 5  # times as many records have all others then
@@ -98,7 +98,7 @@ def _of_sides(
   counted: Counted, alpha: float, reference: Counted | None
 ) -> Iterator[Surprise]:
   """Sources that fall silent, and numbers of a template that become larger."""
-  best: dict[int, Surprise] = {}
+  best: dict[tuple[int, str], Surprise] = {}  # of each number of a template
   for number, side in counted.sides.items():
     if side.template == ALL:
       if reference is None and not _is_relieved(counted, number):
@@ -115,8 +115,7 @@ def _of_sides(
       if side.template not in reference.severity:
         continue
       past = reference.series(number), reference.series(side.template)
-      rate = statistics.fit_rate(*past, clean=True)
-      found = [*statistics.surprises(number, x, usual, rate)]
+      found = [*_beside(number, x, usual, *past)]
     else:
       found = [*_of_counts(counted, number, usual, None)]
     if reference is None and (change := changes.split(x, usual, _is_cyclic(counted))):
@@ -128,9 +127,9 @@ def _of_sides(
       enough = item.records >= _SLOW and item.records >= _SLOW_SHARE * here
       if item.kind not in ('new', 'burst') or item.detail == 'late' or not enough:
         continue
-      known = best.get(side.template)
+      known = best.get((side.template, side.slot))
       if known is None or _strength(item) > _strength(known):
-        best[side.template] = item._replace(kind='value')
+        best[side.template, side.slot] = item._replace(kind='value')
   yield from best.values()
 
 
@@ -188,9 +187,8 @@ def _of_counts(
     if template in reference.severity:
       parent = reference.values.get(template)
       usual = reference.series(parent[0]) if parent else reference.totals
-      rate = statistics.fit_rate(reference.series(template), usual, clean=True)
-      x = counted.series(template)
-      yield from statistics.surprises(template, x, totals, rate, severe)
+      past = reference.series(template), usual
+      yield from _beside(template, counted.series(template), totals, *past, severe)
     return
   span = counted.span(template)
   rows, counts = counted.rows[span], counted.counts[span]
@@ -201,6 +199,27 @@ def _of_counts(
     yield from statistics.surprises(template, x, totals, rate, severe)
   elif n >= 3 and counted.size > 2:
     yield from statistics.concentrated(template, rows, counts, totals, severe)
+
+
+def _beside(
+  template: int,
+  x: np.ndarray,
+  totals: np.ndarray,
+  past: np.ndarray,
+  past_totals: np.ndarray,
+  severe: bool = False,
+) -> Iterator[Surprise]:
+  """A rate that is another one over the whole log, or windows unlike the reference."""
+  change = changes.beside(past, past_totals, x, totals)
+  falls = change is not None and change.factor < 1
+  if change is not None and not (severe and falls):  # fewer errors are good
+    count, rows = int(x.sum()), np.flatnonzero(totals if falls else x).tolist()
+    kind, usual = 'drop' if falls else 'burst', count / change.factor
+    yield Surprise(kind, template, change.surprise, rows, count, usual, WHOLE_LOG)
+  rate = statistics.fit_rate(past, past_totals, clean=True)
+  for item in statistics.surprises(template, x, totals, rate, severe):
+    if change is None or (item.kind == 'drop') != falls:
+      yield item
 
 
 def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surprise]:

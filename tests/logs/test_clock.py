@@ -31,6 +31,25 @@ def test_the_clock_goes_by_lines_alone(piece):
   assert whole[39] < BASE + clock.DAY and whole[44] == time[40:45].max()
 
 
+def test_far_times_that_alternate_with_near_ones_take_linear_time(monkeypatch):
+  read, accumulate = [], np.maximum.accumulate
+
+  class Maximum:
+    @staticmethod
+    def accumulate(values):
+      read.append(len(values))
+      return accumulate(values)
+
+  monkeypatch.setattr(clock.np, 'maximum', Maximum)
+  count = 4000
+  time = seconds(*range(count))
+  time[::2] += 70 * YEAR
+  log = clock.Clock(int(time[1]))
+  _, believed = log.read(time)
+  assert believed.tolist() == [False, True] * (count // 2)
+  assert sum(read) < 100 * count
+
+
 def test_a_clock_does_not_begin_in_another_century():
   for first in (0, BASE + 70 * YEAR):
     log = clock.Clock()

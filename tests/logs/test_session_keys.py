@@ -42,6 +42,8 @@ def interleaved(steps, number=60, seed=0):
     (('Order 7{id:04} created', 'Order 7{id:04} paid', 'Order 7{id:04} sent'), 'order'),
     (('order ORD-{id:06} placed', 'order ORD-{id:06} paid'), 'order'),
     (('req-1{id:05} started', 'req-1{id:05} finished in {n} ms'), 'req-'),
+    (('req-9a{id:06x} begin', 'req-9a{id:06x} end'), 'req-'),
+    (('TXN_7Q{id:04}Z opened', 'TXN_7Q{id:04}Z settled'), 'txn_'),
     (('session: s-{id} opened', 'user asks in session: s-{id}'), 'session'),
     (('[{id:016x}] begin of it', '[{id:016x}] commit after {n}'), '['),
   ],

@@ -86,3 +86,43 @@ def test_busy_hours_are_no_change(what):
     found = changes.lasting(range(8), series, x.sum(0), 0.01, what == 'day')
     logs_with_findings += bool(list(found))
   assert logs_with_findings <= (3 if what == 'day' else 0)
+
+
+@pytest.mark.parametrize('share, factor', [
+  (0.062, 3.1), (0.2, 10), (0.004, 0.2), (0.024, None),
+])  # fmt: skip
+@pytest.mark.parametrize('records', [3000, 600])
+def test_a_rate_of_the_whole_log_beside_a_baseline(tmp_path, share, factor, records):
+  """It is told as such, not by some of its windows."""
+  good = log_with(lambda at: 0.02, seed=2).write(tmp_path / 'good')
+  path = log_with(lambda at: share, 1, records).write(tmp_path / 'x')
+  found = scan.scan([str(path)], scan.Options(baseline=(str(good),)))
+  if factor is None or (factor < 1 and records < 1000):
+    assert not len(found)
+    return
+  [item] = found
+  assert item.kind == ('burst' if factor > 1 else 'drop')
+  assert ' times as often as in the baseline, over the whole log' in item.why
+  assert float(item.why.split()[0]) == pytest.approx(factor, rel=0.6)
+
+
+def test_a_part_of_a_log_is_not_the_whole_beside_a_baseline(tmp_path):
+  good = log_with(lambda at: 0.02, seed=2).write(tmp_path / 'good')
+  path = log_with(lambda at: 0.4 if 0.4 < at < 0.5 else 0.02, 1).write(tmp_path / 'x')
+  [item] = scan.scan([str(path)], scan.Options(baseline=(str(good),)))
+  assert item.kind == 'burst' and 'whole log' not in item.why
+
+
+def test_a_value_of_the_whole_log_beside_a_baseline(tmp_path):
+  lines = logs.access(0, 3000, (0, 0))
+  for at in range(7, 3000, 20):
+    lines[at] = lines[at].replace('" 200 ', '" 503 ').replace('" 304 ', '" 503 ')
+  (tmp_path / 'x').write_text('\n'.join(lines))
+  for at in range(7, 3000, 20):
+    few = '503' if at % 160 == 7 else '200'
+    lines[at] = lines[at].replace('" 503 ', f'" {few} ')
+  (tmp_path / 'good').write_text('\n'.join(lines))
+  options = scan.Options(baseline=(str(tmp_path / 'good'),))
+  found = scan.scan([str(tmp_path / 'x')], options)
+  assert found[0].kind == 'value' and '503' in found[0].template
+  assert 'over the whole log' in found[0].why

@@ -188,19 +188,52 @@ def test_sessions_that_the_ends_of_the_log_cut_lack_nothing(tmp_path):
   assert not len(findings(tmp_path / 'x.log', lines[7:-7]))
 
 
-@pytest.mark.parametrize('message,kind,value', [
-  ('GET /x 200 in 41 ms', 'ms', 41), ('took 1.5s', 'ms', 1500), ('cpu 95%', '%', 95),
-  ('sync took 5 min', 'ms', 3e5), ('elapsed=45', '', 45), ('latency_ms=12', 'ms', 12),
-  ('queue depth 1200', '', 1200), ('user 12 logged in', None, 0),
-  ('at 10:00:05 something', None, 0), ('retry 3s5', None, 0),
+@pytest.mark.parametrize('message,expected', [
+  ('GET /x 200 in 41 ms', [('in', 'ms', 41)]), ('took 1.5s', [('took', 'ms', 1500)]),
+  ('cpu 95%', [('cpu', '%', 95)]), ('sync took 5 min', [('took', 'ms', 3e5)]),
+  ('elapsed=45', [('elapsed', '', 45)]), ('latency_ms=12', [('latency', 'ms', 12)]),
+  ('queue depth 1200', [('queue depth', '', 1200)]), ('user 12 logged in', []),
+  ('at 10:00:05 something', []), ('retry 3s5', []),
+  ('heap used 900 MB gc 5 ms', [('heap used', 'MB', 900), ('gc', 'ms', 5)]),
+  ('took=5 wait=8 elapsed=6, cpu: 7%', [
+    ('took', '', 5), ('elapsed', '', 6), ('cpu', '%', 7)]),
+  ('gc_ms=5 render_time_us: 7', [('gc', 'ms', 5), ('render_time', 'ms', 0.007)]),
+  ('parse 1 ms plan 2 ms run 3 ms', [
+    ('parse', 'ms', 1), ('plan', 'ms', 2), ('run', 'ms', 3)]),
+  ('a 1 ms b 2 ms c 3 ms d 4 ms e 5 ms', [
+    ('a', 'ms', 1), ('b', 'ms', 2), ('c', 'ms', 3), ('d', 'ms', 4)]),
 ])  # fmt: skip
-def test_numbers_of_messages(message, kind, value):
-  text = pl.Series([message])
-  [pattern] = quantities.pattern_of(text)
-  assert (pattern < 0) == (kind is None)
-  if kind is not None:
-    values, kinds = quantities.of_messages(text, pattern)
-    assert values == pytest.approx([value]) and quantities.KINDS[kinds[0]] == kind
+def test_numbers_of_messages(message, expected):
+  text, read = pl.Series([message]), []
+  for slot in quantities.slots(message):
+    [value], [kind] = quantities.of_messages(text, slot.pattern)
+    read.append((slot.name, quantities.KINDS[kind], value))
+  assert read == expected and quantities.has_any(text)[0] == bool(expected)
+
+
+@pytest.mark.parametrize('number,text', [
+  (0, 'heap used'), (1, 'gc'), (2, 'wait'), (3, 'workers'),
+])  # fmt: skip
+@pytest.mark.parametrize('is_field', [False, True])
+def test_each_number_of_a_message_is_followed(tmp_path, number, text, is_field):
+  """Whichever grows, and the finding says which."""
+  form = 'heap used {0:.0f} MB, gc {1:.0f} ms, wait {2:.1f}s, 8 workers {3:.0f} ms'
+  if is_field:
+    form = (
+      '{{"ts": "{t}", "msg": "state", "heap_used": {0:.0f}, "gc_ms": {1:.0f}, '
+      '"lag": {2:.1f}, "cpu_load": {3:.0f}}}'
+    )
+  lines = []
+  for i, now, rng in moments(3000):
+    values = [rng.lognormvariate(3.5, 0.4) for _ in range(4)]
+    values[number] *= 20 if 1500 <= i < 1700 else 1
+    time = f'{now:%Y-%m-%dT%H:%M:%SZ}'
+    line = form.format(*values, t=time)
+    lines.append(line if is_field else f'{time} INFO state: {line}')
+  [item] = findings(tmp_path / 'x.log', lines)
+  text = ('heap_used', 'gc_ms', 'lag', 'cpu_load')[number] if is_field else text
+  assert item.kind == 'value' and f'[{text} ' in item.template
+  assert 1490 < item.first.line < 1540
 
 
 @pytest.mark.parametrize('kind,values,said', [
