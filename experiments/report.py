@@ -14,8 +14,9 @@ from metalog_jax.cli import report as runs_report
 sweep_folder = lazy.module('experiments.sweeps.sweep_folder')
 sweep_report = lazy.module('experiments.sweeps.report')
 
+OF_SWEEPS = ('brief', 'paired')
 FLAGS = tuple(
-  flag._replace(choices=(*flag.choices, 'brief')) if flag.name == 'print' else flag
+  flag._replace(choices=(*flag.choices, *OF_SWEEPS)) if flag.name == 'print' else flag
   for flag in runs_report.FLAGS
 )
 TAKES_ARGUMENTS = True
@@ -24,7 +25,7 @@ TAKES_ARGUMENTS = True
 def main(values, rest: list[str]) -> None:
   """Writes the report, or prints the table that was asked for."""
   is_sweep = any(map(sweep_folder.is_sweep, values.runs + rest))
-  is_sweep = is_sweep or values.print == 'brief'
+  is_sweep = is_sweep or values.print in OF_SWEEPS
   runs_report.main(values, rest, *([sweep_report] if is_sweep else []))
 
 

@@ -5,6 +5,8 @@ r"""Runs the tables and figures of the paper, or your own: every row with every 
     --systems=systems -- --vectors=glove.6B.100d.txt
 
 The same command goes on where a killed sweep stopped; two at once share the work.
+With --page=PAGE.md the tables of all that is finished, every method and floor beside
+the row that a table is `against`, take the place of those between the page's two marks.
 What follows -- are flags of `train` for every row. A table is a TOML file: see
 experiments/tables/ and experiments/sweeps/table_files.py.
 """
@@ -33,6 +35,7 @@ FLAGS = (
   Flag('rows', [], 'run these rows alone; see --dry_run'),
   Flag('side_by_side', False, 'trials that differ by their seed alone are one program; '
        'those of a detector without meta-steps one after another in it'),
+  Flag('page', None, 'Markdown page to renew in place of writing report.html'),
   Flag('dry_run', False, 'list the trials, their state and their commands'),
 )  # fmt: skip
 
@@ -62,7 +65,7 @@ def main(values: Any, last_flags: list[str]) -> None:
       f'{table.name}, {trial.name}: {trials.last_line(folder, trial)}'
       for trial in trials.run_trials(folder, every, _say, values.side_by_side)
     ]
-  _report([folder for folder, _ in todo], out)
+  _report([folder for folder, _ in todo], out, values.page)
   if failed:
     raise errors.UserError('failed trials:\n' + '\n'.join(failed))
 
@@ -87,11 +90,16 @@ def _list(out: pathlib.Path, every: Sequence[trials.Trial], side_by_side: bool) 
   print(f'{out.name}: {trials.progress(out, every)}')
 
 
-def _report(folders: list[pathlib.Path], out: pathlib.Path) -> None:
+def _report(folders: list[pathlib.Path], out: pathlib.Path, page: str | None) -> None:
   """Of all that is finished; two sweeps that end at once write it in turn."""
+  from experiments.studies import markdown
   from experiments.sweeps import report, sweep_folder  # slow: not for --help
 
   if not any(sweep_folder.has_results(folder) for folder in folders):
+    return
+  if page:
+    markdown.renew(pathlib.Path(page), f'\n{report.text(folders, "paired")}\n')
+    _say(f'page: {page}')
     return
   out = folders[0] if len(folders) == 1 else out
   with trials.claim(out / '.lock', wait=True):

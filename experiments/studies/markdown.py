@@ -1,12 +1,16 @@
-"""Tables as Markdown that a terminal shows as well."""
+"""Tables as Markdown that a terminal shows as well, and their place in a page."""
 
 import math
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
+from metalog_jax import atomic, errors
 from metalog_jax.report import results
+
+MARKS = '<!-- tables of the study -->', '<!-- end of the tables -->'  # of a page
 
 
 def table(frame: pl.DataFrame, words: int = 1) -> str:
@@ -36,6 +40,20 @@ def spread(values: Sequence[float], form: str = '.1f') -> str:
   if math.isnan(mean):
     return '–'
   return f'{mean:{form}}' if math.isnan(std) else f'{mean:{form}} ± {std:{form}}'
+
+
+def renew(page: pathlib.Path, text: str) -> None:
+  """Puts `text` between the marks of a page.
+
+  Raises:
+    UserError: it has not both.
+  """
+  before = page.read_text(encoding='utf-8')
+  start, end = (before.find(mark) for mark in MARKS)
+  if not 0 <= start < end:
+    raise errors.UserError(f'--page={page} has not the lines {" and ".join(MARKS)}')
+  start += len(MARKS[0])
+  atomic.write_text(page, f'{before[:start]}\n{text}{before[end:]}')
 
 
 def _escape(cell: Any) -> str:

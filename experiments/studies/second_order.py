@@ -25,7 +25,6 @@ from experiments.sweeps import significance, sweep_folder
 from metalog_jax import atomic, errors
 from metalog_jax.report import canvas, results
 
-MARKS = '<!-- tables of the study -->', '<!-- end of the tables -->'
 JOINT = 'joint'
 CONTRASTS = (('exact', 'first'), ('exact', JOINT), ('first', JOINT))
 NAMES = {'exact': 'exact', 'first': 'first order', JOINT: 'joint training'}
@@ -69,25 +68,11 @@ def write(sweep: str, out: pathlib.Path, page: pathlib.Path | None) -> str:
   images = [out / f'{name}.png']
   if page:
     images.append(page.parent / 'images' / f'{name}.png')
-    renew(page, text)
+    markdown.renew(page, text)
   for path in images:
     with atomic.writing(path) as partial:
       partial.write_bytes(image)
   return text
-
-
-def renew(page: pathlib.Path, text: str) -> None:
-  """Puts `text` between the marks of a page.
-
-  Raises:
-    UserError: it has not both.
-  """
-  before = page.read_text(encoding='utf-8')
-  start, end = (before.find(mark) for mark in MARKS)
-  if not 0 <= start < end:
-    raise errors.UserError(f'--page={page} has not the lines {" and ".join(MARKS)}')
-  start += len(MARKS[0])
-  atomic.write_text(page, f'{before[:start]}\n{text}{before[end:]}')
 
 
 def runs(study: sweep_folder.Sweep) -> pl.DataFrame:

@@ -4,10 +4,11 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from experiments.sweeps import report_plots, report_tables, sweep_folder
+from experiments.sweeps import paired, report_plots, report_tables, sweep_folder
 from metalog_jax import atomic, errors
 from metalog_jax.report import pages, tables
 
+_FORMS = {'markdown': 'sweeps.j2', 'brief': 'brief.j2', 'paired': 'paired.j2'}
 _TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 
 
@@ -28,7 +29,8 @@ def write(folders: Sequence[str | os.PathLike], out: pathlib.Path) -> pathlib.Pa
 
 
 def text(folders: Sequence[str | os.PathLike], form: str, kinds: object = None) -> str:
-  """All tables as `markdown`, what decides as `brief`, or every run as `csv`.
+  """All tables as `markdown`, what decides as `brief`, or every run as `csv`; as
+  `paired` every method beside the one that a table is `against`.
 
   `kinds` of sessions is of run folders: the tables of sweeps have all.
 
@@ -38,10 +40,13 @@ def text(folders: Sequence[str | os.PathLike], form: str, kinds: object = None) 
   sweeps, runs = _read(folders)
   if form == 'csv':
     return tables.as_csv(runs)
-  if form not in ('markdown', 'brief'):
+  if form not in _FORMS:
     raise errors.UserError(f'--print={form} is of run folders, and these are sweeps')
-  template = 'sweeps.j2' if form == 'markdown' else 'brief.j2'
-  return pages.render(template, 'md', _TEMPLATES, **_context(sweeps, runs))
+  context = _context(sweeps, runs)
+  if form == 'paired':
+    context |= {'paired': paired, 'reference': paired.reference(sweeps)}
+    context['entries'] = [paired.entries(sweep) for sweep in sweeps]
+  return pages.render(_FORMS[form], 'md', _TEMPLATES, **context)
 
 
 def _read(folders):

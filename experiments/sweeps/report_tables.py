@@ -62,7 +62,7 @@ def brief(rows: Rows, reference: sweep_folder.Row | None = None) -> pages.Table:
   """What decides, in a table that a README has room for."""
   is_quoted = any('f1' in row.quoted for row in rows)
   above = {
-    row.key: f'{_mean(test.each)}, p {_p(p)}'
+    row.key: f'{_mean(test.each)}, p {p_words(p)}'
     for row, test, p in (_differences(rows, reference) if reference else ())
   }
   table = []
@@ -95,7 +95,7 @@ def differences(rows: Rows, reference: sweep_folder.Row) -> pages.Table | None:
     quoted = row.quoted.get('behind', reference.quote('f1') - row.quote('f1'))
     above = f'{sum(d > 0 for d in test.each)} of {len(test.each)}'
     cells = {'': row.name, 'quoted': _number(quoted, '+.2f'), 'ours': _mean(test.each)}
-    table.append(cells | {'seeds above': above, 'p': _p(test.p), 'p, Holm': _p(p)})
+    table.append(cells | {'seeds above': above, 'p': p_words(test.p), 'p, Holm': p_words(p)})
   return pages.table(table) if table else None
 
 
@@ -128,7 +128,7 @@ def _compare(
   first: sweep_folder.Row, second: sweep_folder.Row
 ) -> significance.Difference | None:
   """Over the seeds that both have; None where there is nothing to compare."""
-  a, b = _judged(first), _judged(second)
+  a, b = judged(first), judged(second)
   pairs = [(a[seed], b[seed]) for seed in a if seed in b]
   try:
     return significance.compare(pairs)
@@ -136,7 +136,7 @@ def _compare(
     return None
 
 
-def _judged(row: sweep_folder.Row) -> dict[int, significance.Judged]:
+def judged(row: sweep_folder.Row) -> dict[int, significance.Judged]:
   """Seed -> verdicts."""
   judged = {}
   for run in row.runs:
@@ -157,7 +157,7 @@ def _mean(each: Sequence[float]) -> str:
   return _number(100 * value.mean, '+.1f') + std
 
 
-def _p(p: float) -> str:
+def p_words(p: float) -> str:
   return '< 0.001' if p < 1e-3 else f'{p:.3f}'
 
 

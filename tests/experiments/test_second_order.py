@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from experiments.studies import second_order
+from experiments.studies import markdown, second_order
 from metalog_jax import errors
 from metalog_jax.report import canvas
 
@@ -72,15 +72,15 @@ def test_an_effect_is_what_scipy_and_its_definition_say():
 
 def test_tables_go_between_the_marks_of_a_page(tmp_path):
   page = tmp_path / 'page.md'
-  page.write_text('above\n{}\nold\n{}\nbelow\n'.format(*second_order.MARKS))
+  page.write_text('above\n{}\nold\n{}\nbelow\n'.format(*markdown.MARKS))
   for text in ('\nfirst\n\n', '\nsecond\n\n'):
-    second_order.renew(page, text)
+    markdown.renew(page, text)
   assert page.read_text() == 'above\n{}\n\nsecond\n\n{}\nbelow\n'.format(
-    *second_order.MARKS
+    *markdown.MARKS
   )
   page.write_text('no marks')
   with pytest.raises(errors.UserError, match='--page'):
-    second_order.renew(page, '')
+    markdown.renew(page, '')
 
 
 def test_the_figure_is_drawn():

@@ -1,0 +1,209 @@
+"""Every method and floor beside the row of a table that they are held against.
+
+Differences in F1 are paired over seeds and over sessions: see significance.py. Floors
+are those of the reference: the one picked beforehand, and the best on the test.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from experiments.sweeps import floor_scores, report_tables, significance, sweep_folder
+from metalog_jax import errors
+from metalog_jax.report import pages, results
+
+FIXED, BEST = 'fixed floor', 'best floor, picked afterwards'
+_COLUMNS = (('all', 'auprc'), ('distinct', 'f1'), ('unseen', 'f1'))
+_SURE = 0.05  # adjusted p below it are counted
+
+
+class Difference(NamedTuple):
+  """The reference's F1 less that of another method, over the seeds of both."""
+
+  mean: float
+  low: float  # of the 95 % interval
+  high: float
+  p: float
+  adjusted: float  # over the rows of one setting (Holm)
+
+
+class Entry(NamedTuple):
+  """One method in one setting; without a run all figures are NaN."""
+
+  setting: str
+  method: str
+  seeds: int
+  f1: list[float]  # of each seed
+  others: list[float]  # means: `_COLUMNS`
+  rule: str = ''  # which floor
+  difference: Difference | None = None
+
+
+def reference(sweeps: Sequence[sweep_folder.Sweep]) -> str:
+  """The name of the row that tables are held against; '': none has run."""
+  every = (sweep.reference(setting) for sweep in sweeps for setting in sweep.settings)
+  return next((row.name for row in every if row), '')
+
+
+def entries(sweep: sweep_folder.Sweep) -> list[Entry]:
+  """All rows of all settings, the reference first, then methods, then its floors.
+
+  Raises:
+    UserError: the floors of a run cannot be fitted again (`floor_scores.judged`).
+  """
+  return [
+    entry for setting in sweep.settings for entry in _of_setting(sweep, setting)
+  ]
+
+
+def _of_setting(sweep: sweep_folder.Sweep, setting: str) -> list[Entry]:
+  name, reference = sweep.settings[setting], sweep.reference(setting)
+  rows = [row for row in sweep.rows if row.setting == setting]
+  compared = []
+  for row in rows:
+    value = lambda kind, measure, row=row: (
+      row.value(kind, measure).mean if row.runs else math.nan
+    )
+    f1 = results.each(row.results, row.test, 'all', 'f1') if row.runs else []
+    entry = Entry(name, row.name, len(row.runs), f1, [value(*c) for c in _COLUMNS])
+    is_other = reference is not None and row.key != reference.key and row.runs
+    compared.append((entry, report_tables.judged(row) if is_other else {}))
+  if reference is None:
+    return [entry for entry, _ in compared]
+  compared += _floors(name, reference)
+  judged = report_tables.judged(reference)
+  tests: list[tuple[int, Difference]] = []
+  for number, (_, others) in enumerate(compared):
+    pairs = [(judged[seed], others[seed]) for seed in judged if seed in others]
+    if pairs and any((pair[0].labels == 1).any() for pair in pairs):
+      tests.append((number, _difference(pairs)))
+  adjusted = significance.holm([test.p for _, test in tests])
+  found = {
+    number: test._replace(adjusted=p)
+    for (number, test), p in zip(tests, adjusted, strict=True)
+  }
+  return [
+    entry._replace(difference=found.get(number))
+    for number, (entry, _) in enumerate(compared)
+  ]
+
+
+def _difference(pairs: list[tuple[significance.Judged, significance.Judged]]):
+  test = significance.compare(pairs)
+  mean = sum(test.each) / len(test.each)
+  return Difference(mean, *significance.interval(pairs), test.p, math.nan)
+
+
+def _floors(
+  setting: str, row: sweep_folder.Row
+) -> Iterator[tuple[Entry, dict[int, significance.Judged]]]:
+  """The two floors of a row, with their verdicts by seed."""
+  fixed = results.fixed_floor(row.results, row.test)
+  best, _ = results.best_floor(row.results, row.test, 'all')
+  verdicts = {r.result['seed']: floor_scores.judged(r, row.test) for r in row.runs}
+  for method, rule in ((FIXED, fixed), (BEST, best)):
+    each = results.each(row.results, row.test, 'all', 'f1', rule)
+    others = [
+      results.value(row.results, row.test, *column, rule).mean for column in _COLUMNS
+    ]
+    entry = Entry(setting, method, len(row.runs), each, others, rule)
+    yield entry, {s: of[rule] for s, of in verdicts.items() if rule in of}
+
+
+def table(every: Sequence[Entry]) -> pages.Table:
+  """A row an entry; the setting's name stands in its first."""
+  rows, before = [], ''
+  for entry in every:
+    difference, p = _words(entry.difference)
+    method = f'{entry.method}: {entry.rule}' if entry.rule else entry.method
+    rows.append(
+      {
+        'cell': entry.setting if entry.setting != before else '',
+        'method': method,
+        'seeds': str(entry.seeds or 'not run'),
+        'F1': results.spread(entry.f1).percent(1),
+        'worst': _percent(min(entry.f1, default=math.nan)),
+        'AUPRC': _percent(entry.others[0]),
+        'F1 distinct': _percent(entry.others[1]),
+        'F1 unseen': _percent(entry.others[2]),
+        'above it by [95 %]': difference,
+        'p, Holm': p,
+      }
+    )
+    before = entry.setting
+  return pages.table(rows, words=2)
+
+
+def summary(every: Sequence[Entry], first: str) -> pages.Table | None:
+  """How the reference does against every other method, over all settings of both.
+
+  Args:
+    every: entries of one sweep or of several.
+    first: name of the reference's row.
+  """
+  f1 = {
+    entry.setting: results.spread(entry.f1).mean
+    for entry in every
+    if entry.method == first and entry.seeds
+  }
+  rows = []
+  for method in dict.fromkeys(entry.method for entry in every):
+    chosen = [e for e in every if e.method == method and e.setting in f1 and e.f1]
+    if not chosen or method == first:
+      continue
+    sure = [
+      e.difference.mean
+      for e in chosen
+      if e.difference and e.difference.adjusted < _SURE
+    ]
+    means = [e.difference.mean for e in chosen if e.difference]
+    mean = lambda values: _percent(sum(values) / len(values))
+    rows.append(
+      {
+        'method': method,
+        'cells': str(len(chosen)),
+        'F1 of it': mean([results.spread(e.f1).mean for e in chosen]),
+        f'{first}, same cells': mean([f1[e.setting] for e in chosen]),
+        'it is above in': _how_many([-m for m in means], [-m for m in sure]),
+        'below in': _how_many(means, sure),
+      }
+    )
+  return pages.table(rows) if rows else None
+
+
+def floors(sweep: sweep_folder.Sweep) -> pages.Table | None:
+  """F1 of every floor of the reference, a row a setting."""
+  rows, names = [], dict.fromkeys(())
+  chosen = [(s, row) for s in sweep.settings if (row := sweep.reference(s))]
+  for _, row in chosen:
+    names |= dict.fromkeys(results.floors(row.results, row.test))
+  order = sorted(
+    names,
+    key=lambda name: -sum(_floor(row, name) for _, row in chosen),
+  )
+  for setting, row in chosen:
+    cells = {'cell': sweep.settings[setting]}
+    rows.append(cells | {name: _percent(_floor(row, name) or math.nan) for name in order})
+  return pages.table(rows) if rows else None
+
+
+def _floor(row: sweep_folder.Row, name: str) -> float:
+  """Mean F1; 0 where it cannot be fitted."""
+  mean = results.value(row.results, row.test, 'all', 'f1', name).mean
+  return 0.0 if math.isnan(mean) else mean
+
+
+def _how_many(means: Sequence[float], sure: Sequence[float]) -> str:
+  """Of differences how many are above 0, and how many of the sure ones."""
+  return f'{sum(m > 0 for m in means)} ({sum(m > 0 for m in sure)})'
+
+
+def _words(difference: Difference | None) -> tuple[str, str]:
+  if difference is None:
+    return '–', '–'
+  mean, low, high = (f'{100 * x:+.1f}' for x in difference[:3])
+  return f'{mean} [{low}, {high}]', report_tables.p_words(difference.adjusted)
+
+
+def _percent(value: float) -> str:
+  return results.Value(value).percent(1)
