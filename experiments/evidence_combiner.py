@@ -1,21 +1,23 @@
-"""Does a meta-learned combiner cut better than the votes of `evidence`?
+r"""Does a meta-learned combiner cut better than the votes of `evidence`?
 
-  python -m experiments.evidence_combiner --systems=systems/a,systems/b,systems/c
+  python -m experiments.evidence_combiner --systems=systems/a,systems/b,systems/c \
+    --seeds=20
 
 A combiner is a logistic regression on the evidences whose weights depend on how many
 sessions are labelled. It adapts to a system's labelled sessions, each judged as if it
 were new, by gradient steps; what it begins with is meta-learned over episodes that
 imitate a new system, drawn from all systems but one (its FAMILY: the part of the name
-before _). On that one, its probabilities take the place of the rules.
+before _). On that one, its probabilities take the place of the rules. Prints F1, and
+differences paired over seeds: see experiments/studies/second_order.py.
 """
 
-import collections
 import pathlib
 from typing import Any
 
 import numpy as np
 
 from experiments import main as program
+from experiments.studies import markdown
 from metalog_jax import evidence, lazy
 from metalog_jax.batches import bags
 from metalog_jax.cli.options import Flag
@@ -23,6 +25,8 @@ from metalog_jax.evidence import committee
 from metalog_jax.evidence.reference import Sample
 from metalog_jax.logs import store
 
+pl = lazy.module('polars')
+studies = lazy.module('experiments.studies.second_order')  # scipy: not for --help
 jax = lazy.module('jax')
 jnp = lazy.module('jax.numpy')
 optax = lazy.module('optax')
@@ -30,19 +34,26 @@ meta = lazy.module('metalog_jax.meta')
 
 FLAGS = (
   Flag('systems', [], 'System folders, labelled', required=True),
-  Flag('episodes', 20, 'of each system', low=1),
+  Flag('episodes', 3, 'of each system with each seed', low=1),
   Flag('steps', 300, 'meta-steps', low=1),
-  Flag('seed', 0, 'of episodes and meta-steps', low=0),
+  Flag('seeds', 1, 'of labels drawn and of meta-steps', low=1),
 )
 ROWS = 256  # sessions of a support or a query
 ANOMALIES = (0, 0, 1, 5, 10, 20)
 SHRINK = 0.02  # to the weights that the evidences come with
+RATE = 0.02  # of Adam, over episodes
+RULES = 'rules'
 MODES = {  # of the meta-gradient
   'second order': {'inner_steps': 5, 'order': 'second'},
   'first order': {'inner_steps': 5, 'order': 'first'},
   'Reptile': {'inner_steps': 5, 'gradient': 'reptile'},
   'no inner steps': {'inner_steps': 0},
 }
+CONTRASTS = (
+  *((RULES, mode) for mode in MODES),
+  ('second order', 'first order'),
+  ('second order', 'no inner steps'),
+)
 
 
 def episode(counts: Any, labels: tuple[np.ndarray, np.ndarray], rng) -> dict[str, Any]:
@@ -112,10 +123,10 @@ def f1(flagged: np.ndarray, rest: list[np.ndarray]) -> float:
   return 200 * right / max(false + right + rest[1].sum(), 1)
 
 
-def judged(made: dict[str, Any], params, config, rng) -> float:
+def judged(made: dict[str, Any], params, adapt, rng) -> float:
   """F1 where the adapted combiner's probabilities set the cut."""
-  if made['num'][1] and config.inner_steps:
-    params = meta.adapt(loss_fn, params, task(made, rng).support, config)
+  if made['num'][1] and adapt:
+    params = adapt(params, task(made, rng).support)
   weights = context(made['num']) @ np.asarray(params['weights'])
   logits = (
     np.concatenate([made['parts'], np.ones((len(made['parts']), 1))], 1) @ weights
@@ -128,23 +139,23 @@ def judged(made: dict[str, Any], params, config, rng) -> float:
   return f1(scores > limit, made['rest'])
 
 
-def train(pool: list[dict[str, Any]], config, steps: int, seed: int) -> Any:
-  """What the combiner begins with: tasks are a function of (seed, step)."""
-  optimizer = optax.adam(0.02)
-  state = meta.init_state(start(len(evidence.NAMES)), optimizer)
-  step = meta.make_meta_step(loss_fn, optimizer, config)
+def train(pool: list[dict[str, Any]], steps: int, seed: int, made_steps) -> Any:
+  """What the combiner begins with in each of `MODES`, which see the same tasks."""
+  optimizer, first = optax.adam(RATE), start(len(evidence.NAMES))
+  states = {mode: meta.init_state(first, optimizer) for mode in MODES}
   for number in range(steps):
     rng = np.random.default_rng([seed, number])
     drawn = [task(pool[i], rng) for i in rng.integers(0, len(pool), 24)]
-    state, _ = step(state, jax.tree.map(lambda *x: np.stack(x), *drawn))
-  return jax.device_get(state.params)
+    tasks = jax.tree.map(lambda *x: np.stack(x), *drawn)
+    for mode, step in made_steps.items():
+      states[mode], _ = step(states[mode], tasks)
+  return {mode: jax.device_get(state.params) for mode, state in states.items()}
 
 
-def main(values: Any, rest: list[str]) -> None:
-  """Leaves each family out in turn, and prints F1 by way of the cut."""
-  del rest
-  pools: dict[str, list] = {}
-  for number, folder in enumerate(values.systems):
+def draw(systems: list[str], seeds: int, episodes: int) -> list[dict[str, Any]]:
+  """Episodes of every system with every seed."""
+  every = []
+  for number, folder in enumerate(systems):
     system = store.load(folder)
     different = bags.bags(system.sessions, len(system.templates))
     labels = tuple(
@@ -154,27 +165,85 @@ def main(values: Any, rest: list[str]) -> None:
       )
       for label in (0, 1)
     )
-    rng = np.random.default_rng([values.seed, number])
     family = pathlib.Path(folder).name.partition('_')[0]
-    made = [episode(different.counts, labels, rng) for _ in range(values.episodes)]
-    pools.setdefault(family, []).extend(made)
-  table: dict[str, dict] = collections.defaultdict(
-    lambda: collections.defaultdict(list)
+    for seed in range(seeds):
+      rng = np.random.default_rng([seed, number])
+      every += [
+        episode(different.counts, labels, rng) | {'family': family, 'seed': seed}
+        for _ in range(episodes)
+      ]
+  return every
+
+
+def measured(every: list[dict[str, Any]], steps: int) -> list[dict[str, Any]]:
+  """F1 of the rules and of every mode on each episode, its family left out."""
+  configs = {
+    name: meta.MetaConfig(inner_lr=0.1, **set_) for name, set_ in MODES.items()
+  }
+  made_steps = {
+    name: meta.make_meta_step(loss_fn, optax.adam(RATE), config)
+    for name, config in configs.items()
+  }
+  adapt = {
+    name: jax.jit(lambda params, data, c=config: meta.adapt(loss_fn, params, data, c))
+    for name, config in configs.items()
+    if config.inner_steps
+  }
+  rows = []
+  for seed in sorted({made['seed'] for made in every}):
+    for family in dict.fromkeys(made['family'] for made in every):
+      pool = [made for made in every if made['family'] != family]
+      params = train(pool, steps, seed, made_steps)
+      for made in every:
+        if (made['family'], made['seed']) != (family, seed):
+          continue
+        row = {'family': family, 'seed': seed, 'anomalies': made['num'][1]}
+        flagged = made['parts'].sum(axis=1) > made['fitted'].threshold
+        row[RULES] = f1(flagged, made['rest'])
+        for mode in MODES:
+          rng = np.random.default_rng(seed)
+          row[mode] = judged(made, params[mode], adapt.get(mode), rng)
+        rows.append(row)
+  return rows
+
+
+def main(values: Any, rest: list[str]) -> None:
+  """Leaves each family out in turn, and prints F1 by way of the cut."""
+  del rest
+  every = draw(values.systems, values.seeds, values.episodes)
+  frame = pl.DataFrame(measured(every, values.steps))
+  print('\n\n'.join(tables(frame)), flush=True)
+
+
+def tables(frame: Any) -> list[str]:
+  """Means by the number of anomalies labelled; differences paired over seeds."""
+  names = [RULES, *MODES]
+  means = (
+    frame.group_by('anomalies').agg(pl.col(names).mean(), pl.len()).sort('anomalies')
   )
-  for family, tests in pools.items():
-    others = [made for name, pool in pools.items() if name != family for made in pool]
-    for made in tests:
-      scores, limit = made['parts'].sum(axis=1), made['fitted'].threshold
-      table['votes'][made['num'][1]].append(f1(scores > limit, made['rest']))
-    for mode, settings in MODES.items():
-      config = meta.MetaConfig(inner_lr=0.1, **settings)
-      params = train(others, config, values.steps, values.seed)
-      for made in tests:
-        rng = np.random.default_rng(values.seed)
-        table[mode][made['num'][1]].append(judged(made, params, config, rng))
-  for mode, by_number in table.items():
-    means = {k: round(float(np.mean(v)), 1) for k, v in sorted(by_number.items())}
-    print(f'{mode:16}', means, f'mean {np.mean(list(means.values())):.1f}', flush=True)
+  levels = [
+    {'cut by': name}
+    | {
+      f'{k} labelled': f'{means[name][i]:.1f}' for i, k in enumerate(means['anomalies'])
+    }
+    | {'all': f'{frame[name].mean():.1f}'}
+    for name in names
+  ]
+  by_seed = frame.group_by('seed').agg(pl.col(names).mean()).sort('seed')
+  differences = []
+  for first, second in CONTRASTS:
+    one = studies.effect(
+      (by_seed[first] - by_seed[second]).to_numpy(), [''] * len(by_seed)
+    )
+    differences.append(
+      {
+        'less': f'{first} - {second}',
+        'mean [95 %]': f'{one.mean:+.2f} [{one.low:+.2f}, {one.high:+.2f}]',
+        'better in': f'{one.better} of {one.pairs} seeds',
+        'p': f'{one.p:.4f}',
+      }
+    )
+  return [markdown.table(pl.DataFrame(rows)) for rows in (levels, differences)]
 
 
 if __name__ == '__main__':

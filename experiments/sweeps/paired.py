@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from experiments.sweeps import floor_scores, report_tables, significance, sweep_folder
-from metalog_jax import errors
 from metalog_jax.report import pages, results
 
 FIXED, BEST = 'fixed floor', 'best floor, picked afterwards'
@@ -51,9 +50,7 @@ def entries(sweep: sweep_folder.Sweep) -> list[Entry]:
   Raises:
     UserError: the floors of a run cannot be fitted again (`floor_scores.judged`).
   """
-  return [
-    entry for setting in sweep.settings for entry in _of_setting(sweep, setting)
-  ]
+  return [entry for setting in sweep.settings for entry in _of_setting(sweep, setting)]
 
 
 def _of_setting(sweep: sweep_folder.Sweep, setting: str) -> list[Entry]:
@@ -183,7 +180,9 @@ def floors(sweep: sweep_folder.Sweep) -> pages.Table | None:
   )
   for setting, row in chosen:
     cells = {'cell': sweep.settings[setting]}
-    rows.append(cells | {name: _percent(_floor(row, name) or math.nan) for name in order})
+    rows.append(
+      cells | {name: _percent(_floor(row, name) or math.nan) for name in order}
+    )
   return pages.table(rows) if rows else None
 
 

@@ -95,7 +95,9 @@ def differences(rows: Rows, reference: sweep_folder.Row) -> pages.Table | None:
     quoted = row.quoted.get('behind', reference.quote('f1') - row.quote('f1'))
     above = f'{sum(d > 0 for d in test.each)} of {len(test.each)}'
     cells = {'': row.name, 'quoted': _number(quoted, '+.2f'), 'ours': _mean(test.each)}
-    table.append(cells | {'seeds above': above, 'p': p_words(test.p), 'p, Holm': p_words(p)})
+    table.append(
+      cells | {'seeds above': above, 'p': p_words(test.p), 'p, Holm': p_words(p)}
+    )
   return pages.table(table) if table else None
 
 

@@ -1,0 +1,149 @@
+"""Methods and floors beside a reference: what is paired, and what a page then says."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments import sweep as program
+from experiments.studies import markdown
+from experiments.sweeps import floor_scores, paired, report, significance, sweep_folder
+from metalog_jax import errors
+from metalog_jax.detectors import evidence
+from metalog_jax.runs import record, run
+from tests.experiments import test_sweep_report
+from tests.experiments.test_significance import f1, judged, small
+from tests.report import conftest
+from tests.runs import test_run
+
+fixture_root = test_run.fixture_root
+fixture_make_run = conftest.fixture_make_run
+fixture_make_sweep = test_sweep_report.fixture_make_sweep
+
+
+def weighted_f1(weight, labels, says) -> float:
+  hits = (weight * labels * says).sum()
+  return 2 * hits / max((weight * labels).sum() + (weight * says).sum(), 1)
+
+
+def drawn_again(cases, rounds=4000):
+  """The interval by drawing sessions one by one, for all seeds at once."""
+  rng, means = np.random.default_rng(1), []
+  for _ in range(rounds):
+    weight = rng.poisson(1.0, len(cases[0][0]))
+    each = [
+      weighted_f1(weight, labels, a > 0.5) - weighted_f1(weight, labels, b > 0.5)
+      for labels, a, b in cases
+    ]
+    means.append(np.mean(rng.choice(each, len(each))))
+  return np.quantile(means, [0.025, 0.975])
+
+
+@pytest.mark.parametrize('seeds', [(0,), (1, 2)])
+def test_the_interval_is_that_of_drawing_clusters_and_seeds(seeds):
+  cases = [small(seed, 30) for seed in seeds]
+  labels = cases[0][0]
+  cases = [(labels, a, b) for _, a, b in cases]
+  pairs = [(judged(labels, a), judged(labels, b)) for _, a, b in cases]
+  low, high = significance.interval(pairs)
+  expected = drawn_again(cases)
+  np.testing.assert_allclose([low, high], expected, atol=0.05)
+  mean = np.mean([f1(labels, a > 0.5) - f1(labels, b > 0.5) for _, a, b in cases])
+  assert low < mean < high
+  back = significance.interval([pair[::-1] for pair in pairs])
+  np.testing.assert_allclose(back, [-high, -low], atol=0.05)
+
+
+def test_repeats_are_drawn_together_and_seeds_share_what_is_drawn():
+  labels, a, b = small(3, 30)
+  once = [(judged(labels, a), judged(labels, b))]
+  many = [np.repeat(x, 20) for x in (labels, a, b)]
+  often = [(judged(many[0], many[1]), judged(many[0], many[2]))]
+  same = significance.interval(once)
+  np.testing.assert_allclose(significance.interval(often), same, atol=0.04)
+  np.testing.assert_allclose(significance.interval(once * 5), same, atol=0.04)
+
+
+@pytest.fixture(name='sweep')
+def fixture_sweep(make_sweep):
+  """Two cells; a floor's verdicts are kept, so that no System is read."""
+  row = test_sweep_report.row
+  rows = {
+    'a-few': row('A', 'few'),
+    'b-few': row('B', 'few'),
+    'c-few': row('C', 'few'),
+    'a-many': row('A', 'many'),
+  }
+  settings = {'few': 'few labels', 'many': 'many labels'}
+  out = make_sweep(
+    rows,
+    {'a-few': [0.97, 0.95], 'b-few': [0.9], 'a-many': [0.8]},
+    settings=settings,
+    shown={'against': 'a'},
+  )
+  return out
+
+
+@pytest.fixture(name='verdicts')
+def fixture_verdicts(monkeypatch):
+  """Floors whose verdicts are those of the run, but for every second session."""
+
+  def floors(run, test):
+    threshold = run.result['test'][test]['all']['threshold']
+    ids, labels, scores = run.scores[test][:3]
+    scores = np.where(np.arange(len(ids)) % 2, 1 - scores, scores)
+    verdict = significance.Judged(ids, labels, scores, threshold)
+    return dict.fromkeys(run.result['test'][test]['floors'], verdict)
+
+  monkeypatch.setattr(floor_scores, 'judged', floors)
+
+
+def test_every_method_and_two_floors_stand_beside_the_reference(sweep, verdicts):
+  every = paired.entries(sweep_folder.read(sweep))
+  few = [entry for entry in every if entry.setting == 'few labels']
+  assert [entry.method for entry in few] == ['A', 'B', 'C', paired.FIXED, paired.BEST]
+  assert [entry.seeds for entry in few] == [2, 1, 0, 2, 2]
+  assert few[0].difference is None and few[2].difference is None
+  assert few[3].rule == few[4].rule == 'tree_counts'
+  b, floor = few[1].difference, few[3].difference
+  assert b.low <= b.mean <= b.high and b.adjusted >= b.p
+  assert floor.mean > 0.1 and floor.low > 0
+  text = report.text([sweep], 'paired')
+  assert '| few labels | A | 2 | 96.0 ± 1.4 | 95.0 |' in text
+  assert '|  | C | not run | – |' in text
+  assert text.count('| many labels |') == 2  # once with floors as columns
+  assert '| best floor, picked afterwards | 2 |' in text
+  assert 'reference' not in text
+
+
+def test_what_has_no_reference_is_shown_without_differences(make_sweep):
+  row = test_sweep_report.row
+  out = make_sweep({'a': row('A'), 'b': row('B')}, {'b': [0.9]}, shown={'against': 'a'},
+                   settings={'': 'the cell'})  # fmt: skip
+  text = report.text([out], 'paired')
+  assert '| the cell | A | not run |' in text and '|  | B | 1 | 90.0 |' in text
+
+
+def test_floors_are_fitted_again_and_kept(root, tmp_path, monkeypatch):
+  job = test_run.make_job(root)
+  method = evidence.Config(embedding=job.method.embedding)
+  job = dataclasses.replace(job, detector='evidence', method=method)
+  run.start(job, tmp_path / 'trials/e-seed0', lambda text: None)
+  done = record.read(tmp_path / 'trials/e-seed0')
+  verdicts = floor_scores.judged(done, 'rest')  # raises where F1 is another
+  assert set(verdicts) == set(done.result['test']['rest']['floors'])
+  assert sorted(verdicts['always'].ids) == sorted(done.scores['rest'].ids)
+  monkeypatch.setattr(floor_scores, '_write', None)
+  assert floor_scores.judged(done, 'rest').keys() == verdicts.keys()
+  done.result['test']['rest']['floors']['always']['all']['f1'] += 0.1
+  with pytest.raises(errors.UserError, match='always has another F1'):
+    floor_scores.judged(done, 'rest')
+
+
+def test_a_sweep_renews_a_page(sweep, verdicts, tmp_path):
+  page = tmp_path / 'page.md'
+  page.write_text('above\n{}\nold\n{}\nbelow\n'.format(*markdown.MARKS))
+  program._report([sweep], tmp_path, str(page))
+  text = page.read_text()
+  assert text.startswith('above\n') and text.endswith('below\n') and 'old' not in text
+  assert '### All cells together' in text and not (tmp_path / 'report.html').exists()
