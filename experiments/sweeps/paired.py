@@ -86,9 +86,9 @@ def _of_setting(sweep: sweep_folder.Sweep, setting: str) -> list[Entry]:
 
 
 def _difference(pairs: list[tuple[significance.Judged, significance.Judged]]):
-  test = significance.compare(pairs)
+  test = significance.compare(pairs, intervals=True)
   mean = sum(test.each) / len(test.each)
-  return Difference(mean, *significance.interval(pairs), test.p, math.nan)
+  return Difference(mean, *test.interval, test.p, math.nan)
 
 
 def _floors(
@@ -107,17 +107,29 @@ def _floors(
     yield entry, {s: of[rule] for s, of in verdicts.items() if rule in of}
 
 
-def table(every: Sequence[Entry]) -> pages.Table:
-  """A row an entry; the setting's name stands in its first."""
+def missing(every: Sequence[Entry]) -> str:
+  """What has no run, by method; '': nothing."""
+  said, cells = [], len({entry.setting for entry in every})
+  for method in dict.fromkeys(entry.method for entry in every):
+    bare = [
+      entry.setting for entry in every if entry.method == method and not entry.seeds
+    ]
+    if bare:
+      said.append(f'{method}: {"any cell" if len(bare) == cells else "; ".join(bare)}')
+  return '. '.join(said)
+
+
+def table(every: Sequence[Entry]) -> pages.Table | None:
+  """A row an entry that has a run; the setting's name stands in its first."""
   rows, before = [], ''
-  for entry in every:
+  for entry in (entry for entry in every if entry.seeds):
     difference, p = _words(entry.difference)
     method = f'{entry.method}: {entry.rule}' if entry.rule else entry.method
     rows.append(
       {
         'cell': entry.setting if entry.setting != before else '',
         'method': method,
-        'seeds': str(entry.seeds or 'not run'),
+        'seeds': str(entry.seeds),
         'F1': results.spread(entry.f1).percent(1),
         'worst': _percent(min(entry.f1, default=math.nan)),
         'AUPRC': _percent(entry.others[0]),
@@ -128,7 +140,7 @@ def table(every: Sequence[Entry]) -> pages.Table:
       }
     )
     before = entry.setting
-  return pages.table(rows, words=2)
+  return pages.table(rows, words=2) if rows else None
 
 
 def summary(every: Sequence[Entry], first: str) -> pages.Table | None:

@@ -21,16 +21,20 @@ fixture_make_run = conftest.fixture_make_run
 fixture_make_sweep = test_sweep_report.fixture_make_sweep
 
 
+def interval(pairs) -> tuple[float, float]:
+  return significance.compare(pairs, intervals=True).interval
+
+
 def weighted_f1(weight, labels, says) -> float:
   hits = (weight * labels * says).sum()
-  return 2 * hits / max((weight * labels).sum() + (weight * says).sum(), 1)
+  return 2 * hits / ((weight * labels).sum() + (weight * says).sum())
 
 
 def drawn_again(cases, rounds=4000):
   """The interval by drawing sessions one by one, for all seeds at once."""
   rng, means = np.random.default_rng(1), []
   for _ in range(rounds):
-    weight = rng.poisson(1.0, len(cases[0][0]))
+    weight = rng.standard_exponential(len(cases[0][0]))
     each = [
       weighted_f1(weight, labels, a > 0.5) - weighted_f1(weight, labels, b > 0.5)
       for labels, a, b in cases
@@ -45,12 +49,12 @@ def test_the_interval_is_that_of_drawing_clusters_and_seeds(seeds):
   labels = cases[0][0]
   cases = [(labels, a, b) for _, a, b in cases]
   pairs = [(judged(labels, a), judged(labels, b)) for _, a, b in cases]
-  low, high = significance.interval(pairs)
+  low, high = interval(pairs)
   expected = drawn_again(cases)
   np.testing.assert_allclose([low, high], expected, atol=0.05)
   mean = np.mean([f1(labels, a > 0.5) - f1(labels, b > 0.5) for _, a, b in cases])
   assert low < mean < high
-  back = significance.interval([pair[::-1] for pair in pairs])
+  back = interval([pair[::-1] for pair in pairs])
   np.testing.assert_allclose(back, [-high, -low], atol=0.05)
 
 
@@ -59,9 +63,9 @@ def test_repeats_are_drawn_together_and_seeds_share_what_is_drawn():
   once = [(judged(labels, a), judged(labels, b))]
   many = [np.repeat(x, 20) for x in (labels, a, b)]
   often = [(judged(many[0], many[1]), judged(many[0], many[2]))]
-  same = significance.interval(once)
-  np.testing.assert_allclose(significance.interval(often), same, atol=0.04)
-  np.testing.assert_allclose(significance.interval(once * 5), same, atol=0.04)
+  same = interval(once)
+  np.testing.assert_allclose(interval(often), same, atol=0.04)
+  np.testing.assert_allclose(interval(once * 5), same, atol=0.04)
 
 
 @pytest.fixture(name='sweep')
@@ -110,10 +114,9 @@ def test_every_method_and_two_floors_stand_beside_the_reference(sweep, verdicts)
   assert floor.mean > 0.1 and floor.low > 0
   text = report.text([sweep], 'paired')
   assert '| few labels | A | 2 | 96.0 ± 1.4 | 95.0 |' in text
-  assert '|  | C | not run | – |' in text
+  assert 'Not run yet: C: few labels.' in text and '| C |' not in text
   assert text.count('| many labels |') == 2  # once with floors as columns
   assert '| best floor, picked afterwards | 2 |' in text
-  assert 'reference' not in text
 
 
 def test_what_has_no_reference_is_shown_without_differences(make_sweep):
@@ -121,7 +124,7 @@ def test_what_has_no_reference_is_shown_without_differences(make_sweep):
   out = make_sweep({'a': row('A'), 'b': row('B')}, {'b': [0.9]}, shown={'against': 'a'},
                    settings={'': 'the cell'})  # fmt: skip
   text = report.text([out], 'paired')
-  assert '| the cell | A | not run |' in text and '|  | B | 1 | 90.0 |' in text
+  assert '| the cell | B | 1 | 90.0 |' in text and 'Not run yet: A: any cell.' in text
 
 
 def test_floors_are_fitted_again_and_kept(root, tmp_path, monkeypatch):
