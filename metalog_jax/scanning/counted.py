@@ -30,7 +30,7 @@ class Counted:
   Templates are numbered from 0 as in `texts`; values have the numbers above.
   """
 
-  cells: pl.DataFrame  # of `windows.Windows`, by template and value
+  cells: pl.DataFrame  # of `windows.Windows`, sorted by template or value, and window
   texts: Sequence[str]  # of templates
   files: Sequence[str]
   width: windows.Width
@@ -42,14 +42,11 @@ class Counted:
   )  # of numbers above
 
   def __post_init__(self):
-    """Sorts the cells and notes where each template's are."""
-    cells = self.cells.with_columns(row=pl.col('window') - self.first_window)
-    self.cells = cells.sort('template', 'row')
+    """Notes where each template's cells are."""
+    row = self.cells['window'] - self.first_window
+    self.cells = self.cells.hstack([row.alias('row')])
     template = self.cells['template'].to_numpy()
-    self.rows, self.counts = (
-      self.cells['row'].to_numpy(),
-      self.cells['count'].to_numpy(),
-    )
+    self.rows, self.counts = row.to_numpy(), self.cells['count'].to_numpy()
     ids, starts = np.unique(template, return_index=True)
     ends = [*starts[1:].tolist(), len(template)]
     self._spans = dict(zip(ids.tolist(), zip(starts.tolist(), ends)))
@@ -145,31 +142,32 @@ def without_words(cells: pl.DataFrame, templates: Sequence[int]) -> pl.DataFrame
   return cells.with_columns(value=pl.when(words).then(level).otherwise('value'))
 
 
-def number_values(texts: Sequence[str], *tables: pl.DataFrame) -> pl.DataFrame:
-  """template, value, number, name: values that are counted by themselves.
+def number_values(
+  texts: Sequence[str], *tables: pl.DataFrame
+) -> dict[tuple[int, str], tuple[int, str]]:
+  """(template, value) -> number, name: values that are counted by themselves.
 
   Those of templates that have several, and not too many, in any of the tables.
   """
-  pairs = pl.concat([item.select('template', 'value') for item in tables]).unique()
-  several = pl.len().over('template').is_between(2, _VALUES)
-  pairs = pairs.filter(several).sort('template', 'value')
-  level, value = (
-    pl.col('value').str.split(_SEPARATOR).list.get(i, null_on_oob=True) for i in (0, 1)
-  )
-  pairs = pairs.with_columns(level=level, small=value.fill_null(''))
-  one = pl.col('level').n_unique().over('template') == 1
-  name = (
-    pl.when(one).then('small').otherwise(pl.concat_str('level', 'small', separator=' '))
-  )
-  return pairs.with_columns(
-    number=pl.int_range(pl.len(), dtype=pl.Int64) + len(texts),
-    name=name.str.strip_chars(),
-  ).select('template', 'value', 'number', 'name')
+  pairs = pl.concat([item[['template', 'value']] for item in tables]).unique()
+  by_template: dict[int, list[str]] = {}
+  for template, value in sorted(pairs.iter_rows()):
+    by_template.setdefault(template, []).append(value)
+  numbers: dict[tuple[int, str], tuple[int, str]] = {}
+  for template, values in by_template.items():
+    if not 2 <= len(values) <= _VALUES:
+      continue
+    parts = [[*value.split(_SEPARATOR), ''][:2] for value in values]
+    one = len({level for level, _ in parts}) == 1
+    for value, (level, small) in zip(values, parts):
+      name = small if one else f'{level} {small}'
+      numbers[template, value] = len(texts) + len(numbers), name.strip()
+  return numbers
 
 
 def count(
   cells: pl.DataFrame,
-  values: pl.DataFrame,
+  values: Mapping[tuple[int, str], tuple[int, str]],
   texts: Sequence[str],
   files: Sequence[str],
   width: windows.Width,
@@ -179,23 +177,54 @@ def count(
   """Counts of the cells of `table` by template, and by value where it has a number.
 
   Args:
+    values: of `number_values`.
     sides, beside: series that records are of besides, and their cells, by number.
   """
-  apart = cells.join(values, on=('template', 'value')).with_columns(template='number')
-  columns = [name for name in cells.columns if name != 'value']
-  parts = [cells.select(columns), apart.select(columns)]
-  if beside is not None:
-    parts.append(beside.select(columns))
-  joined = windows.join(pl.concat(parts))
   first, last = windows.ends(cells)
+  joined = _joined(cells, values, beside)
   if last - first >= _MOST_WINDOWS:
     joined, last = _closer(joined)
   named = {
     number: (template, name or 'none')
-    for template, _, number, name in values.iter_rows()
+    for (template, _), (number, name) in values.items()
   }
   size = last - first + 1
   return Counted(joined, texts, files, width, first, size, named, sides or {})
+
+
+def _joined(
+  cells: pl.DataFrame,
+  values: Mapping[tuple[int, str], tuple[int, str]],
+  beside: pl.DataFrame | None,
+) -> pl.DataFrame:
+  """Cells by template and window, of values and of `beside` by their numbers.
+
+  As `windows.join` would, in arrays: who follows a log counts at every window, and
+  the columns are short.
+  """
+  template = cells['template'].to_numpy()
+  own = np.flatnonzero(np.isin(template, [*{template for template, _ in values}]))
+  pairs = zip(template[own].tolist(), cells['value'].gather(own).to_list())
+  number = np.array([values.get(pair, (-1, ''))[0] for pair in pairs], np.int64)
+  own, number = own[number >= 0], number[number >= 0]
+  row, series = np.r_[np.arange(len(cells)), own], np.r_[template, number]
+  names = [name for name in cells.columns if name != 'value']
+  if beside is not None:
+    row = np.r_[row, len(cells) + np.arange(len(beside))]
+    series = np.r_[series, beside['template'].to_numpy()]
+    cells = pl.concat([cells[names], beside[names]], rechunk=True)
+  window = cells['window'].to_numpy()[row]
+  order = np.lexsort((window, series))  # rows of one cell stay in order
+  row, window, series = row[order], window[order], series[order]
+  new = (np.diff(series, prepend=-1) != 0) | (np.diff(window, prepend=0) != 0)
+  begin = np.flatnonzero(new | (np.arange(len(row)) == 0))
+  ends = {'first': row[begin], 'last': row[np.append(begin[1:], len(row)) - 1]}
+  columns = {'window': window[begin], 'template': series[begin]}
+  for name, add in (('count', np.add), ('severity', np.maximum)):
+    columns[name] = add.reduceat(cells[name].to_numpy()[row], begin)
+  for name in names[len(columns) :]:
+    columns[name] = cells[name].gather(ends['last' if name[:4] == 'last' else 'first'])
+  return pl.DataFrame(columns)
 
 
 def _closer(cells: pl.DataFrame) -> tuple[pl.DataFrame, int]:

@@ -54,7 +54,7 @@ class Memory:
     if cells['window'].to_numpy().min() <= self.cells['window'].to_numpy().max():
       self.cells = windows.join(pl.concat([self.cells, cells]), _KEY)
     else:
-      self.cells = pl.concat([self.cells, cells])
+      self.cells = pl.concat([self.cells, cells], rechunk=True)
     if self.filled > WINDOWS:
       least = self.cells['window'].unique().sort()[-WINDOWS]
       self.cells = self.cells.filter(pl.col('window') >= least)
