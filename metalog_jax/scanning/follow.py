@@ -277,7 +277,8 @@ class Follower(live.Live):
     table = memory.cells
     if self._good is not None and cells is not None:
       table = pl.concat([cells, table.select(cells.columns)])
-    counts = follow_findings.counts(memory, self._shown_files, table)[0]
+    texts, files = list(memory.templates.texts), self._shown_files
+    counts = counted.count(table, {}, texts, files, memory.width)
     group = memory.templates.group()
     items = self.sessions.judge(counts, group, self.options.false_alarms)
     self._emit([(item, memory.windows) for item in items])

@@ -5,8 +5,8 @@ The id that groups records is found from the first ones, and sessions end as
 as `scan` judges sessions, beside the last `PAST` before them or a baseline's.
 """
 
-import collections
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -130,49 +130,74 @@ class FollowedSessions:
     for item in items:
       _quote(item, [named[name] for name in item.windows], group)
     if self._learns:
-      self._learn(self._counted(ended, group, list(counted.files), good), width)
+      self._learn(state)
     return items
 
   def _counted(
-    self, ended: list, group: np.ndarray, files: list[str], past: Any = None
+    self, ended: list, group: np.ndarray, files: list[str]
   ) -> sessions.Sessions:
     """Sessions that ended as those that `scan` counts, by template."""
-    bags = collections.defaultdict[str, list](list)
-    order = collections.defaultdict[str, list](list)
-    places = collections.defaultdict[str, list](list)
     names: dict[str, None] = {}
-    for i, session in enumerate(ended):
+    for session in ended:
       name = session.name
       while name in names:  # one that went on after it had ended
         name += '+'
       names[name] = None
-      ends = _ends(session, files)
-      _append(places, session=i, records=session.size, **ends)
-      places['text'].append(session.texts.get(session.events[-1], ''))
-      events = templates_of(session.events, group)
-      for code, count in collections.Counter(events[events >= 0].tolist()).items():
-        _append(bags, session=i, code=code, count=count)
-      pairs = zip(events.tolist(), events[1:].tolist(), session.lines[1:])
-      for j, (before, after, line) in enumerate(pairs, 1):
-        if min(before, after) < 0:
-          continue
-        text = session.texts.get(session.events[j], '')
-        _append(
-          order, before=before, after=after, count=1, first_session=i, text=text,
-          first_file=ends['first_file'], first_time=ends['last_time'],
-          first_line=ends['first_line'] + line - session.first_line,
-        )  # fmt: skip
-    return sessions.Sessions.of(self.key, list(names), (bags, order, places), past)
+    ends = [_ends(session, files) for session in ended]
+    places = {
+      'session': np.arange(len(ended)),
+      'records': [session.size for session in ended],
+      'text': [session.texts.get(session.events[-1], '') for session in ended],
+      **{end: [row[end] for row in ends] for end in ends[0]},
+    }
+    number = np.repeat(np.arange(len(ended)), [len(s.events) for s in ended])
+    codes = np.concatenate([session.events for session in ended])
+    events = templates_of(codes, group)
+    known = events >= 0
+    pair, count = np.unique(
+      np.stack([number[known], events[known]]), axis=1, return_counts=True
+    )
+    bags = {'session': pair[0], 'code': pair[1], 'count': count}
+    after = 1 + np.flatnonzero(known[1:] & known[:-1] & (np.diff(number) == 0))
+    pair, first, count = np.unique(
+      np.stack([events[after - 1], events[after]]),
+      axis=1, return_index=True, return_counts=True,
+    )  # fmt: skip
+    first = after[first]
+    begins = np.searchsorted(number, number[first])
+    rows = [(ended[i], ends[i], i) for i in number[first].tolist()]
+    order = {
+      'before': pair[0], 'after': pair[1], 'count': count,
+      'first_session': [i for *_, i in rows],
+      'first_file': [end['first_file'] for _, end, _ in rows],
+      'first_line': [
+        end['first_line'] + session.lines[at] - session.first_line
+        for (session, end, _), at in zip(rows, (first - begins).tolist())
+      ],
+      'first_time': [end['last_time'] for _, end, _ in rows],
+      'text': [
+        session.texts.get(code, '')
+        for (session, *_), code in zip(rows, codes[first].tolist())
+      ],
+    }  # fmt: skip
+    return sessions.Sessions.of(self.key, list(names), (bags, order, places))
 
-  def _learn(self, state: sessions.Sessions, width: int) -> None:
-    frames = state.to_frames(np.arange(width), width)
-    last = int(frames['bags']['session'].max() or 0)  # type: ignore[arg-type]
-    number = pl.col('session') - max(last + 1 - PAST, 0)
-    frames['bags'] = frames['bags'].with_columns(session=number)
-    frames['bags'] = frames['bags'].filter(pl.col('session') >= 0)
-    if len(frames['order']) > _PAIRS:
-      frames['order'] = frames['order'].top_k(_PAIRS // 2, by='count')
-    self._past = sessions.Sessions.from_frames(frames, self.key, width)
+  def _learn(self, state: sessions.Sessions) -> None:
+    """Puts sessions behind those that others are held against; the last ones stay."""
+    (bags, order), past = state.tables, self._past.kept if self._past else None
+    if past:
+      before = past['bags']['session'].to_numpy()
+      shift = int(before.max(initial=-1)) + 1
+      number = np.append(before, bags['session'].to_numpy() + np.int32(shift))
+      number -= np.int32(max(int(number.max(initial=0)) + 1 - PAST, 0))
+      bags = pl.concat([past['bags'], bags], rechunk=True)
+      bags = bags.with_columns(session=pl.Series(number))
+      bags = bags.filter(pl.Series(number >= 0))
+      order = pl.concat([past['order'], order])
+    order = sessions.summed_order(order).with_columns(text=pl.lit(''))
+    if len(order) > _PAIRS:
+      order = order.top_k(_PAIRS // 2, by='count')
+    self._past = sessions.Sessions.from_frames({'bags': bags, 'order': order}, self.key)
 
   def renew(self, group: np.ndarray, place: np.ndarray | None) -> None:
     """Makes templates of codes, which are about to begin anew.
@@ -239,11 +264,6 @@ class FollowedSessions:
       raise errors.UserError(f'{source} is damaged: {error!r}') from error
 
 
-def _append(table: dict[str, list], **row: Any) -> None:
-  for name, value in row.items():
-    table[name].append(value)
-
-
 def _ends(session: open_sessions.Session, files: list[str]) -> dict[str, Any]:
   out: dict[str, Any] = {}
   for end, place in (('first', session.first), ('last', session.last)):
@@ -254,7 +274,7 @@ def _ends(session: open_sessions.Session, files: list[str]) -> dict[str, Any]:
   return out
 
 
-def templates_of(events: list[int], group: np.ndarray) -> np.ndarray:
+def templates_of(events: Sequence[int] | np.ndarray, group: np.ndarray) -> np.ndarray:
   """The template of each event, -1 where it was forgotten."""
   codes = np.array(events, np.int64)
   before = np.where(codes == _FORGOTTEN, -1, -1 - codes)

@@ -65,8 +65,9 @@ def judge(
   few = {} if bags is not None else session_scores.incomplete(whole, scored.bags, alpha)
   order = None if good is None else good.order(group)
   table = session_scores.unusual_orders(state.order(group), alpha, order)
-  known = np.concatenate([[-1], *few.values()])  # said already
-  table = table.filter(~pl.col('first_session').is_in(known))
+  if few:
+    known = np.concatenate([*few.values()])  # said already
+    table = table.filter(~pl.col('first_session').is_in(known))
   why = _reasons(scored, bags, whole, few)
   return Judged(scored, bags, whole, few, why, orders(counted, state, table))
 
@@ -195,7 +196,9 @@ def build(
 
 def orders(counted: Counted, state: Sessions, table: Any) -> list[Finding]:
   """Findings about what never follows what."""
-  out = []
+  out: list[Finding] = []
+  if table.is_empty():
+    return out
   table = table.filter(pl.col('first_session') >= 0)  # it is not forgotten
   table = table.sort('surprise', descending=True).unique(
     'first_session', keep='first', maintain_order=True

@@ -237,16 +237,18 @@ def unusual_orders(
   The chance that a record is followed by something that never followed it is estimated
   by the share of those that did so once (Good 1953).
   """
+  if good is None:
+    odd = table.filter(pl.col('count') == 1)
+  else:
+    odd = table.join(good.select('before', 'after'), on=('before', 'after'), how='anti')
+  if odd.is_empty():
+    return odd.with_columns(total=pl.lit(0), surprise=pl.lit(0.0))
   usual = table if good is None else good
   stats = usual.group_by('before').agg(
     pl.col('count').sum().alias('total'), (pl.col('count') == 1).sum().alias('once')
   )
   stats = stats.filter(pl.col('total') >= _OFTEN)
   common = usual.group_by('after').agg(pl.col('count').sum().alias('seen'))
-  if good is None:
-    odd = table.filter(pl.col('count') == 1)
-  else:
-    odd = table.join(good.select('before', 'after'), on=('before', 'after'), how='anti')
   odd = odd.join(stats, on='before').join(common, on='after')
   p = (pl.col('once') + int(good is not None)) * len(stats) / pl.col('total')
   odd = odd.filter(pl.col('seen') >= _OFTEN).with_columns(surprise=-p.log(10))

@@ -161,8 +161,7 @@ class Sessions:
     rows = rows.with_columns(before=of('before'), after=of('after'))
     if self._past is not None:
       rows = pl.concat([self._past['order'], rows])
-    rest = [pl.col(name).first() for name in _ORDER if name not in rows.columns[:3]]
-    return rows.group_by('before', 'after').agg(pl.col('count').sum(), *rest)
+    return summed_order(rows)
 
   def places(self) -> pl.DataFrame:
     """first_* and last_*, records and the last text, a row for each session."""
@@ -174,19 +173,22 @@ class Sessions:
     key: session_keys.SessionKey | None,
     names: Sequence[str],
     tables: Sequence[dict[str, Any]],
-    past: 'Sessions | None' = None,
   ) -> 'Sessions':
-    """Sessions that were counted elsewhere, after those that `past` keeps.
+    """Sessions that were counted elsewhere.
 
     Args:
-      tables: columns of bags, of the order, and of places.
+      tables: columns of bags, of the order, and of places; a row for each key.
     """
     state = cls('none')
-    state.key, state._past = key, past._past if past else None
-    state._number = {name: i for i, name in enumerate(names)}
+    state.key, state._number = key, {name: i for i, name in enumerate(names)}
     for rows, columns in zip((state._bags, state._order, state._places), tables):
-      rows.add(pl.DataFrame(columns, rows.schema))
+      rows.fill({name: columns[name] for name in rows.schema})
     return state
+
+  @property
+  def tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Bags and the order by code, without those of a baseline."""
+    return self._bags.table, self._order.table
 
   def to_frames(self, template: np.ndarray, width: int) -> dict[str, pl.DataFrame]:
     """What a baseline keeps of them, by template: no ids, no texts."""
@@ -208,22 +210,31 @@ class Sessions:
     cls,
     frames: dict[str, pl.DataFrame],
     key: session_keys.SessionKey | None,
-    templates: int,
+    templates: int | None = None,
   ) -> 'Sessions':
     """What a baseline of so many templates keeps, to which more can be added.
 
+    None: the tables are this process's, and need no look.
+
     Raises ValueError or PolarsError where a table holds what none does.
     """
-    bags, order = frames['bags'], frames['order']
-    limits = {'session': len(bags), 'code': templates}
-    limits |= {'before': templates, 'after': templates, 'first_session': len(bags)}
-    frames = {
-      'bags': windows.checked(bags, _BAGS, limits),
-      'order': windows.checked(order, _ORDER, limits),
-    }
+    if templates is not None:
+      bags, order = frames['bags'], frames['order']
+      limits = {'session': len(bags), 'code': templates}
+      limits |= {'before': templates, 'after': templates, 'first_session': len(bags)}
+      frames = {
+        'bags': windows.checked(bags, _BAGS, limits),
+        'order': windows.checked(order, _ORDER, limits),
+      }
     state = cls('auto' if key else 'none')
     state._asked, state.key, state._past = True, key, frames
     return state
+
+
+def summed_order(rows: pl.DataFrame) -> pl.DataFrame:
+  """Rows of `Sessions.order` with one for each pair."""
+  rest = [pl.col(name).first() for name in _ORDER if name not in rows.columns[:3]]
+  return rows.group_by('before', 'after').agg(pl.col('count').sum(), *rest)
 
 
 def named(
@@ -251,6 +262,10 @@ class _Rows:
     if self._size > max(_COMPACT, len(self._waiting[0])):
       _ = self.table
       self._size = 0
+
+  def fill(self, columns: dict[str, Any]) -> None:
+    """Begins with these rows, which differ in the key."""
+    self._waiting = [pl.DataFrame(columns, self.schema)]
 
   def renumber(self, column: str, numbers: np.ndarray, forget: bool = True) -> None:
     """Puts new numbers [n] in place of old ones, -1 for none; forgets those rows."""
