@@ -6,6 +6,7 @@ parent says what happened. Neither outlives the other.
 """
 
 import ctypes
+import mmap
 import os
 import re
 import signal
@@ -41,23 +42,38 @@ def die_with_parent(parent: int | None = None) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def supervise(name: str, debug: bool = False) -> int | None:
-  """Forks. None in the child, which does the work; its exit code in the parent, at its
-  end.
+def supervise(
+  name: str,
+  work: Callable[[], Any],
+  limit: int,
+  is_finished: Callable[[], bool],
+  debug: bool = False,
+) -> int | None:
+  """Forks. The child does the work and gets None; the parent waits for it and gets the
+  exit code.
 
   Call it before jax is imported.
 
+  A process that has done its work waits for the others at its end. If one of them
+  leaves then, and the run is finished, nothing is lost: that is a success.
+
   Args:
     name: of the program, for what the parent says.
+    limit: seconds after which a process counts as not heard of, for a message.
+    is_finished: whether the result of the run is written.
     debug: pass on all that jax says.
   """
   read, write = os.pipe()
+  done = mmap.mmap(-1, 1)  # of both processes
   parent, child = os.getpid(), os.fork()
   if not child:
     die_with_parent(parent)
     os.close(read)
     os.dup2(write, 2)
     os.close(write)
+    _guarded(name, work, limit)
+    sys.stdout.flush()
+    done[0] = 1
     return None
   os.close(write)
   signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
@@ -65,6 +81,8 @@ def supervise(name: str, debug: bool = False) -> int | None:
   _pass_on(read, debug)
   _, status = os.waitpid(child, 0)
   code = os.waitstatus_to_exitcode(status)
+  if code and done[0] and is_finished():
+    return 0
   if code >= 0:
     return code
   if code == -signal.SIGKILL:
@@ -91,7 +109,7 @@ def _pass_on(read: int, debug: bool) -> None:
         os.write(2, line)
 
 
-def guarded(name: str, work: Callable[[], Any], limit: int) -> Any:
+def _guarded(name: str, work: Callable[[], Any], limit: int) -> Any:
   """Calls `work`; where it fails because of another process, says so and ends this one.
 
   It ends at once: jax would wait for the others at the end of a program.

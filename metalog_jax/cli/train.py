@@ -10,6 +10,7 @@ seed, in one program, each in a folder of its own:
   metalog train --seeds=0..9 --detector=metalog ... --workdir=runs/hdfs_to_bgl
 """
 
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -131,10 +132,14 @@ def main(values: Any, rest: list[str]) -> int | None:
   if not values.distributed:
     _train(values)
     return None
-  code = peers.supervise('metalog train', values.debug)
-  if code is None:
-    peers.guarded('metalog train', lambda: _train(values), values.peer_timeout)
-  return code
+  workdir = values.workdir
+  return peers.supervise(
+    'metalog train',
+    lambda: _train(values),
+    values.peer_timeout,
+    lambda: bool(workdir) and api.Run(pathlib.Path(workdir)).is_finished,
+    values.debug,
+  )
 
 
 def _train(values: Any) -> None:

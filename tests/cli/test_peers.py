@@ -10,26 +10,27 @@ import pytest
 SUPERVISED = """
 import os, signal, sys
 from metalog_jax.cli import peers
-code = peers.supervise('metalog train')
-if code is None:
+def work():
   {work}
+code = peers.supervise('metalog train', work, 7, lambda: {finished})
+if code is None:
+  {end}
   sys.exit(0)
 sys.exit(code)
 """
-GUARDED = """
-from metalog_jax.cli import peers
-def work():
-  try:
+GUARDED = """try:
     raise ValueError({message!r})
   except ValueError as error:
-    raise RuntimeError('no step') from error
-peers.guarded('metalog train', work, 7)
-"""
+    raise RuntimeError('no step') from error"""
 
 
-def python(text: str) -> subprocess.CompletedProcess:
+def script(work: str, end: str = 'pass', finished: bool = False) -> str:
+  return SUPERVISED.format(work=work, end=end, finished=finished)
+
+
+def python(*parts: str, **options) -> subprocess.CompletedProcess:
   return subprocess.run(
-    [sys.executable, '-c', text], capture_output=True, text=True, timeout=60
+    [sys.executable, '-c', script(*parts, **options)], capture_output=True, text=True, timeout=60
   )
 
 
@@ -44,7 +45,7 @@ def python(text: str) -> subprocess.CompletedProcess:
    'metalog train: this process ended'),
 ])  # fmt: skip
 def test_what_the_parent_says(work, code, says):
-  done = python(SUPERVISED.format(work=work))
+  done = python(work)
   assert done.returncode == code and says in done.stderr
   assert 'Gloo' not in done.stderr and '0x7f' not in done.stderr
   if code == 1:
@@ -62,10 +63,21 @@ def test_errors_because_of_others(message, lost):
   assert ('Traceback' in done.stderr) != lost
 
 
+@pytest.mark.parametrize('done, finished, code', [
+  (True, True, 0), (True, False, 1), (False, True, 1),
+])  # fmt: skip
+def test_who_leaves_after_the_result_is_written(done, finished, code):
+  """All wait for each other at their end; where one does not, nothing is lost."""
+  parts = ('pass', 'os.abort()') if done else ('os.abort()', 'pass')
+  ended = python(*parts, finished=finished)
+  assert ended.returncode == code
+  assert ('another process of the run ended' in ended.stderr) == bool(code)
+
+
 def test_the_child_does_not_outlive_its_parent():
   work = 'print(os.getpid(), flush=True); signal.pause()'
   parent = subprocess.Popen(
-    [sys.executable, '-c', SUPERVISED.format(work=work)], stdout=subprocess.PIPE
+    [sys.executable, '-c', script(work)], stdout=subprocess.PIPE
   )
   child = int(parent.stdout.readline())
   assert child != parent.pid
@@ -82,7 +94,7 @@ def test_signals_to_the_parent_are_the_childs():
   work = 'signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); import time; '
   work += 'time.sleep(0.2); print(flush=True); signal.pause()'
   parent = subprocess.Popen(
-    [sys.executable, '-c', SUPERVISED.format(work=work)], stdout=subprocess.PIPE
+    [sys.executable, '-c', script(work)], stdout=subprocess.PIPE
   )
   parent.stdout.readline()
   parent.send_signal(signal.SIGINT)
