@@ -19,11 +19,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax._src import compiler, distributed
 
 from metalog_jax import machine
 from metalog_jax.cli import main as programs
 
 LIMIT = 120.0  # seconds after which a process counts as hanging
+IMPORTED = (
+  *(f'metalog_jax.{name}' for name in (
+    'api', 'runs.export', 'cli.train', 'scanning.output', 'report.pages')),
+  'flax.linen', 'optax', 'pyarrow.dataset', 'sklearn.covariance', 'sklearn.neighbors',
+  'sklearn.linear_model', 'sklearn.svm', 'sklearn.tree',
+)  # fmt: skip
 WATCHED = {
   'open', 'os.rename', 'os.remove', 'os.mkdir', 'os.rmdir', 'os.truncate', 'os.link',
   'os.listdir', 'os.scandir', 'os.chmod', 'fcntl.flock', 'shutil.rmtree',
@@ -39,8 +46,8 @@ def prepare_process(out: pathlib.Path) -> None:
 
   All programs are kept there: those of small jobs compile quickly, but are many.
   """
-  for name in ('api', 'runs.export', 'cli.train', 'scanning.output', 'report.pages'):
-    importlib.import_module(f'metalog_jax.{name}')
+  for name in IMPORTED:
+    importlib.import_module(name)
   os.environ['XDG_CACHE_HOME'] = str(out / 'cache')
   os.environ['PYTHONPATH'] = str(_ROOT)  # what programs start runs this code, too
 
@@ -50,6 +57,19 @@ def prepare_process(out: pathlib.Path) -> None:
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
   machine.use_compilation_cache = use_compilation_cache
+  write = compiler._cache_write
+
+  def write_as_first(*arguments: Any) -> None:
+    """Of several processes jax has the first one alone write, and the others compile
+    each time anew."""
+    state = distributed.global_state
+    number, state.process_id = state.process_id, 0
+    try:
+      write(*arguments)
+    finally:
+      state.process_id = number
+
+  compiler._cache_write = write_as_first
 
 
 def metalog(arguments: Sequence[str]) -> Call:
@@ -108,27 +128,20 @@ class Child:
 
 
 class Fresh(Child):
-  """A job in a new process of Python, as `metalog NAME` is one.
+  """A new process of Python, which imports all by itself, as `metalog NAME` does.
 
   Args:
-    operation: the file operation at which it gets the signal; 0: none.
+    words: arguments of Python.
+    variables: of its environment, besides ours.
   """
 
-  def __init__(
-    self,
-    target: str,
-    inputs: pathlib.Path,
-    place: pathlib.Path,
-    operation: int = 0,
-    number: int = signal.SIGKILL,
-  ):
+  def __init__(self, words: Sequence[str], place: pathlib.Path, **variables: str):
     self._said = said_file(place)
-    words = [target, str(inputs), str(operation), str(int(number))]
     with self._said.open('ab') as said:
       self._process = subprocess.Popen(
-        [sys.executable, '-m', 'experiments.tortures.jobs', *words],
-        cwd=place, env=os.environ | {'PYTHONPATH': str(_ROOT)}, stdout=said,
-        stderr=said, stdin=subprocess.DEVNULL, start_new_session=True,
+        [sys.executable, *words], cwd=place, stdin=subprocess.DEVNULL, stdout=said,
+        env=os.environ | {'PYTHONPATH': str(_ROOT)} | variables, stderr=said,
+        start_new_session=True,
       )  # fmt: skip
 
   def is_alive(self) -> bool:

@@ -18,26 +18,40 @@ import polars as pl
 from experiments.tortures import children, jobs
 from experiments.tortures.kinds import Outcome
 
-TIMEOUT = 5  # seconds: --peer_timeout
-LIMIT = 4 * TIMEOUT + 20  # of the survivors; a busy machine needs some of it
+TIMEOUT = 5  # seconds: --peer_timeout, where one is going to be lost
+LIMIT = 5 * TIMEOUT + 65  # of the survivors; a busy machine needs some of it
+FRESH = 0.1  # share of tries whose processes import and compile all by themselves
 CHANGED = 2e-3  # of scores, where sums are parted otherwise
 
 
-def start(inputs: pathlib.Path, place: pathlib.Path, number: int) -> list[Any]:
+def start(
+  inputs: pathlib.Path,
+  place: pathlib.Path,
+  number: int,
+  timeout: int = 60,
+  fresh: bool = False,
+) -> list[children.Child]:
   """So many processes of one run in `place`, which need not be new."""
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
     port = free.getsockname()[1]
   arguments = ['train', *jobs.train_flags(inputs, 8), f'--workdir={place}/run']
-  started = []
+  started: list[children.Child] = []
   for i in range(number):
     own = place / f'said_{i}'
     own.mkdir(exist_ok=True)
     children.said_file(own).unlink(missing_ok=True)
     joined = [f'--coordinator=127.0.0.1:{port}', f'--processes={number}',
-              f'--process={i}', f'--peer_timeout={TIMEOUT}']  # fmt: skip
-    call = children.metalog([*arguments, '--distributed', *joined])
-    started.append(children.Child(call, own))
+              f'--process={i}', f'--peer_timeout={timeout}']  # fmt: skip
+    words = [*arguments, '--distributed', *joined]
+    if fresh:
+      cache = str(place / f'cache_{i}')
+      alone = children.Fresh(
+        ['-m', 'metalog_jax', *words], own, JAX_COMPILATION_CACHE_DIR=cache
+      )
+      started.append(alone)
+    else:
+      started.append(children.Child(children.metalog(words), own))
   return started
 
 
@@ -67,12 +81,12 @@ def attempt(
     expected: number of processes -> (seconds, scores) of a run that is left alone.
   """
   number = draw.choice([2, 2, 4])
-  changes = draw.random() < 0.3
+  changes, fresh = draw.random() < 0.3, draw.random() < FRESH
   faults, notes, hits = [], [], 0
   for _ in range(draw.randint(1, 2)):
     victim, freezes = draw.randrange(number), draw.random() < 0.25
-    running = start(inputs, place, number)
-    time.sleep(draw.uniform(0, 1.2 * expected[str(number)][0]))
+    running = start(inputs, place, number, TIMEOUT, fresh)
+    time.sleep(draw.uniform(0, (1.2 + 3 * fresh) * expected[str(number)][0]))
     hit = running[victim].is_alive()
     hits += hit
     running[victim].send(signal.SIGSTOP if freezes else signal.SIGKILL)
@@ -97,7 +111,8 @@ def attempt(
       faults.append(f'different: scores by {np.abs(now - then).max():.2g}')
     elif not np.allclose(now, then, rtol=CHANGED, atol=CHANGED):
       faults.append(f'different: scores by {np.abs(now - then).max():.2g}')
-  ends = f'{number} processes, then {last}; survivors ended after {notes} s'
+  ends = f'{number}{" fresh" * fresh} processes, then {last}; '
+  ends += f'survivors ended after {notes} s'
   return Outcome(hits, faults, ends)
 
 

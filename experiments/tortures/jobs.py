@@ -335,7 +335,7 @@ def leftovers(place: pathlib.Path) -> list[str]:
   )  # fmt: skip
 
 
-if __name__ == '__main__':  # a process of its own: see children.Fresh
+if __name__ == '__main__':  # a process of its own: see kinds._fresh
   target, inputs, operation, number = sys.argv[1:]
   if operation != '0':
     kill_at(int(operation), int(number))()

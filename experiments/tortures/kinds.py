@@ -72,6 +72,12 @@ def _start(this: Try, before: Call = bool) -> Child:
   return Child(this.job.call(this.inputs), this.place, before)
 
 
+def _fresh(this: Try, operation: int = 0, number: int = 0) -> Fresh:
+  """The job in a new process, which gets a signal at a file operation, if not 0."""
+  words = [this.target, str(this.inputs), str(operation), str(int(number))]
+  return Fresh(['-m', 'experiments.tortures.jobs', *words], this.place)
+
+
 def _half(this: Try) -> list[str]:
   try:
     this.job.check(this.place)
@@ -102,7 +108,7 @@ def _interrupted(this: Try, number: int, moments: int) -> Outcome:
     if operation:  # or by the clock, where the operation does not come
       after = 2 * (this.seconds + fresh * IMPORTS)
     if fresh:
-      child: Child = Fresh(this.target, this.inputs, this.place, operation, number)
+      child: Child = _fresh(this, operation, number)
     else:
       child = _start(this, kill_at(operation, number) if operation else bool)
     end = time.monotonic() + after
@@ -118,7 +124,7 @@ def _interrupted(this: Try, number: int, moments: int) -> Outcome:
     if 'Traceback' in child.said:
       faults.append(f'traceback: {child.said[-300:]}')
   this.job.put(this.inputs, this.place, 1.0)
-  last = Fresh(this.target, this.inputs, this.place) if fresh else None
+  last = _fresh(this) if fresh else None
   note = 'fresh processes' if fresh else ''
   return Outcome(hits, faults + _finish(this, last), note)
 
