@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import numpy as np
-import polars as pl
+import pyarrow.parquet as pq
 
 from experiments.tortures import children, jobs
 from experiments.tortures.kinds import Outcome
@@ -56,8 +56,12 @@ def start(
 
 
 def scores(place: pathlib.Path) -> np.ndarray:
-  """Scores of the test sessions of a finished run."""
-  return pl.read_parquet(place / 'run' / 'scores.parquet')['score'].to_numpy()
+  """Scores of the test sessions of a finished run.
+
+  polars would wait forever here, if the process that forked this one had used it.
+  """
+  table = pq.read_table(place / 'run' / 'scores.parquet', use_threads=False)
+  return table['score'].to_numpy()
 
 
 def finish(inputs: pathlib.Path, place: pathlib.Path, number: int) -> list[str]:

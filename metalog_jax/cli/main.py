@@ -63,6 +63,8 @@ def run(program: Any, name: str, arguments: Sequence[str]) -> int:
     values, rest = options.parse(program, name, arguments)
   except (flags.Error, errors.UserError) as error:
     return _fail(name, f'{error}\n{name} --help shows the flags.', 2)
+  if not values.debug:
+    _quiet_threads()
   return finish(name, lambda: program.main(values, rest), values.debug)
 
 
@@ -87,6 +89,22 @@ def finish(name: str, work: Callable[[], Any], debug: bool = False) -> int:
     if not is_users:
       message = f'internal fault, please report it: {type(error).__name__}: {error}'
     return _fail(name, message, 1)
+
+
+def _quiet_threads() -> None:
+  """Has threads of Orbax print no tracebacks: what fails there is raised here as well.
+
+  Orbax logs it. Where it has failed and closed its event loop, TensorStore says so for
+  each array that it is done with later, as an error that C++ cannot raise.
+  """
+  logging.set_verbosity(logging.FATAL)
+  if sys.unraisablehook is sys.__unraisablehook__:
+    sys.unraisablehook = _show_unraisable
+
+
+def _show_unraisable(unraisable: Any) -> None:
+  if str(unraisable.exc_value) != 'Event loop is closed':
+    sys.__unraisablehook__(unraisable)
 
 
 def say(text: Any) -> None:

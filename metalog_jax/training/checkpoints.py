@@ -111,11 +111,15 @@ class Checkpoints:
       yield
     except Exception as error:
       said = re.search(r"(?:os_error_code='|\[Errno )(\d+)", str(error))
-      if not said:
+      if said:
+        why = os.strerror(int(said[1]))
+      elif isinstance(error, TimeoutError):  # Orbax waits by the clock of the day
+        why = 'it took too long, or the clock was set'
+      else:
         raise
       raise errors.UserError(
-        f'cannot write {self._folder}: {os.strerror(int(said[1]))}; the same command '
-        'goes on from the last whole checkpoint'
+        f'cannot write {self._folder}: {why}; the same command goes on from the last '
+        'whole checkpoint'
       ) from error
 
   def close(self) -> None:

@@ -30,7 +30,10 @@ def script(work: str, end: str = 'pass', finished: bool = False) -> str:
 
 def python(*parts: str, **options) -> subprocess.CompletedProcess:
   return subprocess.run(
-    [sys.executable, '-c', script(*parts, **options)], capture_output=True, text=True, timeout=60
+    [sys.executable, '-c', script(*parts, **options)],
+    capture_output=True,
+    text=True,
+    timeout=60,
   )
 
 

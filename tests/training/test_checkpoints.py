@@ -1,6 +1,9 @@
 """Snapshots are read back as they were saved, or refused."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -62,12 +65,43 @@ def test_snapshots_that_never_became_whole_cost_no_other(tmp_path, monkeypatch):
   np.testing.assert_array_equal(restored['a'], tree['a'])
 
 
-def test_a_full_disk_is_named(tmp_path, monkeypatch):
-  saved = checkpoints.Checkpoints(tmp_path)
+@pytest.mark.parametrize('error, why', [
+  (ValueError("RESOURCE_EXHAUSTED: writing [os_error_code='28']"), 'No space left'),
+  (TimeoutError('ChainedFuture completed 2/3 futures'), 'or the clock was set'),
+])  # fmt: skip
+def test_what_cannot_be_written_is_named(error, why, tmp_path, monkeypatch):
+  saved = checkpoints.Checkpoints(tmp_path / 'a')
 
-  def refuse(*_, **__):
-    raise ValueError("RESOURCE_EXHAUSTED: writing [os_error_code='28']")
+  def fail(*_, **__):
+    raise error
 
-  monkeypatch.setattr(saved._manager, 'save', refuse)
-  with pytest.raises(errors.UserError, match='No space left on device; the same'):
-    saved.save(1, {'a': jnp.arange(3.0)})
+  monkeypatch.setattr(saved._manager, 'save', fail)
+  with pytest.raises(errors.UserError, match=f'cannot write .*: .*{why}.*; the same'):
+    saved.save(1, {'x': jnp.ones(3)})
+
+
+@pytest.mark.slow
+def test_threads_print_no_tracebacks(tmp_path):
+  """Orbax writes each array by itself, and all of them fail."""
+  lines = """
+import resource, signal, sys
+from types import SimpleNamespace
+from metalog_jax.cli import main
+def work(values, rest):
+  import jax.numpy as jnp
+  from metalog_jax.training import checkpoints
+  saved = checkpoints.Checkpoints(__import__('pathlib').Path('a'))
+  signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+  saved.save(1, {f'{i}': jnp.ones(3) for i in range(40)})
+  saved.close()
+sys.exit(main.run(SimpleNamespace(FLAGS=(), main=work), 'metalog x', sys.argv[1:]))
+"""
+  command = [sys.executable, '-c', lines]
+  environment = os.environ | {'PYTHONPATH': os.getcwd()}
+  for more, is_short in ((), True), (('--debug',), False):
+    done = subprocess.run(
+      [*command, *more], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and 'File too large; the same' in done.stderr
+    assert (done.stderr.count('\n') == 1) == is_short, done.stderr
