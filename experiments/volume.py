@@ -11,6 +11,7 @@ with --skew=template of one message. --plan prints what the measures mean for 10
 10 TB (docs/torture.md).
 """
 
+import importlib
 import json
 import os
 import pathlib
@@ -21,16 +22,27 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from experiments import main as program
 from metalog_jax import api, atomic, errors
+from metalog_jax.cli import main as programs
 from metalog_jax.cli.options import Flag
 from metalog_jax.logs import sessions
 
+STAGES = {  # of the local driver: what does each
+  'parse': ('readers', 'parse'),
+  'mask': ('masking', 'mask'),
+  'count': ('events', 'Collector', 'codes'),
+  'spill': ('sessions', 'Spill', 'add'),
+  'mine': ('events', 'Collector', 'mine'),
+  'sessionize': ('sessions', 'group_part'),
+  'write': ('systems', '_write'),
+}
 SKEWS = ('none', 'entity', 'template')
 _PART = 20_000  # sessions that are simulated
+_STAGED = 'import sys; from experiments import volume; sys.exit(volume.staged())'
 FLAGS = (
   Flag('gigabytes', 1.0, 'size of the log', low=0.0),
   Flag('skew', 'none', '99 % of the lines are of one block, or of one message', SKEWS),
@@ -64,8 +76,9 @@ def measure(
     place = pathlib.Path(name)
     part = _part(place, skew)
     out = place / 'system'
-    command = [sys.executable, '-m', 'metalog_jax', 'prepare', '--system=hdfs',
-               '--logs=-', f'--out={out}', f'--workers={workers}']  # fmt: skip
+    command = [sys.executable, '-c', _STAGED, str(place / 'stages.json'),
+               'prepare', '--system=hdfs', '--logs=-', f'--out={out}',
+               f'--workers={workers}']  # fmt: skip
     begin = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     assert process.stdin is not None
@@ -87,6 +100,7 @@ def measure(
     if status:
       raise RuntimeError(f'metalog prepare: exit code {status}')
     manifest = json.loads((out / 'manifest.json').read_text())
+    stages = json.loads((place / 'stages.json').read_text())
     kept = sum(file.stat().st_size for file in out.iterdir())
   return {
     'skew': skew, 'workers': workers, 'bytes': fed,
@@ -96,8 +110,38 @@ def measure(
     'cpu_seconds': round(used.ru_utime + used.ru_stime, 1),
     'peak_mib': used.ru_maxrss >> 10,
     'spill_bytes': peaks['spill_bytes'], 'system_bytes': kept,
-    'load': os.getloadavg()[1],
+    'stages': stages, 'load': os.getloadavg()[1],
   }  # fmt: skip
+
+
+def staged() -> int:
+  """`metalog ARGUMENTS`, whose stages are timed, for `measure`.
+
+  The first word of sys.argv is a file for the seconds that the processors worked while
+  each stage ran, in this process alone: measure with one worker.
+  """
+  path, *arguments = sys.argv[1:]
+  stages = dict.fromkeys(STAGES, 0.0)
+  for name, (module, *inside, function) in STAGES.items():
+    owner = importlib.import_module(f'metalog_jax.logs.{module}')
+    for part in inside:
+      owner = getattr(owner, part)
+    setattr(owner, function, _timed(getattr(owner, function), stages, name))
+  code = programs.main(arguments)
+  rest = time.process_time() - sum(stages.values())
+  atomic.write_json(path, {**stages, 'the rest': rest})
+  return code
+
+
+def _timed(function: Callable, stages: dict[str, float], name: str) -> Callable:
+  def call(*arguments: Any, **others: Any) -> Any:
+    begin = time.process_time()
+    try:
+      return function(*arguments, **others)
+    finally:
+      stages[name] += time.process_time() - begin
+
+  return call
 
 
 def plan(measures: list[dict[str, Any]]) -> str:
