@@ -21,6 +21,7 @@ _LOST = re.compile(
 )
 _NOISE = re.compile(rb'\[Gloo\] ')
 _DUMP = re.compile(rb'[EF]\d{4} \d\d:|terminate called|W\d{4} .*preemption_sync')
+_SHOWN = 240  # characters of a dump's first line
 _GOES_ON = 'start the same command everywhere to go on from the last checkpoint'
 
 
@@ -78,7 +79,7 @@ def supervise(
   os.close(write)
   signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to both
-  _pass_on(read, debug)
+  reason = _pass_on(read, debug)
   _, status = os.waitpid(child, 0)
   code = os.waitstatus_to_exitcode(status)
   if code and done[0] and is_finished():
@@ -89,24 +90,32 @@ def supervise(
     why = 'was killed, for want of memory maybe'
   elif code == -signal.SIGABRT:  # jax's service
     why = 'ended, because another process of the run ended or was not heard of'
+    why += f' ({reason})' if reason else ''
   else:
     why = f'was ended by {signal.Signals(-code).name}'
   print(f'{name}: this process {why}: {_GOES_ON}', file=sys.stderr)
   return 1
 
 
-def _pass_on(read: int, debug: bool) -> None:
-  """Copies what the child says; of what comes with a dump, only our own lines."""
-  rest, dump = b'', False
+def _pass_on(read: int, debug: bool) -> str:
+  """Copies what the child says; of what comes with a dump, only our own lines.
+
+  Returns:
+    What the dump begins with, shortened; '' for none.
+  """
+  rest, dump, reason = b'', False, ''
   while data := os.read(read, 1 << 16):
     *lines, rest = (rest + data).splitlines(keepends=True)
     if rest.endswith((b'\n', b'\r')) or not dump and not _DUMP.match(rest):
       lines, rest = [*lines, rest], b''  # the bar has no line ends
     for line in lines:
-      dump |= bool(_DUMP.match(line))
+      if not dump and (start := _DUMP.match(line)):
+        dump, text = True, line[start.end() :].decode(errors='replace')
+        reason = text.partition('] ')[2].strip()[:_SHOWN] or text.strip()[:_SHOWN]
       shown = line.startswith(b'metalog') if dump else not _NOISE.match(line)
       if shown or debug:
         os.write(2, line)
+  return reason
 
 
 def _guarded(name: str, work: Callable[[], Any], limit: int) -> Any:

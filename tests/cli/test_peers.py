@@ -44,8 +44,8 @@ def python(*parts: str, **options) -> subprocess.CompletedProcess:
   ('os.write(2, b"\\rbar 50 %")', 0, 'bar 50 %'),
   ('os.kill(os.getpid(), signal.SIGTERM)', 1, 'process was ended by SIGTERM: start'),
   ('os.write(2, b"bar\\rbar 2\\r"); os.abort()', 1, 'another process of the run ended'),
-  ('os.write(2, b"[Gloo] Rank 0\\nF1129 09:00 dump\\n @ 0x7f\\n"); os.abort()', 1,
-   'metalog train: this process ended'),
+  ('os.write(2, b"[Gloo] Rank 0\\nF1129 09:00 7 x.cc:5] no RPC\\n @ 0x7f\\n"); '
+   'os.abort()', 1, 'or was not heard of (no RPC): start'),
 ])  # fmt: skip
 def test_what_the_parent_says(work, code, says):
   done = python(work)
