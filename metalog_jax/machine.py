@@ -3,12 +3,14 @@
 import contextlib
 import os
 import pathlib
+import resource
 
 import jax
 
 from metalog_jax import errors, memory
 
 MOST_CORES = 4  # as devices, unless more are asked for: batches are small
+NEEDED = 1200 << 20  # bytes of addresses that the smallest job takes beyond imports
 MOST_DEVICES = 64  # or one a core: each takes time and memory to make
 
 
@@ -20,19 +22,38 @@ def use(devices: int = 0) -> None:
       `MOST_CORES`. No meaning on GPU and TPU, nor once jax has computed something.
 
   Raises:
-    UserError: more devices are asked for than make sense.
+    UserError: more devices are asked for than make sense, or `ulimit -v` is too low.
   """
   cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
   if devices > (most := max(cores, MOST_DEVICES)):
     raise errors.UserError(
       f'--devices={devices}: this machine has {cores} cores; give at most {most}'
     )
+  _check_addresses()
   use_compilation_cache()
   memory.keep_freed()
   _schedule_for_caches()
   if 'host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
     with contextlib.suppress(RuntimeError):  # jax has its devices already: a notebook
       jax.config.update('jax_num_cpu_devices', devices or min(cores, MOST_CORES))
+
+
+def _check_addresses() -> None:
+  """Refuses a limit of addresses (`ulimit -v`) under which no small job ends.
+
+  The compiler and its threads end the process with a dump, or wait for ever, where they
+  get none; nobody can write a sentence then.
+  """
+  limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+  with contextlib.suppress(OSError):  # no Linux
+    pages = int(pathlib.Path('/proc/self/statm').read_text().split()[0])
+    left = limit - pages * resource.getpagesize()
+    if limit != resource.RLIM_INFINITY and left < NEEDED:
+      raise errors.UserError(
+        f'ulimit -v leaves {max(left, 0) >> 20:,} MiB of addresses, and the compiler '
+        f'needs {NEEDED >> 20:,} at least: ulimit -v unlimited; where memory is to be '
+        'bounded, bound memory (systemd-run -p MemoryMax=...)'
+      )
 
 
 def _schedule_for_caches() -> None:

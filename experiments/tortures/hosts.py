@@ -7,8 +7,10 @@ command, with as many processes or with others, goes on from the last checkpoint
 import json
 import pathlib
 import random
+import shutil
 import signal
 import socket
+import threading
 import time
 from typing import Any
 
@@ -77,6 +79,44 @@ def finish(inputs: pathlib.Path, place: pathlib.Path, number: int) -> list[str]:
 
 
 def attempt(
+  inputs: pathlib.Path, place: pathlib.Path, draw: random.Random, expected: Any
+) -> Outcome:
+  """One try; another, where it went wrong on a machine that stood still meanwhile, so
+  that no process could be heard of. Args as of `_attempt`."""
+  for _ in range(5):
+    with Standstills() as watch:
+      outcome = _attempt(inputs, place, draw, expected)
+    if not outcome.faults or watch.most < TIMEOUT:
+      break
+    shutil.rmtree(place)
+    place.mkdir()
+  return outcome
+
+
+class Standstills:
+  """Measures for how long this process, which does nothing else, did not run."""
+
+  def __init__(self) -> None:
+    self.most = 0.0  # seconds
+    self._done = threading.Event()
+    self._thread = threading.Thread(target=self._watch)
+
+  def __enter__(self) -> 'Standstills':
+    self._thread.start()
+    return self
+
+  def __exit__(self, *_: Any) -> None:
+    self._done.set()
+    self._thread.join()
+
+  def _watch(self) -> None:
+    before = time.monotonic()
+    while not self._done.wait(0.5):
+      now = time.monotonic()
+      self.most, before = max(self.most, now - before), now
+
+
+def _attempt(
   inputs: pathlib.Path, place: pathlib.Path, draw: random.Random, expected: Any
 ) -> Outcome:
   """Kills or freezes one process of 2 or 4, once or twice, then goes on.

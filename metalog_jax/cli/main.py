@@ -85,7 +85,10 @@ def finish(name: str, work: Callable[[], Any], debug: bool = False) -> int:
     is_users = isinstance(error, errors.UserError | OSError | MemoryError)
     if debug or not is_users:
       traceback.print_exc()
-    message = str(error) or 'out of memory'
+    message = str(error)
+    if isinstance(error, MemoryError):
+      why = f' ({error})' if message else ''
+      message = f'out of memory{why}: raise the limit (ulimit -v), or free some'
     if not is_users:
       message = f'internal fault, please report it: {type(error).__name__}: {error}'
     return _fail(name, message, 1)

@@ -90,6 +90,8 @@ def _read(folder, name, function):
   path = pathlib.Path(folder) / name
   try:
     return function(path)
+  except MemoryError:  # pyarrow's is an ArrowException as well, and the file is whole
+    raise
   except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
     reason = str(error).splitlines()[0]
     raise errors.UserError(

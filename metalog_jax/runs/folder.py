@@ -171,10 +171,11 @@ def reading(path: pathlib.Path) -> Iterator[None]:
 
   Raises:
     UserError: one was raised inside, or anything that a strange value brings about.
+    MemoryError: there is too little.
   """
   try:
     yield
-  except errors.UserError:
+  except (errors.UserError, MemoryError):  # pyarrow's is an ArrowException as well
     raise
   except (
     *(OSError, LookupError, ValueError, TypeError, AttributeError, OverflowError),

@@ -97,7 +97,11 @@ class Checkpoints:
     """Whatever Orbax raises (of many kinds) becomes an error that names the folder."""
     try:
       yield
+    except MemoryError:  # the folder is whole
+      raise
     except Exception as error:
+      if "can't start new thread" in str(error):
+        raise MemoryError("can't start new thread") from error
       reason = (str(error) or type(error).__name__).splitlines()[0][:200]
       raise errors.UserError(
         f'{self._folder} holds no checkpoint that can be read back ({reason}): '

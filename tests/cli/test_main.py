@@ -101,6 +101,11 @@ def test_a_fault_of_ours_is_called_one(capsys, error):
   assert 'Traceback' in said and 'p: internal fault' in said.splitlines()[-1]
 
 
+def test_where_memory_is_short_the_message_says_how_to_give_more(capsys):
+  assert main.run(fail(MemoryError('malloc of size 8')), 'p', []) == 1
+  assert 'p: out of memory (malloc of size 8): raise' in capsys.readouterr().err
+
+
 def test_interrupted(capsys):
   assert main.run(fail(KeyboardInterrupt()), 'p', []) == 130
   assert capsys.readouterr().err == 'p: interrupted\n'

@@ -9,12 +9,14 @@ import sys
 import hypothesis
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
 from metalog_jax import atomic, errors, types
 from metalog_jax.logs import manifests, store
+from metalog_jax.runs import folder
 from tests import builders
 
 
@@ -139,6 +141,18 @@ def test_files_of_two_systems(tmp_path, name):
   os.replace(tmp_path / 'b' / name, tmp_path / 'a' / name)
   with pytest.raises(ValueError, match=f'{name} is damaged, or of another folder'):
     store.load(tmp_path / 'a')
+
+
+def test_too_little_memory_is_no_damage(tmp_path):
+  """pyarrow's error of it is an ArrowException, as those of damaged files are."""
+
+  def fail(path):
+    raise pa.ArrowMemoryError('malloc of size 2048 failed')
+
+  with pytest.raises(MemoryError, match='malloc'):
+    store._read(tmp_path, 'sessions.parquet', fail)
+  with pytest.raises(MemoryError, match='malloc'), folder.reading(tmp_path):
+    fail(tmp_path)
 
 
 def test_fingerprints_are_of_the_content(tmp_path):

@@ -80,6 +80,17 @@ def test_what_cannot_be_written_is_named(error, why, tmp_path, monkeypatch):
     saved.save(1, {'x': jnp.ones(3)})
 
 
+def test_a_folder_that_no_thread_can_read_is_not_called_damaged(tmp_path, monkeypatch):
+  saved = checkpoints.Checkpoints(tmp_path / 'a')
+
+  def fail():
+    raise RuntimeError("can't start new thread")
+
+  monkeypatch.setattr(saved._manager, 'latest_step', fail)
+  with pytest.raises(MemoryError, match='thread'):
+    saved.restore({})
+
+
 @pytest.mark.slow
 def test_threads_print_no_tracebacks(tmp_path):
   """Orbax writes each array by itself, and all of them fail."""
