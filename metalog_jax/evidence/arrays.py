@@ -38,6 +38,8 @@ def arrays(
     for name in ('key', 'kinds', 'values'):
       out[f'missed.{name}'] = getattr(fitted.missed, name)
   if fitted.anomalies is not None:
+    bounded = fitted.later and 'unlike' not in fitted.model.without
+    out['labelled'] = fitted.anomalous.weights.sum() if bounded else np.inf
     out |= _bags('anomalies', fitted.anomalies.counts)
     out['anomalies.seen'] = fitted.anomalies.events
     for name, forest in zip(('trees', 'event_trees'), fitted.anomalies.models):

@@ -20,7 +20,7 @@ class Evidence(NamedTuple):
   measured: str = ''  # the value against the normals that it comes from
   labelled: bool = False  # needs labelled anomalies
   of_counts: bool = True  # how often each event is in a session is enough
-  of_kinds: bool = False  # needs to know how frequent equal sessions are
+  of_events: bool = True  # events can be named that it comes from
 
 
 CONFORMAL = 'Vovk, Gammerman and Shafer, Algorithmic learning in a random world, 2005'
@@ -97,13 +97,19 @@ TABLE = (
     'log P(no labelled anomaly is of the kind of session, were it anomalous), by how '
     'frequent it is among unlabelled sessions',
     'Good, Biometrika 1953',
-    of_kinds=True,
+    of_events=False,
+  ),
+  Evidence(
+    'unlike',
+    1,
+    'of later sessions log(m + (1 - m) exp(L)) - L, L the sum of the evidences that '
+    'need labelled anomalies, m = 1/(K + 2) the share of anomalies unlike K labelled',
+    "Laplace's rule of succession",
+    of_events=False,
   ),
 )
 NAMES = tuple(evidence.name for evidence in TABLE)
-COUNTED = tuple(
-  x.name for x in TABLE if x.of_counts and not x.labelled and not x.of_kinds
-)
+COUNTED = tuple(x.name for x in TABLE if x.of_counts and not x.labelled and x.of_events)
 BESIDE = tuple(x.name for x in TABLE if not x.of_counts)
 LABELLED = tuple(x.name for x in TABLE if x.labelled)
 # Off unless asked for: found no fault of the real systems that counts had missed, and

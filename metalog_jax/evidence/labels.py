@@ -94,6 +94,17 @@ def values(
   return out
 
 
+def unlike(learned: np.ndarray, num: float) -> np.ndarray:
+  """[m] what is taken back of the evidence `learned` [m] from `num` labelled anomalies.
+
+  Were none of them unlike the others, the next one would be with probability
+  1 / (num + 2) (Laplace). Of such an anomaly nothing has been learned, so that odds
+  fall by no more than that, however unlike all labelled anomalies a session is.
+  """
+  share = 1 / (num + 2)
+  return np.logaddexp(np.log(share), np.log1p(-share) + learned) - learned
+
+
 def _ratio(normal: np.ndarray, anomaly: np.ndarray) -> np.ndarray:
   return np.log((normal + one_class.SOFT) / (anomaly + one_class.SOFT))
 

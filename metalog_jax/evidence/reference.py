@@ -14,6 +14,7 @@ from metalog_jax.evidence import (
   nearest,
   one_class,
   pvalues,
+  samples,
 )
 from metalog_jax.evidence import normals as normal_lib
 from metalog_jax.evidence import unlabelled as crowd_lib
@@ -24,28 +25,6 @@ MOST_FORGIVEN = 50
 TIE = 0.02  # scores that differ by less are equal: leaving one out moves them so far
 MOST_KINDS = 5_000  # of sessions that are held against each other to set the threshold
 STALE = 0.05  # p-value up to which sessions are counted in the test for drift
-
-
-class Sample(NamedTuple):
-  """Different kinds of session, bags and what is beside them; sessions of each."""
-
-  counts: Any  # [U, V] csr float64
-  times: np.ndarray  # [U] float64
-  beside: np.ndarray  # [U, len(evidences.BESIDE)] what was measured beside counts
-
-  @classmethod
-  def of(
-    cls,
-    counts: Any,
-    times: np.ndarray | None = None,
-    beside: np.ndarray | None = None,
-  ) -> 'Sample':
-    counts = sparse.csr_matrix(counts, dtype=np.float64)
-    times = np.ones(counts.shape[0]) if times is None else np.asarray(times, float)
-    if beside is None:
-      beside = np.zeros((len(times), len(evidences.BESIDE)))
-    there = times > 0
-    return cls(counts[there], times[there], beside[there])
 
 
 class Judged(NamedTuple):
@@ -82,15 +61,38 @@ class Reference(NamedTuple):
     Args:
       beside: [m, len(evidences.BESIDE)] what was measured beside counts; None: nothing.
     """
-    judged = _judge(self.model, self.anomalies, counts, beside)
+    missed = np.zeros(counts.shape[0])
     if self.missed is not None:
-      return _with_missed(judged, self.missed.of(counts))
+      missed = self.missed.of(counts)
+
+    def against(model: one_class.OneClass) -> Judged:
+      judged = _judge(model, self.anomalies, counts, beside)
+      return judged._replace(parts=self.reckoned(judged.parts, missed))
+
+    judged = against(self.model)
     if self.forgiving is None:
       return judged
-    kinder = _judge(self.forgiving, self.anomalies, counts, beside)
+    kinder = against(self.forgiving)
     better = kinder.scores < judged.scores
     pick = lambda x, y: np.where(better if x.ndim == 1 else better[:, None], y, x)
     return Judged._make(pick(x, y) for x, y in zip(judged, kinder))
+
+  def reckoned(self, parts: np.ndarray, missed: np.ndarray) -> np.ndarray:
+    """Parts [m, len(NAMES)] with what labelled anomalies say of those unlike them.
+
+    Later anomalies are no sample of which the labelled ones are drawn at random: that a
+    later session is unlike these is evidence within the bounds of `labels.unlike`.
+
+    Args:
+      missed: [m] the values of that evidence.
+    """
+    parts = parts.copy()
+    parts[:, NAMES.index('missed')] = missed
+    if self.later and self.anomalies is not None and 'unlike' not in self.model.without:
+      learned = parts[:, [name in labels.NAMES for name in NAMES]].sum(axis=1)
+      unlike = labels.unlike(learned, self.anomalous.weights.sum())
+      parts[:, NAMES.index('unlike')] = unlike
+    return parts
 
   def p_values(self, scores: np.ndarray) -> np.ndarray:
     """[m] share of normal sessions that would score at least as high."""
@@ -116,9 +118,9 @@ class Reference(NamedTuple):
 
 
 def fit(
-  normals: Sample,
-  anomalies: Sample,
-  unlabelled: Sample,
+  normals: samples.Sample,
+  anomalies: samples.Sample,
+  unlabelled: samples.Sample,
   later: bool = False,
   false_alarms: float = 0.0,
   seed: int = 0,
@@ -139,7 +141,7 @@ def fit(
   """
   held = None
   if false_alarms:
-    normals, held = _halves(normals, seed)
+    normals, held = samples.halves(normals, seed)
   model = one_class.fit(*normals, without)
   fitted, anomalous = None, np.zeros((0, len(NAMES)))
   measured = normal_lib.Measured(model.values, model.nearest, model.distances)
@@ -165,7 +167,11 @@ def fit(
     reference = _forgive(reference, normals, anomalies, unlabelled)
     reference = reference._replace(later=True)
   elif held is None and fitted is not None and 'missed' not in without:
-    reference = _miss(reference, normals, anomalies, unlabelled)
+    # A conformal promise is not made with it: sessions to be judged are among those
+    # that are counted, and the normals held out for the promise are not.
+    known = (sample[:2] for sample in (normals, anomalies, unlabelled))
+    reference = reference._replace(missed=coverage.fit(*known))
+  reference = _with_own(reference)
   if held is not None:
     return _conformal(reference, held, false_alarms)
   return _with_threshold(reference, unlabelled)
@@ -183,12 +189,12 @@ def _judge(model, anomalies, counts, beside, votes=None) -> Judged:
 
 def _judged(model, features, votes, measured: normal_lib.Measured) -> Judged:
   votes = votes * [name not in model.without for name in labels.NAMES]
-  every = [features, votes, np.zeros((len(votes), 1))]  # the last: see `_with_missed`
+  every = [features, votes, np.zeros((len(votes), 2))]  # see `Reference.reckoned`
   parts = np.concatenate(every, axis=1) * evidences.weights(model.without)
   return Judged(parts, measured.values, votes, measured.nearest)
 
 
-def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
+def _with_threshold(reference: Reference, unlabelled: samples.Sample) -> Reference:
   if not len(unlabelled.times):
     limit = committee.quiet_limit(*reference.normal)
     return reference._replace(threshold=limit, threshold_from='normal_quantile')
@@ -197,7 +203,7 @@ def _with_threshold(reference: Reference, unlabelled: Sample) -> Reference:
 
 
 def worlds(
-  reference: Reference, unlabelled: Sample
+  reference: Reference, unlabelled: samples.Sample
 ) -> tuple[committee.Scored, np.ndarray, np.ndarray]:
   """What `committee.cut` needs: scores, every rule's verdicts [m, R], its votes [R].
 
@@ -221,7 +227,8 @@ def worlds(
     np.average(x, weights=unlabelled.times * chosen) if chosen.any() else 0.0
   )
   doubted = verdicts['plain'] & ~verdicts['event_trees']
-  scores = judged.parts[:, [name != 'missed' for name in NAMES]].sum(axis=1)
+  but = lambda *out: judged.parts[:, [x not in out for x in NAMES]].sum(axis=1)
+  scores = but('missed', 'unlike')
   learned = (
     committee.calibrated(*num),
     committee.located(
@@ -230,7 +237,7 @@ def worlds(
       doubted=mean(scores, doubted),
     ),
   )
-  return _with_learned(scored, verdicts, votes, learned, committee.SAY)
+  return _with_learned(scored, but('unlike'), verdicts, votes, learned, committee.SAY)
 
 
 def _plain(reference: Reference, judged: Judged, verdicts: dict, times: np.ndarray):
@@ -243,27 +250,27 @@ def _plain(reference: Reference, judged: Judged, verdicts: dict, times: np.ndarr
   limit = committee.estimate(scored, normal, none)
   votes = committee.weights(0, reference.model.normals.total, reference.later)
   verdicts = {**verdicts, 'estimate': scored.scores > limit}
-  return _with_learned(
-    scored, verdicts, votes, (committee.NO_ANOMALY,), committee.BLIND
-  )
+  learned = (committee.NO_ANOMALY,)
+  return _with_learned(scored, scored.scores, verdicts, votes, learned, committee.BLIND)
 
 
-def _with_learned(scored, verdicts, votes, learned, say: float):
+def _with_learned(scored, scores, verdicts, votes, learned, say: float):
   """Adds to rules and their votes the learned scores, whose say is so large.
 
+  They are learned of `scores` [m], which need not be those that are cut.
   A crowd in which nothing is odd has no vote, and no part in that say.
   """
   rules = sum(share for name, share in votes.items() if name != 'crowd')
   if not verdicts['crowd'].any():
     votes = {name: share for name, share in votes.items() if name != 'crowd'}
-  around = [committee.calibrated_votes(scored.scores, center) for center in learned]
+  around = [committee.calibrated_votes(scores, center) for center in learned]
   columns = np.column_stack([*(verdicts[name] for name in votes), *around])
   num = columns.shape[1] - len(votes)
   share = say * rules / num
   return scored, columns, np.array([*votes.values(), *[share] * num])
 
 
-def _crowd(reference: Reference, unlabelled: Sample) -> np.ndarray:
+def _crowd(reference: Reference, unlabelled: samples.Sample) -> np.ndarray:
   """[m] bool: anomalous were no session labelled; nothing where that is not asked."""
   few = reference.model.normals.total <= committee.MOST_NORMALS
   if not few or len(unlabelled.times) > MOST_KINDS:
@@ -284,7 +291,7 @@ def _unseen_share(reference: Reference) -> float:
 
 
 def _verdicts(
-  reference: Reference, judged: Judged, unlabelled: Sample
+  reference: Reference, judged: Judged, unlabelled: samples.Sample
 ) -> dict[str, np.ndarray]:
   """Name of a rule -> its verdicts [m] on unlabelled bags."""
   model = reference.model
@@ -308,40 +315,27 @@ def _alerts(
   return counts @ known > 0
 
 
-def _with_missed(judged: Judged, values: np.ndarray) -> Judged:
-  """What was measured of bags, with the values [m] of the evidence `missed`."""
-  return judged._replace(parts=_added(judged.parts, values))
-
-
-def _added(parts: np.ndarray, values: np.ndarray) -> np.ndarray:
-  column = NAMES.index('missed')
-  parts = parts.copy()
-  parts[:, column] = values * evidences.weights()[column]
-  return parts
-
-
-def _miss(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
-  """Takes account of frequent kinds that no labelled anomaly is of.
-
-  A conformal promise is not made with it: sessions that are judged are among those
-  that are counted, and the normals held out for the promise are not.
-  """
-  missed = coverage.fit(*(sample[:2] for sample in (normals, anomalies, unlabelled)))
-  if missed is None:
-    return reference
-  model, num = reference.model, len(reference.model.rows)
-  own = [missed.of(model.normals.counts[model.rows]), missed.own]
-  parts = _added(reference.own_parts, np.concatenate(own))
+def _with_own(reference: Reference) -> Reference:
+  """With the labelled sessions' own parts and scores as `judge` would give them."""
+  model, num, missed = reference.model, len(reference.model.rows), reference.missed
+  own = np.zeros(len(reference.own_parts))
+  if missed is not None:
+    own = np.append(missed.of(model.normals.counts[model.rows]), missed.own)
+  parts = reference.reckoned(reference.own_parts, own)
   scores = parts.sum(axis=1)
   return reference._replace(
-    missed=missed,
     own_parts=parts,
     normal=reference.normal._replace(scores=scores[:num]),
     anomalous=reference.anomalous._replace(scores=scores[num:]),
   )
 
 
-def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
+def _forgive(
+  reference,
+  normals: samples.Sample,
+  anomalies: samples.Sample,
+  unlabelled: samples.Sample,
+):
   """Takes frequent later kinds without new events as further normals."""
   judged = reference.judge(unlabelled.counts, unlabelled.beside)
   frequent = unlabelled.times >= FREQUENT * unlabelled.times.sum()
@@ -364,21 +358,7 @@ def _forgive(reference, normals: Sample, anomalies: Sample, unlabelled: Sample):
   return reference._replace(forgiven=kinds, forgiving=forgiving)
 
 
-def _halves(sample: Sample, seed: int) -> tuple[Sample, Sample]:
-  """Deals sessions at random to two halves; the first has one at least."""
-  rng = np.random.default_rng([seed, 13])
-  each = rng.permutation(
-    np.repeat(np.arange(len(sample.times)), sample.times.astype(int))
-  )
-  num = (len(each) + 1) // 2
-  parts = (
-    np.bincount(x, minlength=len(sample.times)) for x in (each[:num], each[num:])
-  )
-  first, second = (Sample.of(sample.counts, times, sample.beside) for times in parts)
-  return first, second
-
-
-def _conformal(reference: Reference, held: Sample, rate: float) -> Reference:
+def _conformal(reference: Reference, held: samples.Sample, rate: float) -> Reference:
   """The threshold that a new normal exceeds with probability `rate` at most.
 
   With n normals held out, it is the ceil((n + 1)(1 - rate))-th smallest of their

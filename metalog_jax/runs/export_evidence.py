@@ -103,7 +103,7 @@ class Scores:
       *(p(name) for name in ('range', 'absent', 'deviation')),
       np.where(order > -np.log(RARE), order, 0.0),
     ]
-    labelled = np.zeros((4, len(counts)))
+    labelled = np.zeros((5, len(counts)))
     if self._anomalies:
       away = logs - self._anomalies['logs'][_nearest(self._anomalies, logs)]
       away = np.sqrt((away**2).sum(axis=1))
@@ -112,6 +112,11 @@ class Scores:
       everything = np.concatenate([events, np.log1p(values[:, :-1])], axis=1)
       for i, table in enumerate((everything, events)):
         labelled[i + 1] = 2 * _probabilities(self._forests[i], table) - 1
+      share = 1 / (self._arrays['labelled'] + 2)  # of anomalies unlike the labelled
+      learned = self._arrays['evidence_weights'][7:10] @ labelled[:3]
+      if share:
+        both = np.logaddexp(np.log(share), np.log1p(-share) + learned)
+        labelled[4] = both - learned
     if self._missed:
       kinds, key = self._missed['kinds'], self._missed['key']
       hashes = counts.astype(np.int64) @ key

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from metalog_jax import evidence
-from metalog_jax.evidence import coverage
+from metalog_jax.evidence import coverage, labels
 
 KINDS = sparse.csr_matrix(np.eye(6) + 1)
 NORMALS = [20, 0, 0, 0, 0, 0]
@@ -89,3 +89,19 @@ def test_neither_promises_nor_later_sessions_rely_on_it():
   assert evidence.fit(*samples, later=True).missed is None
   assert evidence.fit(*samples, false_alarms=0.1).missed is None
   assert evidence.fit(samples[0], evidence.Sample.of(none), samples[2]).missed is None
+
+
+def test_later_sessions_unlike_all_labelled_anomalies_are_not_normal_for_that():
+  *samples, _ = one_usual_event()
+  later = evidence.fit(*samples, later=True)
+  odd = sparse.csr_matrix([[1.0, 9, 0, 0]])
+  column = evidence.NAMES.index('unlike')
+  learned = [evidence.NAMES.index(name) for name in labels.NAMES]
+  for bag in (odd, samples[2].counts):
+    parts = later.judge(bag).parts
+    taken = parts[:, learned].sum(axis=1) + parts[:, column]
+    assert (taken >= np.log(1 / 10) - 1e-9).all()  # 8 anomalies are labelled
+  assert later.judge(odd).parts[0, column] > 0
+  assert later.normal.scores == pytest.approx(later.own_parts[:1].sum())
+  for other in ({}, {'later': True, 'without': ('unlike', 'order')}):
+    assert not evidence.fit(*samples, **other).judge(odd).parts[:, column].any()
