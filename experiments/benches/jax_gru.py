@@ -73,14 +73,18 @@ def prepare(
 
 def scorer(
   workload: workloads.Workload, variant: Variant, data: types.Dataset
-) -> Callable[[], np.ndarray]:
-  """Makes score() -> [S], the detector's scores of all sessions of `data`."""
+) -> Callable[[types.Sessions], np.ndarray]:
+  """Makes score(sessions) -> [S], the detector's scores of sessions of `data`."""
   metalog_detector = detector(workload, variant)
   state = metalog_detector.init(jax.random.key(0), types.Transfer((), data))
   state = state._replace(params=first_weights(workload))
   compiled = scoring.Scorer(metalog_detector)
-  sequences = lambda: workloads.sequences(data.sessions, variant.sharing)
-  return lambda: compiled.scores(state, data, sequences())
+
+  def score(sessions: types.Sessions) -> np.ndarray:
+    seqs = workloads.sequences(sessions, variant.sharing)
+    return compiled.scores(state, data._replace(sessions=sessions), seqs)
+
+  return score
 
 
 def runner(step: Callable, state: Any, tasks: list) -> Runner:

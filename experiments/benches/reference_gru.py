@@ -45,13 +45,13 @@ def runner(
 
 def scorer(
   workload: workloads.Workload, variant: variants.Variant, data: types.Dataset
-) -> Callable[[], np.ndarray]:
-  """Makes score() -> [S], the probability of an anomaly of every session."""
+) -> Callable[[types.Sessions], np.ndarray]:
+  """Makes score(sessions) -> [S], the probability of an anomaly of each."""
   del variant
   size = 256
 
-  def score() -> np.ndarray:
-    rows = workloads.sequences(data.sessions, 'sequences')
+  def score(sessions: types.Sessions) -> np.ndarray:
+    rows = workloads.sequences(sessions, 'sequences')
     every = np.arange(len(rows.lengths))
     with jax.enable_x64(True):
       params = nested(workloads.params(workload))

@@ -63,6 +63,16 @@ class Net(nn.Module):
     return torch.tanh(self.head(self.attention(a, batch.lengths)))
 
 
+def _alone(net: Net, x: torch.Tensor) -> np.ndarray:
+  """The score [1] of one session's vectors [L, D]; no padding, so no mask."""
+  with torch.inference_mode():
+    a, _ = net.gru(x)
+    scores = (a @ net.attention.w_q.T) @ (a @ net.attention.w_k.T).T
+    context = torch.softmax(scores, -1).sum(0) @ a  # the sum before the product
+    logits = torch.tanh(net.head(context))
+    return torch.softmax(logits, -1)[1:].numpy()
+
+
 def tensors(batch: workloads.Padded) -> Batch:
   """The same as tensors; lengths as PyTorch wants them."""
   arrays = Batch(*(torch.from_numpy(np.ascontiguousarray(x)) for x in batch))
@@ -129,18 +139,25 @@ def meta_step(
 
 def scorer(
   workload: workloads.Workload, variant: Variant, data: types.Dataset
-) -> Callable[[], np.ndarray]:
-  """Makes score() -> [S], probabilities of an anomaly in batches of like length."""
-  net = Net(workload, 'packed' in variant.how).eval()
-  size = int(variant.how.split()[1])
-  vectors = torch.from_numpy(data.vectors)
+) -> Callable[[types.Sessions], np.ndarray]:
+  """Makes score(sessions) -> [S], probabilities of an anomaly.
 
-  def score() -> np.ndarray:
-    seqs = workloads.sequences(data.sessions, variant.sharing)
+  In batches of like length; or of one session, without what batches need.
+  """
+  net = Net(workload, 'packed' in variant.how).eval()
+  vectors = torch.from_numpy(data.vectors)
+  _, size, *threads = variant.how.split()
+  if size == 'alone':
+    torch.set_num_threads(int(threads[0]))
+    return lambda sessions: _alone(net, vectors[torch.from_numpy(sessions.events)])
+  most = int(size)
+
+  def score(sessions: types.Sessions) -> np.ndarray:
+    seqs = workloads.sequences(sessions, variant.sharing)
     order = np.argsort(-seqs.lengths, kind='stable')
     scores = np.zeros(len(order))
-    for start in range(0, len(order), size):
-      rows = order[start : start + size]
+    for start in range(0, len(order), most):
+      rows = order[start : start + most]
       steps = seqs.lengths[rows[0]]
       batch = tensors(workloads.pad_sequences(data.vectors, seqs, rows, steps))
       with torch.inference_mode():

@@ -33,7 +33,7 @@ class Variant(NamedTuple):
 class Runner(NamedTuple):
   """What the process of a variant can be asked for."""
 
-  run: Callable[[int], Any]  # sample number -> anything; returns when all is computed
+  run: Callable[[int], Any]  # sample number -> its seconds, or what is no float
   answer: Callable[[], dict[str, np.ndarray]]  # of sample 0 at the first weights
 
 

@@ -72,8 +72,10 @@ def states(x: Array, w: Array, b: Array, link: Array, order: grid.Order) -> Arra
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _states(order, x, w, b, link):
+  weights = products.in_loop(w, link.shape[1])
+
   def body(h, x):
-    h, *gates = cell(x, h, w, b)
+    h, *gates = cell(x, h, weights(), b)
     return h, h, gates[:3]
 
   return grid.down_once(body, x, w.shape[1], link, order, 3)

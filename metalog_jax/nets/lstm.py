@@ -58,10 +58,10 @@ def states(x: Array, w: Array, b: Array, link: Array, order: grid.Order) -> Arra
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _states(order, x, w, link):
-  size = w.shape[1]
+  size, weights = w.shape[1], products.in_loop(w, link.shape[1])
 
   def body(state, x):
-    state, *gates = cell(x, state, w)
+    state, *gates = cell(x, state, weights())
     # With the gates, for the reason that `gru` gives.
     return state, jnp.concatenate([state[:, size:], *gates[:4]], -1)
 

@@ -1,5 +1,7 @@
 """Products with weights, in the forms that processors are quickest at."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -33,6 +35,18 @@ def outer(y: Array, x: Array) -> Array:
   the compiler would turn it round again.
   """
   return jax.lax.optimization_barrier(x.T @ y).T
+
+
+def in_loop(w: Array, rows: int) -> Callable[[], Array]:
+  """What gives w [G, H] inside of a loop of products x wᵀ, x: [rows, H].
+
+  With one row, a CPU's compiler would copy wᵀ at every step, which takes as long as the
+  product; here it is copied once.
+  """
+  if rows != 1:  # sizes of an exported program may be open
+    return lambda: w
+  turned = jax.lax.optimization_barrier(w.T)
+  return lambda: turned.T
 
 
 def vary_as(x: Array, *arrays: Array) -> list[Array]:

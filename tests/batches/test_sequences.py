@@ -4,6 +4,7 @@ import collections
 
 import hypothesis
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 from metalog_jax.batches import packing, scoring_batches, sequences
@@ -166,6 +167,17 @@ def test_round_numbers():
   assert of(2) == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
   assert of(4)[6:16] == [7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
   assert all(n <= packing.rounded(n, 2) < 1.5 * n + 1 for n in range(1, 999))
+
+
+@pytest.mark.parametrize('length', [0, 1, 8, 9, 64, 65, 513, 9000])
+def test_a_session_alone_is_laid_out_as_by_the_general_code(length):
+  seqs = sequences.sequences(builders.sessions([[3] * length]), 0, 9999)
+  vectors = np.zeros((4, 2))
+  [(numbers, batch)] = scoring_batches.every(vectors, seqs)
+  [(expected_numbers, expected)] = scoring_batches._several(vectors, seqs, 1)
+  for x, y in zip((numbers, *batch), (expected_numbers, *expected), strict=True):
+    np.testing.assert_equal(x, y)
+    assert getattr(x, 'dtype', None) == getattr(y, 'dtype', None)
 
 
 def test_a_session_alone_has_hardly_more_steps_than_events():

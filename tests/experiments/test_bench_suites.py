@@ -138,14 +138,31 @@ def test_all_variants_take_the_same_meta_gradient_of_logmeta(name, logmeta_refer
   assert worker.error(_logmeta(variant), logmeta_reference) < 3e-6
 
 
-def test_scores_agree():
+@pytest.mark.parametrize('workload, peer', [
+  ('tiny', 'nn.GRU sorted, B=128'), ('tiny_one', 'nn.GRU alone, 1 thread'),
+])  # fmt: skip
+def test_scores_agree(workload, peer):
   found = []
-  for variant in (variants.Variant('jax', 'reference'), inference.VARIANTS['ours']):
-    spec = {'workload': 'tiny', 'variant': variant._asdict(), 'folders': {}}
+  pytest.importorskip('torch', reason='the peers need the extra `torch`')
+  for variant in (
+    variants.Variant('jax', 'reference'),
+    inference.VARIANTS['ours'],
+    inference.VARIANTS[peer],
+  ):
+    spec = {'workload': workload, 'variant': variant._asdict(), 'folders': {}}
     runner = inference.build(spec)
     runner.run(0)
     found.append(runner.answer())
   assert worker.error(found[1], found[0]) < 1e-6
+  assert worker.error(found[2], found[0]) < 1e-6
+
+
+def test_a_session_alone_is_timed_by_itself():
+  variant = inference.VARIANTS['ours']._asdict()
+  runner = inference.build({'workload': 'tiny_one', 'variant': variant, 'folders': {}})
+  runner.run(0)
+  sample = worker.timed(lambda: runner.run(0), 2)
+  assert sample['seconds'] < worker.timed(lambda: runner.run(0) and None)['seconds'] / 9
 
 
 def test_the_program_measures_in_processes_and_writes_json(tmp_path, capsys):
