@@ -31,7 +31,7 @@ def self_attention(
   """MetaLog's attention over a session's states A: Sum_t(softmax(Q Kᵀ) A)_t.
 
   Q = A W_qᵀ and K = A W_kᵀ, so that Q Kᵀ = A (W_qᵀ W_k) Aᵀ: one product with the
-  states in place of two. The sum over positions is taken first, on the attention
+  states in place of two, but for a session alone that is short. The sum over positions is taken first, on the attention
   matrix: an event's weight is its column sum, and the [L, L] x [L, H] product is
   never formed.
 
@@ -46,10 +46,14 @@ def self_attention(
     Zhang et al, MetaLog, ICSE 2024, eq. 4 (which also defines V and leaves it
     unused).
   """
-  w = w_q.T @ w_k / (math.sqrt(w_q.shape[0]) if scale else 1)
+  size = w_q.shape[0]
   a, sessions = (grid.rows(x, batch) for x in (states, batch.sessions.ravel()))
   inside = sessions[:, :, None] == sessions[:, None, :]  # [R', L', L']
-  scores = jnp.where(inside, (a @ w) @ a.swapaxes(1, 2), jnp.finfo(a.dtype).min / 2)
+  if a.shape[0] == 1 and 2 * a.shape[1] <= size:  # of an export, rows are open
+    left = (a @ w_q.T) @ w_k / (math.sqrt(size) if scale else 1)
+  else:
+    left = a @ (w_q.T @ w_k / (math.sqrt(size) if scale else 1))
+  scores = jnp.where(inside, left @ a.swapaxes(1, 2), jnp.finfo(a.dtype).min / 2)
   matrix = jax.nn.softmax(scores, axis=-1)
   weights = matrix.sum(1)
   if pooling == 'mean':

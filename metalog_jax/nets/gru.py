@@ -52,7 +52,12 @@ def cell(x: Array, h: Array, w: Array, b: Array) -> tuple[Array, ...]:
   Returns:
     h', r, z, n, m, all [..., H].
   """
-  (x_r, x_z, x_n), (y_r, y_z, m) = _gates(x), _gates(h @ w.T + b)
+  return _update(x, h, h @ w.T + b)
+
+
+def _update(x: Array, h: Array, y: Array) -> tuple[Array, ...]:
+  """See `cell`; y: [..., 3H], W h + b."""
+  (x_r, x_z, x_n), (y_r, y_z, m) = _gates(x), _gates(y)
   r, z = jax.nn.sigmoid(x_r + y_r), jax.nn.sigmoid(x_z + y_z)
   n = jnp.tanh(x_n + r * m)
   return n + z * (h - n), r, z, n, m
@@ -72,10 +77,8 @@ def states(x: Array, w: Array, b: Array, link: Array, order: grid.Order) -> Arra
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _states(order, x, w, b, link):
-  weights = products.in_loop(w, link.shape[1])
-
   def body(h, x):
-    h, *gates = cell(x, h, weights(), b)
+    h, *gates = _update(x, h, products.in_loop(h, w) + b)
     return h, h, gates[:3]
 
   return grid.down_once(body, x, w.shape[1], link, order, 3)

@@ -37,7 +37,12 @@ def cell(x: Array, state: Array, w: Array) -> tuple[Array, ...]:
     c' and h' side by side [..., 2H], then i, f, g, o and tanh(c'), all [..., H].
   """
   c, h = _parts(state, 2)
-  y_i, y_f, y_g, y_o = _parts(x + h @ w.T, 4)
+  return _update(c, x + h @ w.T)
+
+
+def _update(c: Array, y: Array) -> tuple[Array, ...]:
+  """See `cell`; y: [..., 4H], x + W h."""
+  y_i, y_f, y_g, y_o = _parts(y, 4)
   i, f, g, o = (*map(jax.nn.sigmoid, (y_i, y_f)), jnp.tanh(y_g), jax.nn.sigmoid(y_o))
   c = f * c + i * g
   t = jnp.tanh(c)
@@ -58,10 +63,11 @@ def states(x: Array, w: Array, b: Array, link: Array, order: grid.Order) -> Arra
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _states(order, x, w, link):
-  size, weights = w.shape[1], products.in_loop(w, link.shape[1])
+  size = w.shape[1]
 
   def body(state, x):
-    state, *gates = cell(x, state, weights())
+    c, h = _parts(state, 2)
+    state, *gates = _update(c, x + products.in_loop(h, w))
     # With the gates, for the reason that `gru` gives.
     return state, jnp.concatenate([state[:, size:], *gates[:4]], -1)
 

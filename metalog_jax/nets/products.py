@@ -1,7 +1,5 @@
 """Products with weights, in the forms that processors are quickest at."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
@@ -37,16 +35,15 @@ def outer(y: Array, x: Array) -> Array:
   return jax.lax.optimization_barrier(x.T @ y).T
 
 
-def in_loop(w: Array, rows: int) -> Callable[[], Array]:
-  """What gives w [G, H] inside of a loop of products x wᵀ, x: [rows, H].
+def in_loop(h: Array, w: Array) -> Array:
+  """h wᵀ [R, G] inside of a loop over h [R, H], w: [G, H].
 
-  With one row, a CPU's compiler would copy wᵀ at every step, which takes as long as the
-  product; here it is copied once.
+  Of one row it is computed by itself: where a CPU's compiler adds what is to be added
+  as it multiplies, it copies wᵀ first, at every step, which takes as long again.
   """
-  if rows != 1:  # sizes of an exported program may be open
-    return lambda: w
-  turned = jax.lax.optimization_barrier(w.T)
-  return lambda: turned.T
+  y = h @ w.T
+  one_row = h.shape[0] == 1  # never of an exported program, whose sizes are open
+  return jax.lax.optimization_barrier(y) if one_row else y
 
 
 def vary_as(x: Array, *arrays: Array) -> list[Array]:
