@@ -231,7 +231,8 @@ def trained(probe: Probe, steps: Sequence[int]) -> Iterator[Point]:
   done = 0
   for stop in steps:
     while done < stop:
-      state, _ = training.step(state, training.put(stream.draw(done)))
+      state, values = training.step(state, training.put(stream.draw(done)))
+      jax.block_until_ready(values)  # hundreds in flight could wait for each other
       done += 1
     name = f'step {stop}' if stop else 'initial weights'
     yield Point(name, stop, jax.device_get(state.params))

@@ -66,20 +66,43 @@ def sequences(
     collapse, max_events: see `positions_read`.
     with_trie: also find what sequences begin with in common.
   """
+  events, offsets = _read(sessions, collapse, max_events)
+  data = events.astype('>i4').tobytes()  # bytes are in the order of the numbers
+  ends = (4 * offsets).tolist()
   number: dict[bytes, int] = {}
-  inverse = np.empty(sessions.num, np.int64)
-  for i in range(sessions.num):
-    events = sessions.events[sessions.offsets[i] : sessions.offsets[i + 1]]
-    events = events[positions_read(events, collapse, max_events)].astype(np.int32)
-    inverse[i] = number.setdefault(events.tobytes(), len(number))
-  rows = [np.frombuffer(row, np.int32) for row in number]
-  offsets = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
-  events = np.concatenate([*rows, np.zeros(0, np.int32)])
+  inverse = [
+    number.setdefault(data[start:end], len(number))
+    for start, end in zip(ends, ends[1:])
+  ]
+  rows = list(number)
+  offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64) // 4
+  events = np.frombuffer(b''.join(rows), '>i4').astype(np.int32)
   trie = packing.trie(events, offsets) if with_trie else None
-  order = sorted(range(len(rows)), key=lambda i: rows[i].tolist())
   rank = np.empty(len(rows), np.int64)
-  rank[order] = np.arange(len(rows))
-  return Sequences(events, offsets, inverse, rank, trie)
+  rank[sorted(range(len(rows)), key=rows.__getitem__)] = np.arange(len(rows))
+  return Sequences(events, offsets, np.array(inverse, np.int64), rank, trie)
+
+
+def _read(
+  sessions: types.Sessions, collapse: int, max_events: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """The events that are read of all sessions, by `positions_read`, and offsets."""
+  offsets = np.asarray(sessions.offsets, np.int64)
+  events = sessions.events[offsets[0] : offsets[-1]]
+  if sessions.num == 1:  # as a log that grows gives them
+    events = events[positions_read(events, collapse, max_events)]
+    return events, np.array([0, len(events)])
+  offsets = offsets - offsets[0]
+  place = np.arange(len(events))
+  is_read = np.ones(len(events), bool)
+  if collapse:
+    begins = np.r_[True, events[1:] != events[:-1]][: len(events)]
+    begins[offsets[:-1][offsets[:-1] < len(events)]] = True
+    is_read = place - np.maximum.accumulate(np.where(begins, place, 0)) < collapse
+  before = np.concatenate([[0], np.cumsum(is_read)])  # events read before each place
+  lengths = np.diff(offsets)
+  is_read &= before[:-1] - np.repeat(before[offsets[:-1]], lengths) < max_events
+  return events[is_read], np.concatenate([[0], np.cumsum(is_read)])[offsets]
 
 
 class Draw(NamedTuple):

@@ -31,9 +31,9 @@ def self_attention(
   """MetaLog's attention over a session's states A: Sum_t(softmax(Q Kᵀ) A)_t.
 
   Q = A W_qᵀ and K = A W_kᵀ, so that Q Kᵀ = A (W_qᵀ W_k) Aᵀ: one product with the
-  states in place of two, but for a session alone that is short. The sum over positions is taken first, on the attention
-  matrix: an event's weight is its column sum, and the [L, L] x [L, H] product is
-  never formed.
+  states in place of two, but for a session alone that is short. The sum over positions
+  is taken first, on the attention matrix: an event's weight is its column sum, and the
+  [L, L] x [L, H] product is never formed.
 
   Args:
     w_q, w_k: [H, H].

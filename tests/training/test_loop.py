@@ -118,3 +118,25 @@ def test_a_torn_line_of_metrics_is_dropped(tmp_path):
     file.write('{"step": 11, "lo')
   loop.fit(make_detector(12), None, None, 1, tmp_path, OPTIONS)
   assert [x['step'] for x in lines(tmp_path)] == list(range(1, 13))
+
+
+def test_few_steps_wait_for_the_devices(tmp_path):
+  """Hundreds of steps in flight on two devices of one CPU can wait for each other."""
+  waiting: list = []
+
+  class Metric:
+    def __init__(self):
+      waiting.append(self)
+
+    def __float__(self):
+      waiting.remove(self)
+      return 0.0
+
+  detector = make_detector(99)
+  state = detector.init(jax.random.key(0), None)
+  options = loop.Options(validate_every=1000, checkpoint_every=1000)
+  run = loop.Run(detector, 99, state, None, tmp_path, options)
+  for _ in range(98):
+    run.took({'loss': Metric()}, lambda: state)
+    assert len(waiting) < loop.FLUSH
+  run.close()
