@@ -53,14 +53,16 @@ def first_fit(lengths: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
   length at once: every row takes as many as it has space for, the first rows first.
   """
   rows, starts = np.zeros((2, len(lengths)), np.int64)
-  used = np.zeros(len(lengths) + 1, np.int64)
+  used, every = np.zeros(len(lengths) + 1, np.int64), np.arange(len(lengths) + 1)
   order = np.argsort(-lengths, kind='stable')
   for equal in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
     length, num = lengths[equal[:1]].sum(), len(equal)
     space = (steps - used) // length if length else np.full(len(used), num)
-    taken = np.diff(np.minimum(np.cumsum(space), num), prepend=0)  # in each row
-    row = np.repeat(np.arange(len(used)), taken)
-    nth = np.arange(num) - np.repeat(np.cumsum(taken) - taken, taken)
+    upto = np.minimum(space.cumsum(), num)
+    before = np.concatenate([[0], upto[:-1]])  # taken by the rows before each row
+    taken = upto - before
+    row = every[: len(used)].repeat(taken)
+    nth = every[:num] - before.repeat(taken)
     rows[equal], starts[equal] = row, used[row] + nth * length
     used += taken * length
   return rows, starts
