@@ -36,10 +36,10 @@ def add(
     raise errors.UserError(f'--until belongs to suppress, not to {verdict}')
   if until:
     _day(until, '--until')
-  place = pathlib.Path(folder)
+  place, known = pathlib.Path(folder), dict[str, dict[str, Any]]()
   listed = place / 'findings.jsonl'
   if listed.is_file():
-    known = {row['finding_id'] for _, row in _rows(listed, 'finding')}
+    known = {row['finding_id']: row for _, row in _rows(listed, 'finding')}
     matching = [name for name in known if name.startswith(finding)]
     if len(matching) != 1 and finding not in known:
       wrong = 'several findings begin with' if matching else 'it has no finding'
@@ -52,6 +52,8 @@ def add(
   now = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
   line = {'finding_id': finding, 'verdict': verdict, 'until': until or None}
   line |= {'reason': reason, 'time': now}
+  parts = known.get(finding, {}).get('templates') or ()
+  line['templates'] = [{name: p[name] for name in ('template', 'kind')} for p in parts]
   path = place / FILE
   read([folder])  # a damaged file is refused
   before = path.read_text('utf-8') if path.is_file() else ''
@@ -81,16 +83,19 @@ def read(folders: Iterable[str]) -> dict[str, dict[str, Any]]:
   return said
 
 
+def current(folders: Iterable[str]) -> dict[str, dict[str, Any]]:
+  """What `read` gives and has not ended."""
+  today = datetime.datetime.now(datetime.UTC).date()
+  is_over = lambda line: line.get('until') and _day(line['until'], FILE) < today
+  return {name: line for name, line in read(folders).items() if not is_over(line)}
+
+
 def apply(items: Iterable[Any], folders: Iterable[str]) -> None:
   """Gives findings the state that feedback in these folders has for them."""
-  said = read(folders)
-  today = datetime.datetime.now(datetime.UTC).date()
+  said = current(folders)
   for item in items:
     line = said.get(item.finding_id)
     if line is None:
-      continue
-    until = line.get('until')
-    if until and _day(until, FILE) < today:
       continue
     item.state = _STATES[line['verdict']]
     item.reason = str(line.get('reason') or '')

@@ -40,7 +40,6 @@ def apply(
   rows = [*of_sessions, *window_rows]
   by_id = dict(known.table.iter_rows())
   used = set()
-  unit = rows[0]['unit'] if rows else ''
   values = known.ranges.label(_table([(row['first'], row['last']) for row in rows]))
   for row, value in zip(rows, values.tolist()):
     if row['id'] in by_id:
@@ -60,7 +59,9 @@ def apply(
       item.state, item.reason = 'active', f'an anomaly in {path}'
   unmatched = [*(name for name in by_id if name not in used), *known.ranges.unmatched]
   total = len(by_id) + len(known.ranges.ranges)
-  judged = [row for row in rows if row['label'] is not None and row['unit'] == unit]
+  judged = [row for row in rows if row['label'] is not None]
+  unit = judged[0]['unit'] if judged else rows[0]['unit'] if rows else ''
+  judged = [row for row in judged if row['unit'] == unit]
   summary = {
     'path': path,
     'labels': total,
@@ -75,21 +76,52 @@ def apply(
       f'{path}: {len(unmatched):,} of {total:,} labels match no window, session or '
       f'finding: {", ".join(unmatched[:3])}'
     )
+  said += _one_sided(path, judged)
   return Labelled((functools.partial(iter, of_sessions), window_rows), summary, said)
 
 
+def by_id(path: str) -> dict[str, int]:
+  """The labels of a file by the ids that it names; raises UserError as `apply`."""
+  return dict(labels.read(path).table.iter_rows())
+
+
+def vouched(path: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+  """Rows whose label was said: outside a list of incidents nothing is vouched for."""
+  known = labels.read(path)
+  incidents = all(item.label for item in known.ranges.ranges)
+  named = set(known.table['id'])
+  return [row for row in rows if not incidents or row['label'] or row['id'] in named]
+
+
+def _one_sided(path: str, judged: Sequence[dict[str, Any]]) -> list[str]:
+  """A sentence where all labels are of one kind."""
+  given = {row['label'] for row in judged}
+  if len(given) != 1:
+    return []
+  what = f'{path}: all {len(judged):,} labelled {judged[0]["unit"]}s are'
+  if given == {1}:
+    return [
+      f'{what} anomalies and none is normal: false alarms cannot be counted, and '
+      'nothing that is found is called normal; label some normal ones too'
+    ]
+  return [
+    f'{what} normal and none is an anomaly: how many anomalies are found cannot be '
+    'said, and what is like one cannot be ranked higher; label some anomalies too'
+  ]
+
+
 def _quality(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-  """How good verdicts and scores of labelled rows are."""
+  """How good verdicts and scores of labelled rows are; None where nothing says."""
   truth = np.array([row['label'] for row in rows], bool)
   odd = np.array([row['anomalous'] for row in rows], bool)
   hits = int((truth & odd).sum())
   quality: dict[str, Any] = {
     'judged': len(rows),
     'anomalies': int(truth.sum()),
-    'precision': hits / max(int(odd.sum()), 1),
-    'recall': hits / max(int(truth.sum()), 1),
+    'precision': hits / int(odd.sum()) if odd.any() else None,
+    'recall': hits / int(truth.sum()) if truth.any() else None,
   }
-  quality['f1'] = 2 * hits / max(int(odd.sum() + truth.sum()), 1)
+  quality['f1'] = 2 * hits / int(odd.sum() + truth.sum()) if truth.any() else None
   if truth.any() and not truth.all():
     scores = np.array([row['score'] for row in rows], float)
     quality['auprc'] = metrics.auprc(truth.astype(int), scores)

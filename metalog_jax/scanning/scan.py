@@ -19,6 +19,7 @@ from metalog_jax.logs import clock, messages, parallel, records
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
   account,
+  alike,
   feedback,
   findings,
   redact,
@@ -278,6 +279,17 @@ def conclude(
       rows = _rows(counted, state, judged, items)
       if options.labels:
         rows, _, _ = labelled.apply(options.labels, *rows, items)
+  named, labelled_rows = {}, []
+  if options.labels:
+    named = labelled.by_id(options.labels)
+    labelled_rows = labelled.vouched(options.labels, rows[1])
+  like = ''
+  if told := alike.said(items, known, named, labelled_rows):
+    items, like = alike.apply(items, told)
+  if like:
+    rows = _rows(counted, state, judged, items)
+    if options.labels:
+      rows, _, _ = labelled.apply(options.labels, *rows, items)
   about = (
     {'state': 'itself'}
     if reference is None
@@ -312,8 +324,7 @@ def conclude(
   if options.labels:
     summary['labels'] = labels
     summary['warnings'] = unmatched + summary['warnings']
-  if mode:
-    summary['warnings'].insert(0, mode)
+  summary['warnings'][:0] = [text for text in (mode, like) if text]
   if options.save_baseline and counted is not None:
     target = options.save_baseline
     saved = counter.as_baseline(files, target, redacted=options.redact)

@@ -1,0 +1,84 @@
+"""What people said of findings and windows moves findings like them."""
+
+import json
+
+import pytest
+
+from metalog_jax.scanning import feedback, output, scan
+from tests.scanning import logs
+
+OUTAGE = range(1000, 1040)
+
+
+def outage(path, seed, without=''):
+  """An outage, and one fatal record; of the outage's messages one may lack."""
+  log = logs.Log(seed)
+  log.outage(OUTAGE[0], OUTAGE[-1])
+  log.put(1600, 'CRITICAL', 'disk', 'volume {m} is full')
+  lines = log.lines()
+  kept = [x for x in lines if not without or without not in x]
+  path.write_text('\n'.join(kept) + '\n')
+  return str(path)
+
+
+def by_word(found):
+  """The finding about the outage, and about the disk."""
+  words = ('refused', 'not paid', 'retry')
+  return next(x for x in found if any(w in x.template for w in words)), next(x for x in found if 'volume' in x.template)
+
+
+@pytest.mark.parametrize('verdict', ['normal', 'anomaly'])
+def test_feedback_moves_findings_that_are_alike(tmp_path, verdict):
+  """One that begins with another message of the same cause has another id."""
+  out = str(tmp_path / 'out')
+  first = scan.scan([outage(tmp_path / 'x', 0)], scan.Options(out=out))
+  output.write(first, out)
+  before, _ = by_word(first)
+  feedback.add(out, before.finding_id, verdict)
+  lead = next(x for x in ('refused', 'not paid', 'retry') if x in before.template)
+  path = outage(tmp_path / 'y', 1, lead)
+  plain, _ = by_word(scan.scan([path], scan.Options()))
+  found = scan.scan([path], scan.Options(out=out))
+  after, disk = by_word(found)
+  assert after.finding_id != before.finding_id and disk.state == 'active'
+  assert before.finding_id in after.reason and not disk.reason
+  if verdict == 'normal':
+    assert after.state == 'known' and '0 rank higher and 1 lower' in found.warnings[0]
+  else:
+    assert after.score == plain.score + 3 and found[0] is after
+    assert '1 rank higher and 0 lower' in found.warnings[0]
+
+
+@pytest.mark.parametrize('label', ['normal', 'anomaly'])
+def test_windows_that_are_labelled_move_their_findings(tmp_path, label):
+  path, labels = outage(tmp_path / 'x', 0), tmp_path / 'labels.csv'
+  before, disk = by_word(scan.scan([path], scan.Options()))
+  labels.write_text(''.join(f'{name},{label}\n' for name in before.windows))
+  found = scan.scan([path], scan.Options(labels=str(labels)))
+  after, other = by_word(found)
+  assert (other.state, other.score) == ('active', disk.score)
+  assert after.state == ('known' if label == 'normal' else 'active')
+  assert (after.score > before.score) == (label == 'anomaly')
+  rows = [row for row in found.windows if row['id'] in before.windows]
+  assert all(row['anomalous'] == (label == 'anomaly') for row in rows)
+
+
+@pytest.mark.parametrize('label,said', [
+  ('normal', 'are normal and none is an anomaly'),
+  ('anomaly', 'are anomalies and none is normal'),
+])  # fmt: skip
+@pytest.mark.parametrize('whole', [False, True])
+def test_labels_of_one_kind_get_a_sentence(tmp_path, label, said, whole):
+  path, labels = outage(tmp_path / 'x', 0), tmp_path / 'labels.csv'
+  text = f'w3,{label}\nw9,{label}\n'
+  if whole:
+    text = f'2026-05-01T00:00:00,2026-05-09T00:00:00,{label}\n'
+  labels.write_text(text)
+  summary = scan.scan([path], scan.Options(labels=str(labels))).summary
+  [sentence] = [text for text in summary['warnings'] if said in text]
+  assert f'all {summary["labels"]["judged"]:,} labelled windows' in sentence
+  assert (summary['labels']['recall'] is None) == (label == 'normal')
+  json.dumps(summary, allow_nan=False)
+  labels.write_text(f'w3,{label}\nw9,normal\nw11,anomaly\n')
+  summary = scan.scan([path], scan.Options(labels=str(labels))).summary
+  assert not any('none is' in text for text in summary['warnings'])
