@@ -23,6 +23,7 @@ from metalog_jax.runs import model as models
 
 ROWS = 4096  # sessions scored at a time: bounds the memory
 TOP = 5  # events named in a verdict
+_FEW = 20  # sessions, below which nothing is usual
 
 
 class Summary(NamedTuple):
@@ -143,17 +144,53 @@ class Verdicts:
     """The verdicts without texts."""
     judge = Judge(self._model, self._threshold, self._known)
     parts = store.stream(self._system, ROWS, lines=True)
+    places: list[tuple[float, ...]] = []  # first and last line and time; anomalous
     for (sessions, lines), ends in zip(parts, store.last_times(self._system, ROWS)):
       for verdict in judge.verdicts(sessions, lines, ends):
         for end in (verdict['first'], verdict['last']):
           end['file'], end['line'] = manifests.locate(self.manifest, end['line'])
+        times = (verdict[end]['time'] for end in ('first', 'last'))
+        times = (math.nan if time is None else time for time in times)
+        rows = verdict['first_line'], verdict['last_line']
+        places.append((*rows, *times, verdict['anomalous']))
         yield verdict
-    seen = judge.seen
-    self.summary = Summary(seen.sessions, seen.alerts, self.manifest, judge.warnings)
+    seen, warnings = judge.seen, judge.warnings
+    if str(self.manifest['window']) == '0' and (text := cut_off(np.array(places))):
+      warnings = [*warnings, text]
+    self.summary = Summary(seen.sessions, seen.alerts, self.manifest, warnings)
 
   def to_polars(self) -> pl.DataFrame:
     """All verdicts as a frame, one row a session."""
     return pl.DataFrame(list(self), infer_schema_length=None)
+
+
+def cut_off(places: np.ndarray) -> str:
+  """Whether anomalous sessions may be so because the ends of the log cut them.
+
+  Those may be cut that begin, or end, within a usual session's length of the log's
+  beginning or end. A warning is due where, one aside, they are anomalous more than
+  twice as often as the others; '' for none.
+
+  Args:
+    places: [S, 5] first and last line, first and last time (nan for none), anomalous.
+  """
+  if len(places) < _FEW:
+    return ''
+  timed = np.isfinite(places[:, 2:4]).all()
+  first, last = places[:, 2:4].T if timed else places[:, :2].T
+  length = np.quantile(last - first, 0.99)
+  cut = (first - first.min() <= length) | (last.max() - last <= length)
+  odd = places[:, 4] > 0
+  if cut.mean() > 0.5:
+    return ''
+  usual = odd[~cut].mean() * cut.sum()
+  if odd[cut].sum() <= 2 * usual + (usual > 0):
+    return ''
+  return (
+    f'{odd[cut].sum():,} of the {odd.sum():,} anomalous sessions stand at the ends of '
+    'the log, and may have begun before it or end after it: they are judged by the '
+    'part that is here; give the logs before and after it too'
+  )
 
 
 def detect(

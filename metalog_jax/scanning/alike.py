@@ -10,8 +10,11 @@ anomaly's is ranked a step of severity higher.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from metalog_jax import lazy
 from metalog_jax.scanning import feedback, findings
 from metalog_jax.scanning.findings import Finding
+
+labelled = lazy.module('metalog_jax.scanning.labelled')
 
 _INSIDE = 0.5  # share of its windows that must be called normal
 
@@ -22,6 +25,27 @@ class Said(NamedTuple):
   name: str  # its id
   templates: frozenset[tuple[bool, str]]  # whether it lacks, and the text
   label: int  # 1 for an anomaly, 0 for normal
+
+
+def moved(
+  items: Sequence[Finding],
+  folders: Sequence[str],
+  path: str,
+  rows: list[dict[str, Any]],
+) -> tuple[list[Finding], str]:
+  """The findings as what was said moves them, and a sentence; '' where none is moved.
+
+  Args:
+    folders: with feedback.
+    path: of a file of labels; '' for none.
+    rows: of windows, labelled if there is such a file.
+
+  Raises:
+    UserError: a file is damaged.
+  """
+  named = labelled.by_id(path) if path else {}
+  rows = labelled.vouched(path, rows) if path else []
+  return apply(items, said(items, folders, named, rows))
 
 
 def said(

@@ -40,6 +40,9 @@ class Counted:
   sides: Mapping[int, Side] = dataclasses.field(
     default_factory=dict
   )  # of numbers above
+  times: Mapping[int, np.ndarray] = dataclasses.field(
+    default_factory=dict
+  )  # of templates that are not too frequent, microseconds
 
   def __post_init__(self):
     """Notes where each template's cells are."""

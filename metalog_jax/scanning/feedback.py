@@ -50,7 +50,11 @@ def add(
   elif not place.is_dir():
     raise errors.UserError(f'{folder} is no folder of a scan: scan with --out={folder}')
   now = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
-  line = {'finding_id': finding, 'verdict': verdict, 'until': until or None}
+  line: dict[str, Any] = {
+    'finding_id': finding,
+    'verdict': verdict,
+    'until': until or None,
+  }
   line |= {'reason': reason, 'time': now}
   parts = known.get(finding, {}).get('templates') or ()
   line['templates'] = [{name: p[name] for name in ('template', 'kind')} for p in parts]

@@ -1,4 +1,4 @@
-"""Messages that come at regular times, and for once do not: a job that did not run."""
+"""Messages that come at regular times: a job that did not run, or that ran twice."""
 
 from collections.abc import Iterator
 
@@ -19,32 +19,100 @@ _LONG = 1.5  # of the usual gap, from which on a time was missed
 _FEWEST = 0.02  # spread of the gaps, as a share of the usual one, that is assumed
 _MOST = 0.15  # share of the gaps that may be long
 _DAY = 86400.0
+_TICKS, _ALL = 4096, 1_000_000  # records of a message, and of all, that are noted
+_SELDOM = 300.0  # seconds between the times of a message whose records are looked at
+_TOGETHER = (0.5, 60.0, 240.0)  # seconds between records of one run
+
+
+class Ticks:
+  """The times of messages that are not frequent, in bounded memory."""
+
+  def __init__(self) -> None:
+    self._counts = np.zeros(0, np.int64)  # records of each code
+    self._parts = [np.zeros((2, 0), np.int64)]  # codes and times
+    self._most, self._size = _TICKS, 0
+
+  def add(self, codes: np.ndarray, time: np.ndarray) -> None:
+    """Notes records: codes [n], datetime64[us] [n]."""
+    if not len(codes):
+      return
+    new = max(0, int(codes.max()) + 1 - len(self._counts))
+    self._counts = np.pad(self._counts, (0, new))
+    self._counts += np.bincount(codes, minlength=len(self._counts))
+    rows = np.flatnonzero((self._counts[codes] <= self._most) & ~np.isnat(time))
+    micro = time[rows].astype('datetime64[us]').astype(np.int64)
+    self._parts.append(np.stack([codes[rows].astype(np.int64), micro]))
+    self._size += len(rows)
+    while self._size > _ALL:
+      table = np.concatenate(self._parts, axis=1)
+      table = table[:, self._counts[table[0]] <= self._most]
+      self._parts, self._size = [table], table.shape[1]
+      self._most //= 2  # and none of them comes in again
+
+  def of(self, group: np.ndarray) -> dict[int, np.ndarray]:
+    """Ascending times of each template; `group` is the template of each code."""
+    codes, time = np.concatenate(self._parts, axis=1)
+    frequent = np.unique(group[: len(self._counts)][self._counts > self._most])
+    order = np.lexsort((time, group[codes]))
+    template, time = group[codes][order], time[order]
+    ids, starts = np.unique(template, return_index=True)
+    parts = np.split(time, starts[1:])
+    return {i: x for i, x in zip(ids.tolist(), parts) if i not in frequent}
 
 
 def missed(counted: Counted, template: int) -> Iterator[Surprise]:
-  """The longest time that a regular message did not come.
+  """The longest time that a regular message did not come; and when it came twice.
 
-  Only messages whose times are farther apart than windows are wide are looked at: what
-  comes in every window is counted, and its silence found by its rate. A gap is held
-  against the others by Student's t (the prediction of one more value of a normal
-  sample), and the p-value allows for the number of gaps.
+  Messages whose times are farther apart than windows are wide are looked at, and
+  others, by the times of their records, if they come every five minutes or more
+  seldom: what comes in every window is counted, and its silence found by its rate. A
+  gap is held against the others by Student's t (the prediction of one more value of a
+  normal sample), and the p-value allows for the number of gaps.
   """
   span = counted.span(template)
   cells = counted.cells[span.start : span.stop]
   if not counted.width.timed or cells['first_time'].null_count():
     return
+  every = counted.times.get(template, np.zeros(0)) / 1e6
+  for together in _TOGETHER if len(every) >= _LEAST else ():
+    seconds = every[np.diff(every, prepend=-np.inf) > together]
+    if len(seconds) >= _LEAST and _usual(seconds) >= _SELDOM:
+      found = [*_unlike(counted, template, seconds, _SELDOM)]
+      yield from found
+      if found or _is_regular(np.diff(seconds)):
+        return
   first, last = (cells[f'{end}_time'].to_numpy() / 1e6 for end in ('first', 'last'))
   quiet = np.append(np.inf, first[1:] - last[:-1])
   seconds = first[quiet > counted.width.size]
-  if len(seconds) < _LEAST:
-    return
+  if len(seconds) >= _LEAST:
+    yield from _unlike(counted, template, seconds, _APART * counted.width.size)
+
+
+def _usual(seconds: np.ndarray) -> float:
+  return float(np.median(np.diff(seconds)))
+
+
+def _is_regular(gaps: np.ndarray) -> bool:
+  usual = np.median(gaps)
+  return bool((np.abs(gaps - usual) <= _NEAR * usual).mean() >= _REGULAR)
+
+
+def _unlike(
+  counted: Counted, template: int, seconds: np.ndarray, least: float
+) -> Iterator[Surprise]:
+  """Times that lack, or are too many, among times in seconds.
+
+  Args:
+    least: seconds that the usual gap is at least.
+  """
   end = float(np.nanmax(counted.cells['last_time'].to_numpy())) / 1e6  # it cuts one gap
   gaps = np.diff(seconds, append=end)
-  usual = float(np.median(gaps[:-1]))
-  near = np.abs(gaps[:-1] - usual) <= _NEAR * usual
-  is_regular = near.mean() >= _REGULAR and usual > _APART * counted.width.size
+  usual = _usual(seconds)
+  if not _is_regular(gaps[:-1]) or usual < least:
+    return
+  yield from _twice(counted, template, seconds, usual)
   long = np.flatnonzero(gaps > _LONG * usual)
-  if not is_regular or not 0 < len(long) <= max(1, _MOST * len(gaps)):
+  if not 0 < len(long) <= max(1, _MOST * len(gaps)):
     return
   place = int(long[gaps[long].argmax()])
   awaited = np.arange(seconds[place] + usual, seconds[place] + gaps[place], usual)
@@ -67,6 +135,30 @@ def missed(counted: Counted, template: int) -> Iterator[Surprise]:
   yield Surprise(
     'missing', template, surprise, number.tolist(), 0, float(len(awaited)), detail
   )
+
+
+def _twice(
+  counted: Counted, template: int, seconds: np.ndarray, usual: float
+) -> Iterator[Surprise]:
+  """A run between two that are as far apart as usual."""
+  gaps = np.diff(seconds)
+  both = gaps[:-1] + gaps[1:]
+  extra = np.flatnonzero(np.abs(both - usual) <= _NEAR * usual) + 1
+  if not 0 < len(extra) <= max(1, _MOST * len(gaps)):
+    return
+  others = gaps[np.abs(gaps - usual) <= _NEAR * usual]
+  spread = max(float(np.std(others)), _FEWEST * usual)
+  nearest = np.minimum(gaps[extra - 1], gaps[extra]).min()
+  t = (usual - nearest) / (spread * np.sqrt(1 + 1 / len(others)))
+  p = special.stdtr(len(others) - 1, -t) * len(gaps)
+  number = (seconds[extra] // counted.width.size).astype(int) - counted.first_window
+  again = windows.iso(int(seconds[extra[0]]) * 10**6)
+  detail = f'every {_duration(usual)}, but once more at {again}'
+  if len(extra) > 1:
+    detail += f' and {len(extra) - 1:,} more time{"s" * (len(extra) > 2)}'
+  surprise = float(-np.log10(np.clip(p, 1e-300, 1.0)))
+  count, rows = len(extra), np.unique(number[number < counted.size]).tolist()
+  yield Surprise('burst', template, surprise, rows, count, 0.0, detail)
 
 
 def _is_weekend(awaited: np.ndarray, seconds: np.ndarray) -> bool:

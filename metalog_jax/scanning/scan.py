@@ -23,6 +23,7 @@ from metalog_jax.scanning import (
   feedback,
   findings,
   redact,
+  rhythms,
   sessions,
   sides,
   surprises,
@@ -78,7 +79,7 @@ class Counter:
     self.templates = templates
     self.sessions = sessions.Sessions(group)
     self.windows = windows.Windows(width)
-    self.sides = sides.Sides()
+    self.sides, self.ticks = sides.Sides(), rhythms.Ticks()
     self.lines = self.strays = 0  # strays: times that are not believed
 
   def add(self, block: Any) -> np.ndarray:
@@ -90,6 +91,7 @@ class Counter:
     ids = self.templates.add(block.message, block.level, values)
     self.lines += int(np.sum(block.lines))
     self.sessions.add(ids, block)
+    self.ticks.add(ids, block.time)
     beside = self.sides.of(ids, block)
     return self.windows.add(
       ids, block.time, block.file, block.line, block.level, block.text, beside
@@ -279,13 +281,7 @@ def conclude(
       rows = _rows(counted, state, judged, items)
       if options.labels:
         rows, _, _ = labelled.apply(options.labels, *rows, items)
-  named, labelled_rows = {}, []
-  if options.labels:
-    named = labelled.by_id(options.labels)
-    labelled_rows = labelled.vouched(options.labels, rows[1])
-  like = ''
-  if told := alike.said(items, known, named, labelled_rows):
-    items, like = alike.apply(items, told)
+  items, like = alike.moved(items, known, options.labels, rows[1])
   if like:
     rows = _rows(counted, state, judged, items)
     if options.labels:
@@ -380,6 +376,8 @@ def _counts(
     else None
     for cells, more, width in zip(tables, beside, widths)
   ]
+  if counts[0] is not None:
+    counts[0].times = counter.ticks.of(templates.group())
   return counts[0], counts[1] if reference is not None else None
 
 

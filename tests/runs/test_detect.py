@@ -6,6 +6,7 @@ import io
 import json
 import math
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -113,6 +114,32 @@ def test_a_limit_out_of_reach_is_said(root, tmp_path):
   verdicts = detect.detect(model.load(tmp_path), root / 'b' / 'x.log')
   assert not any(v['anomalous'] for v in verdicts)
   assert 'can never be exceeded' in verdicts.summary.warnings[0]
+
+
+@pytest.mark.parametrize('timed', [True, False])
+@pytest.mark.parametrize('odd,said', [
+  ([0, 1, 2, 197, 199], True), ([0, 30, 60, 90, 120, 150], False), ([], False),
+  (range(200), False),
+])  # fmt: skip
+def test_sessions_that_the_ends_of_the_log_cut(timed, odd, said):
+  """Those at the ends are anomalous more often than the others."""
+  first = np.arange(200.0) * 10
+  last = first + 45
+  time = first * 7 if timed else np.full(200, math.nan)
+  anomalous = np.isin(np.arange(200), list(odd))
+  table = np.stack([first, last, time, time + 300, anomalous], axis=1)
+  text = detect.cut_off(table)
+  assert bool(text) == said and not detect.cut_off(table[:10])
+  assert not said or text.startswith('5 of the 5 anomalous sessions stand at the ends')
+
+
+def test_cut_sessions_are_said(root, tmp_path, monkeypatch):
+  trained(root, tmp_path)
+  monkeypatch.setattr(detect, 'cut_off', lambda places: f'{places.shape}')
+  verdicts = detect.detect(model.load(tmp_path), root / 'b' / 'x.log')
+  assert len(list(verdicts)) == 60
+  is_whole = str(verdicts.manifest['window']) == '0'
+  assert ('(60, 5)' in verdicts.summary.warnings) == is_whole
 
 
 @pytest.mark.parametrize('change', [

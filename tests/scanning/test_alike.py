@@ -24,7 +24,9 @@ def outage(path, seed, without=''):
 def by_word(found):
   """The finding about the outage, and about the disk."""
   words = ('refused', 'not paid', 'retry')
-  return next(x for x in found if any(w in x.template for w in words)), next(x for x in found if 'volume' in x.template)
+  return next(x for x in found if any(w in x.template for w in words)), next(
+    x for x in found if 'volume' in x.template
+  )
 
 
 @pytest.mark.parametrize('verdict', ['normal', 'anomaly'])

@@ -38,6 +38,22 @@ def test_a_nightly_job_did_not_run(tmp_path, day, said):
   assert item.first.time[:10] == f'2026-03-{2 + day:02}'
 
 
+@pytest.mark.parametrize('step,days', [(1, 8), (0.5, 8), (6, 21)])
+@pytest.mark.parametrize('late,said', [
+  (None, 'but not at'), (0.002, 'but once more at'), (0.4, 'but once more at'),
+])  # fmt: skip
+def test_a_run_of_an_hourly_job_in_a_log_of_weeks(tmp_path, step, days, late, said):
+  """Windows are as wide as the job's steps, or wider: its own times tell."""
+  runs = [step * i for i in range(1, int(24 * days / step))]
+  odd = runs[int(0.6 * len(runs))]
+  runs = runs + [odd + late * step] if late else [x for x in runs if x != odd]
+  log = [x.replace('nightly backup', 'hourly sync') for x in lines(runs, days, 5.0)]
+  [item] = findings(tmp_path / 'x.log', log)
+  assert item.kind == ('burst' if late else 'missing') and item.p_value < 1e-3
+  time = START + datetime.timedelta(hours=odd + (late or 0) * step)
+  assert f'{said} {time:%Y-%m-%dT%H:%M}' in item.why
+
+
 def test_several_runs_are_missed(tmp_path):
   log = lines((h for h in range(0, 72, 3) if h not in (30, 33, 36)), days=3)
   [item] = findings(tmp_path / 'x.log', log)
