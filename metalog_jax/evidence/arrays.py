@@ -39,7 +39,7 @@ def arrays(
       out[f'missed.{name}'] = getattr(fitted.missed, name)
   if fitted.anomalies is not None:
     bounded = fitted.later and 'unlike' not in fitted.model.without
-    out['labelled'] = fitted.anomalous.weights.sum() if bounded else np.inf
+    out['labelled'] = np.array(fitted.anomalous.weights.sum() if bounded else np.inf)
     out |= _bags('anomalies', fitted.anomalies.counts)
     out['anomalies.seen'] = fitted.anomalies.events
     for name, forest in zip(('trees', 'event_trees'), fitted.anomalies.models):
