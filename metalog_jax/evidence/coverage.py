@@ -18,7 +18,10 @@ References:
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+
+from metalog_jax import lazy
+
+stats = lazy.module('scipy.stats')
 
 LEVELS = (np.arange(10) + 0.5) / 10  # quantiles that stand for a distribution
 

@@ -248,7 +248,8 @@ class Follower(live.Live):
         memory.learned = True
         self._judge(memory.cells, None)
         memory.forget_texts()
-    if self._judged_alone or memory.learned:
+    seconds = memory.width.size if memory.width.timed else np.inf
+    if (self._judged_alone or memory.learned) and self.sessions.is_due(seconds):
       self._judge_sessions(cells)
     memory.windows += 1
     if memory.uncommitted >= COMMIT:

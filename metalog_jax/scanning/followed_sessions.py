@@ -24,6 +24,7 @@ OPEN = 20_000  # sessions that are open at once
 SAMPLE = 5_000  # records from which the id that groups them is found
 PAST = 2_000  # sessions that others are held against
 LEARNED = 5_000  # sessions that are judged together, at most
+_WAITING = 1_000  # sessions that ended and are judged whatever the clock says
 _EVENTS = 5_000  # of a session, that are looked at
 _PAIRS = 100_000  # of templates, one after the other, that are remembered
 _FORGOTTEN = -(1 << 30)  # an event whose template was forgotten
@@ -100,6 +101,21 @@ class FollowedSessions:
   def waits(self) -> bool:
     """Whether sessions ended that were not judged."""
     return bool(self._ended)
+
+  def is_due(self, seconds: float) -> bool:
+    """Whether sessions that wait would do so for too long until another window ends.
+
+    Half the timeout that they waited for already is not: few sessions are as much work
+    as many. By the log's clock alone, so that who resumes judges the same together.
+
+    Args:
+      seconds: of a window; inf where it has no length in time.
+    """
+    if not self._ended or len(self._ended) >= _WAITING:
+      return bool(self._ended)
+    waited = self.open.clock - self._ended[0].clock  # nan where there are no times
+    patience = self.open.patience
+    return patience == np.inf or not waited + seconds <= 1.5 * patience
 
   def end_all(self) -> None:
     """Ends what is open."""

@@ -76,6 +76,21 @@ def test_ends_anywhere_lose_and_double_nothing(tmp_path, monkeypatch, seed):
   assert len(test_follow.rows(out)) == len(told + more)
 
 
+def test_few_sessions_wait_for_half_the_timeout(tmp_path, monkeypatch):
+  """They are judged together, and found as where each window's are."""
+  path, judged = tmp_path / 'app.log', []
+  path.write_text(''.join(text()))
+  judge = followed_sessions.session_findings.judge
+  monkeypatch.setattr(
+    followed_sessions.session_findings,
+    'judge',
+    lambda *arguments: judged.append(1) or judge(*arguments),
+  )
+  items, _, follower = test_follow.run(path, [], window='5s', timeout='60s')
+  assert about_sessions(items) == expected()[1:]  # the first ended while it learned
+  assert 20 < len(judged) < follower.memory.windows / 5
+
+
 def test_open_sessions_at_the_end(tmp_path):
   """They wait where there is a state, and are judged where there is none."""
   path = tmp_path / 'app.log'
