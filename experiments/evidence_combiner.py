@@ -22,7 +22,6 @@ from metalog_jax import evidence, lazy
 from metalog_jax.batches import bags
 from metalog_jax.cli.options import Flag
 from metalog_jax.evidence import committee
-from metalog_jax.evidence.reference import Sample
 from metalog_jax.logs import store
 
 pl = lazy.module('polars')
@@ -67,7 +66,7 @@ def episode(counts: Any, labels: tuple[np.ndarray, np.ndarray], rng) -> dict[str
   num = num_normals, min(int(rng.choice(ANOMALIES)), total[1] // 2)
   drawn = [rng.multivariate_hypergeometric(x, n) for x, n in zip(labels, num)]
   rest = [x - taken for x, taken in zip(labels, drawn)]
-  samples = [Sample.of(counts, taken) for taken in (*drawn, rest[0] + rest[1])]
+  samples = [evidence.Sample.of(counts, taken) for taken in (*drawn, rest[0] + rest[1])]
   fitted = evidence.fit(*samples)
   parts = fitted.judge(counts).parts
   return {'num': num, 'fitted': fitted, 'parts': parts, 'rest': rest}
