@@ -120,6 +120,8 @@ def _unlike(
     awaited = awaited[: max(1, round(gaps[place] / usual) - 1)]
   number = (awaited // counted.width.size).astype(int) - counted.first_window
   number = np.unique(number[number < counted.size])
+  without = counted.series(template)[number] == 0
+  number = number[without] if without.any() else number
   if not counted.totals[number].any() or _is_weekend(awaited, seconds):
     return
   others = gaps[:-1][gaps[:-1] <= _LONG * usual]

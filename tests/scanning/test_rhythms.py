@@ -54,6 +54,15 @@ def test_a_run_of_an_hourly_job_in_a_log_of_weeks(tmp_path, step, days, late, sa
   assert f'{said} {time:%Y-%m-%dT%H:%M}' in item.why
 
 
+def test_windows_in_which_it_came_are_no_part_of_a_silence(tmp_path):
+  runs = [x / 12 for x in range(12 * 30) if not 200 <= x < 230]
+  [item] = findings(tmp_path / 'x.log', lines(runs, 1.25, 1.0))
+  assert 'every 5 min' in item.why and item.kind == 'missing'
+  assert (
+    item.first.time[:16] >= f'{START + datetime.timedelta(hours=16.7):%Y-%m-%dT%H:%M}'
+  )
+
+
 def test_several_runs_are_missed(tmp_path):
   log = lines((h for h in range(0, 72, 3) if h not in (30, 33, 36)), days=3)
   [item] = findings(tmp_path / 'x.log', log)
