@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from experiments import main as program
-from experiments.benches import bench_machine, interleave
+from experiments.benches import bench_machine, interleave, picture
 from experiments.studies import markdown
 from metalog_jax import atomic, errors
 from metalog_jax.cli import options
@@ -21,6 +21,7 @@ SUITES = ('parsing', 'meta_step', 'meta_gradients', 'inference', 'scaling')
 FLAGS = (
   Flag('suite', 'meta_step', 'what to measure', SUITES),
   Flag('json', None, 'file to write the figures to'),
+  Flag('plot', None, 'file to draw the medians to, .png or .svg'),
   Flag('samples', 0, "samples of each variant; 0: the suite's number of them", low=0,
        high=options.MOST_COUNT),
   Flag('variants', [], 'names of variants, or parts of names; none: all'),
@@ -34,8 +35,13 @@ FLAGS = (
 def check(values: Any) -> None:
   """Refuses names that the suite does not know, and files that cannot be written."""
   _options(values, _suite(values))
-  if values.json:
-    atomic.check_output(values.json, flag='--json')
+  for flag in ('json', 'plot'):
+    if path := getattr(values, flag):
+      atomic.check_output(path, flag=f'--{flag}')
+  if values.plot and values.suite == 'scaling':
+    raise errors.UserError(
+      '--plot draws one figure a variant; --suite=scaling has curves'
+    )
 
 
 def main(values: Any, rest: list[str]) -> None:
@@ -55,6 +61,8 @@ def main(values: Any, rest: list[str]) -> None:
       print(f'  {name}: {pair}')
   if values.json:
     atomic.write_json(values.json, report)
+  if values.plot:
+    picture.draw(report['results'], values.plot)
 
 
 def _suite(values: Any) -> ModuleType:

@@ -8,6 +8,7 @@ import sys
 import time
 
 import jax
+import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -270,6 +271,7 @@ def test_the_processes_of_pytorch_do_not_import_jax():
   ('--suite=scaling --variants=mixd', "--variants='mixd'.*did you mean 'mixed'"),
   ('--suite=scaling --workloads=tiny', "--workloads='tiny'"),
   ('--suite=inference --json=/dev/null', 'special file: give --json'),
+  ('--suite=scaling --plot=x.png', '--plot draws one figure a variant'),
 ])  # fmt: skip
 def test_wrong_choices_are_named_before_anything_is_measured(
   flags, says, monkeypatch, capsys
@@ -295,6 +297,21 @@ def test_a_distance_that_is_no_number_is_null_in_json(monkeypatch, tmp_path):
   assert programs.run(bench, 'bench', ['--suite=inference', f'--json={path}']) == 0
   written = json.loads(path.read_text(), parse_constant=pytest.fail)
   assert written['ratios'] == {'tiny': {'vs_best_torch': None}}
+
+
+def test_medians_are_drawn_with_their_figures(monkeypatch, tmp_path):
+  row = lambda workload, name, ms: {
+    'workload': workload,
+    'variant': name,
+    'median_ms': ms,
+  }
+  rows = [row('a', 'ours', 1.25), row('a', 'peer', 250.0), row('b', 'peer', None)]
+  monkeypatch.setattr(inference, 'run', lambda _: {'results': rows, 'ratios': {}})
+  path = tmp_path / 'x.svg'
+  with mpl.rc_context({'svg.fonttype': 'none'}):
+    assert programs.run(bench, 'bench', ['--suite=inference', f'--plot={path}']) == 0
+  texts = re.findall(r'<text[^>]*>([^<]*)</text>', path.read_text())
+  assert {'a', 'ours', 'peer', '1.25', '250'} <= set(texts) and 'b' not in texts
 
 
 def test_a_worker_ends_with_the_process_that_started_it():
