@@ -165,6 +165,7 @@ def _run(call: Call, place: pathlib.Path, before: Call) -> None:
   sys.stdin = open(os.devnull)  # noqa: SIM115
   before()
   code = call()
+  programs.leave(int(code or 0))
   sys.stdout.flush()
   atexit._run_exitfuncs()  # as at the end of a program; jax leaves the others there
   sys.exit(int(code or 0))

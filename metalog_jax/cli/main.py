@@ -10,6 +10,7 @@ import importlib
 import os
 import select
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
@@ -39,8 +40,13 @@ USAGE = 'metalog NAME [--flags]; metalog NAME --help shows them\n\n' + '\n'.join
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-  """`metalog NAME ...`: runs a program; returns its exit code."""
-  name, *rest = (sys.argv[1:] if arguments is None else arguments) or ['--help']
+  """`metalog NAME ...`: runs a program; returns its exit code, or ends the process
+  with it where it is the command itself (no arguments) and could not end."""
+  if arguments is None:
+    code = main(sys.argv[1:])
+    leave(code)
+    return code
+  name, *rest = arguments or ['--help']
   if name in ('help', *options.HELP):
     return finish('metalog', lambda: print(USAGE))
   if name not in PROGRAMS:
@@ -108,6 +114,16 @@ def _quiet_threads() -> None:
 def _show_unraisable(unraisable: Any) -> None:
   if str(unraisable.exc_value) != 'Event loop is closed':
     sys.__unraisablehook__(unraisable)
+
+
+def leave(code: int) -> None:
+  """Ends a process that failed and would wait for ever for threads of Orbax: where an
+  array cannot be written, its thread may wait for an answer that never comes."""
+  names = (type(thread).__module__ for thread in threading.enumerate())
+  if code and any(name.startswith('orbax') for name in names):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+      stream.flush()
+    os._exit(code)
 
 
 def say(text: Any) -> None:

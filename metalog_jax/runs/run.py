@@ -216,8 +216,10 @@ def _adapt(ready: Ready, fitted: training.Fitted, workdir: pathlib.Path):
   assert ready.detector.adapt  # the callers ask
   state, report = ready.detector.adapt(fitted.state, problem.train, ready.job.data.seed)
   saved = checkpoints.Checkpoints(workdir / folder.ADAPTED)
-  saved.save(max(fitted.steps, 1), checkpoints.first_progress(state))
-  saved.close()
+  try:
+    saved.save(max(fitted.steps, 1), checkpoints.first_progress(state))
+  finally:
+    saved.close()
   rounds = [_pseudo_counts(labels, problem.truth) for labels in report.pop('pseudo')]
   before = {}
   for name, data in problem.tests.items():

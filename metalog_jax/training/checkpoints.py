@@ -129,8 +129,10 @@ class Checkpoints:
   def close(self) -> None:
     """Waits until everything is written."""
     with self._writable():
-      self._manager.wait_until_finished()
-      self._manager.close()
+      try:
+        self._manager.wait_until_finished()
+      finally:  # or its threads are waited for at the end of the process
+        self._manager.close()
 
 
 def digest(tree: Any) -> str:

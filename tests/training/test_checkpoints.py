@@ -80,6 +80,20 @@ def test_what_cannot_be_written_is_named(error, why, tmp_path, monkeypatch):
     saved.save(1, {'x': jnp.ones(3)})
 
 
+def test_threads_end_where_nothing_can_be_written(tmp_path, monkeypatch):
+  """A process whose manager was not closed could wait for them for ever at its end."""
+  saved, closed = checkpoints.Checkpoints(tmp_path / 'a'), []
+
+  def fail():
+    raise ValueError('[Errno 27] File too large')
+
+  monkeypatch.setattr(saved._manager, 'wait_until_finished', fail)
+  monkeypatch.setattr(saved._manager, 'close', lambda: closed.append(True))
+  with pytest.raises(errors.UserError, match='File too large'):
+    saved.close()
+  assert closed
+
+
 def test_a_folder_that_no_thread_can_read_is_not_called_damaged(tmp_path, monkeypatch):
   saved = checkpoints.Checkpoints(tmp_path / 'a')
 
