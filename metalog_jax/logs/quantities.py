@@ -58,7 +58,7 @@ _PLACES = tuple(
   re.compile(f'{before}(?P<name>{name}){after.replace(_NUMBER, _CALLED, 1)}')
   for before, name, after in _SHAPES
 )
-_WORD = re.compile(r'([A-Za-z][A-Za-z_.-]*)[\s:=("\']*$')
+_NO_WORD = re.compile('[^A-Za-z_.-]')
 _FIELD = re.compile(
   rf'(?:.*[._-])?(?:{_DURATION}|{_GAUGE})(?:[_-]?(?:in_)?({_UNIT}))?(?:_?(?:pct|percent))?'
   rf'|.*[a-z][._-](?:in_)?({_SURE})|.*[a-z](Ms|Millis|Secs|Seconds|Micros)'
@@ -88,14 +88,16 @@ def slots(message: str) -> list[Slot]:
     begin, skipped = 0, ''
     while match := place.search(message, begin):
       start, begin = match.span('number')
-      word = match['name'] or ''.join(
-        _WORD.findall(message[max(0, start - 40) : start])
-      )
+      word = match['name'] or _last_word(message[max(0, start - 40) : start])
       pattern = f'(?s){skipped}{before}{match["name"]}{after}'
       found.setdefault(start, Slot(pattern, word))
       if not match['name']:  # the next one has no name to find it by
         skipped += f'{before}{_NUMBER} ?{_UNIT}\\b.*?'
   return [found[start] for start in sorted(found)[:MOST]]
+
+
+def _last_word(text: str) -> str:
+  return _NO_WORD.split(text.rstrip(' \t\n:=("\''))[-1].lstrip('_.-')
 
 
 def of_messages(messages: pl.Series, pattern: str) -> tuple[np.ndarray, np.ndarray]:
@@ -146,8 +148,8 @@ def _kind(unit: str) -> tuple[str, float]:
   """The kind of a unit, and its size."""
   if unit in ('', '%'):
     return unit, 1.0
-  for names_, factor in _UNITS.items():
-    if re.fullmatch(f'(?i:{names_})', unit):
+  for names, factor in _UNITS.items():
+    if re.fullmatch(f'(?i:{names})', unit):
       return 'ms', factor
   return 'MB', _BYTES[unit[0].lower()]
 
