@@ -24,5 +24,10 @@ def run() -> None:
 
 
 def _run(call: Callable[[list[str]], int]) -> None:
+  def work(argv: list[str]) -> int:
+    code = call(argv[1:])
+    programs.leave(code)
+    return code
+
   flags.FLAGS.mark_as_parsed()  # `call` parses; absl reads some before
-  app.run(lambda argv: call(argv[1:]), flags_parser=lambda argv: argv)
+  app.run(work, flags_parser=lambda argv: argv)

@@ -106,15 +106,17 @@ def test_where_memory_is_short_the_message_says_how_to_give_more(capsys):
   assert 'p: out of memory (malloc of size 8): raise' in capsys.readouterr().err
 
 
-def test_a_failed_program_does_not_wait_for_threads_of_orbax():
-  code = """
+@pytest.mark.parametrize('call', ['main.main()', "program.program('nosuch')"])
+def test_a_failed_program_does_not_wait_for_threads_of_orbax(call):
+  code = f"""
 import sys, threading
+from experiments import main as program
 from metalog_jax.cli import main
 class Writer(threading.Thread):
   __module__ = 'orbax.checkpoint.futures'
 Writer(target=threading.Event().wait).start()
 sys.argv[1:] = ['nosuch']
-sys.exit(main.main())
+sys.exit({call})
 """
   done = start('-c', code, stdout=subprocess.DEVNULL, timeout=60)
   assert done.returncode == 2 and 'nosuch' in done.stderr
