@@ -269,23 +269,17 @@ def conclude(
     more = session_findings.build(counted, state, judged, alpha) if judged else []
     items = session_findings.merge(of_windows, more)
   feedback.apply(items, known)
-  rows = _rows(counted, state, judged, items)
-  labels: dict[str, Any] = {}
-  if options.labels:  # held against verdicts that have not seen them
-    rows, labels, unmatched = labelled.apply(options.labels, *rows, items)
+  # Labels are held against verdicts that have not seen them.
+  rows, labels, unmatched = _rows(counted, state, judged, items, options.labels)
   if judged and counted and (given := verdicts.read(options.labels, known)):
     adapted = adapting.adapt(counted, state, judged, given, of_windows, items, alpha)
     if adapted is not None:
       judged, items, mode = adapted
       feedback.apply(items, known)
-      rows = _rows(counted, state, judged, items)
-      if options.labels:
-        rows, _, _ = labelled.apply(options.labels, *rows, items)
+      rows, _, _ = _rows(counted, state, judged, items, options.labels)
   items, like = alike.moved(items, known, options.labels, rows[1])
   if like:
-    rows = _rows(counted, state, judged, items)
-    if options.labels:
-      rows, _, _ = labelled.apply(options.labels, *rows, items)
+    rows, _, _ = _rows(counted, state, judged, items, options.labels)
   about = (
     {'state': 'itself'}
     if reference is None
@@ -343,15 +337,22 @@ def _rows(
   state: sessions.Sessions,
   judged: 'Judged | None',
   items: Sequence[Finding],
-) -> tuple[Callable[[], Iterable[dict[str, Any]]], list[dict[str, Any]]]:
-  """What makes the rows of sessions, and the rows of windows."""
-  if counted is None:
-    return tuple, []
-  rows = list(account.window_rows(counted, items))
-  if judged is None:
-    return tuple, rows
-  scored = judged.scored
-  return functools.partial(session_findings.rows, counted, state, scored, items), rows
+  labels: str,
+) -> tuple[Any, dict[str, Any], list[str]]:
+  """Rows with what the file of labels says of them, as `labelled.Labelled`.
+
+  They are what makes the rows of sessions, and the rows of windows.
+  """
+  of_sessions: Callable[[], Iterable[dict[str, Any]]] = tuple
+  of_windows = [] if counted is None else list(account.window_rows(counted, items))
+  if counted is not None and judged is not None:
+    scored = judged.scored
+    of_sessions = functools.partial(
+      session_findings.rows, counted, state, scored, items
+    )
+  if labels:
+    return labelled.apply(labels, of_sessions, of_windows, items)
+  return (of_sessions, of_windows), {}, []
 
 
 def _counts(
