@@ -85,15 +85,32 @@ def slots(message: str) -> list[Slot]:
   """The numbers of a message and of all that differ in variables alone; `MOST`."""
   found: dict[int, Slot] = {}
   for place, (before, _, after) in zip(_PLACES, _SHAPES):
-    begin, skipped = 0, ''
-    while match := place.search(message, begin):
+    begin = 0
+    for _ in range(MOST):
+      if not (match := place.search(message, begin)):
+        break
       start, begin = match.span('number')
       word = match['name'] or _last_word(message[max(0, start - 40) : start])
-      pattern = f'(?s){skipped}{before}{match["name"]}{after}'
-      found.setdefault(start, Slot(pattern, word))
-      if not match['name']:  # the next one has no name to find it by
-        skipped += f'{before}{_NUMBER} ?{_UNIT}\\b.*?'
+      pattern = _pattern_at(message, start, f'{before}{match["name"]}{after}')
+      if pattern:
+        found.setdefault(start, Slot(pattern, word))
   return [found[start] for start in sorted(found)[:MOST]]
+
+
+def _pattern_at(message: str, start: int, pattern: str) -> str:
+  """The pattern behind as many earlier matches as lie before a place; '' for too many.
+
+  Several numbers of a message may have one name, or none.
+  """
+  name, number, unit = pattern.partition(f'({_NUMBER})')
+  unit = unit if unit.endswith(r'\b') else ''  # else it may begin the next number's
+  earlier = re.sub(r'\((?!\?)', '(?:', name + number + unit) + '.*?'
+  for _ in range(MOST):
+    match = re.search(pattern, message, re.DOTALL)
+    if match is None or match.start(2) >= start:
+      return f'(?s){pattern}' if match and match.start(2) == start else ''
+    pattern = earlier + pattern
+  return ''
 
 
 def _last_word(text: str) -> str:

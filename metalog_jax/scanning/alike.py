@@ -91,7 +91,9 @@ def apply(items: Sequence[Finding], said: Sequence[Said]) -> tuple[list[Finding]
         continue
       one = max(alike, key=lambda one: share[one])
       what = 'an anomaly' if label else 'normal'
-      item.reason = f'like {one.name}, which was called {what}'
+      if own is None:
+        item.reason = f'like {one.name}, which was called {what}'
+      item.reason = item.reason or f'called {what}'
       if label:
         item.score = round(item.score + findings.SEVERITY, 3)
       elif share[one] == 1:

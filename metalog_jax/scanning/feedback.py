@@ -14,6 +14,7 @@ from metalog_jax import atomic, errors
 
 FILE = 'feedback.jsonl'
 VERDICTS = ('normal', 'anomaly', 'suppress')
+_PART = ('template', 'kind')  # of a finding, that is kept with what is said of it
 _STATES = {'normal': 'known', 'anomaly': 'active', 'suppress': 'suppressed'}
 
 
@@ -57,7 +58,7 @@ def add(
   }
   line |= {'reason': reason, 'time': now}
   parts = known.get(finding, {}).get('templates') or ()
-  line['templates'] = [{name: p[name] for name in ('template', 'kind')} for p in parts]
+  line['templates'] = [{name: p[name] for name in _PART} for p in parts]
   path = place / FILE
   read([folder])  # a damaged file is refused
   before = path.read_text('utf-8') if path.is_file() else ''
@@ -83,6 +84,11 @@ def read(folders: Iterable[str]) -> dict[str, dict[str, Any]]:
         )
       if line.get('until'):
         _day(line['until'], f'{path}:{number}')
+      if not _are_parts(line.get('templates', [])):
+        raise errors.UserError(
+          f'{path}:{number} is no feedback: its templates are no list of objects with '
+          f'{" and ".join(_PART)}'
+        )
       said[line['finding_id']] = line
   return said
 
@@ -115,6 +121,13 @@ def _rows(path: pathlib.Path, what: str) -> Iterator[tuple[int, dict[str, Any]]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
       raise errors.UserError(f'{path}:{number} is no {what}: {error!r}') from None
     yield number, row
+
+
+def _are_parts(parts: Any) -> bool:
+  return isinstance(parts, list) and all(
+    isinstance(part, dict) and all(isinstance(part.get(name), str) for name in _PART)
+    for part in parts
+  )
 
 
 def _day(text: Any, where: str) -> datetime.date:

@@ -53,6 +53,14 @@ def _known(found: Any, width: int) -> list[str]:
   return lines
 
 
+def _fitted(template: str, width: int) -> str:
+  """The template in so many characters: of what is too long, `[value]` stays whole."""
+  text, mark, value = template.rpartition(' [')
+  if len(template) <= width or not value.endswith(']') or len(value) > width // 2:
+    return template[:width]
+  return f'{text[: width - len(value) - 5]}...{mark}{value}'
+
+
 def finding(item: Any, rank: int, colour: bool, width: int) -> list[str]:
   """One finding as lines for a terminal."""
   paint = lambda text, code: f'\x1b[{code}m{text}\x1b[0m' if colour else text
@@ -62,7 +70,7 @@ def finding(item: Any, rank: int, colour: bool, width: int) -> list[str]:
   facts = f'{(item.first.time or "").replace("T", " ")} {where}  {item.finding_id}'
   lines += ['', paint(head, _COLOURS[item.severity]) + clean.text(facts)]
   indent = ' ' * 4
-  lines.append(indent + paint(clean.text(item.template)[: width - 4], '1'))
+  lines.append(indent + paint(_fitted(clean.text(item.template), width - 4), '1'))
   lines += textwrap.wrap(
     clean.text(item.why), width, initial_indent=indent, subsequent_indent=indent
   )

@@ -133,13 +133,21 @@ def test_sessions_that_the_ends_of_the_log_cut(timed, odd, said):
   assert not said or text.startswith('5 of the 5 anomalous sessions stand at the ends')
 
 
-def test_cut_sessions_are_said(root, tmp_path, monkeypatch):
+@pytest.mark.parametrize('window', ['0', '10'])
+def test_cut_sessions_are_said(root, tmp_path, monkeypatch, window):
+  """Of sessions; windows begin and end anywhere."""
+  seen = []
+  monkeypatch.setattr(detect, 'cut_off', lambda places: seen.append(places) or 'cut')
   trained(root, tmp_path)
-  monkeypatch.setattr(detect, 'cut_off', lambda places: f'{places.shape}')
   verdicts = detect.detect(model.load(tmp_path), root / 'b' / 'x.log')
-  assert len(list(verdicts)) == 60
-  is_whole = str(verdicts.manifest['window']) == '0'
-  assert ('(60, 5)' in verdicts.summary.warnings) == is_whole
+  assert str(verdicts.manifest['window']) == '0'
+  verdicts.manifest['window'] = window
+  rows = list(verdicts)
+  assert ('cut' in verdicts.summary.warnings) == (window == '0') == bool(seen)
+  if seen:
+    names = ('first_line', 'last_line', 'anomalous')
+    expected = [[row[name] for name in names] for row in rows]
+    assert seen[0][:, [0, 1, 4]].tolist() == expected
 
 
 @pytest.mark.parametrize('change', [

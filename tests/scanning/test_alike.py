@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from metalog_jax import errors
 from metalog_jax.scanning import feedback, output, scan
 from tests.scanning import logs
 
@@ -49,6 +50,28 @@ def test_feedback_moves_findings_that_are_alike(tmp_path, verdict):
   else:
     assert after.score == plain.score + 3 and found[0] is after
     assert '1 rank higher and 0 lower' in found.warnings[0]
+
+
+@pytest.mark.parametrize('reason', ['seen by two', ''])
+def test_a_finding_is_not_said_to_be_like_itself(tmp_path, reason):
+  out = str(tmp_path / 'out')
+  first = scan.scan([outage(tmp_path / 'x', 0)], scan.Options(out=out))
+  output.write(first, out)
+  before, _ = by_word(first)
+  feedback.add(out, before.finding_id, 'anomaly', reason=reason)
+  after, _ = by_word(scan.scan([str(tmp_path / 'x')], scan.Options(out=out)))
+  assert after.score == before.score + 3
+  assert after.reason == (reason or 'called an anomaly')
+
+
+@pytest.mark.parametrize(
+  'templates', ['x', None, [1], [{'kind': 'new'}], [{'kind': 'new', 'template': 5}]]
+)
+def test_templates_that_are_none_are_refused(tmp_path, templates):
+  line = {'finding_id': 'abc', 'verdict': 'normal', 'templates': templates}
+  (tmp_path / feedback.FILE).write_text(json.dumps(line) + '\n')
+  with pytest.raises(errors.UserError, match='jsonl:1 is no feedback: its templates'):
+    feedback.read([str(tmp_path)])
 
 
 @pytest.mark.parametrize('label', ['normal', 'anomaly'])

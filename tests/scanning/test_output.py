@@ -165,3 +165,13 @@ def test_jax_is_not_waited_for(path):
   )
   done = subprocess.run([sys.executable, '-c', code, 'scan', path], capture_output=True)
   assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('template,shown', [
+  ('short [gc 5 ms or more]', 'short [gc 5 ms or more]'),
+  ('a' * 50 + ' [gc 5 ms or more]', 'a' * 19 + '... [gc 5 ms or more]'),
+  ('a' * 50, 'a' * 40), ('a' * 20 + ' [' + 'b' * 30 + ']', 'a' * 20 + ' [' + 'b' * 18),
+])  # fmt: skip
+def test_a_value_is_shown_where_its_template_is_long(template, shown):
+  text = output._fitted(template, 40)
+  assert text == shown and len(text) <= 40

@@ -2,6 +2,7 @@
 
 import datetime
 import random
+import tracemalloc
 
 import numpy as np
 import polars as pl
@@ -202,6 +203,11 @@ def test_sessions_that_the_ends_of_the_log_cut_lack_nothing(tmp_path):
     ('parse', 'ms', 1), ('plan', 'ms', 2), ('run', 'ms', 3)]),
   ('a 1 ms b 2 ms c 3 ms d 4 ms e 5 ms', [
     ('a', 'ms', 1), ('b', 'ms', 2), ('c', 'ms', 3), ('d', 'ms', 4)]),
+  ('read latency=5 write latency=9', [('latency', '', 5), ('latency', '', 9)]),
+  ('cpu 5% cpu 7% cpu 9%', [('cpu', '%', 5), ('cpu', '%', 7), ('cpu', '%', 9)]),
+  ('gc_ms=5 gc_ms=6', [('gc', 'ms', 5), ('gc', 'ms', 6)]),
+  ('pool 3 pool 4 pool 5', [('pool', '', 3), ('pool', '', 4), ('pool', '', 5)]),
+  ('queue depth 7 depth 9', [('queue depth', '', 7), ('depth', '', 9)]),
 ])  # fmt: skip
 def test_numbers_of_messages(message, expected):
   text, read = pl.Series([message]), []
@@ -209,6 +215,15 @@ def test_numbers_of_messages(message, expected):
     [value], [kind] = quantities.of_messages(text, slot.pattern)
     read.append((slot.name, quantities.KINDS[kind], value))
   assert read == expected and quantities.has_any(text)[0] == bool(expected)
+
+
+def test_a_message_of_many_numbers_takes_little_memory():
+  tracemalloc.start()
+  try:
+    assert len(quantities.slots('step 1 ms ' * 2000)) == quantities.MOST
+    assert tracemalloc.get_traced_memory()[1] < 4e6
+  finally:
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize('number,text', [
