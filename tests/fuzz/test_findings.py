@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from experiments.fuzzing import texts
 from metalog_jax import errors, types
 from metalog_jax.embeddings import pretrained
 from metalog_jax.logs import label_ranges, labels, manifests, messages, records, store
@@ -189,3 +190,31 @@ def test_a_size_of_an_encoder_that_no_machine_has(tmp_path):
   (tmp_path / 'config.json').write_text(json.dumps(config))
   with pytest.raises(errors.UserError, match='config.json: .* layers'):
     pretrained.read_form(tmp_path)
+
+
+@pytest.mark.parametrize('text, lines, bare', [
+  ('[{"a": "x"},\n{"a": "y"}]\n\n', 3, 1),  # one after the last object
+  ('[\n{"a": "x"},\n{"a": "y"}\n]\n', 4, 2),
+  ('[{"a": "x"},[{"a": "x"},\n{"a": "y"}]\n', 3, 0),  # two objects on a line
+  ('{"a": "x"}\n\n{"a": "y"}\n\n', 4, 0),
+  ('x\n\n[]\n', 3, 0),
+])  # fmt: skip
+def test_what_lines_of_arrays_are_counted_as(tmp_path, text, lines, bare):
+  """As the docstring of `logs.json_arrays` has it; the campaign took two for lost."""
+  path = tmp_path / 'a.log'
+  path.write_text(text)
+  reader = records.read(path)
+  total = sum(int(block.lines.sum()) for block in reader)
+  [entry] = reader.inputs
+  assert (entry.lines, entry.lines - total) == (lines, bare)
+  assert bare <= texts.bare_lines(text.encode())
+  texts.all_lines_counted(text.encode(), entry)
+  for wrong in (-2, *[1] * (not entry.notes)):
+    entry.lines = lines + wrong
+    with pytest.raises(texts.Broken):
+      texts.all_lines_counted(text.encode(), entry)
+
+
+def test_lines_that_are_no_brackets_may_not_be_lost():
+  assert texts.bare_lines(b'[\n{"a": 1},\nx\n\n]\n') == 3
+  assert texts.bare_lines(b'x\n[\n\n]\n') == 0
