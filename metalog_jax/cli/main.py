@@ -103,12 +103,17 @@ def finish(name: str, work: Callable[[], Any], debug: bool = False) -> int:
 def _quiet_threads() -> None:
   """Has threads of Orbax print no tracebacks: what fails there is raised here as well.
 
-  Orbax logs it. Where it has failed and closed its event loop, TensorStore says so for
-  each array that it is done with later, as an error that C++ cannot raise.
+  Orbax logs it, by absl as we do. Where it has failed and closed its event loop,
+  TensorStore says so for each array that it is done with later, as an error that C++
+  cannot raise.
   """
-  logging.set_verbosity(logging.FATAL)
+  logging.get_absl_logger().addFilter(_is_ours)
   if sys.unraisablehook is sys.__unraisablehook__:
     sys.unraisablehook = _show_unraisable
+
+
+def _is_ours(record: Any) -> bool:
+  return f'{os.sep}orbax{os.sep}' not in record.pathname
 
 
 def _show_unraisable(unraisable: Any) -> None:

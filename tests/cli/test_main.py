@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from absl import logging
 
 from metalog_jax import errors
 from metalog_jax.cli import main, options, train
@@ -104,6 +105,27 @@ def test_a_fault_of_ours_is_called_one(capsys, error):
 def test_where_memory_is_short_the_message_says_how_to_give_more(capsys):
   assert main.run(fail(MemoryError('malloc of size 8')), 'p', []) == 1
   assert 'p: out of memory (malloc of size 8): raise' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('said, is_shown', [('Event loop is closed', 0), ('x', 1)])
+def test_what_closed_threads_of_orbax_leave_is_not_shown(
+  monkeypatch, capsys, said, is_shown
+):
+  class Left:
+    def __del__(self):
+      raise RuntimeError(said)
+
+  monkeypatch.setattr(sys, 'unraisablehook', sys.__unraisablehook__)
+  main._quiet_threads()
+  Left()
+  assert capsys.readouterr().err.count(f'RuntimeError: {said}') == is_shown
+
+
+def test_warnings_of_ours_are_shown(caplog):
+  """Such as that a cache is damaged; those of Orbax come as errors."""
+  work = lambda values, rest: logging.warning('not used')
+  assert main.run(SimpleNamespace(FLAGS=(), main=work), 'p', []) == 0
+  assert caplog.messages == ['not used']
 
 
 @pytest.mark.parametrize('call', ['main.main()', "program.program('nosuch')"])
