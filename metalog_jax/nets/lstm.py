@@ -37,12 +37,7 @@ def cell(x: Array, state: Array, w: Array) -> tuple[Array, ...]:
     c' and h' side by side [..., 2H], then i, f, g, o and tanh(c'), all [..., H].
   """
   c, h = _parts(state, 2)
-  return _update(c, x + h @ w.T)
-
-
-def _update(c: Array, y: Array) -> tuple[Array, ...]:
-  """See `cell`; y: [..., 4H], x + W h."""
-  y_i, y_f, y_g, y_o = _parts(y, 4)
+  y_i, y_f, y_g, y_o = _parts(x + h @ w.T, 4)
   i, f, g, o = (*map(jax.nn.sigmoid, (y_i, y_f)), jnp.tanh(y_g), jax.nn.sigmoid(y_o))
   c = f * c + i * g
   t = jnp.tanh(c)
@@ -66,8 +61,7 @@ def _states(order, x, w, link):
   size = w.shape[1]
 
   def body(state, x):
-    c, h = _parts(state, 2)
-    state, *gates = _update(c, x + products.in_loop(h, w))
+    state, *gates = cell(x, state, w)
     # With the gates, for the reason that `gru` gives.
     return state, jnp.concatenate([state[:, size:], *gates[:4]], -1)
 
