@@ -26,7 +26,9 @@ def test_what_the_user_asks_of_xla_is_left_alone(monkeypatch, given, expected):
   assert os.environ['XLA_FLAGS'] == expected
 
 
-@pytest.mark.parametrize('limit, refused', [(0, True), (4000, False), (-1, False)])
+@pytest.mark.parametrize('limit, refused', [
+  (0, True), (1000, True), (4000, False), (-1, False),
+])  # fmt: skip
 def test_a_limit_of_addresses_that_no_job_ends_under(monkeypatch, limit, refused):
   """With the compiler's threads it would end in a dump."""
   used = 4096 * int(pathlib.Path('/proc/self/statm').read_text().split()[0])
@@ -37,4 +39,4 @@ def test_a_limit_of_addresses_that_no_job_ends_under(monkeypatch, limit, refused
     if refused
     else contextlib.nullcontext()
   ):
-    machine._check_addresses()
+    (machine.use if refused else machine._check_addresses)()

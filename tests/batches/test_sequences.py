@@ -169,6 +169,19 @@ def test_round_numbers():
   assert all(n <= packing.rounded(n, 2) < 1.5 * n + 1 for n in range(1, 999))
 
 
+@pytest.mark.parametrize('collapse', [0, 1, 2])
+@pytest.mark.parametrize('num', [0, 1, 200])
+def test_what_is_read_of_many_sessions_is_what_is_read_of_each(collapse, num):
+  """Runs of events do not go on from one session to the next, nor does a limit."""
+  rng = np.random.default_rng(0)
+  rows = [rng.integers(0, 2, n).tolist() for n in rng.integers(0, 12, num)]
+  seqs = sequences.sequences(builders.sessions(rows), collapse, 5)
+  for row, which in zip(rows, seqs.inverse, strict=True):
+    read = np.array(row, int)[sequences.positions_read(np.array(row), collapse, 5)]
+    start, end = seqs.offsets[which : which + 2]
+    np.testing.assert_array_equal(seqs.events[start:end], read)
+
+
 @pytest.mark.parametrize('length', [0, 1, 8, 9, 64, 65, 513, 9000])
 def test_a_session_alone_is_laid_out_as_by_the_general_code(length):
   seqs = sequences.sequences(builders.sessions([[3] * length]), 0, 9999)

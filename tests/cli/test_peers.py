@@ -34,6 +34,7 @@ def python(*parts: str, **options) -> subprocess.CompletedProcess:
     capture_output=True,
     text=True,
     timeout=60,
+    env=os.environ | {'PYTHONUNBUFFERED': ''},
   )
 
 
@@ -44,8 +45,11 @@ def python(*parts: str, **options) -> subprocess.CompletedProcess:
   ('os.write(2, b"\\rbar 50 %")', 0, 'bar 50 %'),
   ('os.kill(os.getpid(), signal.SIGTERM)', 1, 'process was ended by SIGTERM: start'),
   ('os.write(2, b"bar\\rbar 2\\r"); os.abort()', 1, 'another process of the run ended'),
-  ('os.write(2, b"[Gloo] Rank 0\\nF1129 09:00 7 x.cc:5] no RPC\\n @ 0x7f\\n"); '
-   'os.abort()', 1, 'or was not heard of (no RPC): start'),
+  ('os.write(2, b"[Gloo] Rank 0\\nF1129 09:00 7 x.cc:5] no RPC\\n @ 0x7f\\n'
+   'F1129 09:01 7 y.cc:6] later\\n"); os.abort()', 1,
+   'or was not heard of (no RPC): start'),
+  ('os.write(2, b"F1129 09:00 7 x.cc:5] " + b"y" * 999 + b"\\n"); os.abort()', 1,
+   f'({"y" * 240}): start'),
 ])  # fmt: skip
 def test_what_the_parent_says(work, code, says):
   done = python(work)
@@ -71,8 +75,9 @@ def test_errors_because_of_others(message, lost):
 ])  # fmt: skip
 def test_who_leaves_after_the_result_is_written(done, finished, code):
   """All wait for each other at their end; where one does not, nothing is lost."""
-  parts = ('pass', 'os.abort()') if done else ('os.abort()', 'pass')
-  ended = python(*parts, finished=finished)
+  work, end = 'print("result")', 'os.abort()'
+  ended = python(*((work, end) if done else (end, 'pass')), finished=finished)
+  assert ('result' in ended.stdout) == done
   assert ended.returncode == code
   assert ('another process of the run ended' in ended.stderr) == bool(code)
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from metalog_jax import evidence
-from metalog_jax.evidence import coverage, labels
+from metalog_jax.evidence import committee, coverage, labels, reference
 
 KINDS = sparse.csr_matrix(np.eye(6) + 1)
 NORMALS = [20, 0, 0, 0, 0, 0]
@@ -26,13 +26,14 @@ def test_the_more_frequent_a_kind_the_less_it_is_likely_to_be_missed():
   assert not few.of(sparse.csr_matrix(np.eye(6)[:1] * 9)).any()  # of no known kind
 
 
-def test_values_are_the_chance_that_all_labelled_anomalies_are_of_other_kinds():
+@pytest.mark.parametrize('sessions', [10_000, 75])
+def test_values_are_the_chance_that_all_labelled_anomalies_are_of_other_kinds(sessions):
   rng = np.random.default_rng(0)
   num, alone, known, here = 10, 3, 60, 40
   share = rng.beta(num - alone, alone + 1, 200_000)
-  total = np.minimum((known + 1) / share, 10_000)
+  total = np.minimum((known + 1) / share, sessions)
   chance = np.mean((total / (total + here)) ** num)
-  value = coverage._missed(np.array([here]), known, num, alone, 10_000)
+  value = coverage._missed(np.array([here]), known, num, alone, sessions)
   assert value == pytest.approx(np.log(chance), rel=0.02)
 
 
@@ -83,12 +84,38 @@ def test_frequent_kinds_without_labelled_anomalies_are_called_normal():
   assert flagged[2].tolist() != flagged[1].tolist()
 
 
+def test_the_labelled_sessions_own_scores_reckon_with_it():
+  normals, anomalies, rest, _ = one_usual_event()
+  fitted = evidence.fit(normals, anomalies._replace(times=np.array([5.0, 1])), rest)
+  own = fitted.own_parts[:, evidence.NAMES.index('missed')]
+  labelled = fitted.missed.of(normals.counts)
+  assert own.tolist() == [*labelled, *fitted.missed.own] and own[2] < 0
+  scores = [*fitted.normal.scores, *fitted.anomalous.scores]
+  np.testing.assert_allclose(scores, fitted.own_parts.sum(axis=1))
+
+
+def test_the_learned_scores_are_located_without_it(monkeypatch):
+  """They were learned of other systems before there was this evidence."""
+  *samples, _ = one_usual_event()
+  given = []
+  monkeypatch.setattr(committee, 'located', lambda *_, **x: given.append(x) or 0.0)
+  for without in (evidence.OFF, (*evidence.OFF, 'missed')):
+    reference.worlds(evidence.fit(*samples, without=without), samples[2])
+  assert given[0] == pytest.approx(given[-1]) and len(given) == 4
+
+
 def test_neither_promises_nor_later_sessions_rely_on_it():
   *samples, none = one_usual_event()
   assert evidence.fit(*samples).missed is not None
   assert evidence.fit(*samples, later=True).missed is None
   assert evidence.fit(*samples, false_alarms=0.1).missed is None
   assert evidence.fit(samples[0], evidence.Sample.of(none), samples[2]).missed is None
+
+
+def test_what_is_taken_back_leaves_the_odds_of_one_more_unlike_kind():
+  learned = np.array([-60.0, 0.0, 3.0])
+  total = learned + labels.unlike(learned, 8)
+  np.testing.assert_allclose(total, np.log(0.1 + 0.9 * np.exp(learned)), atol=1e-12)
 
 
 def test_later_sessions_unlike_all_labelled_anomalies_are_not_normal_for_that():

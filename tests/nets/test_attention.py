@@ -49,6 +49,19 @@ def test_self_attention_is_equation_4(batch, states, pooling, scale):
     np.testing.assert_allclose(weights[i].sum(), total, rtol=1e-12)
 
 
+def test_self_attention_of_a_short_session_alone_is_equation_4():
+  """Another order of products, where one row has fewer steps than half the states."""
+  w_q, w_k, a = np.random.default_rng(2).normal(size=(3, 16, 16))
+  a = a[:8]
+  outside = np.arange(8)[:, None] >= 5  # three steps
+  one = np.ones(1)
+  batch = types.Batch(np.zeros((1, 1)), 0 * outside, outside.astype(int), 0 * one, one)
+  context, _ = attention.self_attention(w_q, w_k, a, batch)
+  scores = (a[:5] @ w_q.T) @ (a[:5] @ w_k.T).T
+  expected = softmax(scores).sum(0) @ a[:5]
+  np.testing.assert_allclose(context[0], expected, rtol=0, atol=1e-12)
+
+
 def test_guide_attention_is_the_released_one(batch, states):
   rng = np.random.default_rng(2)
   guide, weight, bias = rng.normal(size=SIZE), rng.normal(size=2 * SIZE), 0.3

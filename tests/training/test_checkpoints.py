@@ -94,11 +94,16 @@ def test_threads_end_where_nothing_can_be_written(tmp_path, monkeypatch):
   assert closed
 
 
-def test_a_folder_that_no_thread_can_read_is_not_called_damaged(tmp_path, monkeypatch):
+@pytest.mark.parametrize('error', [
+  RuntimeError("can't start new thread"), MemoryError('no thread'),
+])  # fmt: skip
+def test_a_folder_that_no_thread_can_read_is_not_called_damaged(
+  error, tmp_path, monkeypatch
+):
   saved = checkpoints.Checkpoints(tmp_path / 'a')
 
   def fail():
-    raise RuntimeError("can't start new thread")
+    raise error
 
   monkeypatch.setattr(saved._manager, 'latest_step', fail)
   with pytest.raises(MemoryError, match='thread'):
