@@ -19,6 +19,7 @@ _LONG = 1.5  # of the usual gap, from which on a time was missed
 _FEWEST = 0.02  # spread of the gaps, as a share of the usual one, that is assumed
 _MOST = 0.15  # share of the gaps that may be long
 _DAY = 86400.0
+_DAYS = 2  # from which on an hour of rest is a habit
 _TICKS, _ALL = 4096, 1_000_000  # records of a message, and of all, that are noted
 _SELDOM = 300.0  # seconds between the times of a message whose records are looked at
 _TOGETHER = (0.5, 60.0, 240.0)  # seconds between records of one run
@@ -114,29 +115,32 @@ def _unlike(
   long = np.flatnonzero(gaps > _LONG * usual)
   if not 0 < len(long) <= max(1, _MOST * len(gaps)):
     return
-  place = int(long[gaps[long].argmax()])
-  awaited = np.arange(seconds[place] + usual, seconds[place] + gaps[place], usual)
-  if place < len(gaps) - 1:  # the last of them is the one that came
-    awaited = awaited[: max(1, round(gaps[place] / usual) - 1)]
-  number = (awaited // counted.width.size).astype(int) - counted.first_window
-  number = np.unique(number[number < counted.size])
-  without = counted.series(template)[number] == 0
-  number = number[without] if without.any() else number
-  if not counted.totals[number].any() or _is_weekend(awaited, seconds):
-    return
   others = gaps[:-1][gaps[:-1] <= _LONG * usual]
   spread = max(float(np.sqrt(np.mean((others - usual) ** 2))), _FEWEST * usual)
-  t = (gaps[place] - usual) / (spread * np.sqrt(1 + 1 / len(others)))
-  p = special.stdtr(len(others) - 1, -t) * len(gaps)
-  surprise = float(-np.log10(np.clip(p, 1e-300, 1.0)))
-  detail = (
-    f'every {_duration(usual)}, but not at {windows.iso(int(awaited[0]) * 10**6)}'
-  )
-  if len(awaited) > 1:
-    detail += f' and {len(awaited) - 1:,} more time{"s" * (len(awaited) > 2)}'
-  yield Surprise(
-    'missing', template, surprise, number.tolist(), 0, float(len(awaited)), detail
-  )
+  for place in long[np.argsort(-gaps[long], kind='stable')].tolist():
+    awaited = np.arange(seconds[place] + usual, seconds[place] + gaps[place], usual)
+    if place < len(gaps) - 1:  # the last of them is the one that came
+      awaited = awaited[: max(1, round(gaps[place] / usual) - 1)]
+    awaited = awaited[_is_usual(awaited, seconds, usual, end)]
+    number = (awaited // counted.width.size).astype(int) - counted.first_window
+    number = np.unique(number[number < counted.size])
+    without = counted.series(template)[number] == 0
+    number = number[without] if without.any() else number
+    if not counted.totals[number].any():
+      continue
+    gap = min(gaps[place], usual * (len(awaited) + 1))
+    t = (gap - usual) / (spread * np.sqrt(1 + 1 / len(others)))
+    p = special.stdtr(len(others) - 1, -t) * len(gaps)
+    surprise = float(-np.log10(np.clip(p, 1e-300, 1.0)))
+    detail = (
+      f'every {_duration(usual)}, but not at {windows.iso(int(awaited[0]) * 10**6)}'
+    )
+    if len(awaited) > 1:
+      detail += f' and {len(awaited) - 1:,} more time{"s" * (len(awaited) > 2)}'
+    yield Surprise(
+      'missing', template, surprise, number.tolist(), 0, float(len(awaited)), detail
+    )
+    return
 
 
 def _twice(
@@ -163,10 +167,28 @@ def _twice(
   yield Surprise('burst', template, surprise, rows, count, 0.0, detail)
 
 
-def _is_weekend(awaited: np.ndarray, seconds: np.ndarray) -> bool:
-  """Whether all were awaited at a weekend, when the message has never come."""
+def _is_usual(
+  awaited: np.ndarray, seconds: np.ndarray, usual: float, end: float
+) -> np.ndarray:
+  """Which times a run is awaited at that are no habit of rest, [n] bool.
+
+  A message that never came at a weekend rests there, and at a time of day at which no
+  run is near, on whatever day, if the log has that time on `_DAYS` more days.
+
+  Args:
+    awaited, seconds: times [n] without a run, and those of runs, ascending.
+    usual: seconds between runs.
+    end: of the log.
+  """
   is_free = lambda x: (x // _DAY + 3) % 7 >= 5  # 1970 began on a Thursday
-  return bool(is_free(awaited).all() and not is_free(seconds).any())
+  rests = is_free(awaited) & (not is_free(seconds).any())
+  clock = np.sort(seconds % _DAY)
+  clock = np.concatenate([clock[-1:] - _DAY, clock, clock[:1] + _DAY])
+  place = np.searchsorted(clock, awaited % _DAY)
+  before, after = clock[np.maximum(place - 1, 0)], clock[place]
+  nearest = np.minimum(awaited % _DAY - before, after - awaited % _DAY)
+  days = (awaited - seconds[0]) // _DAY + (end - awaited) // _DAY
+  return ~rests & ((nearest <= usual / 2) | (days < _DAYS))
 
 
 def _duration(seconds: float) -> str:

@@ -70,6 +70,16 @@ def test_several_runs_are_missed(tmp_path):
   assert item.expected == 3
 
 
+@pytest.mark.parametrize('hours', [(11,), (17,), (16, 17)])
+def test_a_job_of_the_working_day_is_awaited_then(tmp_path, hours):
+  """Nights and weekends are longer than what lacks, and are said to lack nothing."""
+  runs = [24 * d + h for d in range(15) for h in range(9, 18) if d % 7 < 5]
+  log = lines((x for x in runs if (x // 24, x % 24) not in {(8, h) for h in hours}), 15)
+  [item] = findings(tmp_path / 'x.log', log)
+  assert f'but not at 2026-03-10T{hours[0]}:00' in item.why
+  assert item.expected == len(hours)
+
+
 def test_an_error_that_does_not_come_is_not_missed(tmp_path):
   log = lines(24 * d + 2 for d in range(15) if d != 7)
   log = [line.replace('INFO nightly backup done', 'ERROR no backup') for line in log]
@@ -83,6 +93,8 @@ def test_an_error_that_does_not_come_is_not_missed(tmp_path):
   [24 * d + 2 + 7 * (d % 3) for d in range(15) if d != 7],  # at no fixed hour
   [24 * d + 2 + d * 5 % 6 for d in range(15) if d != 7],  # within six hours
   [24 * d + 2 for d in range(5)],  # seldom
+  [24 * d + h for d in range(15) for h in range(9, 18)],  # by day
+  [24 * d + h for d in range(15) for h in range(9, 18) if d % 7 < 5],  # at work
 ])  # fmt: skip
 def test_what_keeps_its_rhythm_or_has_none(tmp_path, runs):
   assert not len(findings(tmp_path / 'x.log', lines(runs)))
