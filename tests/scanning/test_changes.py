@@ -9,12 +9,12 @@ from tests.scanning import logs
 LAG = ('WARNING', 'db', 'replica lag {n} s')
 
 
-def log_with(share, seed=0, records=3000, usual=logs.USUAL, gap=2.0):
-  """A log in which a row is a replica's lag with a chance that depends on the row."""
+def log_with(share, seed=0, records=3000, usual=logs.USUAL, gap=2.0, rows=(LAG,)):
+  """A log in which a row is one of `rows` with a chance that depends on the row."""
   log = logs.Log(seed, records, usual, gap)
   for row in range(records):
     if log.random.random() < share(row / records):
-      log.put(row, *LAG)
+      log.put(row, *rows[row % len(rows)])
   return log
 
 
@@ -104,6 +104,22 @@ def test_a_rate_of_the_whole_log_beside_a_baseline(tmp_path, share, factor, reco
   assert item.kind == ('burst' if factor > 1 else 'drop')
   assert ' times as often as in the baseline, over the whole log' in item.why
   assert float(item.why.split()[0]) == pytest.approx(factor, rel=0.6)
+
+
+def test_fewer_errors_than_in_the_baseline_are_good(tmp_path):
+  rows = [('ERROR', *LAG[1:])]
+  good = log_with(lambda at: 0.2, 2, rows=rows).write(tmp_path / 'good')
+  path = log_with(lambda at: 0.02, 1, rows=rows).write(tmp_path / 'x')
+  assert not len(scan.scan([str(path)], scan.Options(baseline=(str(good),))))
+
+
+def test_rates_of_the_whole_log_are_one_finding(tmp_path):
+  """They have one cause, perhaps, and no place in time."""
+  rows = [LAG, ('WARNING', 'cache', 'evicted {n} keys')]
+  good = log_with(lambda at: 0.04, 2, rows=rows).write(tmp_path / 'good')
+  path = log_with(lambda at: 0.25, 1, rows=rows).write(tmp_path / 'x')
+  [item] = scan.scan([str(path)], scan.Options(baseline=(str(good),)))
+  assert len(item.templates) == 2 and '1 more template' in item.why
 
 
 def test_a_part_of_a_log_is_not_the_whole_beside_a_baseline(tmp_path):

@@ -3,9 +3,10 @@
 import datetime
 import random
 
+import numpy as np
 import pytest
 
-from metalog_jax.scanning import scan
+from metalog_jax.scanning import rhythms, scan
 from metalog_jax.scanning.rhythms import _duration
 
 START = datetime.datetime(2026, 3, 2)  # a Monday
@@ -61,6 +62,18 @@ def test_windows_in_which_it_came_are_no_part_of_a_silence(tmp_path):
   assert (
     item.first.time[:16] >= f'{START + datetime.timedelta(hours=16.7):%Y-%m-%dT%H:%M}'
   )
+
+
+def test_times_of_frequent_messages_are_forgotten(monkeypatch):
+  """In bounded memory, those of seldom ones stay."""
+  monkeypatch.setattr(rhythms, '_ALL', 100)
+  ticks = rhythms.Ticks()
+  for hour in range(30):
+    time = np.datetime64('2026-03-02', 'us') + np.timedelta64(hour, 'h')
+    ticks.add(np.array([0] * 20 + [1]), np.full(21, time))
+    assert ticks._size <= 100
+  times = ticks.of(np.arange(2))
+  assert [*times] == [1] and np.diff(times[1]).tolist() == [3600 * 10**6] * 29
 
 
 def test_several_runs_are_missed(tmp_path):

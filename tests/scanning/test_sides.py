@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from metalog_jax.logs import quantities
-from metalog_jax.scanning import scan
+from metalog_jax.scanning import scan, sides
 
 START = datetime.datetime(2026, 3, 2, 8)
 
@@ -249,6 +249,31 @@ def test_each_number_of_a_message_is_followed(tmp_path, number, text, is_field):
   text = ('heap_used', 'gc_ms', 'lag', 'cpu_load')[number] if is_field else text
   assert item.kind == 'value' and f'[{text} ' in item.template
   assert 1490 < item.first.line < 1540
+
+
+def test_numbers_of_one_message_grow_at_two_places(tmp_path):
+  """Each is said; a third that only rises, as a time since the start does, is not."""
+  lines = []
+  for i, now, rng in moments(3000):
+    read, write = (rng.lognormvariate(3, 0.4) for _ in range(2))
+    read *= 20 if 1000 <= i < 1200 else 1
+    write *= 20 if 2200 <= i < 2400 else 1
+    text = f'state: elapsed={i} read latency={read:.0f} write latency={write:.0f}'
+    lines.append(f'{now:%Y-%m-%dT%H:%M:%SZ} INFO {text}')
+  items = sorted(findings(tmp_path / 'x.log', lines), key=lambda x: x.first.line)
+  assert [item.template.partition('[')[2][:16] for item in items] == [
+    'latency number 2', 'latency number 3'
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize('words,said', [
+  (['gc', 'run'], ['gc', 'run']), (['alice', 'run'], ['number 1', 'run']),
+  (['gc', 'gc'], ['gc number 1', 'gc number 2']),
+])  # fmt: skip
+def test_a_number_is_called_by_a_word_that_stays(words, said):
+  state = sides.Sides()
+  state._words[0] = words
+  assert state.words(np.array([0]), ['gc <NUM> run <NUM>']) == {0: said}
 
 
 @pytest.mark.parametrize('kind,values,said', [
