@@ -1,11 +1,12 @@
 """What people said of findings and windows moves findings like them."""
 
 import json
+import types
 
 import pytest
 
 from metalog_jax import errors
-from metalog_jax.scanning import feedback, output, scan
+from metalog_jax.scanning import alike, feedback, labelled, output, scan
 from tests.scanning import logs
 
 OUTAGE = range(1000, 1040)
@@ -107,3 +108,53 @@ def test_labels_of_one_kind_get_a_sentence(tmp_path, label, said, whole):
   labels.write_text(f'w3,{label}\nw9,normal\nw11,anomaly\n')
   summary = scan.scan([path], scan.Options(labels=str(labels))).summary
   assert not any('none is' in text for text in summary['warnings'])
+
+
+def finding(name, *templates, windows=(), kind='burst'):
+  """What is moved: its id, and texts of its templates."""
+  parts = [{'template': text, 'kind': kind} for text in templates]
+  return types.SimpleNamespace(
+    finding_id=name, kind=kind, templates=parts, windows=list(windows),
+    state='active', score=8.0, reason='',
+  )  # fmt: skip
+
+
+@pytest.mark.parametrize('item,state,score', [
+  (finding('b', 'x'), 'known', 8.0), (finding('b', 'x', 'y'), 'active', 4.0),
+  (finding('b', 'y'), 'active', 8.0), (finding('b', 'x', kind='drop'), 'active', 8.0),
+])  # fmt: skip
+def test_what_is_like_a_normal_one_moves_by_its_share(item, state, score):
+  said = alike.said([finding('a', 'x')], [], {'a': 0})
+  _, text = alike.apply([item], said)
+  assert (item.state, item.score) == (state, score)
+  assert bool(text) == (score < 8 or state == 'known')
+
+
+@pytest.mark.parametrize('labels,label', [
+  ({'w1': 0}, []), ({'w1': 0, 'w2': 0}, [0]), ({'w1': 0, 'w2': 0, 'w3': 1}, [1]),
+  ({'w1': 1}, [1]), ({'w9': 1}, []), ({'w1': None, 'w2': None}, []),
+])  # fmt: skip
+def test_half_the_windows_of_a_normal_finding_are_normal(labels, label):
+  rows = [{'id': name, 'label': value} for name, value in labels.items()]
+  item = finding('a', 'x', windows=['w1', 'w2', 'w3', 'w4'])
+  assert [one.label for one in alike.said([item], [], {}, rows)] == label
+
+
+@pytest.mark.parametrize('verdict,until,label', [
+  ('normal', None, [0]), ('anomaly', None, [1]), ('suppress', None, []),
+  ('suppress', '2999-01-01', []), ('normal', '2001-01-01', []),
+])  # fmt: skip
+def test_what_is_suppressed_or_over_moves_nothing(tmp_path, verdict, until, label):
+  line = {'finding_id': 'a', 'verdict': verdict, 'until': until}
+  line['templates'] = [{'template': 'x', 'kind': 'new'}]
+  (tmp_path / feedback.FILE).write_text(json.dumps(line) + '\n')
+  assert [one.label for one in alike.said([], [str(tmp_path)], {})] == label
+
+
+def test_outside_a_list_of_incidents_nothing_is_vouched_for(tmp_path):
+  rows = [{'id': f'w{i}', 'label': int(i == 1)} for i in range(3)]
+  path = tmp_path / 'labels.csv'
+  path.write_text('2026-05-01T00:00:00,2026-05-02T00:00:00\nw2,normal\n')
+  assert labelled.vouched(str(path), rows) == rows[1:]
+  path.write_text('w1,anomaly\nw2,normal\n2026-05-01,2026-05-02,normal\n')
+  assert labelled.vouched(str(path), rows) == rows
