@@ -1,6 +1,7 @@
 """Methods and floors beside a reference: what is paired, and what a page then says."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -112,11 +113,32 @@ def test_every_method_and_two_floors_stand_beside_the_reference(sweep, verdicts)
   b, floor = few[1].difference, few[3].difference
   assert b.low <= b.mean <= b.high and b.adjusted >= b.p
   assert floor.mean > 0.1 and floor.low > 0
+  tests = [entry.difference for entry in few if entry.difference]
+  raw = [test.p for test in tests]
+  assert [test.adjusted for test in tests] == significance.holm(raw) != raw
+  floors = paired.floors(sweep_folder.read(sweep)).frame.rows()[0][1:]
+  figures = [float(cell) for cell in floors if cell != '–']
+  assert len(set(figures)) > 1 and figures == sorted(figures, reverse=True)
   text = report.text([sweep], 'paired')
   assert '| few labels | A | 2 | 96.0 ± 1.4 | 95.0 |' in text
   assert 'Not run yet: C: few labels.' in text and '| C |' not in text
   assert text.count('| many labels |') == 2  # once with floors as columns
   assert '| best floor, picked afterwards | 2 |' in text
+
+
+def test_the_summary_counts_cells_above_and_below_and_the_sure_ones():
+  every = []
+  for setting, theirs, p in (('x', 0.8, 0.01), ('y', 0.7, 0.2), ('z', 0.95, 0.3)):
+    test = paired.Difference(0.9 - theirs, 0.0, 0.0, p, p)
+    every.append(paired.Entry(setting, 'ours', 1, [0.9], [0.0] * 3))
+    every.append(paired.Entry(setting, 'theirs', 1, [theirs], [0.0] * 3, '', test))
+  [row] = paired.summary(every, 'ours').frame.to_dicts()
+  assert (row['it is above in'], row['below in']) == ('1 (0)', '2 (1)')
+  assert (row['cells'], row['F1 of it'], row['ours, same cells']) == (
+    '3',
+    '81.7',
+    '90.0',
+  )
 
 
 def test_what_has_no_reference_is_shown_without_differences(make_sweep):
@@ -140,6 +162,11 @@ def test_floors_are_fitted_again_and_kept(root, tmp_path, monkeypatch):
   assert floor_scores.judged(done, 'rest').keys() == verdicts.keys()
   done.result['test']['rest']['floors']['always']['all']['f1'] += 0.1
   with pytest.raises(errors.UserError, match='always has another F1'):
+    floor_scores.judged(done, 'rest')
+  monkeypatch.undo()
+  shutil.rmtree(tmp_path / 'floors')
+  done.config['systems'] = {}
+  with pytest.raises(errors.UserError, match='have changed since'):
     floor_scores.judged(done, 'rest')
 
 
