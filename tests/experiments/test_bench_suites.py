@@ -310,8 +310,10 @@ def test_medians_are_drawn_with_their_figures(monkeypatch, tmp_path):
   path = tmp_path / 'x.svg'
   with mpl.rc_context({'svg.fonttype': 'none'}):
     assert programs.run(bench, 'bench', ['--suite=inference', f'--plot={path}']) == 0
-  texts = re.findall(r'<text[^>]*>([^<]*)</text>', path.read_text())
-  assert {'a', 'ours', 'peer', '1.25', '250'} <= set(texts) and 'b' not in texts
+  texts = re.findall(r'<text[^>]* y="([^"]*)"[^>]*>([^<]*)</text>', path.read_text())
+  height = {text: float(y) for y, text in texts}
+  assert {'a', 'ours', 'peer', '1.25', '250'} <= set(height) and 'b' not in height
+  assert abs(height['ours'] - height['1.25']) < 5 > abs(height['peer'] - height['250'])
 
 
 def test_a_worker_ends_with_the_process_that_started_it():

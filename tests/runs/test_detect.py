@@ -151,12 +151,6 @@ def test_cut_sessions_are_said(root, tmp_path, monkeypatch, window):
     assert seen[0][:, [0, 1, 4]].tolist() == expected
 
 
-def test_where_most_sessions_stand_at_the_ends_nothing_is_said():
-  first = np.arange(40.0)
-  table = np.stack([first, first + 15, first, first + 15, first >= 30], axis=1)
-  assert not detect.cut_off(table)
-
-
 @pytest.mark.parametrize('change', [
   {'validation': math.nan}, {'validation': 1.0}, {'validation': -0.1},
   {'seed': -1}, {'seed': 2**64}, {'split': 'randm'}, {'fit': 'none'},
