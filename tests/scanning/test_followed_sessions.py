@@ -91,6 +91,16 @@ def test_few_sessions_wait_for_half_the_timeout(tmp_path, monkeypatch):
   assert 20 < len(judged) < follower.memory.windows / 5
 
 
+def test_others_are_the_last_sessions(tmp_path, monkeypatch):
+  """In bounded memory."""
+  path = tmp_path / 'app.log'
+  path.write_text(''.join(text()))
+  monkeypatch.setattr(followed_sessions, 'PAST', 50)
+  *_, follower = test_follow.run(path, [], window='5s', timeout='60s')
+  numbers = follower.sessions._past.kept['bags']['session']
+  assert (numbers.min(), numbers.max(), numbers.n_unique()) == (0, 49, 50)
+
+
 def test_open_sessions_at_the_end(tmp_path):
   """They wait where there is a state, and are judged where there is none."""
   path = tmp_path / 'app.log'
