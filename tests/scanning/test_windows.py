@@ -5,9 +5,10 @@ import collections
 import hypothesis
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import strategies as st
 
-from metalog_jax.scanning import sessions, windows
+from metalog_jax.scanning import counted, sessions, windows
 
 RECORD = st.tuples(
   st.integers(0, 3),  # template
@@ -88,3 +89,27 @@ def test_bags_are_summed_by_session_and_code(rows):
     total[tuple(key)] += count
   assert {(*key, count) for key, count in total.items()} == set(bags.table.rows())
   assert len(bags.table) == len(total)
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('is_beside', [False, True])
+def test_counts_by_template_and_value_are_those_of_joined_cells(seed, is_beside):
+  """Rows of one window come in any order of values; their first and last ones count."""
+  rng = np.random.default_rng(seed)
+  names = [*windows._SCHEMA][:-1]
+  table = {name: rng.integers(0, 4, 80) for name in names}
+  table |= {name: rng.integers(1, 999, 80) for name in names[2:]}
+  cells = pl.DataFrame({**table, 'text': [f'line {i}' for i in range(80)]})
+  value = pl.Series('value', rng.choice(['a', 'b', 'c'], 80))
+  values = {(0, 'a'): (10, 'a'), (0, 'b'): (11, 'b'), (2, 'c'): (12, 'c')}
+  parts = [cells]
+  for (template, text), (number, _) in values.items():
+    rows = (cells['template'] == template) & (value == text)
+    parts.append(cells.filter(rows).with_columns(template=pl.lit(number, pl.Int64)))
+  beside = cells.sample(20, seed=seed).with_columns(pl.col('template') + 20)
+  parts += [beside] if is_beside else []
+  joined = windows.join(pl.concat(parts)).sort('template', 'window')
+  found = counted._joined(
+    cells.with_columns(value), values, beside if is_beside else None
+  )
+  assert found.select(joined.columns).rows() == joined.rows()
