@@ -100,13 +100,19 @@ def test_several_turns_between_two_looks(tmp_path, monkeypatch, killed, turns):
   assert said == [f'step {i}' for i in range(20 * len(turns) + 20)]
 
 
-def test_what_was_compressed_before_it_was_read_is_named(tmp_path, monkeypatch):
+@pytest.fixture(name='followed')
+def fixture_followed(tmp_path, monkeypatch):
+  """A log's path, its follower, and the 20 messages that it read of it."""
   monkeypatch.setattr(tail, 'PATIENCE', 0.0)
   path = tmp_path / 'app.log'
   path.write_text(''.join(lines(0, 20)))
   os.utime(path, ns=(1, 1))
   follower = tail.Tail(str(path), 0, streams.Options())
-  read(follower)
+  return path, follower, read(follower)
+
+
+def test_what_was_compressed_before_it_was_read_is_named(tmp_path, followed):
+  path, follower, _ = followed
   path.rename(tmp_path / 'app.log.2')
   for name, when in (('app.log.1.gz', 2), ('app.log.3.gz', 1), ('app.log.md5.gz', 2)):
     (tmp_path / name).write_bytes(b'')
@@ -129,15 +135,10 @@ BESIDE = {
 
 @pytest.mark.parametrize('turned', [False, True])
 @pytest.mark.parametrize('name', BESIDE)
-def test_what_is_no_log_beside_one(tmp_path, monkeypatch, name, turned):
+def test_what_is_no_log_beside_one(tmp_path, monkeypatch, name, turned, followed):
   """Folders, pipes, sockets, sums, locks and archives stay unread; none ends it."""
-  monkeypatch.setattr(tail, 'PATIENCE', 0.0)
   monkeypatch.chdir(tmp_path)  # a socket's path is short
-  path = tmp_path / 'app.log'
-  path.write_text(''.join(lines(0, 20)))
-  os.utime(path, ns=(1, 1))
-  follower = tail.Tail(str(path), 0, streams.Options())
-  said = read(follower)
+  path, follower, said = followed
   (tmp_path / 'sums').write_text('d41d8cd98f00b204e9800998ecf8427e  app.log.1\n')
   os.utime('sums', ns=(3, 3))
   BESIDE[name](f'app.log{name}')
@@ -151,14 +152,9 @@ def test_what_is_no_log_beside_one(tmp_path, monkeypatch, name, turned):
   assert said == [f'step {i}' for i in range(30)]
 
 
-def test_what_is_left_is_read_where_the_last_file_is_gone(tmp_path, monkeypatch):
+def test_what_is_left_is_read_where_the_last_file_is_gone(tmp_path, followed):
   """Two turns while nobody looked, and the first of them was compressed."""
-  monkeypatch.setattr(tail, 'PATIENCE', 0.0)
-  path = tmp_path / 'app.log'
-  path.write_text(''.join(lines(0, 20)))
-  os.utime(path, ns=(1, 1))
-  follower = tail.Tail(str(path), 0, streams.Options())
-  said = read(follower)
+  path, follower, said = followed
   position = follower.position
   (tmp_path / 'app.log.1').write_text(''.join(lines(20, 40)))
   (tmp_path / 'new').write_text(''.join(lines(40, 60)))
