@@ -64,14 +64,15 @@ def test_windows_in_which_it_came_are_no_part_of_a_silence(tmp_path):
   )
 
 
-def test_times_of_frequent_messages_are_forgotten(monkeypatch):
+@pytest.mark.parametrize('limit', ['_ALL', '_TICKS'])
+def test_times_of_frequent_messages_are_forgotten(monkeypatch, limit):
   """In bounded memory, those of seldom ones stay."""
-  monkeypatch.setattr(rhythms, '_ALL', 100)
+  monkeypatch.setattr(rhythms, limit, 100)
   ticks = rhythms.Ticks()
   for hour in range(30):
     time = np.datetime64('2026-03-02', 'us') + np.timedelta64(hour, 'h')
     ticks.add(np.array([0] * 20 + [1]), np.full(21, time))
-    assert ticks._size <= 100
+    assert ticks._size <= 130
   times = ticks.of(np.arange(2))
   assert [*times] == [1] and np.diff(times[1]).tolist() == [3600 * 10**6] * 29
 
