@@ -63,6 +63,16 @@ class Session:
     """The first line like the one of this number."""
     return self.texts[self.events[self.lines.index(line)]]
 
+  def place_of(self, number: int) -> dict[str, Any]:
+    """File and line of a line by its number over all files, of its first and last."""
+    line = number - self.last_line + self.last['line']
+    if line >= 1:
+      return {'file': self.last['file'], 'line': line}
+    return {
+      'file': self.first['file'],
+      'line': number - self.first_line + self.first['line'],
+    }
+
 
 class OpenSessions:
   """The sessions that have not ended.

@@ -9,9 +9,7 @@ record ends when another begins, or when nothing has come for `PATIENCE` seconds
 """
 
 import collections
-import glob
 import os
-import re
 import select
 import stat
 import time
@@ -22,7 +20,8 @@ import numpy as np
 import polars as pl
 
 from metalog_jax import errors
-from metalog_jax.logs import files, merge, streams, times
+from metalog_jax.logs import files, merge, rotated, streams, times
+from metalog_jax.logs.rotated import COMPRESSED
 
 PATIENCE = 0.5  # seconds
 WAIT = 2.0  # seconds that a file which grows slowly waits for a sample of its format
@@ -30,10 +29,6 @@ _PIECE = 1 << 19  # bytes read at once
 _HEAD = 256  # bytes that tell a file from another written over it
 _COPY = 64  # bytes at the beginning that tell a copy
 RAW = '.raw'  # the column of lines as they stand
-COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
-_ROTATED = re.compile(  # after the path; sums, locks and archives have other ends
-  r'[._-](?:old|prev|[0-9][0-9A-Za-z:_-]*(?:\.[0-9][0-9:_-]*)*(?:\.(?:log|txt|json))?)'
-)
 
 
 class RawLines:
@@ -72,7 +67,7 @@ class Tail:
     if path.endswith(COMPRESSED):
       raise errors.UserError(f'{path} is compressed and cannot grow: scan it first')
     self.path, self._number, self._options = path, number, options
-    about = None if path == '-' else _stat(path)
+    about = None if path == '-' else rotated.status(path)
     self._named_pipe = about is not None and stat.S_ISFIFO(about.st_mode)
     self._is_pipe = path == '-' or self._named_pipe  # cannot be read again
     self.entry = streams.Input(path)
@@ -110,7 +105,7 @@ class Tail:
     while self._is_replaced():
       yield from self._feed(b'', whole=True)
       self._finished = os.fstat(self._descriptor).st_mtime_ns
-      for _, path, _ in self._newer(self._finished, compressed=True):
+      for _, path, _ in rotated.newer(self.path, self._finished, compressed=True):
         self.notes.append(
           f'{path} changed after what was read last, and is compressed: lines that '
           'only it holds are not read; scan it'
@@ -147,6 +142,13 @@ class Tail:
       'changed': self._changed or about.st_mtime_ns,
     }
 
+  @property
+  def file(self) -> str:
+    """The name that the file which is read has now."""
+    if self._handle is None or self._is_pipe:
+      return self.path
+    return rotated.name_now(self.path, self._handle)
+
   def go_on(self, position: dict[str, Any]) -> None:
     """Begins where another process was, in the file that now has another name.
 
@@ -155,10 +157,10 @@ class Tail:
     if not position:
       return
     key = position['device'], position['inode']
-    known = self._beside()
+    known = rotated.beside(self.path)
     head = bytes.fromhex(position['head'])
-    named = known | self._beside(os.path.splitext(self.path)[0])  # app-1.log
-    first = [p for p, about in named.items() if (about.st_dev, about.st_ino) == key]
+    named = rotated.named(self.path).items()
+    first = [p for p, about in named if (about.st_dev, about.st_ino) == key]
     since = position['changed']  # copies are made later: files can begin alike
     copies = [p for p, x in known.items() if p not in first and x.st_mtime_ns >= since]
     copies = copies if len(head) >= _COPY else []
@@ -167,7 +169,7 @@ class Tail:
     if own is None:
       self._reset()
       self._finished = position['changed']
-      rest = [name for _, name, _ in self._newer(self._finished)]
+      rest = [name for _, name, _ in rotated.newer(self.path, self._finished)]
       self.notes.append(
         f'{self.path}: the file that was read last is gone or was written over; what '
         f'was not read of it is lost, and {" and ".join([*rest, "this one"])} '
@@ -175,7 +177,7 @@ class Tail:
       )
       return
     empty = len(head) < _COPY and not position['offset']
-    if empty and self._newer(position['changed']):  # it was copied and truncated since
+    if empty and rotated.newer(self.path, position['changed']):  # copied, truncated
       self._close()
       self._finished = position['changed']
       self._open()
@@ -186,30 +188,6 @@ class Tail:
     self._counted = self._from - 1
     if self._offset:
       self._start(os.pread(self._descriptor, streams.SAMPLE, 0))
-
-  def _beside(
-    self, start: str = '', compressed: bool = False
-  ) -> dict[str, os.stat_result]:
-    """The path and files whose names begin with it, or so: those that can be read."""
-    result, other = {}, glob.glob(glob.escape(start or self.path) + '*')
-    for path in dict.fromkeys([self.path, *other]):
-      about = _stat(path)
-      if about and stat.S_ISREG(about.st_mode):
-        if path.endswith(COMPRESSED) == compressed:
-          result[path] = about
-    return result
-
-  def _newer(
-    self, changed: int, compressed: bool = False
-  ) -> list[tuple[int, str, int]]:
-    """Change, path and inode of rotated files that changed later, in this order."""
-    name = lambda path: os.path.splitext(path)[0] if compressed else path
-    return sorted(
-      (about.st_mtime_ns, path, about.st_ino)
-      for path, about in self._beside(compressed=compressed).items()
-      if _ROTATED.fullmatch(name(path).removeprefix(self.path))
-      and about.st_mtime_ns > changed
-    )
 
   def _holds(self, path: str, position: dict[str, Any], head: bytes) -> bool:
     """Opens a file, if it holds what was read."""
@@ -251,7 +229,7 @@ class Tail:
     They are looked for when the path is open, so that none comes in between.
     """
     about = None if self._handle is None else os.fstat(self._handle)
-    for time_ns, path, inode in self._newer(changed):
+    for time_ns, path, inode in rotated.newer(self.path, changed):
       if about is None or (time_ns <= about.st_mtime_ns and inode != about.st_ino):
         self._close()
         self._handle = _opened(path, os.O_RDONLY)
@@ -265,7 +243,7 @@ class Tail:
     """Whether another file is to be read now, all of this one being read."""
     if self._is_pipe or self._handle is None:
       return False
-    about, now = _stat(self.path), os.fstat(self._handle)
+    about, now = rotated.status(self.path), os.fstat(self._handle)
     if about is None:
       return False  # renamed, and none made yet
     if (about.st_dev, about.st_ino) == (now.st_dev, now.st_ino):
@@ -273,7 +251,9 @@ class Tail:
     if about.st_size:
       return True
     # Who writes goes over to an empty file when told to: until then it writes here.
-    return any(inode != now.st_ino for *_, inode in self._newer(now.st_mtime_ns))
+    return any(
+      inode != now.st_ino for *_, inode in rotated.newer(self.path, now.st_mtime_ns)
+    )
 
   def _read(self, last: bool) -> Iterator[pl.DataFrame]:
     while self._handle is not None:
@@ -306,7 +286,7 @@ class Tail:
   def _has_copy(self) -> bool:
     """Whether a file beside holds what was read, and is not read yet."""
     about = os.fstat(self._descriptor)
-    for path, other in self._beside().items():
+    for path, other in rotated.beside(self.path).items():
       if other.st_ino == about.st_ino or other.st_size < self._position():
         continue
       if other.st_mtime_ns < self._changed:
@@ -388,12 +368,5 @@ class Tail:
 def _opened(path: str, how: int) -> int | None:
   try:
     return os.open(path, how)
-  except OSError:
-    return None
-
-
-def _stat(path: str) -> os.stat_result | None:
-  try:
-    return os.stat(path)
   except OSError:
     return None

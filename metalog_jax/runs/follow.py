@@ -115,10 +115,11 @@ class Watcher(live.Live):
       'files': [tail.path for tail in self.tails],
       'changes': options.changes,
     }
+    place = lambda end: (end['line'], end['time'])  # a file's name changes in time
     key = lambda row: (
       row['session_id'],
-      *row['first'].values(),
-      *(row['last'].values() if row.get('open') else ()),
+      *place(row['first']),
+      *(place(row['last']) if row.get('open') else ()),
     )
     self.journal = live.Journal(folder, path, settings, key)
     saved = self.journal.load()
@@ -141,7 +142,7 @@ class Watcher(live.Live):
     known, _ = self._frozen.assign(part.texts)
     rows, *_ = sessions_lib.rows(part.lines, known[part.codes], self._task.whole)
     shift = int(frame['.line'][0]) - first
-    self._judge(self.open.add(rows, tail.path, shift, texts))
+    self._judge(self.open.add(rows, tail.file, shift, texts))
     self.lines += part.lines.tally.lines
     tail.count(frame)
     self._uncommitted += len(frame)

@@ -113,7 +113,8 @@ class Follower(live.Live):
     names = ['group', 'timeout', 'format', 'window', 'false_alarms', 'baseline']
     names += ['mask', 'keep']
     chosen = {name: getattr(self.options, name) for name in names}
-    chosen |= {'similarity': self.options.similarity, 'files': self._shown_files}
+    files = self._shown_files[: len(self.tails)]
+    chosen |= {'similarity': self.options.similarity, 'files': files}
     chosen |= {'redact': True} if self.options.redact else {}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
 
@@ -123,6 +124,7 @@ class Follower(live.Live):
       self.memory = Memory.from_json(saved['memory'], journal.path)
       self._open = _new(self.memory.width)
       self.sessions.restore(saved, len(self.memory.templates.texts), journal.path)
+      self._shown_files += saved.get('rotated', [])
     self.go_on(saved['positions'] if saved else None)
     if not saved:
       self._save()
@@ -140,12 +142,20 @@ class Follower(live.Live):
   def add(self, frame: pl.DataFrame, tail: Tail) -> None:
     """Counts records; the first wait until there are times to begin the clock with."""
     self.memory.last_read, self._silent = time.monotonic(), 0
+    frame = frame.with_columns(pl.lit(self._file(tail.file), pl.Int32).alias('.file'))
     if self.memory.clock.now != times.NAT:
       return self._count(frame, tail)
     self._first.append((frame, tail))
     known = [frame['time'].is_not_null().sum() for frame, _ in self._first]
     if sum(known) >= clocks.CONFIRM or sum(len(x) for x, _ in self._first) >= _FIRST:
       self._begin()
+
+  def _file(self, path: str) -> int:
+    """The number of a file by the name that it is read under, such as app.log.1."""
+    shown = redact.text(path) if self.options.redact else path
+    if shown not in self._shown_files:
+      self._shown_files.append(shown)
+    return self._shown_files.index(shown)
 
   def _begin(self) -> None:
     """Counts the first records."""
@@ -331,6 +341,7 @@ class Follower(live.Live):
     self.sessions.renew(memory.templates.group(), memory.renew())
     if self.journal:
       state = {'memory': memory.to_json(), 'sessions': self.sessions.to_json()}
+      state |= {'rotated': self._shown_files[len(self.tails) :]}
       self.journal.save({'positions': self.positions, 'ending': ending} | state)
 
   @property

@@ -182,14 +182,15 @@ class FollowedSessions:
     first = after[first]
     begins = np.searchsorted(number, number[first])
     rows = [(ended[i], ends[i], i) for i in number[first].tolist()]
+    at_pairs = [
+      session.place_of(session.lines[at])
+      for (session, *_), at in zip(rows, (first - begins).tolist())
+    ]
     order = {
       'before': pair[0], 'after': pair[1], 'count': count,
       'first_session': [i for *_, i in rows],
-      'first_file': [end['first_file'] for _, end, _ in rows],
-      'first_line': [
-        end['first_line'] + session.lines[at] - session.first_line
-        for (session, end, _), at in zip(rows, (first - begins).tolist())
-      ],
+      'first_file': [files.index(place['file']) for place in at_pairs],
+      'first_line': [place['line'] for place in at_pairs],
       'first_time': [end['last_time'] for _, end, _ in rows],
       'text': [
         session.texts.get(code, '')
@@ -308,8 +309,7 @@ def _quote(item: Finding, odd: list, group: np.ndarray) -> None:
     events = templates_of(session.events, group)
     at = np.flatnonzero(events == item.template_id)
     if len(at):
-      line = session.first['line'] + session.lines[at[0]] - session.first_line
       text = session.texts.get(session.events[at[0]], '')
-      place = {'file': session.first['file'], 'line': line}
+      place = session.place_of(session.lines[at[0]])
       samples.append(place | {'time': None, 'text': text})
   item.samples = samples or item.samples

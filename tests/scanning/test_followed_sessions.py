@@ -76,6 +76,27 @@ def test_ends_anywhere_lose_and_double_nothing(tmp_path, monkeypatch, seed):
   assert len(test_follow.rows(out)) == len(told + more)
 
 
+@pytest.mark.parametrize('more', [0, 1])
+def test_a_rotated_file_has_its_name(tmp_path, more):
+  """What a new process reads of it, and places of sessions that go on in the next."""
+  lines, path, out = text(), tmp_path / 'app.log', tmp_path / 'out'
+  put = next(i for i, line in enumerate(lines) if 'order 5350 shipped' in line)
+  lines.insert(put, lines[put][:20] + 'CRITICAL disk: No space left on device\n')
+  path.write_text(''.join(lines[: put - 40]))
+  test_follow.run(path, [], out, **OPTIONS)
+  with open(path, 'a') as file:
+    file.writelines(lines[put - 40 : put + more + 1])
+  path.rename(tmp_path / 'app.log.1')
+  path.write_text(''.join(lines[put + more + 1 :]))
+  items, *_ = test_follow.run(path, [], out, **OPTIONS)
+  samples = [sample for item in items for sample in item.samples]
+  names = {item.kind: item.first.file for item in items}
+  assert names == {'new': f'{path}.1', 'order': f'{path}.1' if more else str(path)}
+  for sample in samples:
+    with open(sample['file']) as file:
+      assert file.read().splitlines()[sample['line'] - 1] == sample['text']
+
+
 def test_few_sessions_wait_for_half_the_timeout(tmp_path, monkeypatch):
   """They are judged together, and found as where each window's are."""
   path, judged = tmp_path / 'app.log', []
