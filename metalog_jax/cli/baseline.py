@@ -33,7 +33,7 @@ def main(values: Any, rest: list[str]) -> None:
   if not rest or rest[0] not in DO:
     raise errors.unknown_choice('metalog baseline', rest[0] if rest else '', DO)
   what, *places = rest
-  if len(places) < (2 if what == 'add' else 1):
+  if len(places) < 2 if what == 'add' else len(places) != 1:
     raise errors.UserError('metalog baseline add DIR LOG..; metalog baseline show DIR')
   folder, *logs = places
   if what == 'show':

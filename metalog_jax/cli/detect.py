@@ -14,9 +14,9 @@ import signal
 import sys
 from typing import Any
 
-from metalog_jax import clean, errors, lazy
+from metalog_jax import clean, lazy
 from metalog_jax.cli import progress
-from metalog_jax.cli.options import Flag
+from metalog_jax.cli.options import Flag, refuse_without
 
 api = lazy.module('metalog_jax.api')
 detect = lazy.module('metalog_jax.runs.detect')
@@ -44,14 +44,12 @@ FLAGS = (
        high=65535),
   Flag('metrics_host', '127.0.0.1', 'address of that port; 0.0.0.0: for all machines'),
 )  # fmt: skip
-_LIVE = ('state', 'timeout', 'metrics', 'metrics_port')
+_LIVE = ('state', 'timeout', 'sessions', 'metrics', 'metrics_port', 'metrics_host')
 
 
 def check(values: Any) -> None:
   """Refuses flags that mean nothing here."""
-  for name in _LIVE:
-    if not values.follow and values[name].present:
-      raise errors.UserError(f'--{name} goes with --follow alone')
+  refuse_without(values, 'follow', _LIVE)
 
 
 def main(values: Any, rest: list[str]) -> int:

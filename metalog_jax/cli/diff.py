@@ -14,9 +14,10 @@ from metalog_jax.cli import scan as program
 redact = lazy.module('metalog_jax.scanning.redact')
 scanning = lazy.module('metalog_jax.scanning.scan')
 
-FLAGS = tuple(flag for flag in program.FLAGS if flag.name != 'baseline')
+_OF_SCAN = ('baseline', 'follow', *program.LIVE)  # alone
+FLAGS = tuple(flag for flag in program.FLAGS if flag.name not in _OF_SCAN)
 TAKES_ARGUMENTS = KEEPS_DASHES = True
-check = program.check
+check = program.check_rate
 
 
 def main(values: Any, rest: list[str]) -> int:

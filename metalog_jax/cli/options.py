@@ -8,7 +8,7 @@ import importlib.resources
 import os
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -96,6 +96,17 @@ def _underscored(argument: str) -> str:
   if name == '--' or not name.startswith('--'):
     return argument
   return '--' + name[2:].replace('-', '_') + equals + value
+
+
+def refuse_without(values: flags.FlagValues, other: str, names: Iterable[str]) -> None:
+  """Refuses flags that mean nothing without the flag `other`.
+
+  Raises:
+    UserError: one of `names` was given, and `other` was not.
+  """
+  for name in names:
+    if values[name].present and not values[other].value:
+      raise errors.UserError(f'--{name} goes with --{other} alone')
 
 
 def given(arguments: Sequence[str], name: str, default: str = '') -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metalog_jax import clean, errors, lazy
-from metalog_jax.cli.options import Flag
+from metalog_jax.cli.options import Flag, refuse_without
 from metalog_jax.logs import budgets
 
 live = lazy.module('metalog_jax.cli.follow')
@@ -51,10 +51,17 @@ FLAGS = (
   Flag('out', '', 'folder for findings.jsonl, windows.jsonl, scan.json, report.html'),
 )  # fmt: skip
 TAKES_ARGUMENTS = True
+LIVE = ('timeout', 'webhook', 'metrics', 'metrics_port', 'metrics_host')
 
 
 def check(values: Any) -> None:
   """Refuses flags that are wrong before a log is read."""
+  refuse_without(values, 'follow', LIVE)
+  check_rate(values)
+
+
+def check_rate(values: Any) -> None:
+  """Refuses a rate at which nothing would be found."""
   if not budgets.rate(values.false_alarms, 'false_alarms'):
     raise errors.UserError(
       '--false_alarms=0: nothing would be found; give a share such as 1%'
@@ -65,17 +72,14 @@ def main(values: Any, rest: list[str]) -> int:
   """Scans, prints and writes; the exit code."""
   if not rest:
     raise errors.UserError('no log to scan: metalog scan app.log')
-  if not values.follow:
-    for name in ('webhook', 'metrics', 'metrics_port', 'timeout'):
-      if getattr(values, name) not in ('', None):
-        raise errors.UserError(f'--{name} goes with --follow alone')
   with redact.in_errors(values.redact):
     if values.follow:
-      return live.main(values, rest, options(values, values.baseline))
+      chosen = options(values, values.baseline, values.timeout)
+      return live.main(values, rest, chosen)
     return show(scanning.scan(rest, options(values, values.baseline)), values)
 
 
-def options(values: Any, baseline: Sequence[str]) -> Any:
+def options(values: Any, baseline: Sequence[str], timeout: str = '') -> Any:
   """The flags as `scan.Options`."""
   return scanning.Options(
     baseline=tuple(baseline),
@@ -84,7 +88,7 @@ def options(values: Any, baseline: Sequence[str]) -> Any:
     encoding=values.encoding,
     group=values.group,
     window=values.window,
-    timeout=values.timeout,
+    timeout=timeout,
     labels=values.labels,
     false_alarms=budgets.rate(values.false_alarms, 'false_alarms'),
     mask=tuple(values.mask),

@@ -25,6 +25,7 @@ machine = lazy.module('metalog_jax.machine')
 report = lazy.module('metalog_jax.report.report')
 
 MOST_RUNS = 1000  # of one call: more are a slip of the pen
+_JOINED = ('coordinator', 'processes', 'process', 'peer_timeout')
 SPLITS = ('chronological', 'tail', 'random')
 JOB = (  # what determines the run
   Flag('detector', 'evidence', 'which method to train'),
@@ -89,6 +90,7 @@ def check(values: Any) -> None:
   """Refuses what can be seen to be wrong before jax is imported."""
   if not values.workdir and not values.explain:
     raise errors.UserError('--workdir is needed: the run folder to write')
+  options.refuse_without(values, 'distributed', _JOINED)
   for name in ('alert_rate', 'false_alarms'):
     budgets.rate(values[name].value, name)
   options.registry.preset(values.detector, values.preset)

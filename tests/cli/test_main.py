@@ -49,6 +49,19 @@ def test_the_nearest_right_program_is_named(metalog):
   assert wrong.code == 2 and "did you mean 'train'?" in wrong.err
 
 
+@pytest.mark.parametrize('arguments, message', [
+  ('detect --model=m --logs=x.log --sessions=9', '--sessions goes with --follow'),
+  ('detect --model=m --logs=x.log --metrics_host=h', '--metrics_host goes with --f'),
+  ('scan x.log --webhook=http://h', '--webhook goes with --follow'),
+  ('diff x.log -- y.log --follow', "Unknown command line flag 'follow'"),
+  ('diff x.log -- y.log --metrics=m', "Unknown command line flag 'metrics'"),
+  ('train --workdir=w --process=1', '--process goes with --distributed'),
+])  # fmt: skip
+def test_flags_that_would_do_nothing_are_refused(metalog, arguments, message):
+  done = metalog(*arguments.split())
+  assert done.code == 2 and message in done.err
+
+
 @pytest.mark.parametrize('name', main.PROGRAMS)
 def test_help_shows_every_flag_once(metalog, name):
   shown = metalog(name, '--help')

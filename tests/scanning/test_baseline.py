@@ -227,3 +227,4 @@ def test_diff_and_baseline_programs(tmp_path, metalog):
   done = metalog('baseline', 'show', tmp_path / 'b')
   assert json.loads(done.out)['records'] == 2000
   assert metalog('baseline', 'ad', tmp_path / 'b', good).code == 1
+  assert metalog('baseline', 'show', tmp_path / 'b', good).code == 1
