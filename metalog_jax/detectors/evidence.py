@@ -86,6 +86,7 @@ def make_detector(config: Config) -> base.Detector:
       arrays=lambda state, data: _arrays(fitted(_Key(state)), state, data),
     ),
     sees_rest=True,
+    reads_vectors=False,
     note='without labels, the test sessions set the threshold',
   )
 

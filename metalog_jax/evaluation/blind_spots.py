@@ -21,13 +21,18 @@ class Seen(NamedTuple):
   lowest: float  # score
   highest: float  # score
   threshold: float
-  has_vectors: bool  # an event of a session has a vector that is not zero
+  has_vectors: bool  # an event has a vector that is not zero, or none are read
 
   @classmethod
   def of(
-    cls, data: types.Dataset, scores: np.ndarray, threshold: float, distinct: int
+    cls,
+    data: types.Dataset,
+    scores: np.ndarray,
+    threshold: float,
+    distinct: int,
+    reads_vectors: bool = True,
   ) -> 'Seen':
-    """Sums up a data set with its scores [S]."""
+    """Sums up a data set with its scores [S]; see `Detector.reads_vectors`."""
     scores, sessions = np.asarray(scores), data.sessions
     return cls(
       sessions.num,
@@ -37,7 +42,7 @@ class Seen(NamedTuple):
       float(scores.min(initial=np.inf)),
       float(scores.max(initial=-np.inf)),
       float(threshold),
-      bool(np.any(data.vectors[np.unique(sessions.events)])),
+      not reads_vectors or bool(np.any(data.vectors[np.unique(sessions.events)])),
     )
 
   def joined(self, other: 'Seen') -> 'Seen':

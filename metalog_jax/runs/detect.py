@@ -77,7 +77,9 @@ class Judge:
       raise errors.UserError(
         'the model gives scores that are not numbers: its training has diverged'
       )
-    seen = blind_spots.Seen.of(data, scores, self._threshold, len(seqs.lengths))
+    seen = blind_spots.Seen.of(
+      data, scores, self._threshold, len(seqs.lengths), model.detector.reads_vectors
+    )
     self.seen = self.seen.joined(seen)
     shares = scorer.weights(model.state, data)
     reasons = scorer.verdicts(model.state, data)

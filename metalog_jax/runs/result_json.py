@@ -80,13 +80,13 @@ def _classes(datasets) -> dict[str, int]:
 
 
 def _warnings(ready, state, name: str, test: Tested) -> list[str]:
-  bound = ready.detector.highest
-  distinct = len(metrics.distinct(test.data.sessions).first)
-  seen = blind_spots.Seen.of(test.data, test.scores, test.threshold, distinct)
-  highest = bound(state, test.data.vectors) if bound else None
-  texts = blind_spots.warnings(seen, highest)
-  if ready.detector.host:
-    texts += ready.detector.host.warnings(state, test.data)
+  data, scores, threshold, _ = test
+  detector, distinct = ready.detector, len(metrics.distinct(data.sessions).first)
+  seen = blind_spots.Seen.of(data, scores, threshold, distinct, detector.reads_vectors)
+  bound = detector.highest(state, data.vectors) if detector.highest else None
+  texts = blind_spots.warnings(seen, bound)
+  if detector.host:
+    texts += detector.host.warnings(state, data)
   return [f'{name}: {text}' for text in texts]
 
 

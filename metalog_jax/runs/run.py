@@ -167,7 +167,7 @@ def _prepare(job: Job, say: Callable, like: Ready | None = None) -> Ready:
     problem.fingerprints[job.model] = folder.fingerprint(job.model)
   if detector.sees_rest:
     problem = problem.with_rest()
-  words = {} if detector.host else problem.facts['coverage']
+  words = problem.facts['coverage'] if detector.reads_vectors else {}
   for name, coverage in words.items():
     say(f'words of {name}: {coverage["known"]} of {coverage["words"]} known')
     if warning := event_tables.Coverage(**coverage).warning(name):

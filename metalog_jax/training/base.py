@@ -79,6 +79,7 @@ class Detector(NamedTuple):
   host: Host | None = None  # what it scores and explains with, in place of the above
   # The rest of the target is shown to it without labels, as sessions to judge are.
   sees_rest: bool = False
+  reads_vectors: bool = True  # False: event numbers alone; words may be unknown
 
   @property
   def keeps_best(self) -> bool:

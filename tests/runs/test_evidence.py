@@ -92,3 +92,16 @@ def test_a_source_that_is_of_no_use_is_said(root, detector, is_said):
   job = api.make_job(**words, target_normals=20, target_anomalies=3, **options)
   run._prepare(job, said.append)
   assert any('nothing from the labels of --source' in text for text in said) == is_said
+
+
+def test_vectors_that_are_not_read_give_no_warning(root, tmp_path):
+  """Without a labelled session no word has a weight, and all vectors are zero."""
+  chosen = test_baseline_runs.make_job(root, 'evidence')
+  none = dict(source=(), target_normals='0', target_anomalies='0')
+  chosen = dataclasses.replace(chosen, data=dataclasses.replace(chosen.data, **none))
+  said: list[str] = []
+  result = run.start(chosen, tmp_path / 'run', say=said.append)
+  assert not any('vector' in text for text in [*result['warnings'], *said])
+  verdicts = detect.detect(model.load(tmp_path / 'run'), root / 'b' / 'x.log', 9.0)
+  assert not model.load(tmp_path / 'run').vectors.any() and len(list(verdicts)) == 60
+  assert not any('vector' in text for text in verdicts.summary.warnings)
