@@ -312,25 +312,27 @@ def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
   others = [n for i, n in numbers.items() if n > _RARE]
   apart = not others or min(others) >= _GAP * max(plain.values(), default=0)
   out = []
+  severe_as_rare = {  # records no more frequent and no less severe, by both
+    (n, level): sum(
+      m for i, m in severe.items() if m <= n and counted.severity[i] >= level
+    )
+    for n, level in {(n, counted.severity[i]) for i, n in severe.items()}
+  }
+  plain_as_rare = {n: sum(m for m in plain.values() if m <= n) for n in {*plain.values()}}
   for template, n in severe.items():
     rows = counted.rows[counted.span(template)]
     often = n > _OFTEN and template in counted.by_words
     spread = len(rows) >= _HABIT and rows[-1] - rows[0] > counted.size / 2
     if template in taken or often or spread:
       continue
-    as_rare = sum(
-      m
-      for i, m in severe.items()
-      if m <= n and counted.severity[i] >= counted.severity[template]
-    )
-    surprise = max(0.0, np.log10(total / as_rare))
-    if n > _OFTEN and surprise < -np.log10(alpha) and counted.severity[template] < 3:
+    level = counted.severity[template]
+    surprise = max(0.0, np.log10(total / severe_as_rare[n, level]))
+    if n > _OFTEN and surprise < -np.log10(alpha) and level < 3:
       continue
     out.append(Surprise('alarm', template, surprise, rows.tolist(), n, 0.0))
   for template, n in plain.items() if apart else ():
     rows = counted.rows[counted.span(template)]
-    as_rare = sum(m for m in plain.values() if m <= n)
-    surprise = np.log10((total + 1) / (as_rare + 1))
+    surprise = np.log10((total + 1) / (plain_as_rare[n] + 1))
     edge = rows[0] <= 1 or rows[-1] >= counted.size - 2  # start-up and end
     if template in taken or (edge and not counted.severity[template]):
       continue
