@@ -7,7 +7,7 @@ import numpy as np
 from metalog_jax.logs.general_masks import VALUE_NAME
 from metalog_jax.scanning import changes, rhythms, statistics
 from metalog_jax.scanning.counted import Counted
-from metalog_jax.scanning.sides import ALL, Side
+from metalog_jax.scanning.sides import ALL
 from metalog_jax.scanning.statistics import KNOWN, WHOLE_LOG, Surprise
 
 _SEVERE_SHARE = 0.2  # of severe records, above which severity says nothing
@@ -99,9 +99,10 @@ def _of_sides(
 ) -> Iterator[Surprise]:
   """Sources that fall silent, and numbers of a template that become larger."""
   best: dict[tuple[int, str], Surprise] = {}  # of each number of a template
+  sources = _sources(counted)
   for number, side in counted.sides.items():
     if side.template == ALL:
-      if reference is None and not _is_relieved(counted, number):
+      if reference is None and not _is_relieved(counted, number, sources[side.field]):
         x = counted.series(number)
         rate = statistics.fit_rate(x, counted.totals)
         if x.sum() >= max(_OFTEN, counted.size / 2) and rate.mean >= 0.5:
@@ -133,11 +134,13 @@ def _of_sides(
   yield from best.values()
 
 
-def _is_awaited(side: Side, counted: Counted) -> bool:
-  """Whether a source is of a kind whose names stay: most others are here too."""
-  others = [n for n, x in counted.sides.items() if x.field == side.field]
-  here = sum(counted.number(n) > 0 for n in others)
-  return side.template == ALL and here > len(others) / 2
+def _sources(counted: Counted) -> dict[str, list[int]]:
+  """Field -> numbers of its sources."""
+  sources: dict[str, list[int]] = {}
+  for number, side in counted.sides.items():
+    if side.template == ALL:
+      sources.setdefault(side.field, []).append(number)
+  return sources
 
 
 def _strength(item: Surprise) -> tuple[float, float]:
@@ -149,17 +152,16 @@ def _is_cyclic(counted: Counted) -> bool:
   return counted.width.timed and counted.width.size * counted.size >= _CYCLIC
 
 
-def _is_relieved(counted: Counted, number: int) -> bool:
-  """Whether another source begins where this one ends.
+def _is_relieved(counted: Counted, number: int, sources: list[int]) -> bool:
+  """Whether another source of its kind begins where this one ends.
 
   So do rotated files, and the pods of a new version.
   """
-  field = counted.sides[number].field
   last = counted.rows[counted.span(number)].max()
   begins = (
-    counted.rows[counted.span(n)].min()
-    for n, other in counted.sides.items()
-    if other.field == field and n != number and n in counted.severity
+    counted.rows[counted.span(other)].min()
+    for other in sources
+    if other != number and other in counted.severity
   )
   near = max(1, 0.03 * counted.size)
   return last < counted.size - 1 and any(abs(x - last) <= near for x in begins if x)
@@ -236,21 +238,28 @@ def _against(counted: Counted, reference: Counted, alpha: float) -> list[Surpris
         n = counted.number(template)
         surprise = novelty * len(rows)
         out.append(Surprise('new', template, surprise, rows, n, 0.0, 'baseline'))
+  siblings: dict[int, list[int]] = {}
+  for value, (template, _) in reference.values.items():
+    siblings.setdefault(template, []).append(value)
   for value, (template, _) in counted.values.items():
     if value not in counted.severity or value in reference.severity:
       continue
     if template not in reference.severity:
       continue
-    siblings = [v for v, (t, _) in reference.values.items() if t == template]
-    single = sum(reference.number(v) == 1 for v in siblings)
+    single = sum(reference.number(v) == 1 for v in siblings[template])
     novelty = np.log10((reference.number(template) + 1) / (single + 1))
     if novelty >= -np.log10(alpha):
       rows = counted.rows[counted.span(value)].tolist()
       n = counted.number(value)
       surprise = novelty * len(rows)
       out.append(Surprise('value', value, surprise, rows, n, 0.0, 'baseline'))
-  sources = [n for n, side in reference.sides.items() if _is_awaited(side, counted)]
-  for template in [*reference.ids.tolist(), *sources]:
+  awaited = [  # of kinds whose names stay: most of these sources are here too
+    source
+    for sources in _sources(counted).values()
+    if sum(counted.number(n) > 0 for n in sources) > len(sources) / 2
+    for source in sources
+  ]
+  for template in [*reference.ids.tolist(), *awaited]:
     if counted.number(template):
       continue
     y = reference.series(template)
@@ -318,7 +327,9 @@ def _single(counted: Counted, taken: set[int], alpha: float) -> list[Surprise]:
     )
     for n, level in {(n, counted.severity[i]) for i, n in severe.items()}
   }
-  plain_as_rare = {n: sum(m for m in plain.values() if m <= n) for n in {*plain.values()}}
+  plain_as_rare = {
+    n: sum(m for m in plain.values() if m <= n) for n in {*plain.values()}
+  }
   for template, n in severe.items():
     rows = counted.rows[counted.span(template)]
     often = n > _OFTEN and template in counted.by_words

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from metalog_jax.scanning import counted, surprises, windows
+from metalog_jax.scanning import counted, sides, surprises, windows
 
 
-def once_each(number, severe):
+def once_each(number, severe=False, named=None):
   """A log of messages that come once, the last tenth of them severe, or none."""
   line = np.arange(number)
   cells = pl.DataFrame(
@@ -25,7 +25,8 @@ def once_each(number, severe):
     }
   )  # fmt: skip
   texts = [f'message {chr(97 + i % 26)}' for i in range(number)]
-  return counted.count(cells, {}, texts, ['a.log'], windows.Width(20, timed=False))
+  width = windows.Width(20, timed=False)
+  return counted.count(cells, {}, texts, ['a.log'], width, named)
 
 
 @pytest.mark.parametrize('severe', [False, True])
@@ -35,3 +36,15 @@ def test_messages_that_come_once_take_no_longer_than_their_number(severe):
   found = surprises.surprises(counts, 0.01)
   assert time.process_time() - begin < 2  # each held against all others: 5
   assert len(found) == 1600 * severe
+
+
+def test_numbers_of_many_messages_beside_a_baseline():
+  """Each of them was asked for all others whether it is a source like them."""
+  named = {i: sides.Side(i, '5 ms or more', '', 'ms', 9, 9) for i in range(8000)}
+  named |= {
+    8000 + i: sides.Side(sides.ALL, f'host={i}', 'host', '', 0, 0) for i in (0, 1)
+  }
+  counts, good = once_each(300, named=named), once_each(300, named=named)
+  begin = time.process_time()
+  assert not surprises.surprises(counts, 0.01, good)
+  assert time.process_time() - begin < 1
