@@ -59,13 +59,13 @@ class Blocks:
   def feed(self, data: bytes, last: bool = False) -> bytes:
     """The blocks that this piece of UTF-8 ends."""
     lines = (self._rest + self._decoder.decode(data, last)).split('\n')
-    self._rest = '' if last else lines.pop()
+    self._rest = '' if last else lines.pop()[:MAX_LINE]
     if last and not lines[-1]:
       lines.pop()
     parts = []
     for line in lines:
-      filled = any(x.strip() for x in self._block)
-      if filled and (self._begin.match(line) or self._size > MAX_LINE):
+      ends = self._begin.match(line) or self._size > MAX_LINE
+      if ends and any(x.strip() for x in self._block):
         parts.append(self._end())
       self._block.append(line.rstrip('\r'))
       self._size += len(line)

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from metalog_jax.logs import repeats
+
 _LINES = re.compile(r'(.+?):(\d{1,15})\s*-\s*(\d{1,15})\s*(?:[,;\t]\s*(.*))?')
 _EARLIEST, _LATEST = (
   datetime.datetime(*day, tzinfo=datetime.UTC).timestamp()
@@ -64,12 +66,11 @@ class Ranges:
     first, last = (_floats(table[name]) for name in ('first', 'last'))
     anomalies_alone = all(item.label for item in self.ranges)
     labels = np.full(len(table), 0 if anomalies_alone and self.ranges else -1, np.int8)
-    names = table['file'].to_list()
+    names, name = repeats.encode(table['file'])
     for number, item in enumerate(self.ranges):
       if item.file:
-        same = {name: is_same_file(name, item.file) for name in set(names)}
-        inside = np.array([same[name] for name in names], bool)
-        inside &= (first <= item.end) & (last >= item.start)
+        same = np.array([is_same_file(path, item.file) for path in names], bool)
+        inside = same[name] & (first <= item.end) & (last >= item.start)
       else:
         inside = (start <= item.end) & (end >= item.start)
       self.matches[number] += int(inside.sum())

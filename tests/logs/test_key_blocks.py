@@ -1,5 +1,7 @@
 """Records that are blocks of `Key: value` lines."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -99,3 +101,12 @@ def test_a_block_without_an_end_does_not_grow_for_ever(monkeypatch):
   blocks.feed(text.encode())
   out = [blocks.feed(b'a line of no block\n') for _ in range(300)]
   assert sum(map(bool, out)) >= 4
+  pieces = [blocks.feed(b'x' * 300) for _ in range(10)]
+  assert not any(pieces) and len(blocks._rest) <= 1000  # of one line
+
+
+def test_empty_lines_before_the_first_block_take_no_longer_than_their_number():
+  text = '\n' * 30_000 + '\n'.join(events(EXPORT, count=3))
+  blocks, begin = key_blocks.splitter(text), time.process_time()
+  assert blocks.feed(text.encode(), last=True).count(b'{"') == 3
+  assert time.process_time() - begin < 1  # each looked at from each other: 8

@@ -1,5 +1,8 @@
 """Files of labels, and what is said of those that are wrong."""
 
+import time
+
+import numpy as np
 import polars as pl
 import pytest
 
@@ -92,6 +95,16 @@ def test_rows_in_ranges(tmp_path):
   )
   assert ranges.label(table).tolist() == [0, 1, 1, -1, -1]
   assert ranges.unmatched == ['y.log:1-2']
+
+
+def test_many_rows_in_many_ranges_of_one_file(tmp_path):
+  ranges = read(tmp_path, ''.join(f'x.log:{i}-{i}\n' for i in range(600)))[1].ranges
+  line = np.arange(50_000.0)
+  table = pl.DataFrame({'file': ['x.log'] * len(line), 'first': line, 'last': line})
+  table = table.with_columns(start=None, end=None)
+  begin = time.process_time()
+  assert ranges.label(table).sum() == 600
+  assert time.process_time() - begin < 0.5  # name by name: 1.5
 
 
 def test_outside_a_list_of_incidents_all_is_normal(tmp_path):
