@@ -53,6 +53,11 @@ def cell(value: Any) -> Any:
   return f"'{shown}" if shown.startswith(('=', '+', '-', '@')) else shown or None
 
 
+def counted(number: int, noun: str) -> str:
+  """A number with its noun: `1 record`, `2,000 records`."""
+  return f'{number:,} {noun}' if number == 1 else f'{number:,} {noun}s'
+
+
 def _visible(char: str) -> str:
   if char in '\t\n':
     return ' '

@@ -49,10 +49,11 @@ def main(values: Any, paths: Sequence[str], options: Any) -> int:
   if webhook:
     webhook.close()
     if webhook.dropped:
-      note(f'{webhook.dropped} findings were not taken by --webhook')
+      note(f'--webhook did not take {clean.counted(webhook.dropped, "finding")}')
   beat(follower, last=True)
   memory = follower.memory
-  note(f'{memory.lines:,} lines, {memory.windows:,} windows, {active} findings')
+  counts = {'line': memory.lines, 'window': memory.windows, 'finding': active}
+  note(', '.join(clean.counted(number, noun) for noun, number in counts.items()))
   if follower.stopped == signal.SIGINT:
     return 130
   return 3 if values.fail_on_findings and active else 0

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from metalog_jax import errors
+from metalog_jax import clean, errors
 from metalog_jax.logs import files, label_ranges
 
 NORMAL = 'normal 0 false no success ok - 0.0 benign'.split()
@@ -171,12 +171,13 @@ class Audit:
       if unmatched:
         raise errors.UserError(
           f'{self.labels.input.path}: no session or window is in any of its '
-          f'{len(unmatched):,} ranges ({unmatched[0]}, ...): check --labels'
+          f'{clean.counted(len(unmatched), "range")} ({unmatched[0]}, ...): check '
+          '--labels'
         )
       path, first = self.labels.input.path, unknown[0]
       raise errors.UserError(
-        f'{path}: none of its {len(unknown):,} ids ({first}, ...) is a session of '
-        'these logs: check --labels'
+        f'{path}: none of its {clean.counted(len(unknown), "id")} ({first}, ...) is a '
+        'session of these logs: check --labels'
       )
     return {
       'path': self.labels.input.path,

@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from metalog_jax import atomic, errors
+from metalog_jax import atomic, clean, errors
 from metalog_jax.logs import manifests, streams
 from metalog_jax.logs.tail import COMPRESSED, Tail
 
@@ -146,7 +146,8 @@ def open_tails(
   """
   grow = [path for path in files if path in named or not path.endswith(COMPRESSED)]
   if left_out := len(files) - len(grow):
-    note(f'{left_out} compressed files do not grow and are left out')
+    left = clean.counted(left_out, 'compressed file')
+    note(f'left out: {left}, which cannot grow')
   if not grow:
     raise errors.UserError(f'{", ".join(named)}: no log that can grow')
   return [Tail(path, i, read) for i, path in enumerate(grow)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from metalog_jax import clean
 from metalog_jax.scanning import sessions
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.findings import IN_BASELINE, Finding
@@ -78,12 +79,15 @@ def warnings(
     )
     if counted.size < _FEW:
       said.append(
-        f'{counted.records:,} records in {counted.size:,} windows: too few to judge '
-        'how often a message comes; severe and single ones are found alone'
+        f'{clean.counted(counted.records, "record")} in '
+        f'{clean.counted(counted.size, "window")}: too few to judge how often a '
+        'message comes; severe and single ones are found alone'
       )
   if num := counter.strays:
-    times = f'{num:,} times are' if num > 1 else '1 time is'
-    said.append(f'{times} far from all those around, and not believed')
+    said.append(
+      f'{clean.counted(num, "time")} {"are" if num > 1 else "is"} far from all those '
+      'around, and not believed'
+    )
   if not counter.windows.timed:
     said.append('no time was read: silences cannot be found, windows are of records')
   if all(item.reason == IN_BASELINE for item in items):

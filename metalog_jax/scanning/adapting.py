@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metalog_jax import clean
 from metalog_jax.scanning import session_findings
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.findings import Finding
@@ -71,9 +72,11 @@ def _sentence(
   verdicts: Verdicts, labels: np.ndarray, before: Judged, after: Judged
 ) -> str:
   one, other = before.scored.odd, after.scored.odd
+  less, more = int((one & ~other).sum()), int((other & ~one).sum())
+  are = lambda number: 'is' if number == 1 else 'are'
   return (
-    f'adapted to {verdicts.used:,} label{"s" * (verdicts.used != 1)} '
-    f'({(labels == 0).sum():,} normal sessions, {(labels == 1).sum():,} anomalous): '
-    f'{(one & ~other).sum():,} sessions are no longer odd, {(other & ~one).sum():,} '
-    'are now'
+    f'adapted to {clean.counted(verdicts.used, "label")} '
+    f'({clean.counted(int((labels == 0).sum()), "normal session")}, '
+    f'{(labels == 1).sum():,} anomalous): {clean.counted(less, "session")} '
+    f'{are(less)} no longer odd, {more:,} {are(more)} now'
   )

@@ -105,7 +105,10 @@ def apply(items: Sequence[Finding], said: Sequence[Said]) -> tuple[list[Finding]
   if not any(moved):
     return list(items), ''
   lower, higher = moved
-  text = f'of the findings {higher:,} rank higher and {lower:,} lower, being like what'
+  rank = 'ranks' if higher == 1 else 'rank'
+  text = (
+    f'of the findings {higher:,} {rank} higher and {lower:,} lower, being like what'
+  )
   return findings.ranked(items), f'{text} was called an anomaly or normal'
 
 

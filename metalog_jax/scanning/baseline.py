@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from metalog_jax import atomic, errors
+from metalog_jax import atomic, clean, errors
 from metalog_jax.logs import manifests, messages
 from metalog_jax.logs.session_keys import SessionKey
 from metalog_jax.scanning import counted, sides, windows
@@ -98,9 +98,9 @@ def warnings(
   said = []
   if about['state'] != 'settled':
     said.append(
-      f'the baseline is still learning ({about["records"]:,} records in '
-      f'{about.get("windows", 0):,} windows): some of what is new is new to it '
-      'alone; metalog baseline add gives it more good logs'
+      f'the baseline is still learning ({clean.counted(about["records"], "record")} in '
+      f'{clean.counted(about.get("windows", 0), "window")}): some of what is new is '
+      'new to it alone; metalog baseline add gives it more good logs'
     )
   known = set() if good is None else set(good.ids.tolist())
   strange = sum(counts.number(i) for i in counts.ids.tolist() if i not in known)

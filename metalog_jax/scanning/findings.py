@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from metalog_jax import clean
 from metalog_jax.scanning import windows
 from metalog_jax.scanning.counted import WHOLE, Counted
 from metalog_jax.scanning.statistics import KNOWN, WHOLE_LOG, Surprise
@@ -266,7 +267,16 @@ def _why(
   lead, size = group[0], counted.size
   times = lambda n: 'once' if n == 1 else f'{n:,} times'
   at = first.time or f'line {first.line:,}'
-  span = f'{len(lead.windows):,} of {size:,} windows of {counted.width}'
+  span = f'{len(lead.windows):,} of {clean.counted(size, "window")} of {counted.width}'
+  records, all_records = (
+    clean.counted(number, 'record') for number in (lead.records, counted.records)
+  )
+  number = round(lead.expected)
+  are = 'is' if number == 1 else 'are'
+  expected, precisely = (
+    f'{number:,} {are} expected',
+    f'{lead.expected:,.1f} are expected',
+  )
   against = 'the baseline' if reference is not None else 'the rest of this log'
   if lead.detail == 'baseline':
     text = f'seen {times(lead.records)} and never in the baseline'
@@ -275,22 +285,19 @@ def _why(
   elif lead.detail == WHOLE_LOG:
     text = (
       f'{lead.records / lead.expected:.2g} times as often as in the baseline, over the '
-      f'whole log: {lead.records:,} records, where {lead.expected:,.0f} are expected'
+      f'whole log: {records}, where {expected}'
     )
   elif lead.detail == 'lasting':
-    text = (
-      f'from {at} on: {lead.records:,} records, where by the rate before '
-      f'{lead.expected:,.0f} are expected'
-    )
+    text = f'from {at} on: {records}, where by the rate before {expected}'
   elif lead.kind == 'new':
     text = f'seen {times(lead.records)} within {span}, and never before {at}'
   elif lead.kind == 'rare':
-    text = f'seen {times(lead.records)} among {counted.records:,} records'
+    text = f'seen {times(lead.records)} among {all_records}'
   elif lead.detail == KNOWN:
     level = LEVELS[counted.severity[lead.template]]
     text = (
       f'{level} record, known: seen {times(lead.records)}, where by its rate in '
-      f'{against} {lead.expected:,.1f} are expected'
+      f'{against} {precisely}'
     )
   elif lead.kind == 'alarm':
     level = LEVELS[counted.severity.get(lead.template, 0)] or 'alarming'
@@ -298,25 +305,21 @@ def _why(
   elif lead.detail.startswith('every '):
     text = f'comes {lead.detail}'
   elif lead.kind == 'missing':
-    text = f'never seen here; by {against} {lead.expected:,.0f} records are expected'
+    text = (
+      f'never seen here; by {against} {clean.counted(number, "record")} {are} expected'
+    )
   elif lead.detail == 'seldom':
     text = f'seen {times(lead.records)}; all other values of this message come often'
   elif lead.kind == 'drop':
     end = '; it does not come back' if lead.detail == 'ends' else ''
-    text = (
-      f'{lead.records:,} records in {span} after {at}, where by {against} '
-      f'{lead.expected:,.0f} are expected{end}'
-    )
+    text = f'{records} in {span} after {at}, where by {against} {expected}{end}'
   else:
-    text = (
-      f'{lead.records:,} records in {span}, where by {against} '
-      f'{lead.expected:,.1f} are expected'
-    )
+    text = f'{records} in {span}, where by {against} {precisely}'
   if len(places := _runs(counted, lead)) > 1:
     shown = ', '.join(places[:_NAMED])
     text += f'; in {len(places)} places: {shown}{", ..." * (len(places) > _NAMED)}'
   others = len({item.template for item in group}) - 1
   if others:
-    text += f'; {others} more template{"s" * (others > 1)} at the same place'
+    text += f'; {clean.counted(others, "more template")} at the same place'
   p = 10.0 ** -min(lead.surprise, 300.0)
   return text + (f' (p = {p:.1g})' if p >= 1e-12 else ' (p < 1e-12)')

@@ -73,9 +73,7 @@ class Follower(live.Live):
     found = [name for name, skipped in every if not skipped]
     read = streams.Options(options.format, options.encoding)
     super().__init__(live.open_tails(found, paths, read, note), note, beat)
-    self.files = [tail.path for tail in self.tails]
-    shown = redact.everything(self.files) if options.redact else self.files
-    self._shown_files: list[str] = shown
+    files = self._shown([tail.path for tail in self.tails])
     self._good = scan.read_baseline(options)
     self._judged_alone = self._good is not None
     templates = (
@@ -84,7 +82,7 @@ class Follower(live.Live):
     width = windows.parse_width(options.window)
     if self._good is not None and width is None:
       width = self._good.windows.width
-    self.memory = Memory(templates, width)
+    self.memory = Memory(templates, width, files)
     if self._good is not None:
       templates.freeze()
       self.memory.cells = self.memory.without_words(self._good.cells())
@@ -113,7 +111,7 @@ class Follower(live.Live):
     names = ['group', 'timeout', 'format', 'window', 'false_alarms', 'baseline']
     names += ['mask', 'keep']
     chosen = {name: getattr(self.options, name) for name in names}
-    files = self._shown_files[: len(self.tails)]
+    files = self._shown([tail.path for tail in self.tails])
     chosen |= {'similarity': self.options.similarity, 'files': files}
     chosen |= {'redact': True} if self.options.redact else {}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
@@ -121,10 +119,10 @@ class Follower(live.Live):
   def _resume(self, journal: live.Journal) -> None:
     saved = journal.load()
     if saved:
-      self.memory = Memory.from_json(saved['memory'], journal.path)
+      files = self.memory.files
+      self.memory = Memory.from_json(saved['memory'], files, journal.path)
       self._open = _new(self.memory.width)
       self.sessions.restore(saved, len(self.memory.templates.texts), journal.path)
-      self._shown_files += saved.get('rotated', [])
     self.go_on(saved['positions'] if saved else None)
     if not saved:
       self._save()
@@ -142,7 +140,8 @@ class Follower(live.Live):
   def add(self, frame: pl.DataFrame, tail: Tail) -> None:
     """Counts records; the first wait until there are times to begin the clock with."""
     self.memory.last_read, self._silent = time.monotonic(), 0
-    frame = frame.with_columns(pl.lit(self._file(tail.file), pl.Int32).alias('.file'))
+    number = self.memory.file_number(*self._shown([tail.file]))
+    frame = frame.with_columns(pl.lit(number, pl.Int32).alias('.file'))
     if self.memory.clock.now != times.NAT:
       return self._count(frame, tail)
     self._first.append((frame, tail))
@@ -150,12 +149,8 @@ class Follower(live.Live):
     if sum(known) >= clocks.CONFIRM or sum(len(x) for x, _ in self._first) >= _FIRST:
       self._begin()
 
-  def _file(self, path: str) -> int:
-    """The number of a file by the name that it is read under, such as app.log.1."""
-    shown = redact.text(path) if self.options.redact else path
-    if shown not in self._shown_files:
-      self._shown_files.append(shown)
-    return self._shown_files.index(shown)
+  def _shown(self, paths: list[str]) -> list[str]:
+    return redact.everything(paths) if self.options.redact else paths
 
   def _begin(self) -> None:
     """Counts the first records."""
@@ -188,7 +183,7 @@ class Follower(live.Live):
       values = field_values(block.fields)
       codes = memory.templates.add(block.message, block.level, values)
       self._open.add(codes, block.time, block.file, block.line, block.level, block.text)
-      file = self._shown_files[int(block.file[0])]
+      file = memory.files[int(block.file[0])]
       self.sessions.add(codes, block, file, memory.lines)
       believed = memory.go_on(part)
       self._say_strays(block, believed)
@@ -204,7 +199,7 @@ class Follower(live.Live):
     """Counts times that are not believed, and says the first."""
     strays = np.flatnonzero(~believed)
     if len(strays) and not self.memory.strays:
-      place = f'{self._shown_files[int(block.file[0])]}:{block.line[strays[0]]}'
+      place = f'{self.memory.files[int(block.file[0])]}:{block.line[strays[0]]}'
       self.note(
         f'{place}: a time more than a day ahead of the log is not believed, unless '
         f'{clocks.CONFIRM} such times come in a row'
@@ -275,10 +270,10 @@ class Follower(live.Live):
 
   def _judge(self, cells: pl.DataFrame, usual: pl.DataFrame | None) -> None:
     """Tells the findings of a window beside usual ones, or of windows by themselves."""
-    alpha, files = self.options.false_alarms, self._shown_files
+    alpha = self.options.false_alarms
     beside = 'the baseline' if self._good else 'what was read before'
     memory = self.memory
-    self._emit(follow_findings.of_windows(memory, cells, usual, files, alpha, beside))
+    self._emit(follow_findings.of_windows(memory, cells, usual, alpha, beside))
 
   def _judge_sessions(self, cells: pl.DataFrame | None = None) -> None:
     """Tells the findings of sessions that ended; `cells`: of the last window."""
@@ -288,8 +283,8 @@ class Follower(live.Live):
     table = memory.cells
     if self._good is not None and cells is not None:
       table = pl.concat([cells, table.select(cells.columns)])
-    texts, files = list(memory.templates.texts), self._shown_files
-    counts = counted.count(table, {}, texts, files, memory.width)
+    texts = list(memory.templates.texts)
+    counts = counted.count(table, {}, texts, memory.files, memory.width)
     group = memory.templates.group()
     items = self.sessions.judge(counts, group, self.options.false_alarms)
     self._emit([(item, memory.windows) for item in items])
@@ -322,8 +317,8 @@ class Follower(live.Live):
       self._close(part=True)
     if not self._judged_alone and not memory.learned and memory.filled:
       self.note(
-        f'{memory.filled} windows of {memory.width} were read, of {LEARNED} that are '
-        'learned: they are judged together, and little can be said'
+        f'{memory.filled} of the {LEARNED} windows of {memory.width} that are learned '
+        'were read: what is in them is judged together, and little can be said'
       )
       before = dataclasses.replace(memory, active=dict(memory.active))
       self._judge(memory.cells, None)
@@ -341,7 +336,6 @@ class Follower(live.Live):
     self.sessions.renew(memory.templates.group(), memory.renew())
     if self.journal:
       state = {'memory': memory.to_json(), 'sessions': self.sessions.to_json()}
-      state |= {'rotated': self._shown_files[len(self.tails) :]}
       self.journal.save({'positions': self.positions, 'ending': ending} | state)
 
   @property

@@ -1,30 +1,27 @@
 """Findings of windows that are followed, beside those before them, and of silence."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
+from metalog_jax import clean
 from metalog_jax.scanning import counted, findings, statistics, surprises, windows
 from metalog_jax.scanning.findings import Finding
 from metalog_jax.scanning.following import Memory
 
 
-def counts(
-  memory: Memory, files: Sequence[str], *tables: pl.DataFrame
-) -> list[counted.Counted]:
+def counts(memory: Memory, *tables: pl.DataFrame) -> list[counted.Counted]:
   """Counts of cells, the values of which have the same numbers in all tables."""
   texts = list(memory.templates.texts)
   assert memory.width is not None
   values = counted.number_values(texts, *tables)
-  return [counted.count(table, values, texts, files, memory.width) for table in tables]
+  files, width = memory.files, memory.width
+  return [counted.count(table, values, texts, files, width) for table in tables]
 
 
 def of_windows(
   memory: Memory,
   cells: pl.DataFrame,
   usual: pl.DataFrame | None,
-  files: Sequence[str],
   alpha: float,
   beside: str,
 ) -> list[tuple[Finding, int]]:
@@ -38,7 +35,7 @@ def of_windows(
   """
   assert memory.origin is not None
   tables = [cells] if usual is None else [cells, usual]
-  counted_cells, *rest = counts(memory, files, *tables)
+  counted_cells, *rest = counts(memory, *tables)
   good = rest[0] if rest else None
   found = surprises.surprises(counted_cells, alpha, good)
   items = findings.build(counted_cells, found, good)
@@ -63,8 +60,9 @@ def silence(memory: Memory, gap: int, alpha: float) -> tuple[Finding, int] | Non
   name, expected, p_value = '(all records)', usual.mean * gap, 10.0**-surprise
   place = windows.Place('', 0, windows.iso(memory.clock.now))
   why = (
-    f'nothing has come for {gap} windows of {memory.width}, where {expected:,.0f} '
-    f'records are expected (p = {p_value:.1g})'
+    f'nothing has come for {clean.counted(gap, "window")} of {memory.width}, where '
+    f'{clean.counted(round(expected), "record")} '
+    f'{"is" if round(expected) == 1 else "are"} expected (p = {p_value:.1g})'
   )
   row = memory.clock.now // (memory.width.size * 1_000_000) - (memory.origin or 0) + 1
   item = Finding(

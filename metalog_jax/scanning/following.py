@@ -26,6 +26,7 @@ class Memory:
 
   templates: Any
   width: windows.Width | None
+  files: list[str]  # names that lines were read under, such as app.log and app.log.1
   cells: pl.DataFrame = dataclasses.field(default_factory=pl.DataFrame)
   number: int | None = None  # of the window that is open
   origin: int | None = None  # of the first window
@@ -44,6 +45,12 @@ class Memory:
   def filled(self) -> int:
     """Windows that are remembered."""
     return self.cells['window'].n_unique() if len(self.cells) else 0
+
+  def file_number(self, name: str) -> int:
+    """The place of a name in `files`, at whose end a new one is put."""
+    if name not in self.files:
+      self.files.append(name)
+    return self.files.index(name)
 
   def learn(self, cells: pl.DataFrame) -> None:
     """Remembers a window; the oldest go where there are too many."""
@@ -133,21 +140,28 @@ class Memory:
     return {
       'width': list(self.width) if self.width else None,
       'clock': [self.clock.now, self.clock.ahead],
+      'files': self.files,
       **{name: getattr(self, name) for name in (*names, 'active', 'found')},
       'templates': self.templates.to_json(),
       'cells': packed.to_text(self.cells),
     }
 
   @classmethod
-  def from_json(cls, content: dict[str, Any], source: str) -> 'Memory':
-    """What `to_json` gave; raises UserError where it is something else."""
+  def from_json(
+    cls, content: dict[str, Any], files: list[str], source: str
+  ) -> 'Memory':
+    """What `to_json` gave; raises UserError where it is something else.
+
+    Args:
+      files: that are followed, which is all that states of old know.
+    """
     try:
-      content = dict(content)
+      content = {'files': files} | content
       cells = packed.from_text(content.pop('cells'))
       templates = messages.Templates.from_json(content.pop('templates'), source)
       width, clock = content.pop('width'), clocks.Clock(*content.pop('clock'))
       wide = windows.Width(*width) if width else None
-      return cls(templates, wide, cells, clock=clock, **content)
+      return cls(templates, wide, cells=cells, clock=clock, **content)
     except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
       if isinstance(error, errors.UserError):
         raise

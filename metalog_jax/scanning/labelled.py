@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from metalog_jax import clean
 from metalog_jax.evaluation import metrics
 from metalog_jax.logs import label_ranges, labels
 from metalog_jax.scanning.findings import Finding
@@ -73,8 +74,9 @@ def apply(
   said = []
   if unmatched:
     said.append(
-      f'{path}: {len(unmatched):,} of {total:,} labels match no window, session or '
-      f'finding: {", ".join(unmatched[:3])}'
+      f'{path}: {len(unmatched):,} of {clean.counted(total, "label")} '
+      f'{"matches" if len(unmatched) == 1 else "match"} no window, session or finding: '
+      f'{", ".join(unmatched[:3])}'
     )
   said += _one_sided(path, judged)
   return Labelled((functools.partial(iter, of_sessions), window_rows), summary, said)
@@ -98,15 +100,22 @@ def _one_sided(path: str, judged: Sequence[dict[str, Any]]) -> list[str]:
   given = {row['label'] for row in judged}
   if len(given) != 1:
     return []
-  what = f'{path}: all {len(judged):,} labelled {judged[0]["unit"]}s are'
+  unit, is_one = judged[0]['unit'], len(judged) == 1
+  what = (
+    f'the one labelled {unit} is'
+    if is_one
+    else f'all {len(judged):,} labelled {unit}s are'
+  )
   if given == {1}:
     return [
-      f'{what} anomalies and none is normal: false alarms cannot be counted, and '
-      'nothing that is found is called normal; label some normal ones too'
+      f'{path}: {what} {"an anomaly" if is_one else "anomalies"} and none is normal: '
+      'false alarms cannot be counted, and nothing that is found is called normal; '
+      'label some normal ones too'
     ]
   return [
-    f'{what} normal and none is an anomaly: how many anomalies are found cannot be '
-    'said, and what is like one cannot be ranked higher; label some anomalies too'
+    f'{path}: {what} normal and none is an anomaly: how many anomalies are found '
+    'cannot be said, and what is like one cannot be ranked higher; label some '
+    'anomalies too'
   ]
 
 

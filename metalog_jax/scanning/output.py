@@ -76,7 +76,7 @@ def finding(item: Any, rank: int, colour: bool, width: int) -> list[str]:
   )
   for sample in item.samples[:3]:
     text = sample['text'].split('\n')
-    more = f'  (+{len(text) - 1} lines)' if len(text) > 1 else ''
+    more = f'  (+{clean.counted(len(text) - 1, "line")})' if len(text) > 1 else ''
     line = f'{indent}| {sample["line"]}: {text[0]}'
     lines.append(paint(clean.text(line)[: width - len(more)] + more, '2'))
   return lines
@@ -149,7 +149,7 @@ def _bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
       'height': max(2, round(60 * sum(row['records'] for row in part) / most)),
       'hot': any(row['anomalous'] for row in part),
       'title': f'{part[0]["first"]["time"] or part[0]["id"]}: '
-      f'{sum(row["records"] for row in part):,} records',
+      f'{clean.counted(sum(row["records"] for row in part), "record")}',
     }
     for part in parts
   ]
@@ -179,9 +179,9 @@ def _about(item: dict[str, Any]) -> str:
   if item.get('skipped') and not item.get('records'):
     return f'{item["path"]}: skipped, {item["skipped"]}'
   return (
-    f'{item["path"]}: {item["lines"]:,} lines, {item["records"]:,} records; '
-    f'{item["format"]}, {item["encoding"]}; {item["fitted"]:.1%} fit, '
-    f'{item["times"]:.1%} with a time'
+    f'{item["path"]}: {clean.counted(item["lines"], "line")}, '
+    f'{clean.counted(item["records"], "record")}; {item["format"]}, '
+    f'{item["encoding"]}; {item["fitted"]:.1%} fit, {item["times"]:.1%} with a time'
   )
 
 
@@ -191,10 +191,12 @@ def _total(found: Any, shown: int) -> str:
   hidden = ', '.join(
     f'{states.count(name)} {name}' for name in ('known', 'suppressed') if name in states
   )
-  text = f'{states.count("active")} findings' + (f' ({hidden})' if hidden else '')
+  text = clean.counted(states.count('active'), 'finding')
+  text += f' ({hidden})' if hidden else ''
   if states.count('active') > shown:
     text += f', {shown} shown (--top)'
   return (
-    f'{text}; {summary["templates"]:,} templates, {summary["windows"]:,} windows of '
-    f'{summary["window"]}; {summary["seconds"]:.1f} s'
+    f'{text}; {clean.counted(summary["templates"], "template")}, '
+    f'{clean.counted(summary["windows"], "window")} of {summary["window"]}; '
+    f'{summary["seconds"]:.1f} s'
   )

@@ -76,4 +76,4 @@ class Findings(Sequence[Finding]):
   def __repr__(self) -> str:
     """One line a finding."""
     lines = [f'{x.kind:8} {x.first.file}:{x.first.line} {x.why}' for x in self.items]
-    return clean.printable('\n'.join([f'{len(self)} findings', *lines]))
+    return clean.printable('\n'.join([clean.counted(len(self), 'finding'), *lines]))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from metalog_jax import lazy
+from metalog_jax import clean, lazy
 from metalog_jax.scanning import windows
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.statistics import Surprise
@@ -136,7 +136,7 @@ def _unlike(
       f'every {_duration(usual)}, but not at {windows.iso(int(awaited[0]) * 10**6)}'
     )
     if len(awaited) > 1:
-      detail += f' and {len(awaited) - 1:,} more time{"s" * (len(awaited) > 2)}'
+      detail += f' and {clean.counted(len(awaited) - 1, "more time")}'
     yield Surprise(
       'missing', template, surprise, number.tolist(), 0, float(len(awaited)), detail
     )
@@ -161,7 +161,7 @@ def _twice(
   again = windows.iso(int(seconds[extra[0]]) * 10**6)
   detail = f'every {_duration(usual)}, but once more at {again}'
   if len(extra) > 1:
-    detail += f' and {len(extra) - 1:,} more time{"s" * (len(extra) > 2)}'
+    detail += f' and {clean.counted(len(extra) - 1, "more time")}'
   surprise = float(-np.log10(np.clip(p, 1e-300, 1.0)))
   count, rows = len(extra), np.unique(number[number < counted.size]).tolist()
   yield Surprise('burst', template, surprise, rows, count, 0.0, detail)

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
+from metalog_jax import clean
 from metalog_jax.scanning import findings, session_scores, sessions, windows
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.findings import Finding
@@ -19,11 +20,11 @@ _MOST = 20  # findings about sessions
 _SAMPLES = 5
 _SEVERAL = 5  # sessions that are a finding although none is beyond the rate
 _PRESENT = ('new', 'rare', 'burst', 'alarm')  # kinds of records that are there
-_SAY = {
-  'rare': 'hold a record like this, which hardly any other has',
-  'missing': 'lack a record like this, which nearly all others have',
-  'burst': 'have it more often than others',
-  'drop': 'have it less often than others',
+_SAY = {  # of several, of one, and the rest of the sentence
+  'rare': ('hold', 'holds', 'a record like this, which hardly any other has'),
+  'missing': ('lack', 'lacks', 'a record like this, which nearly all others have'),
+  'burst': ('have', 'has', 'it more often than others'),
+  'drop': ('have', 'has', 'it less often than others'),
 }
 
 
@@ -161,6 +162,8 @@ def build(
       ]
     first, last = (places.row(int(end), named=True) for end in (rows.min(), rows.max()))
     example = ', '.join(names[row] for row in order[:3].tolist())
+    several, one, what = _SAY[kind]
+    verb = one if len(rows) == 1 else several
     out.append(
       Finding(
         finding_id=_identity(counted, kind, template),
@@ -175,7 +178,7 @@ def build(
         last=sessions.place(last, 'last', counted.files),
         samples=samples,
         windows=[names[row] for row in order[:_NAMES].tolist()],
-        why=f'{len(rows):,} of {total:,} sessions ({key}) {_SAY[kind]}: '
+        why=f'{len(rows):,} of {total:,} sessions ({key}) {verb} {what}: '
         f'{example}{", ..." if len(rows) > 3 else ""} (p = {p:.1g})',
         severity=findings.LEVELS[severity],
         histogram=findings.histogram(counted, template),
@@ -284,6 +287,6 @@ def merge(items: Sequence[Finding], more: Sequence[Finding]) -> list[Finding]:
     if known is None:
       rest.append(item)
     else:
-      known.why += f'; in {item.count:,} odd session{"s" * (item.count != 1)}'
+      known.why += f'; in {clean.counted(item.count, "odd session")}'
       known.windows += item.windows
   return findings.ranked([*items, *rest])

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from metalog_jax import errors
+from metalog_jax import clean, errors
 from metalog_jax.logs import repeats
 
 MOST = 1024  # windows kept before neighbours are joined
@@ -67,7 +67,7 @@ class Width(NamedTuple):
 
   def __str__(self) -> str:
     if not self.timed:
-      return f'{self.size:,} records'
+      return clean.counted(self.size, 'record')
     for seconds, name in ((86400, 'd'), (3600, 'h'), (60, 'min'), (1, 's')):
       if self.size % seconds == 0:
         return f'{self.size // seconds} {name}'

@@ -50,7 +50,7 @@ def test_feedback_moves_findings_that_are_alike(tmp_path, verdict):
     assert after.state == 'known' and '0 rank higher and 1 lower' in found.warnings[0]
   else:
     assert after.score == plain.score + 3 and found[0] is after
-    assert '1 rank higher and 0 lower' in found.warnings[0]
+    assert '1 ranks higher and 0 lower' in found.warnings[0]
 
 
 @pytest.mark.parametrize('reason', ['seen by two', ''])

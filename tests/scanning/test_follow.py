@@ -282,7 +282,7 @@ def test_silence_is_told_once_while_it_lasts(tmp_path, impatient, monkeypatch):
     patch.setattr(follow.time, 'monotonic', lambda now=time.monotonic: now() + clock[0])
     items, _, _ = run(path, rest())
   silent = [item for item in items if item.template == '(all records)']
-  assert len(silent) == 1 and 'nothing has come for 1 windows' in silent[0].why
+  assert len(silent) == 1 and 'nothing has come for 1 window of' in silent[0].why
 
 
 def test_a_webhook_is_tried_again():

@@ -32,7 +32,7 @@ def test_what_is_severe_and_known_is_listed_last_and_alarms_nobody(
   assert known.expected == 5 and known.reason == 'also in the baseline'
   assert '9 times, where by its rate in the baseline 5.0 are expected' in known.why
   done = metalog('scan', str(log), f'--baseline={good}', '--fail-on-findings')
-  assert done.code == 3 and '1 findings (1 known)' in done.out
+  assert done.code == 3 and '1 finding (1 known)' in done.out
   rest = done.out.split('known and severe, also in the baseline:')[1]
   assert '9 (5 expected)' in rest and 'raid of shelf' in rest
 
