@@ -18,6 +18,7 @@ from metalog_jax.logs import files, label_ranges
 NORMAL = 'normal 0 false no success ok - 0.0 benign'.split()
 ANOMALOUS = 'anomaly anomalous abnormal 1 true yes fail failure 1.0'.split()
 _SEPARATED = (r'^(.+?)\s*[,;\t]\s*([^,;\t]*)$', r'^(\S+)\s+(\S+)$')  # id, label
+_COLUMNS = {*'id label labels class verdict truth target session start what'.split()}
 _WORDS = dict.fromkeys(NORMAL, 0) | dict.fromkeys(ANOMALOUS, 1)
 
 
@@ -55,7 +56,7 @@ def read(path: str) -> Labels:
   ranges = label_ranges.Ranges([item for item in parsed if item])
   if ranges.ranges:
     table = table.filter([item is None for item in parsed])
-  rows = _headings(table) if headings else _columns(table, path)
+  rows = _headings(table) if headings else _columns(table, path, bool(ranges.ranges))
   clash = rows.filter(pl.col('label') != pl.col('label').first().over('id'))
   if len(clash):
     line, name, _ = clash.row(0)
@@ -69,21 +70,30 @@ def read(path: str) -> Labels:
   return Labels(table, len(rows) - len(table), source, ranges)
 
 
-def _columns(lines: pl.DataFrame, path: str) -> pl.DataFrame:
-  """The (line, id, label) of lines `id,label`."""
+def _columns(lines: pl.DataFrame, path: str, has_ranges: bool) -> pl.DataFrame:
+  """The (line, id, label) of lines `id,label`.
+
+  The first line is a header if it has a column's name, as a word or in such as BlockId,
+  and no digit. Above ranges alone any names will do: what has no digit is no range.
+  """
   text = pl.col('text').str.replace_all('["\']', '')
   group = lambda i: pl.coalesce(*(text.str.extract(p, i) for p in _SEPARATED))
   lines = lines.filter(text != '').with_columns(id=group(1), word=group(2))
   label, strange = values(lines['word'])
   strange |= lines['word'].is_null() | pl.Series(label < 0)
   lines = lines.with_columns(label=pl.Series(label, dtype=pl.Int8), strange=strange)
-  header = (pl.col('line') == 1) & pl.col('strange') & pl.col('word').is_not_null()
-  lines = lines.filter(~header)
+  if len(lines) and lines['line'][0] == 1 and lines['strange'][0]:
+    first = lines['text'][0]
+    names = {name.lower() for name in re.findall('[A-Z]?[a-z]+|[A-Z]+', first)}
+    is_header = bool(names & _COLUMNS) or (has_ranges and len(lines) == 1)
+    if is_header and lines['word'][0] is not None and not re.search('[0-9]', first):
+      lines = lines[1:]
   if lines['strange'].any():
     line, text, *_ = lines.filter('strange').row(0)
     raise errors.UserError(
       f'{path}:{line}: {text[:80]!r} is not an id and a label (normal/0 or '
-      'anomaly/1), no start,end of a time and no file:line-line: check --labels'
+      'anomaly/1), no start,end of a time, no file:line-line'
+      f'{" and no header such as id,label" * (line == 1)}: check --labels'
     )
   return lines.select('line', 'id', 'label')
 

@@ -19,6 +19,7 @@ def read(tmp_path, text):
 @pytest.mark.parametrize(
   'text',
   [
+    'BlockId,Klasse\nb1,Normal\nb2,Anomaly\n',
     'BlockId,Label\nb1,Normal\nb2,Anomaly\n',
     'b1,0\nb2,1',
     '\ufeffid\tlabel\r\nb1\tnormal\r\n\r\nb2\tANOMALOUS\r\n',
@@ -47,9 +48,13 @@ def test_hadoop_list(tmp_path):
   [
     ('b1,0\nb2,1\nb1,1\n', r'labels.csv:3: b1 has another label than in line 1'),
     ('b1,0\nb2,maybe\n', r"labels.csv:2: 'b2,maybe' is not an id and a label"),
-    ('b1,0,x\nb2,1,y\n', r'labels.csv:2: .* is not an id and a label'),
+    ('b1,0,x\nb2,1,y\n', r'labels.csv:1: .* is not an id and a label'),
     ('id,label\n', r'labels.csv holds no label'),
     ('', r'labels.csv holds no label'),
+    ('w3,odd', r"labels.csv:1: 'w3,odd' is not .* and no header such as id,label"),
+    ('w3,odd\nw4,normal\n', r'labels.csv:1: .* is not an id and a label'),
+    ('david,odd\nbob,normal\n', r'labels.csv:1: .* is not an id and a label'),
+    ('w3,odd\nx.log:1-2\n', r'labels.csv:1: .* is not an id and a label'),
     ('081109 203518 INFO dfs: x\n', r'labels.csv:1: .* is not an id'),
   ],
 )
@@ -74,6 +79,12 @@ def test_ranges(tmp_path, line, want):
   (item,) = whole.ranges.ranges
   assert (item.file, item.start, item.label) == want and item.end > item.start
   assert ids == {'b1': 1}
+
+
+@pytest.mark.parametrize('header', ['von,bis,was', 'start,end', 'id label'])
+def test_headers_above_ranges(tmp_path, header):
+  ids, whole = read(tmp_path, f'{header}\n2026-03-01,2026-03-02,db down\n')
+  assert not ids and len(whole.ranges.ranges) == 1
 
 
 @pytest.mark.parametrize('line', ['blk_1:2,0', '12,1', '2026-03-01,1', 'a:1-2x,1'])
