@@ -6,12 +6,9 @@ window, no global state.
 
 import io
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from absl import logging
-
-MISSING = 'figures need matplotlib: pip install matplotlib'
 _STYLES = pathlib.Path(__file__).parent / 'templates'
 
 
@@ -25,21 +22,8 @@ class Figure(NamedTuple):
   size: tuple[float, float] = (4.8, 4.0)  # inches
 
 
-def draw_all(figures: Sequence[Figure]) -> tuple[dict[str, tuple[bytes, bytes]], str]:
-  """Name -> PNG for light, for dark; or none, and what to install."""
-  try:
-    return {f.name: (png(f), png(f, dark=True)) for f in figures}, ''
-  except ImportError:
-    logging.warning('%s', MISSING)
-    return {}, MISSING
-
-
 def png(figure: Figure, *, dark: bool = False, dpi: int = 160) -> bytes:
-  """One figure, with a transparent background if dark; `dpi` is pixels an inch.
-
-  Raises:
-    ImportError: matplotlib is not installed.
-  """
+  """One figure, with a transparent background if dark; `dpi` is pixels an inch."""
   import matplotlib.figure  # slow to import
   from matplotlib.backends import backend_agg
 

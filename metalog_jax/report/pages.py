@@ -70,18 +70,20 @@ def save(
   Args:
     out: folder.
     template: of the contents, with the blocks `title`, `about` and `body`.
-    figures: of each part of the report; without matplotlib there are none, and
-      `no_figures` says what to install.
+    figures: of each part of the report.
     folder: of the template.
     context: variables of the template.
   """
   out = pathlib.Path(out)
-  images, missing = canvas.draw_all([f for part in figures.values() for f in part])
+  images = {
+    figure.name: (canvas.png(figure), canvas.png(figure, dark=True))
+    for part in figures.values()
+    for figure in part
+  }
   for name, (light, _) in images.items():
     with atomic.writing(out / 'figures' / f'{name}.png') as path:
       path.write_bytes(light)
-  context |= {'figures': figures if images else {}, 'images': images}
-  context['no_figures'] = f'No figures here: {missing}' if missing else ''
+  context |= {'figures': figures, 'images': images}
   for form in ('md', 'html'):
     text = render(template, form, folder, **context)
     atomic.write_text(out / f'report.{form}', text)
@@ -92,7 +94,7 @@ def render(
   template: str, form: str, folder: pathlib.Path = TEMPLATES, **context: Any
 ) -> str:
   """A template as text; `form` is `html`, `md`, or `txt` for a terminal."""
-  values = {'figures': {}, 'images': {}, 'no_figures': '', **context}
+  values = {'figures': {}, 'images': {}, **context}
   values |= {'layout': f'page.{form}.j2', 'parts': f'parts.{form}.j2'}
   text = _environment(form, folder).get_template(template).render(values)
   if form != 'html':

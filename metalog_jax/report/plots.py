@@ -231,11 +231,11 @@ def visible(name: str) -> str:
   return '\n'.join(lines).replace('$', r'\$')
 
 
-def unit_axes(ax, xlabel: str, ylabel: str, columns: int = 2) -> None:
+def unit_axes(ax, xlabel: str, ylabel: str) -> None:
   """Both axes from 0 to 1, with a legend."""
   ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(0, 1.02))
   ax.grid()
-  legend(ax, columns)
+  legend(ax)
 
 
 def legend(ax, columns: int = 2) -> None:

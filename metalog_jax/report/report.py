@@ -1,8 +1,7 @@
 """The report of one run, or of several beside each other.
 
 Enters: run folders. Leaves: report.html (one file, figures inside), report.md,
-results.csv and figures/*.png. Without matplotlib everything but the
-figures is written, and the report says what to install.
+results.csv and figures/*.png.
 """
 
 import os

@@ -1,5 +1,4 @@
 import struct
-import sys
 
 import numpy as np
 import pytest
@@ -158,10 +157,3 @@ def test_png_has_the_size_and_equal_drawings_are_equal_bytes():
   assert light != canvas.png(figure, dpi=100, dark=True)
   assert light[:8] == b'\x89PNG\r\n\x1a\n'
   assert struct.unpack('>II', light[16:24]) == (300, 200)
-
-
-def test_without_matplotlib_it_is_said_what_to_install(monkeypatch):
-  monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
-  figure = canvas.Figure('x', 'an x', plots.histogram, (random_judged(), 'rest'))
-  assert canvas.draw_all([figure]) == ({}, canvas.MISSING)
-  assert 'pip install matplotlib' in canvas.MISSING

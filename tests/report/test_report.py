@@ -41,8 +41,8 @@ class Checker(html.parser.HTMLParser):
 
 @pytest.fixture
 def no_figures(monkeypatch):
-  """As where matplotlib is missing, which also makes tests of text fast."""
-  monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
+  """Empty files in place of images: they take most of the time."""
+  monkeypatch.setattr(canvas, 'png', lambda figure, dark=False: b'')
 
 
 def test_one_run_gives_a_self_contained_page_and_its_twin_in_markdown(make_run):
@@ -257,16 +257,6 @@ def test_the_same_runs_give_the_same_bytes(make_run, no_figures, tmp_path):
     report.write([path], tmp_path / out)
   for name in ('report.html', 'report.md', 'results.csv'):
     assert (tmp_path / 'a' / name).read_bytes() == (tmp_path / 'b' / name).read_bytes()
-
-
-def test_without_matplotlib_all_but_the_figures_is_written(make_run, no_figures):
-  path = make_run()
-  report.write([path], path)
-  for name in ('report.html', 'report.md'):
-    text = (path / name).read_text().replace('\\', '')
-    assert canvas.MISSING in text
-    assert '.png' not in text and '<img' not in text and 'Curves' not in text
-  assert not (path / 'figures').exists()
 
 
 def test_long_counts_take_one_row_but_settings_are_never_cut():
