@@ -175,7 +175,11 @@ def _rows(
 
 
 def _run(command: list[str]) -> dict[str, Any]:
-  """Seconds by the clock and of the processors of a command, and its peak of memory."""
+  """Seconds by the clock and of the processors that a command takes.
+
+  Raises:
+    UserError: it fails; the message ends with what it said.
+  """
   before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
   done = subprocess.run(command, capture_output=True, text=True)
   seconds = time.monotonic() - begin

@@ -1,1 +1,1 @@
-"""Suites of `experiments.bench`: each offers `run(turns.Options)`."""
+"""Suites of `experiments.bench`: each offers `run(interleave.Options)`."""

@@ -102,7 +102,7 @@ class Draws:
 
   Args:
     workload: whose tasks.
-    sharing: 'nothing', 'sequences' or 'prefixes', as of `metalog.Config.share`.
+    sharing: 'nothing', 'sequences' or 'prefixes', as of `metalog_batches.Sampling`.
     folders: System folders to take sessions from, by name; see `dataset`.
     devices: that `task` lays each batch out for.
   """

@@ -1,1 +1,1 @@
-"""The parts of `experiments.meta_gradients`: what is measured, and what is shown."""
+"""What the studies among the programs measure, and the tables that they write."""

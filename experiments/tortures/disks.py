@@ -10,11 +10,6 @@ _NEWNS, _PRIVATE, _REC = 0x20000, 1 << 18, 1 << 14  # of Linux' sched.h and moun
 _RDONLY, _REMOUNT = 1, 32
 
 
-def are_possible() -> bool:
-  """Whether this process may mount disks."""
-  return os.geteuid() == 0 and os.path.exists('/proc/self/ns/mnt')
-
-
 @contextlib.contextmanager
 def small(place: pathlib.Path) -> Iterator[Callable[[int], None]]:
   """Mounts a disk at an empty folder, for this process and those that it starts.

@@ -127,7 +127,7 @@ def by_kind(
     sessions: the test sessions with their labels.
     scores: [S]; a sequence is judged by its first session's score.
     threshold: see `measure`.
-    train_sessions: the same system's sessions that training had, labelled or not;
+    train_sessions: the same system's sessions that training had with their labels;
       `unseen` keeps the sequences that none of them has. None: all are unseen.
 
   Raises:

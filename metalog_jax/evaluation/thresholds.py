@@ -1,6 +1,6 @@
-"""Ways to set a decision threshold, none of which looks at a test label.
+"""The decision threshold of a rate of alerts; no test label is looked at.
 
-Each takes the scores it may use and nothing else. A verdict is `score > threshold`.
+A verdict is `score > threshold`.
 """
 
 import numpy as np

@@ -16,13 +16,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
+import polars as pl
+import pyarrow as pa
 from jax.experimental import multihost_utils
 
-from metalog_jax import atomic, errors, lazy
+from metalog_jax import atomic, errors
 from metalog_jax.logs import manifests
-
-pa = lazy.module('pyarrow')  # heavy, and `--help` reads this file
-pl = lazy.module('polars')
 
 CONFIG, RESULT, CHECKSUMS = 'config.json', 'result.json', 'checksums.json'
 ENVIRONMENT, EXPLAINED = 'environment.json', 'explained.json'

@@ -61,7 +61,7 @@ class Problem(NamedTuple):
   prepare_seconds: float
 
   def seen_in_training(self, test: types.Dataset) -> types.Sessions | None:
-    """The labelled sessions of the system that a test set is of, if a target."""
+    """The target's labelled sessions, for a test set of the target; else None."""
     target = self.labelled.target
     if target is None or test.folder != target.folder:
       return None

@@ -27,9 +27,7 @@ class ScoreBatches:
   def __init__(self, workdir: str | os.PathLike, threshold: float | None = None):
     """Takes a finished run, and what scores are anomalous above; None: the run's own.
 
-    Raises:
-      UserError: there is no threshold. A folder that is no run is refused when the
-        first table is scored.
+    Whether there is such a run, with a threshold, is seen at the first table.
     """
     self._workdir = os.path.abspath(workdir)
     self._threshold = threshold
@@ -42,7 +40,8 @@ class ScoreBatches:
         sessions.parquet of a System that was prepared with its templates.
 
     Raises:
-      UserError: the column is missing, or names an event that the model lacks.
+      UserError: the folder is no finished run, or has no threshold; the column is
+        missing, or names an event that the model lacks.
     """
     model, scorer = _load(self._workdir)
     threshold = detect.threshold_of(model, self._threshold)
