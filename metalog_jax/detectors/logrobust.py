@@ -12,7 +12,6 @@ Differs from the released code:
 """
 
 import dataclasses
-from typing import Literal
 
 from metalog_jax import flags, lazy
 from metalog_jax.batches import sequences
@@ -28,7 +27,7 @@ class Config(flags.Settings):
   """Settings of LogRobust; the optimizer, batch and epochs are our choice."""
 
   embedding: sources.Config = gcse.Embedding()
-  learn_from: Literal['target', 'sources', 'both'] = flags.field(
+  learn_from: supervised.LearnFrom = flags.field(
     'target', 'whose labels are learned from'
   )
   hidden: int = flags.field(128, 'hidden units of the LSTM in each direction', least=1)

@@ -13,7 +13,6 @@ Differs from the released code:
 """
 
 import dataclasses
-from typing import Literal
 
 from metalog_jax import flags, lazy
 from metalog_jax.batches import sequences
@@ -29,7 +28,7 @@ class Config(flags.Settings):
   """Settings of PLELog."""
 
   embedding: sources.Config = gcse.Embedding()
-  learn_from: Literal['target', 'sources', 'both'] = flags.field(
+  learn_from: supervised.LearnFrom = flags.field(
     'target', 'whose sessions are learned from'
   )
   labels: pseudo_labels.Options = pseudo_labels.Options()

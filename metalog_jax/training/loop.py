@@ -227,14 +227,37 @@ class Run:
     self._saved.close()
 
 
+class Programs:
+  """A step, compiled once for each form that batches have.
+
+  Args:
+    step: (state, batch, ...) -> (state, metrics); the state's memory is given away.
+    check: is shown each compiled program, and may refuse it.
+  """
+
+  def __init__(self, step: Callable, check: Callable[[Any], Any] = bool):
+    self._step, self._check = jax.jit(step, donate_argnums=mesh.donated()), check
+    self._compiled: dict[Any, Callable] = {}
+    self.seconds = 0.0  # spent on compilation
+
+  def __call__(self, state: Any, batch: Any, *others: Any) -> tuple[Any, Any]:
+    shapes = jax.tree.map(jnp.shape, batch)
+    if shapes not in self._compiled:
+      start = time.perf_counter()
+      compiled = self._step.lower(state, batch, *others).compile()
+      self._check(compiled)
+      self._compiled[shapes] = compiled
+      self.seconds += time.perf_counter() - start
+    return self._compiled[shapes](state, batch, *others)
+
+
 class _Loop:
   """Steps of one run until its budget is spent."""
 
   def __init__(self, training: base.Training | None, stream: types.Stream, run: Run):
     self._training, self._stream, self._run = training, stream, run
     self._state = run.state
-    self._compiled: dict[Any, Callable] = {}
-    self._compile_seconds = 0.0
+    self._step = Programs(training.step if training else bool)
 
   def run(self, stop: Stop) -> Fitted:
     start, run = time.perf_counter(), self._run
@@ -244,25 +267,14 @@ class _Loop:
         bar.update()
     run.save(self._state)
     jax.block_until_ready(self._state)
-    seconds = time.perf_counter() - start - self._compile_seconds
-    return run.fitted(self._state, self._compile_seconds, seconds)
+    seconds = time.perf_counter() - start - self._step.seconds
+    return run.fitted(self._state, self._step.seconds, seconds)
 
   def _advance(self) -> None:
     assert self._training
     batch = self._training.put(self._stream.draw(self._run.step))
-    self._state, values = self._program(batch)(self._state, batch)
+    self._state, values = self._step(self._state, batch)
     self._run.took(values, lambda: self._state)
-
-  def _program(self, batch: Any) -> Callable:
-    """The step compiled for the shapes of `batch`, once."""
-    assert self._training
-    shapes = jax.tree.map(jnp.shape, batch)
-    if shapes not in self._compiled:
-      start = time.perf_counter()
-      step = jax.jit(self._training.step, donate_argnums=mesh.donated())
-      self._compiled[shapes] = step.lower(self._state, batch).compile()
-      self._compile_seconds += time.perf_counter() - start
-    return self._compiled[shapes]
 
 
 def progress_bar(total: int, done: int) -> tqdm:

@@ -12,12 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from metalog_jax import errors, types
 from metalog_jax.batches import together
-from metalog_jax.meta import mesh
 from metalog_jax.training import base, loop
 
 
@@ -95,8 +93,8 @@ class _Loop:
     self._host: Any = None  # a copy of them, where one was asked for
     has_steps = any(stream.num_steps for stream in streams)
     self._batches = together.Together(streams) if has_steps else None
-    self._compiled: dict[Any, Callable] = {}
-    self._compile_seconds = 0.0
+    check = functools.partial(check_memory, runs=len(runs))
+    self._step = loop.Programs(steps.step, check)
 
   def run(self, stop: loop.Stop) -> list[loop.Fitted]:
     start, runs = time.perf_counter(), self._runs
@@ -109,11 +107,12 @@ class _Loop:
         bar.update(len(active))
     for i, run in enumerate(runs):
       run.save(self._state(i))
-    seconds = time.perf_counter() - start - self._compile_seconds
+    compiling = self._step.seconds
+    seconds = time.perf_counter() - start - compiling
     taken = [run.step - first for run, first in zip(runs, before, strict=True)]
     each = seconds / max(sum(taken), 1)
     return [
-      run.fitted(self._state(i), self._compile_seconds / len(runs), each * taken[i])
+      run.fitted(self._state(i), compiling / len(runs), each * taken[i])
       for i, run in enumerate(runs)
     ]
 
@@ -123,12 +122,11 @@ class _Loop:
     drawn = self._batches.draw(numbers, self._steps.places)
     batch = self._steps.put(drawn)
     mask = np.isin(np.arange(self._steps.places), active)
-    program = self._program(batch, mask)
-    self._states, values = program(self._states, batch, mask)
+    self._states, values = self._step(self._states, batch, mask)
     self._host = None
     for i in active:
-      own = {name: _OfRun(value, i) for name, value in values.items()}
-      self._runs[i].took(own, functools.partial(self._state, i))
+      metrics = {name: _OfRun(value, i) for name, value in values.items()}
+      self._runs[i].took(metrics, functools.partial(self._state, i))
 
   def _state(self, place: int) -> Any:
     """The state of one run, as it would lie on the devices alone."""
@@ -139,17 +137,6 @@ class _Loop:
       self._host,
       self._shardings,
     )
-
-  def _program(self, batch: Any, mask: np.ndarray) -> Callable:
-    shapes = jax.tree.map(jnp.shape, batch)
-    if shapes not in self._compiled:
-      start = time.perf_counter()
-      step = jax.jit(self._steps.step, donate_argnums=mesh.donated())
-      compiled = step.lower(self._states, batch, mask).compile()
-      check_memory(compiled, len(self._runs))
-      self._compiled[shapes] = compiled
-      self._compile_seconds += time.perf_counter() - start
-    return self._compiled[shapes]
 
 
 def check_memory(compiled: Any, runs: int) -> None:
