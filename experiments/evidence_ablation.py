@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from experiments import evidence_cells
 from experiments import main as program
 from metalog_jax import evidence, types
 from metalog_jax.cli.options import Flag
 from metalog_jax.evaluation import metrics
-from metalog_jax.evidence import kinds
-from metalog_jax.logs import splits, store
+from metalog_jax.logs import store
 
 FLAGS = (
   Flag('systems', [], 'System folders, labelled', required=True),
@@ -34,25 +34,10 @@ def measured(
   system: types.System, num: tuple[str, int], seed: int, turned: tuple[str, ...]
 ) -> dict[str, tuple[float, float]]:
   """F1 and AUPRC with each evidence `turned` off, or on; '' is the default."""
-  split = splits.split(system, 'random', *num, seed)
-  labels = np.full(system.sessions.num, -1, np.int8)
-  labels[split.train_normals], labels[split.train_anomalies] = 0, 1
-  shown = np.concatenate([split.train_normals, split.train_anomalies, split.test])
-  sessions = system.sessions._replace(labels=labels).take(shown)
-  _, different = kinds.fit(sessions, len(system.templates))
-  samples = [
-    evidence.Sample.of(
-      different.counts, different.times(sessions.labels == label), different.beside
-    )
-    for label in (0, 1, -1)
-  ]
-  test = different.inverse[len(shown) - len(split.test) :]
-  truth, out = system.sessions.labels[split.test], {}
+  cell, out = evidence_cells.Cell(system, 'random', num, seed), {}
   for name in turned:
     off = set(evidence.OFF) ^ ({name} if name else set())
-    fitted = evidence.fit(*samples, without=off)
-    scores = fitted.judge(different.counts, different.beside).scores[test]
-    values = metrics.measure(truth, scores, fitted.threshold)
+    values = metrics.measure(cell.test.labels, *cell.judged(without=off))
     out[name] = values['f1'], values['auprc']
   return out
 

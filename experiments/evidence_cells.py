@@ -44,36 +44,47 @@ TABLES = {'cells': CELLS, 'left_out': LEFT_OUT}
 NO_VECTORS = ('lr_vectors', 'lr_vectors_pooled')  # floors that need event vectors
 
 
-def cell(
+class Cell:
+  """A system whose labels are drawn and whose other sessions are the test."""
+
+  def __init__(self, system: types.System, kind: str, num: tuple[str, int], seed: int):
+    split = splits.split(system, kind, *num, seed)
+    train = np.concatenate([split.train_normals, split.train_anomalies])
+    self.shown = system.sessions.take(train)
+    self.test = system.sessions.take(split.test)
+    unlabelled = np.full(self.test.num, -1, np.int8)
+    sessions = self.shown.joined(self.test._replace(labels=unlabelled))
+    _, self._kinds = kinds.fit(sessions, len(system.templates))
+    self._tested = self._kinds.inverse[len(train) :]
+    self._samples = [
+      evidence.Sample.of(
+        self._kinds.counts,
+        self._kinds.times(sessions.labels == label),
+        self._kinds.beside,
+      )
+      for label in (0, 1, -1)
+    ]
+
+  def judged(self, **options: Any) -> tuple[np.ndarray, float]:
+    """Scores of the test by `evidence.fit` with these options, and its threshold."""
+    fitted = evidence.fit(*self._samples, **options)
+    scores = fitted.judge(self._kinds.counts, self._kinds.beside).scores
+    return scores[self._tested], fitted.threshold
+
+
+def measured(
   system: types.System, kind: str, num: tuple[str, int], seed: int, without: tuple
-):
-  """name -> (F1, AUPRC, F1 of the unseen) of `evidence` and of every floor."""
-  split = splits.split(system, kind, *num, seed)
-  train = np.concatenate([split.train_normals, split.train_anomalies])
-  labels = np.full(system.sessions.num, -1, np.int8)
-  labels[train] = system.sessions.labels[train]
-  blind = system.sessions._replace(labels=labels)
-  sessions = blind.take(np.concatenate([train, split.test]))
-  _, different = kinds.fit(sessions, len(system.templates))
-  samples = [
-    evidence.Sample.of(
-      different.counts, different.times(sessions.labels == label), different.beside
-    )
-    for label in (0, 1, -1)
-  ]
-  fitted = evidence.fit(*samples, later=kind == TIME, without=without)
-  each = fitted.judge(different.counts, different.beside).scores
-  scored = {'evidence': (each[different.inverse[len(train) :]], fitted.threshold)}
+) -> dict[str, list[float]]:
+  """name -> [F1, AUPRC, F1 of the unseen] of `evidence` and of every floor."""
+  cell = Cell(system, kind, num, seed)
+  scored = {'evidence': cell.judged(later=kind == TIME, without=without)}
   vectors = np.zeros((len(system.templates), 1), np.float32)
-  shown, tested = (
-    types.Dataset('', blind.take(part), vectors) for part in (train, split.test)
-  )
-  scored |= floors.scores(shown, tested)
-  test = system.sessions.take(split.test)
+  shown, test = (types.Dataset('', x, vectors) for x in (cell.shown, cell.test))
+  scored |= floors.scores(shown, test)
   out = {}
   for name, (scores, threshold) in scored.items():
     if name not in NO_VECTORS:
-      got = metrics.by_kind(test, scores, threshold, shown.sessions)
+      got = metrics.by_kind(cell.test, scores, threshold, cell.shown)
       out[name] = [
         got['all']['f1'], got['all']['auprc'], got['unseen']['f1'] or 0.0
       ]  # fmt: skip
@@ -105,7 +116,7 @@ def main(values: Any, rest: list[str]) -> None:
       system = store.load(pathlib.Path(values.systems) / name)
       for num in numbers:
         cells = [
-          cell(system, kind, (normals, num), seed, tuple(values.without))
+          measured(system, kind, (normals, num), seed, tuple(values.without))
           for seed in range(values.seeds)
         ]
         row, *pair = line(cells)
