@@ -16,8 +16,8 @@ def ranked(log: str, baseline: str = '') -> tuple[list[str], list[float], list[b
   """
   options = scan.Options(baseline=(baseline,) * bool(baseline))
   good = scan.read_baseline(options)
-  templates = scan.make_templates(options) if good is None else good.templates
-  counter = scan.Counter(templates, good.windows.width if good else None)
+  templates, width = scan.templates_and_width(options, good)
+  counter = scan.Counter(templates, width)
   codes, times, lines = [], [], []
   add = templates.add
   templates.add = lambda *arguments: codes.append(add(*arguments)) or codes[-1]

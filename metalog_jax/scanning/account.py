@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from metalog_jax import clean
-from metalog_jax.scanning import sessions
+from metalog_jax.scanning import windows
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.findings import IN_BASELINE, Finding
 
@@ -35,7 +35,7 @@ def window_rows(counted: Counted, items: Sequence[Finding]) -> Iterator[dict[str
       'id': name,
       'unit': 'window',
       **{
-        end: sessions.place(row, end, counted.files)._asdict()
+        end: windows.place(row, end, counted.files)._asdict()
         for end in ('first', 'last')
       },
       'records': row['count'],

@@ -7,7 +7,6 @@ and is read strictly: a file that is changed or missing is refused by name.
 """
 
 import dataclasses
-import hashlib
 import io
 import json
 import os
@@ -20,7 +19,7 @@ import polars as pl
 from metalog_jax import atomic, clean, errors
 from metalog_jax.logs import manifests, messages
 from metalog_jax.logs.session_keys import SessionKey
-from metalog_jax.scanning import counted, sides, windows
+from metalog_jax.scanning import counted, feedback, sides, windows
 from metalog_jax.scanning.sessions import Sessions
 from metalog_jax.scanning.sides import Sides
 
@@ -29,7 +28,6 @@ MANIFEST, TEMPLATES, CELLS = 'baseline.json', 'templates.json', 'cells.parquet'
 SIDES = 'sides.parquet'
 _TABLES = ('bags', 'order')  # of sessions, NAME.parquet
 _FILES = (TEMPLATES, CELLS, SIDES, *(f'{name}.parquet' for name in _TABLES))
-FEEDBACK = 'feedback.jsonl'
 _SETTLED = 0.01  # probability of an unseen template below which nothing more is learned
 _FEW = 20  # windows
 _DAMAGE: tuple[Any, ...] = (OSError, LookupError, TypeError, ValueError, OverflowError)
@@ -147,8 +145,8 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
   values = counted.number_values(state.texts, cells)
   good = counted.count(cells, values, state.texts, [], width)
   about = summary(good, folder, baseline.files)
-  feedback = place / FEEDBACK
-  said = feedback.read_text('utf-8') if feedback.is_file() else ''
+  told = place / feedback.FILE
+  said = told.read_text('utf-8') if told.is_file() else ''
   with atomic.replacing_folder(place) as partial:
     (partial / TEMPLATES).write_text(atomic.to_json(state.to_json()), 'utf-8')
     _write(cells, partial / CELLS)
@@ -156,7 +154,7 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
     for name, table in frames.items():
       _write(table, partial / f'{name}.parquet')
     if said:
-      (partial / FEEDBACK).write_text(said, 'utf-8')
+      (partial / feedback.FILE).write_text(said, 'utf-8')
     key = baseline.sessions.key
     manifest = {
       'version': VERSION,
@@ -167,7 +165,7 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
       'timed': baseline.windows.timed,
       'redacted': baseline.redacted,
       'logs': baseline.hashes,
-      'sha256': {name: _sha256(partial / name) for name in _FILES},
+      'sha256': {name: manifests.file_hash(partial / name) for name in _FILES},
     }
     text = atomic.to_json(manifests.sealed(manifest), indent=1) + '\n'
     (partial / MANIFEST).write_text(text, 'utf-8')
@@ -192,7 +190,7 @@ def load(folder: str) -> Baseline:
   manifest = _manifest(place / MANIFEST)
   try:
     for name in _FILES:
-      if _sha256(place / name) != manifest['sha256'][name]:
+      if manifests.file_hash(place / name) != manifest['sha256'][name]:
         raise errors.UserError(
           f'{place / name} is not the file that was saved with {MANIFEST}: save the '
           'baseline again'
@@ -251,7 +249,3 @@ def show(folder: str) -> dict[str, Any]:
   """What is said of a saved baseline; raises UserError as `load`."""
   load(folder)
   return _manifest(pathlib.Path(folder) / MANIFEST)['summary']
-
-
-def _sha256(path: pathlib.Path) -> str:
-  return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -53,10 +53,8 @@ class Finding:
 
   def as_dict(self) -> dict[str, Any]:
     """What findings.jsonl holds."""
-    values = {
-      field.name: getattr(self, field.name) for field in dataclasses.fields(self)
-    }
-    return values | {'first': self.first._asdict(), 'last': self.last._asdict()}
+    ends = {'first': self.first._asdict(), 'last': self.last._asdict()}
+    return vars(self) | ends
 
 
 def build(
@@ -198,22 +196,19 @@ def _places(
     most = max(_SAMPLES // 2, _SAMPLES + 1 - len(members)) if item is lead else 1
     for i in [*begins.tolist(), *more.tolist()][: min(most, room)]:
       cell = cells.row(i, named=True)
-      place = _place(counted, cell, 'first')
+      place = windows.place(cell, 'first', counted.files)
       samples.append(place._asdict() | {'text': cell['text']})
     if not len(inside) or (item.kind == 'rare' and item is not lead):
       continue
     key = lambda cell, end: (cell['row'], cell[f'{end}_time'] or 0, cell[f'{end}_line'])
     head, tail = inside.row(0, named=True), inside.row(-1, named=True)
-    firsts.append((key(head, 'first'), _place(counted, head, 'first')))
-    lasts.append((key(tail, 'last'), _place(counted, tail, 'last')))
+    first = windows.place(head, 'first', counted.files)
+    firsts.append((key(head, 'first'), first))
+    last = windows.place(tail, 'last', counted.files)
+    lasts.append((key(tail, 'last'), last))
   nowhere = Place('', 0, None)
   ends = (min(firsts)[1], max(lasts)[1]) if firsts else (nowhere, nowhere)
   return samples, *ends
-
-
-def _place(counted: Counted, cell: dict[str, Any], end: str) -> Place:
-  time = windows.iso(cell[f'{end}_time'])
-  return Place(counted.files[cell[f'{end}_file']], cell[f'{end}_line'], time)
 
 
 def _cells(counted: Counted, item: Surprise) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -252,7 +247,8 @@ def _runs(counted: Counted, item: Surprise) -> list[str]:
   begins = np.flatnonzero(np.diff(cells['row'].to_numpy(), prepend=-9) > 2)
   if len(begins) > _MOST_PLACES:
     return []
-  places = [_place(counted, cells.row(i, named=True), 'first') for i in begins.tolist()]
+  rows = (cells.row(i, named=True) for i in begins.tolist())
+  places = [windows.place(row, 'first', counted.files) for row in rows]
   return [place.time or f'line {place.line:,}' for place in places]
 
 

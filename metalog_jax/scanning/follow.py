@@ -8,7 +8,6 @@ ends, and a process that takes it up reads the same lines again and finds the sa
 that findings which were written already are known and not written twice.
 """
 
-import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -75,13 +74,7 @@ class Follower(live.Live):
     super().__init__(live.open_tails(found, paths, read, note), note, beat)
     files = self._shown([tail.path for tail in self.tails])
     self._good = scan.read_baseline(options)
-    self._judged_alone = self._good is not None
-    templates = (
-      scan.make_templates(options) if self._good is None else self._good.templates
-    )
-    width = windows.parse_width(options.window)
-    if self._good is not None and width is None:
-      width = self._good.windows.width
+    templates, width = scan.templates_and_width(options, self._good)
     self.memory = Memory(templates, width, files)
     if self._good is not None:
       templates.freeze()
@@ -129,9 +122,14 @@ class Follower(live.Live):
     elif saved['ending']:
       self._end_sessions()
 
+  @property
+  def is_learning(self) -> bool:
+    """Whether there is nothing yet that a window is held against."""
+    return self._good is None and not self.memory.learned
+
   def run(self) -> None:
     """Follows until a signal comes, or standard input ends."""
-    if not self._judged_alone and not self.memory.learned:
+    if self.is_learning:
       self.note(
         f'learning: the first {LEARNED} windows are judged together when they are full'
       )
@@ -219,7 +217,7 @@ class Follower(live.Live):
         self._save(ending=True)  # who goes on ends them too, whatever comes then
         self._end_sessions()
         self._save()
-      if memory.width.timed and (self._judged_alone or memory.learned):
+      if memory.width.timed and not self.is_learning:
         self._judge_silence(int(idle / memory.width.size))
       return
     if memory.width.timed:
@@ -243,18 +241,18 @@ class Follower(live.Live):
     cells = memory.without_words(cells)
     self._open, memory.number = _new(memory.width), None
     memory.templates.freeze()
-    if self._judged_alone or memory.learned:
-      self._judge(cells, memory.cells)
-      if self._good is None and not part:
-        memory.learn(cells)
-    else:
+    if self.is_learning:
       memory.learn(cells)
       if memory.filled >= LEARNED and not part:
         memory.learned = True
         self._judge(memory.cells, None)
         memory.forget_texts()
+    else:
+      self._judge(cells, memory.cells)
+      if self._good is None and not part:
+        memory.learn(cells)
     seconds = memory.width.size if memory.width.timed else np.inf
-    if (self._judged_alone or memory.learned) and self.sessions.is_due(seconds):
+    if not self.is_learning and self.sessions.is_due(seconds):
       self._judge_sessions(cells)
     memory.windows += 1
     if memory.uncommitted >= COMMIT:
@@ -292,7 +290,7 @@ class Follower(live.Live):
   def _end_sessions(self) -> None:
     """Ends and judges the sessions that are open."""
     self.sessions.end_all()
-    if self._judged_alone or self.memory.learned:
+    if not self.is_learning:
       self._judge_sessions()
 
   def _emit(self, told: Sequence[tuple[findings.Finding, int]]) -> None:
@@ -315,14 +313,14 @@ class Follower(live.Live):
     self._begin()
     if memory.number is not None:
       self._close(part=True)
-    if not self._judged_alone and not memory.learned and memory.filled:
+    if self.is_learning and memory.filled:
       self.note(
         f'{memory.filled} of the {LEARNED} windows of {memory.width} that are learned '
         'were read: what is in them is judged together, and little can be said'
       )
-      before = dataclasses.replace(memory, active=dict(memory.active))
+      active = dict(memory.active)
       self._judge(memory.cells, None)
-      memory.active = before.active
+      memory.active = active  # who goes on may tell them again
     if self.ended or self.journal is None:
       self._end_sessions()
     self._save()
@@ -354,8 +352,8 @@ class Follower(live.Live):
       'group': self.sessions.key.name if self.sessions.key else None,
       'sessions': self.sessions.number,
       'sessions_not_judged': self.sessions.dropped,
-      'baseline': {'state': 'settled' if self._judged_alone or memory.learned else
-                   'learning', 'path': ','.join(self.options.baseline)},
+      'baseline': {'state': 'learning' if self.is_learning else 'settled',
+                   'path': ','.join(self.options.baseline)},
       'false_alarms': self.options.false_alarms,
       'findings': sum(memory.found.values()),
     }  # fmt: skip
@@ -364,7 +362,7 @@ class Follower(live.Live):
   @property
   def metrics(self) -> dict[str, float]:
     """Counters for `--metrics`."""
-    memory, learns = self.memory, not self._judged_alone and not self.memory.learned
+    memory = self.memory
     return {
       'lines_total': memory.lines,
       'records_total': memory.records,
@@ -372,7 +370,7 @@ class Follower(live.Live):
       'sessions_total': self.sessions.number,
       'open_sessions': len(self.sessions.open),
       'templates': len(memory.templates.texts),
-      'learning': float(learns),
+      'learning': float(self.is_learning),
       'last_record_seconds': max(memory.clock.now, 0) / 1e6,
     }
 

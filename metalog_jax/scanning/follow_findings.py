@@ -9,15 +9,6 @@ from metalog_jax.scanning.findings import Finding
 from metalog_jax.scanning.following import Memory
 
 
-def counts(memory: Memory, *tables: pl.DataFrame) -> list[counted.Counted]:
-  """Counts of cells, the values of which have the same numbers in all tables."""
-  texts = list(memory.templates.texts)
-  assert memory.width is not None
-  values = counted.number_values(texts, *tables)
-  files, width = memory.files, memory.width
-  return [counted.count(table, values, texts, files, width) for table in tables]
-
-
 def of_windows(
   memory: Memory,
   cells: pl.DataFrame,
@@ -33,17 +24,19 @@ def of_windows(
     alpha: rate of false findings.
     beside: what the sentences call the usual cells.
   """
-  assert memory.origin is not None
+  assert memory.origin is not None and memory.width is not None
+  texts, files, width = list(memory.templates.texts), memory.files, memory.width
   tables = [cells] if usual is None else [cells, usual]
-  counted_cells, *rest = counts(memory, *tables)
+  values = counted.number_values(texts, *tables)  # the same ones in both
+  here, *rest = [counted.count(table, values, texts, files, width) for table in tables]
   good = rest[0] if rest else None
-  found = surprises.surprises(counted_cells, alpha, good)
-  items = findings.build(counted_cells, found, good)
-  first = counted_cells.first_window - memory.origin
+  found = surprises.surprises(here, alpha, good)
+  items = findings.build(here, found, good)
+  first = here.first_window - memory.origin
   for item in items:
     item.windows = [f'w{first + int(name[1:])}' for name in item.windows]
     item.why = item.why.replace('the baseline', beside)
-  return [(item, first + counted_cells.size - 1) for item in items]
+  return [(item, first + here.size - 1) for item in items]
 
 
 def silence(memory: Memory, gap: int, alpha: float) -> tuple[Finding, int] | None:

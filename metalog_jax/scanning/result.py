@@ -1,6 +1,5 @@
 """Findings as Python and notebooks have them."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -57,12 +56,10 @@ class Findings(Sequence[Finding]):
 
   def to_polars(self) -> pl.DataFrame:
     """One row a finding."""
-    rows = [item.as_dict() for item in self.items]
-    names = [field.name for field in dataclasses.fields(Finding)]
     flat = [
-      {k: row[k] for k in names if not isinstance(row[k], list | dict)}
+      {k: v for k, v in row.items() if not isinstance(v, list | dict)}
       | {f'{end}_{k}': v for end in ('first', 'last') for k, v in row[end].items()}
-      for row in rows
+      for row in (item.as_dict() for item in self.items)
     ]
     return pl.DataFrame(flat, infer_schema_length=None)
 

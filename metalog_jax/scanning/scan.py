@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from metalog_jax import atomic, errors, lazy
-from metalog_jax.logs import clock, messages, parallel, records
+from metalog_jax.logs import clock, messages, parallel, records, streams
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
   account,
@@ -98,18 +97,11 @@ class Counter:
     )
 
   def as_baseline(
-    self,
-    files: list[str],
-    path: str,
-    past: pl.DataFrame | None = None,
-    redacted: bool = False,
-    past_sides: pl.DataFrame | None = None,
+    self, files: list[str], path: str, redacted: bool = False
   ) -> baselines.Baseline:
-    """These counts as a baseline, after those of `past`."""
+    """These counts, and what is still added to them, as a baseline."""
     state = self.templates, self.windows, self.sessions
-    files = redact.everything(files) if redacted else files
-    beside = self.sides, past_sides
-    return baselines.Baseline(*state, files, path, past, redacted, *beside)
+    return baselines.Baseline(*state, files, path, redacted=redacted, sides=self.sides)
 
 
 def scan(logs: Sequence[str], options: Options) -> Findings:
@@ -122,14 +114,10 @@ def scan(logs: Sequence[str], options: Options) -> Findings:
     UserError: a file or an option is wrong; the message says which.
   """
   begin = time.monotonic()
-  width = windows.parse_width(options.window)
   good = read_baseline(options)
-  if good is not None and width is None:
-    width = good.windows.width
-  templates = make_templates(options) if good is None else good.templates
-  reader = records.read(logs, format=options.format, encoding=options.encoding)
-  counter = count(read(reader, options), templates, width, options.group)
-  return conclude(counter, reader.inputs, options, good, begin)
+  counter = Counter(*templates_and_width(options, good), options.group)
+  inputs = count(counter, logs, options)
+  return conclude(counter, inputs, options, good, begin)
 
 
 def read_baseline(options: Options) -> baselines.Baseline | None:
@@ -142,13 +130,9 @@ def read_baseline(options: Options) -> baselines.Baseline | None:
     return None
   saved = [path for path in paths if baselines.is_folder(path)]
   if not saved:
-    reader = records.read(paths, format=options.format, encoding=options.encoding)
-    width = windows.parse_width(options.window)
-    blocks = read(reader, options)
-    counter = count(blocks, make_templates(options), width, options.group)
-    files = [item.path for item in reader.inputs]
-    path = ','.join(paths)
-    return counter.as_baseline(files, path)
+    counter = Counter(*templates_and_width(options), options.group)
+    files = [item.path for item in count(counter, paths, options)]
+    return counter.as_baseline(files, ','.join(paths))
   if len(paths) > 1:
     raise errors.UserError(
       f'--baseline: {saved[0]} is a saved baseline and stands alone; '
@@ -163,11 +147,6 @@ def read_baseline(options: Options) -> baselines.Baseline | None:
       f'--baseline: {saved[0]} was saved {what} --redact: {do} --redact'
     )
   return good
-
-
-def read(reader: Iterable[Any], options: Options) -> Iterable[Any]:
-  """Blocks of records, masked where that is asked for."""
-  return map(redact.block, reader) if options.redact else reader
 
 
 def add_to_baseline(
@@ -192,54 +171,51 @@ def add_to_baseline(
     atomic.remove_leftovers(pathlib.Path(folder).resolve())
     return baselines.show(folder) | {'added_before': again}
   logs = [path for path in paths if path not in again]
-  reader = records.read(logs, format=options.format, encoding=options.encoding)
-  files, past, beside = list[str](), None, None
-  if good is not None:
+  if good is None:
+    counter = Counter(*templates_and_width(options), options.group)
+    good = counter.as_baseline([], folder, options.redact)
+  else:
     options = dataclasses.replace(options, redact=good.redacted)
     counter = Counter(good.templates, None)
     counter.windows, counter.sessions = good.windows, good.sessions
-    beside = good.past_sides
-    for block in read(reader, options):
-      counter.add(block)
-    files, past = good.files, good.past
-  else:
-    width = windows.parse_width(options.window)
-    blocks = read(reader, options)
-    counter = count(blocks, make_templates(options), width, options.group)
-  files = [*files, *(item.path for item in reader.inputs if not item.skipped)]
-  new = counter.as_baseline(files, folder, past, options.redact, beside)
-  new.hashes = hashes
-  return baselines.save(folder, new) | ({'added_before': again} if again else {})
+    good.sides = counter.sides
+  inputs = count(counter, logs, options)
+  files = [item.path for item in inputs if not item.skipped]
+  good.files += redact.everything(files) if options.redact else files
+  good.hashes = hashes
+  return baselines.save(folder, good) | ({'added_before': again} if again else {})
 
 
-def make_templates(options: Options) -> Any:
-  """An empty store of templates with the masks of the options."""
+def templates_and_width(
+  options: Options, good: baselines.Baseline | None = None
+) -> tuple[Any, windows.Width | None]:
+  """The templates and the width of windows to begin with: a baseline's, or new ones."""
+  width = windows.parse_width(options.window)
+  if good is not None:
+    return good.templates, width or good.windows.width
   similarity = options.similarity
   more: dict[str, Any] = {} if similarity is None else {'similarity': similarity}
-  return messages.Templates(masks=options.mask, keep=options.keep, **more)
+  return messages.Templates(masks=options.mask, keep=options.keep, **more), width
 
 
 def count(
-  blocks: Iterable[Any],
-  templates: Any,
-  width: windows.Width | None,
-  group: str = 'auto',
-) -> Counter:
-  """All blocks in one state.
+  counter: Counter, logs: Sequence[str], options: Options
+) -> list[streams.Input]:
+  """Counts the records of logs, masked where that is asked for; what each file is.
 
   Raises UserError where windows of a duration are asked for and there are no times.
   """
-  counter = Counter(templates, width, group)
+  reader = records.read(logs, format=options.format, encoding=options.encoding)
   lazy.soon('scipy.special', 'metalog_jax.scanning.session_findings')
-  for block in parallel.ahead(blocks):
+  for block in parallel.ahead(map(redact.block, reader) if options.redact else reader):
     counter.add(block)
   seen = counter.windows
-  if width is not None and width.timed and seen.records and not seen.timed:
+  if seen.width and seen.width.timed and seen.records and not seen.timed:
     raise errors.UserError(
-      f'--window={width}: no time could be read in any of {seen.records:,} records; '
-      'give --window=N (records), or --format with a group named time'
+      f'--window={seen.width}: no time could be read in any of {seen.records:,} '
+      'records; give --window=N (records), or --format with a group named time'
     )
-  return counter
+  return reader.inputs
 
 
 def conclude(
@@ -317,7 +293,7 @@ def conclude(
   summary['warnings'][:0] = [text for text in (mode, like) if text]
   if options.save_baseline and counted is not None:
     target = options.save_baseline
-    saved = counter.as_baseline(files, target, redacted=options.redact)
+    saved = counter.as_baseline(files, target, options.redact)
     saved.hashes = [*baselines.hashes(read_paths).values()]
     baselines.save(target, saved)
     summary['saved_baseline'] = options.save_baseline

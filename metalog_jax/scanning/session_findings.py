@@ -9,7 +9,7 @@ import polars as pl
 from scipy import sparse
 
 from metalog_jax import clean
-from metalog_jax.scanning import findings, session_scores, sessions, windows
+from metalog_jax.scanning import findings, session_scores, windows
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.findings import Finding
 from metalog_jax.scanning.session_scores import Scored
@@ -151,13 +151,13 @@ def build(
     text = counted.text(template)
     ends = [places.row(int(row), named=True) for row in order[:_SAMPLES]]
     samples = [
-      sessions.place(row, 'last', counted.files)._asdict() | {'text': row['text']}
+      windows.place(row, 'last', counted.files)._asdict() | {'text': row['text']}
       for row in ends
     ]
     if kind == 'rare' and template in counted.severity:
       cells = counted.cells[counted.span(template)]
       samples = [
-        sessions.place(row, 'first', counted.files)._asdict() | {'text': row['text']}
+        windows.place(row, 'first', counted.files)._asdict() | {'text': row['text']}
         for row in cells.head(_SAMPLES).iter_rows(named=True)
       ]
     first, last = (places.row(int(end), named=True) for end in (rows.min(), rows.max()))
@@ -174,8 +174,8 @@ def build(
         template=text,
         count=len(rows),
         expected=0.0,
-        first=sessions.place(first, 'first', counted.files),
-        last=sessions.place(last, 'last', counted.files),
+        first=windows.place(first, 'first', counted.files),
+        last=windows.place(last, 'last', counted.files),
         samples=samples,
         windows=[names[row] for row in order[:_NAMES].tolist()],
         why=f'{len(rows):,} of {total:,} sessions ({key}) {verb} {what}: '
@@ -208,7 +208,7 @@ def orders(counted: Counted, state: Sessions, table: Any) -> list[Finding]:
   )
   for row in table.iter_rows(named=True):
     before, after = counted.text(row['before']), counted.text(row['after'])
-    place = sessions.place(row, 'first', counted.files)
+    place = windows.place(row, 'first', counted.files)
     count, surprise = int(row['count']), float(row['surprise'])
     name = state.names[row['first_session']]
     out.append(

@@ -4,7 +4,6 @@ Memory is bounded: where there are more than `MOST` sessions, half of them are
 forgotten, as the hash of their ids has it, and later ones of that half not begun.
 """
 
-import dataclasses
 import itertools
 import zlib
 from collections.abc import Sequence
@@ -297,12 +296,6 @@ def _summed(bags: pl.DataFrame) -> pl.DataFrame:
   return pl.DataFrame(columns, schema_overrides=_BAGS)
 
 
-def place(row: dict[str, Any], end: str, files: Sequence[str]) -> windows.Place:
-  """The first or last place of a row of `Sessions.places` or of cells."""
-  file, line, time = (row[f'{end}_{name}'] for name in ('file', 'line', 'time'))
-  return windows.Place(files[file], line, windows.iso(time))
-
-
 def find(group: str, codes: np.ndarray, block: Any) -> session_keys.SessionKey | None:
   """What groups the records of a block; UserError where they have no such id."""
   if group == 'auto':
@@ -313,6 +306,6 @@ def find(group: str, codes: np.ndarray, block: Any) -> session_keys.SessionKey |
   for key, _ in session_keys.candidates(block.message, block.fields):
     known.append(key.name)
     if key.name == group.lower():
-      return dataclasses.replace(key)
+      return key
   known = [*block.fields, *known]
   raise errors.unknown_choice('--group', group, ['auto', 'none', *dict.fromkeys(known)])

@@ -102,6 +102,12 @@ def iso(time: int | None) -> str | None:
   return moment.isoformat(timespec=digits) + 'Z'
 
 
+def place(row: dict[str, Any], end: str, files: Sequence[str]) -> Place:
+  """The `first` or `last` place of a row of cells, or of `Sessions.places`."""
+  file, line, time = (row[f'{end}_{name}'] for name in ('file', 'line', 'time'))
+  return Place(files[file], line, iso(time))
+
+
 def iso_all(times: pl.Series) -> list[str | None]:
   """`iso` of many."""
   micro = times.fill_null(0).to_numpy()
@@ -129,7 +135,6 @@ class Windows:
     self.joins = width is None if joins is None else joins
     self.records = 0
     self.timed = 0  # records whose time was read
-    self.severities = np.zeros(4, np.int64)  # records of each severity
     self._waiting: list[pl.DataFrame] = []
     self._sides = [pl.DataFrame(schema=SIDES)]
     self._size = 0
@@ -168,7 +173,6 @@ class Windows:
       window = (self.records + np.arange(len(time))) // self.width.size
     self.records += len(time)
     severity = severities(level)
-    self.severities += np.bincount(severity, minlength=4)
     block = _Block(window, severity, file, line, time, read, text)
     self._sides += [block.cells(*side).cast(SIDES) for side in sides]
     if sum(map(len, self._sides[1:])) > _COMPACT:

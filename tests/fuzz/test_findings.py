@@ -112,7 +112,7 @@ def saved(tmp_path):
 def seal(folder):
   manifest = json.loads((folder / 'baseline.json').read_text())
   manifest['sha256'] = {
-    name: baseline._sha256(folder / name) for name in manifest['sha256']
+    name: manifests.file_hash(folder / name) for name in manifest['sha256']
   }
   (folder / 'baseline.json').write_text(json.dumps(manifests.sealed(manifest)))
 
