@@ -35,9 +35,7 @@ FLAGS = (
 def check(values: Any) -> None:
   """Refuses names that the suite does not know, and files that cannot be written."""
   _options(values, _suite(values))
-  for flag in ('json', 'plot'):
-    if path := getattr(values, flag):
-      atomic.check_output(path, flag=f'--{flag}')
+  program.check_outputs(values, 'json', 'plot')
   if values.plot and values.suite == 'scaling':
     raise errors.UserError(
       '--plot draws one figure a variant; --suite=scaling has curves'

@@ -57,6 +57,11 @@ class Case(NamedTuple):
   trace: str = ''
 
 
+def check(values: Any) -> None:
+  """Refuses files that cannot be written."""
+  program.check_outputs(values, 'json')
+
+
 def main(values: Any, rest: list[str]) -> int:
   """Feeds, prints and writes; 1 where something was found."""
   del rest

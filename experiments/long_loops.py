@@ -37,6 +37,11 @@ class Point(NamedTuple):
   seconds: float
 
 
+def check(values: Any) -> None:
+  """Refuses files that cannot be written."""
+  program.check_outputs(values, 'json', 'figure')
+
+
 def main(values: Any, rest: list[str]) -> None:
   """Measures, prints a table, and writes what was asked for."""
   del rest

@@ -6,9 +6,11 @@
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags
 
+from metalog_jax import atomic
 from metalog_jax.cli import main as programs
 
 
@@ -21,6 +23,13 @@ def run() -> None:
   """Runs the module that this process was started with: see `programs.run`."""
   name = pathlib.Path(sys.argv[0]).stem
   _run(lambda arguments: programs.run(sys.modules['__main__'], name, arguments))
+
+
+def check_outputs(values: Any, *names: str) -> None:
+  """Refuses flags of files that cannot be written, before anything is measured."""
+  for name in names:
+    if path := getattr(values, name):
+      atomic.check_output(path, flag=f'--{name}')
 
 
 def _run(call: Callable[[list[str]], int]) -> None:

@@ -69,6 +69,7 @@ class Case(NamedTuple):
 
 def check(values: Any) -> None:
   """Refuses names that are none, and a machine without the data."""
+  program.check_outputs(values, 'json')
   for flag, given, names in (
     ('data', values.data, DATA),
     ('peers', values.peers, PEERS),

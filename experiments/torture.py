@@ -14,6 +14,7 @@ on Linux.
 """
 
 import collections
+import contextlib
 import itertools
 import json
 import multiprocessing
@@ -25,7 +26,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from experiments import main as program
-from metalog_jax import errors, lazy
+from metalog_jax import atomic, errors, lazy
 from metalog_jax.cli.options import Flag
 
 kinds = lazy.module('experiments.tortures.kinds')
@@ -113,9 +114,12 @@ def _plan(values: Any, records: list[dict[str, Any]]) -> Iterator[tuple[str, str
 
 
 def read(out: pathlib.Path) -> list[dict[str, Any]]:
-  """The tries so far."""
-  path = out / 'tries.jsonl'
-  return [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
+  """The tries so far; a line that a kill cut short is left out."""
+  path, records = out / 'tries.jsonl', []
+  for line in path.read_text().splitlines() if path.exists() else ():
+    with contextlib.suppress(ValueError):
+      records.append(json.loads(line))
+  return records
 
 
 def attempt(
@@ -178,7 +182,7 @@ def expected(out: pathlib.Path, target: str) -> tuple[int, float, Any]:
       shutil.rmtree(place)
     if made[0] != made[1]:
       raise RuntimeError(f'{target} gives something else each time')
-    path.write_text(json.dumps([*measured, made[0]]))
+    atomic.write_json(path, [*measured, made[0]])
   operations, seconds, result = json.loads(path.read_text())
   return operations, seconds, result
 

@@ -54,6 +54,11 @@ FLAGS = (
 )  # fmt: skip
 
 
+def check(values: Any) -> None:
+  """Refuses files that cannot be written."""
+  program.check_outputs(values, 'json')
+
+
 def main(values: Any, rest: list[str]) -> None:
   """Measures once, or prints the plan."""
   path = pathlib.Path(values.json)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from experiments.tortures import children, jobs
 from experiments.tortures.kinds import Outcome
+from metalog_jax import atomic
 
 TIMEOUT = 5  # seconds: --peer_timeout, where one is going to be lost
 LIMIT = 5 * TIMEOUT + 65  # of the survivors; a busy machine needs some of it
@@ -177,5 +178,5 @@ def expect(inputs: pathlib.Path, out: pathlib.Path) -> dict[str, Any]:
         if again and values != known[str(number)][1]:
           raise RuntimeError(f'{number} processes give something else each time')
         known[str(number)] = seconds, values
-    path.write_text(json.dumps(known))
+    atomic.write_json(path, known)
   return json.loads(path.read_text())

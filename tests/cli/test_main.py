@@ -1,5 +1,6 @@
 """How programs begin and end: names, help, exit codes, messages."""
 
+import importlib
 import os
 import pathlib
 import re
@@ -60,6 +61,13 @@ def test_the_nearest_right_program_is_named(metalog):
 def test_flags_that_would_do_nothing_are_refused(metalog, arguments, message):
   done = metalog(*arguments.split())
   assert done.code == 2 and message in done.err
+
+
+@pytest.mark.parametrize('name', ['bench', 'fuzz', 'long_loops', 'volume'])
+def test_what_cannot_be_written_is_refused_before_it_is_measured(name, capsys):
+  module = importlib.import_module(f'experiments.{name}')
+  assert main.run(module, name, ['--json=/dev/null']) == 2
+  assert 'special file: give --json' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('name', main.PROGRAMS)

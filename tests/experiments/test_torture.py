@@ -6,8 +6,14 @@ import sys
 
 import pytest
 
+from experiments import torture
 from experiments.tortures import damage
 from metalog_jax import errors
+
+
+def test_a_try_that_a_kill_cut_short_is_made_again(tmp_path):
+  (tmp_path / 'tries.jsonl').write_text('{"kind": "kills"}\n{"kind": "ki')
+  assert torture.read(tmp_path) == [{'kind': 'kills'}]
 
 
 @pytest.mark.parametrize('rows, fault', [
