@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metalog_jax import atomic, errors, flags
+from metalog_jax import atomic, errors, flags, types
 from metalog_jax.detectors import logmeta
 from metalog_jax.evaluation import floors, metrics, scoring
 from metalog_jax.meta import rules
@@ -38,7 +38,6 @@ ARMS = {  # name -> where adaptation starts, how it goes on
 }
 FLOOR, FIXED, LINEAR = 'best floor', 'fixed floor', 'linear on vectors'
 METHODS = (*ARMS, LINEAR, FIXED, FLOOR)
-KINDS = ('all', 'distinct', 'unseen')
 MEASURES = ('f1', 'precision', 'recall', 'auroc', 'auprc')
 PLAIN: dict[str, Any] = dict(
   inner_steps=0, rates='fixed', anneal=0, adapted='all', gradient='mixed'
@@ -189,7 +188,7 @@ def _cell(plan: Plan, detectors, trained, options: problems.Options) -> list[Rec
       state, report = scored.detector.adapt(
         state, problem.train, options.seed, rounds=rounds
       )
-    scores = scored.scorer.scores(state, problem.tests['rest'])
+    scores = scored.scorer.scores(state, problem.tests[types.REST])
     records += _measure(arm, problem, scores, 0.5)
     if how == PSEUDO:
       records[-1]['pseudo'] = [_count_right(x, problem.truth) for x in report['pseudo']]
@@ -213,13 +212,12 @@ def _starts(detectors, trained, problem, seed: int) -> dict[tuple[str, str], Any
 
 def _measure(arm: str, problem, scores, threshold: float) -> list[Record]:
   """One record a kind of sessions."""
-  sessions = problem.train.target.sessions
-  learned = sessions.take((sessions.labels >= 0).nonzero()[0])
-  test = problem.tests['rest'].sessions
-  measured = metrics.by_kind(test, scores, threshold, learned)
+  test = problem.tests[types.REST]
+  learned = problem.seen_in_training(test)
+  measured = metrics.by_kind(test.sessions, scores, threshold, learned)
   return [
     {'method': arm, 'kind': kind} | {key: measured[kind][key] for key in MEASURES}
-    for kind in KINDS
+    for kind in metrics.KINDS
   ]
 
 
@@ -232,7 +230,7 @@ def _count_right(labels, truth) -> dict[str, int]:
 def _floors(problem) -> list[Record]:
   """The best over all sessions, picked afterwards, the one picked beforehand, and the
   linear one on vectors."""
-  scored = floors.scores(problem.labelled.target, problem.tests['rest'])
+  scored = floors.scores(problem.labelled.target, problem.tests[types.REST])
   measured = {floor: _measure(FLOOR, problem, *pair) for floor, pair in scored.items()}
   best = max(measured, key=lambda floor: measured[floor][0]['f1'] or 0.0)
   records = measured[best]

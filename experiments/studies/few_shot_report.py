@@ -6,6 +6,7 @@ import polars as pl
 
 from experiments.studies import few_shot, markdown
 from metalog_jax import atomic
+from metalog_jax.evaluation import metrics
 
 FILE = 'few_shot.md'
 PAIRS = (  # what one idea adds where all else is the same
@@ -29,7 +30,7 @@ def write(records: list[few_shot.Record], out: pathlib.Path) -> str:
     'Points of F1 over all sessions, mean ± spread over left-out systems and seeds, '
     'and how often it is more than none.'
   )
-  kinds = [(kind, 'f1') for kind in few_shot.KINDS]
+  kinds = [(kind, 'f1') for kind in metrics.KINDS]
   for kind, measure in [*kinds, ('all', 'auprc')]:
     parts.append(markdown.table(by_labels(records, kind, measure)))
     parts.append(

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 from experiments.sweeps import significance, sweep_folder
+from metalog_jax import errors
 from metalog_jax.report import pages, results
 
 Rows = Sequence[sweep_folder.Row]
@@ -134,7 +135,7 @@ def _compare(
   pairs = [(a[seed], b[seed]) for seed in a if seed in b]
   try:
     return significance.compare(pairs)
-  except ValueError:
+  except errors.UserError:
     return None
 
 

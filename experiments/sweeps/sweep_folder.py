@@ -98,7 +98,9 @@ def read(path: str | os.PathLike) -> Sweep:
     about = ' '.join(saved['about'].split())
     settings = saved['settings'] or {'': ''}
     return Sweep(saved['name'], saved['title'], about, settings, rows, saved['shown'])
-  except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+  except errors.UserError:  # of a run
+    raise
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise errors.UserError(
       f'{path / FILE} is not what experiments.sweep writes: run the sweep again'
     ) from error

@@ -9,6 +9,7 @@ from experiments import few_shot as program
 from experiments.studies import few_shot, few_shot_report
 from metalog_jax import errors, flags
 from metalog_jax.cli import main as programs
+from metalog_jax.evaluation import metrics
 from metalog_jax.runs import run
 from tests.cli import test_adapt
 from tests.runs import test_run
@@ -59,7 +60,7 @@ def test_every_arm_and_the_floors_are_judged_on_every_kind(done):
   assert set(methods) == set(few_shot.METHODS) and len(methods) == len(set(methods))
   for method in methods:
     kinds = [r['kind'] for r in records if r['method'] == method]
-    assert kinds == list(few_shot.KINDS)
+    assert kinds == list(metrics.KINDS)
   assert {(r['target'], r['labels'], r['seed']) for r in records} == {
     ('system_b', '2', 0)
   }

@@ -203,7 +203,8 @@ def test_a_curve_has_means_seeds_and_quotes():
   assert ax.get_xscale() == 'linear' and ax.get_xlabel() == 'share'
 
 
-def test_a_damaged_sweep_file_is_named(table):
-  (table / 'sweep.json').write_text('{"name": ')
+@pytest.mark.parametrize('content', [b'{"name": ', b'\xff'])
+def test_a_damaged_sweep_file_is_named(table, content):
+  (table / 'sweep.json').write_bytes(content)
   with pytest.raises(ValueError, match='sweep.json is not what'):
     report.write([table], table)
