@@ -30,6 +30,11 @@ class Labels(NamedTuple):
   input: files.Input
   ranges: label_ranges.Ranges
 
+  @property
+  def by_id(self) -> dict[str, int]:
+    """1 for anomalous and 0 for normal, by id."""
+    return dict(self.table.iter_rows())
+
 
 def values(column: pl.Series) -> tuple[np.ndarray, pl.Series]:
   """Labels in words or numbers as int8, -1 where empty; and which are no label."""

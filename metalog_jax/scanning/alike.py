@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from metalog_jax import lazy
+from metalog_jax.logs import labels
 from metalog_jax.scanning import feedback, findings
 from metalog_jax.scanning.findings import Finding
 
@@ -30,21 +31,21 @@ class Said(NamedTuple):
 def moved(
   items: Sequence[Finding],
   folders: Sequence[str],
-  path: str,
+  known: labels.Labels | None,
   rows: list[dict[str, Any]],
 ) -> tuple[list[Finding], str]:
   """The findings as what was said moves them, and a sentence; '' where none is moved.
 
   Args:
     folders: with feedback.
-    path: of a file of labels; '' for none.
+    known: what a file of labels says.
     rows: of windows, labelled if there is such a file.
 
   Raises:
-    UserError: a file is damaged.
+    UserError: feedback is damaged.
   """
-  named = labelled.by_id(path) if path else {}
-  rows = labelled.vouched(path, rows) if path else []
+  named = known.by_id if known else {}
+  rows = labelled.vouched(known, rows) if known else []
   return apply(items, said(items, folders, named, rows))
 
 
@@ -80,10 +81,10 @@ def said(
 
 def apply(items: Sequence[Finding], said: Sequence[Said]) -> tuple[list[Finding], str]:
   """The findings, ranked anew, and a sentence; '' where none is like those."""
-  labels = {one.name: one.label for one in said}
+  label_of = {one.name: one.label for one in said}
   moved = [0, 0]  # lower, higher
   for item in items:
-    mine, own = _templates(item.templates), labels.get(item.finding_id)
+    mine, own = _templates(item.templates), label_of.get(item.finding_id)
     share = {one: len(mine & one.templates) / max(len(mine), 1) for one in said}
     for label in (1, 0) if own is None else (own,):
       alike = [one for one in said if one.label == label and share[one]]

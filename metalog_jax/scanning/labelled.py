@@ -22,7 +22,7 @@ class Labelled(NamedTuple):
 
 
 def apply(
-  path: str,
+  known: labels.Labels,
   session_rows: Callable[[], Iterable[dict[str, Any]]],
   window_rows: list[dict[str, Any]],
   items: Sequence[Finding],
@@ -30,36 +30,31 @@ def apply(
   """Gives rows of windows.jsonl a `label`, and normal findings the state known.
 
   Args:
-    path: of a file as `labels.read` takes it; ids are those of windows, sessions or
-      findings.
-
-  Raises:
-    UserError: the file is wrong.
+    known: their ids are those of windows, sessions or findings.
   """
-  known = labels.read(path)
+  path, by_id, used = known.input.path, known.by_id, set()
+  ranges = label_ranges.Ranges(known.ranges.ranges)
   of_sessions = list(session_rows())
   rows = [*of_sessions, *window_rows]
-  by_id = dict(known.table.iter_rows())
-  used = set()
-  values = known.ranges.label(_table([(row['first'], row['last']) for row in rows]))
+  values = ranges.label(_table([(row['first'], row['last']) for row in rows]))
   for row, value in zip(rows, values.tolist()):
     if row['id'] in by_id:
       value = by_id[row['id']]
       used.add(row['id'])
     row['label'] = value if value >= 0 else None
   ends = [(item.first._asdict(), item.last._asdict()) for item in items]
-  for item, value in zip(items, known.ranges.label(_table(ends)).tolist()):
+  for item, value in zip(items, ranges.label(_table(ends)).tolist()):
     if item.finding_id in by_id:
       value = by_id[item.finding_id]
       used.add(item.finding_id)
-    elif known.ranges.ranges and all(x.label for x in known.ranges.ranges):
+    elif ranges.ranges and all(x.label for x in ranges.ranges):
       value = max(value, 0) or -1  # outside a list of incidents nothing is vouched for
     if value == 0 and item.state == 'active':
       item.state, item.reason = 'known', f'normal in {path}'
     elif value == 1 and item.state == 'known':
       item.state, item.reason = 'active', f'an anomaly in {path}'
-  unmatched = [*(name for name in by_id if name not in used), *known.ranges.unmatched]
-  total = len(by_id) + len(known.ranges.ranges)
+  unmatched = [*(name for name in by_id if name not in used), *ranges.unmatched]
+  total = len(by_id) + len(ranges.ranges)
   judged = [row for row in rows if row['label'] is not None]
   unit = judged[0]['unit'] if judged else rows[0]['unit'] if rows else ''
   judged = [row for row in judged if row['unit'] == unit]
@@ -82,14 +77,10 @@ def apply(
   return Labelled((functools.partial(iter, of_sessions), window_rows), summary, said)
 
 
-def by_id(path: str) -> dict[str, int]:
-  """The labels of a file by the ids that it names; raises UserError as `apply`."""
-  return dict(labels.read(path).table.iter_rows())
-
-
-def vouched(path: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def vouched(
+  known: labels.Labels, rows: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
   """Rows whose label was said: outside a list of incidents nothing is vouched for."""
-  known = labels.read(path)
   incidents = all(item.label for item in known.ranges.ranges)
   named = set(known.table['id'])
   return [row for row in rows if not incidents or row['label'] or row['id'] in named]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metalog_jax import atomic, errors, lazy
-from metalog_jax.logs import clock, messages, parallel, records, streams
+from metalog_jax.logs import clock, labels, messages, parallel, records, streams
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
   account,
@@ -114,10 +114,11 @@ def scan(logs: Sequence[str], options: Options) -> Findings:
     UserError: a file or an option is wrong; the message says which.
   """
   begin = time.monotonic()
+  given = labels.read(options.labels) if options.labels else None
   good = read_baseline(options)
   counter = Counter(*templates_and_width(options, good), options.group)
   inputs = count(counter, logs, options)
-  return conclude(counter, inputs, options, good, begin)
+  return conclude(counter, inputs, options, good, given, begin)
 
 
 def read_baseline(options: Options) -> baselines.Baseline | None:
@@ -220,18 +221,25 @@ def count(
 
 def conclude(
   counter: Counter,
-  inputs: Sequence[Any],
+  files: Sequence[streams.Input],
   options: Options,
   reference: baselines.Baseline | None = None,
+  given: labels.Labels | None = None,
   begin: float = 0.0,
 ) -> Findings:
-  """The findings of what was counted."""
-  inputs = [item if isinstance(item, dict) else item.as_json() for item in inputs]
+  """The findings of what was counted.
+
+  Args:
+    files: what each of them turned out to be.
+    given: what the file of labels says.
+    begin: of `time.monotonic`, when the scan began.
+  """
+  inputs = [item.as_json() for item in files]
   read_paths = [item['path'] for item in inputs]
   if options.redact:
     inputs = redact.everything(inputs)
-  files = [item['path'] for item in inputs]
-  counted, good = _counts(counter, reference, files)
+  names = [item['path'] for item in inputs]
+  counted, good = _counts(counter, reference, names)
   state, alpha = counter.sessions, options.false_alarms
   known = [options.out, *options.baseline]
   items: list[Finding] = []
@@ -246,16 +254,16 @@ def conclude(
     items = session_findings.merge(of_windows, more)
   feedback.apply(items, known)
   # Labels are held against verdicts that have not seen them.
-  rows, labels, unmatched = _rows(counted, state, judged, items, options.labels)
-  if judged and counted and (given := verdicts.read(options.labels, known)):
-    adapted = adapting.adapt(counted, state, judged, given, of_windows, items, alpha)
+  rows, quality, unmatched = _rows(counted, state, judged, items, given)
+  if judged and counted and (told := verdicts.read(given, known)):
+    adapted = adapting.adapt(counted, state, judged, told, of_windows, items, alpha)
     if adapted is not None:
       judged, items, mode = adapted
       feedback.apply(items, known)
-      rows, _, _ = _rows(counted, state, judged, items, options.labels)
-  items, like = alike.moved(items, known, options.labels, rows[1])
+      rows, _, _ = _rows(counted, state, judged, items, given)
+  items, like = alike.moved(items, known, given, rows[1])
   if like:
-    rows, _, _ = _rows(counted, state, judged, items, options.labels)
+    rows, _, _ = _rows(counted, state, judged, items, given)
   about = (
     {'state': 'itself'}
     if reference is None
@@ -287,13 +295,13 @@ def conclude(
     if state.halved:
       share = f'one session in {2**state.halved} was kept, chosen by its id'
       said.append(f'more than {sessions.MOST:,} sessions: {share}')
-  if options.labels:
-    summary['labels'] = labels
+  if given:
+    summary['labels'] = quality
     summary['warnings'] = unmatched + summary['warnings']
   summary['warnings'][:0] = [text for text in (mode, like) if text]
   if options.save_baseline and counted is not None:
     target = options.save_baseline
-    saved = counter.as_baseline(files, target, options.redact)
+    saved = counter.as_baseline(names, target, options.redact)
     saved.hashes = [*baselines.hashes(read_paths).values()]
     baselines.save(target, saved)
     summary['saved_baseline'] = options.save_baseline
@@ -313,7 +321,7 @@ def _rows(
   state: sessions.Sessions,
   judged: 'Judged | None',
   items: Sequence[Finding],
-  labels: str,
+  given: labels.Labels | None,
 ) -> tuple[Any, dict[str, Any], list[str]]:
   """Rows with what the file of labels says of them, as `labelled.Labelled`.
 
@@ -326,8 +334,8 @@ def _rows(
     of_sessions = functools.partial(
       session_findings.rows, counted, state, scored, items
     )
-  if labels:
-    return labelled.apply(labels, of_sessions, of_windows, items)
+  if given:
+    return labelled.apply(given, of_sessions, of_windows, items)
   return (of_sessions, of_windows), {}, []
 
 

@@ -81,10 +81,10 @@ class Verdicts:
     return said
 
 
-def read(path: str, folders: Iterable[str]) -> Verdicts | None:
+def read(known: labels.Labels | None, folders: Iterable[str]) -> Verdicts | None:
   """What a file of labels says, and the feedback in these folders; None for nothing.
 
-  Raises UserError where one of them is damaged.
+  Raises UserError where feedback is damaged.
   """
   words = {'normal': 0, 'anomaly': 1}
   said = feedback.read(folders)
@@ -94,7 +94,7 @@ def read(path: str, folders: Iterable[str]) -> Verdicts | None:
     if line['verdict'] in words
   }
   ranges = label_ranges.Ranges([])
-  if path:
-    given = labels.read(path)
-    by_id, ranges = by_id | dict(given.table.iter_rows()), given.ranges
+  if known:
+    by_id |= known.by_id
+    ranges = label_ranges.Ranges(known.ranges.ranges)
   return Verdicts(by_id, ranges) if by_id or ranges.ranges else None

@@ -6,6 +6,7 @@ import types
 import pytest
 
 from metalog_jax import errors
+from metalog_jax.logs import labels as labels_lib
 from metalog_jax.scanning import alike, feedback, labelled, output, scan
 from tests.scanning import logs
 
@@ -155,6 +156,6 @@ def test_outside_a_list_of_incidents_nothing_is_vouched_for(tmp_path):
   rows = [{'id': f'w{i}', 'label': int(i == 1)} for i in range(3)]
   path = tmp_path / 'labels.csv'
   path.write_text('2026-05-01T00:00:00,2026-05-02T00:00:00\nw2,normal\n')
-  assert labelled.vouched(str(path), rows) == rows[1:]
+  assert labelled.vouched(labels_lib.read(str(path)), rows) == rows[1:]
   path.write_text('w1,anomaly\nw2,normal\n2026-05-01,2026-05-02,normal\n')
-  assert labelled.vouched(str(path), rows) == rows
+  assert labelled.vouched(labels_lib.read(str(path)), rows) == rows

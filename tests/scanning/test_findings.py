@@ -3,6 +3,7 @@
 import datetime
 import json
 import math
+import os
 import random
 
 import pytest
@@ -348,6 +349,24 @@ def test_labels_of_findings(tmp_path, text, state):
   about = found.summary['labels']
   assert about['unmatched'] == 1 and about['first_unmatched'] == ['w9z']
   assert any('w9z' in text for text in found.warnings)
+
+
+def test_labels_that_can_be_read_once(tmp_path):
+  """As those of a shell's `<(...)`: they were read up to five times."""
+  log = logs.Log(1, 3000)
+  log.put(1700, 'FATAL', 'db', 'out of memory')
+  path = log.write(tmp_path / 'x')
+  reading, writing = os.pipe()
+  os.write(writing, b'x:1690-1710,normal\n')
+  os.close(writing)
+  [item] = findings(path, labels=f'/dev/fd/{reading}')
+  os.close(reading)
+  assert item.state == 'known' and '/dev/fd/' in item.reason
+
+
+def test_labels_that_are_wrong_are_refused_before_a_log_is_read(tmp_path):
+  with pytest.raises(errors.UserError, match='check --labels'):
+    findings(tmp_path / 'there is no such log', labels=str(tmp_path / 'none.csv'))
 
 
 def test_incidents_judge_windows(tmp_path):
