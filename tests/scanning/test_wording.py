@@ -70,10 +70,9 @@ def test_a_followed_line(path, impatient):
 
 def test_findings_of_one(path):
   """Of every kind and detail, with one record where one is expected."""
-  width = scan.windows.Width(1, timed=False)
-  counter = scan.count(
-    scan.records.read([str(path)]), scan.make_templates(scan.Options()), width
-  )
+  options = scan.Options(window='1')
+  counter = scan.Counter(*scan.templates_and_width(options))
+  scan.count(counter, [str(path)], options)
   counted, _ = scan._counts(counter, None, [str(path)])
   details = ['', 'baseline', 'late', 'lasting', 'seldom', 'ends', 'every 1 d, but not']
   details += [statistics.KNOWN]
