@@ -51,7 +51,9 @@ def judged(run: record.Run, test: str) -> dict[str, significance.Judged]:
 def _write(path: pathlib.Path, run: record.Run, test: str) -> None:
   job = jobs.restore(run.path)
   needs = registry.get(job.detector).needs(job.method)
-  given = problem.make_problem(job.data, job.method.embedding, needs)
+  given = problem.make_problem(
+    job.data, job.method.embedding, needs, reads_vectors=False
+  )
   if given.fingerprints != run.config['systems']:
     raise errors.UserError(f'{run.path}: its System folders have changed since')
   labelled, data = given.labelled, given.tests[test]

@@ -58,7 +58,7 @@ def embed(
     A table for each system, [V, D].
 
   Raises:
-    UserError: no word vectors, none of the words has one, or a mask does not fit.
+    UserError: no word vectors, or a mask does not fit.
 
   References:
     Zhang et al, MetaLog, ICSE 2024, Eq. 1.
@@ -90,13 +90,7 @@ def _load(systems, config: Embedding) -> word_vectors.WordVectors:
     for t in texts[1:]
     for word in words.words(t, config.variant)
   }
-  vectors = word_vectors.load(config.vectors, needed)
-  if needed and not len(vectors):
-    raise errors.UserError(
-      f'{config.vectors}: none of the {len(needed)} words of the templates has a '
-      'vector there (--vectors)'
-    )
-  return vectors
+  return word_vectors.load(config.vectors, needed)
 
 
 def count(templates: Sequence[str], variant: words.Style) -> Idf:

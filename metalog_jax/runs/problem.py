@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from metalog_jax import errors, types
-from metalog_jax.embeddings import sources
+from metalog_jax.embeddings import event_tables, gcse, sources
 from metalog_jax.logs import splits
 from metalog_jax.runs import inputs as input_lib
 from metalog_jax.runs.hold_out import hold_out
@@ -82,16 +82,18 @@ def make_problem(
   embedding: sources.Config,
   needs: frozenset[str],
   known: Sequence[list[str]] = (),
+  reads_vectors: bool = True,
 ) -> Problem:
   """Loads, splits, embeds and blinds.
 
   Args:
     known: templates of systems that are not at hand, for the IDF to count: what a
       trained model keeps of its sources.
+    reads_vectors: see `Detector.reads_vectors`.
 
   Raises:
-    UserError: a folder is no System or leaks labels (`inputs.load`), or a budget asks
-      for more than there is.
+    UserError: a folder is no System or leaks labels (`inputs.load`), a budget asks
+      for more than there is, or no word has a vector and they are read.
   """
   given = input_lib.load(options.source, options.target, options.test)
   target = next((item.system for item in given if item.flag == '--target'), None)
@@ -99,6 +101,8 @@ def make_problem(
   masks = [_counted(item, split, options) for item in given]
   texts = [item.system.templates for item in given]
   tables = sources.embed([*texts, *known], embedding, [*masks, *[None] * len(known)])
+  if reads_vectors and isinstance(embedding, gcse.Embedding):
+    _check_words(embedding.vectors, [table.coverage for table in tables])
   data = {
     item.folder: types.Dataset(
       item.name, item.system.sessions, table.vectors, item.system.templates, item.folder
@@ -122,6 +126,16 @@ def make_problem(
     {item.folder: item.system.manifest['fingerprint'] for item in given},
     sum(m.get('seconds', {}).get('prepare', 0.0) for m in manifests.values()),
   )
+
+
+def _check_words(name: str, systems: Sequence[event_tables.Coverage]) -> None:
+  """Refuses word vectors of a language that is none of the templates'."""
+  words = sum(coverage.words for coverage in systems)
+  if words and not any(coverage.known for coverage in systems):
+    raise errors.UserError(
+      f'{name}: none of the {words} words of the templates has a vector there '
+      '(--vectors)'
+    )
 
 
 def _facts(options, split, manifests: dict[str, dict]) -> dict[str, Any]:

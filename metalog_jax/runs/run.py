@@ -162,7 +162,9 @@ def _prepare(job: Job, say: Callable, like: Ready | None = None) -> Ready:
     known = model.known(pathlib.Path(job.model))
   if job.model or not detector.keeps_best:  # all labels are learned from
     data = dataclasses.replace(data, validation=0.0)
-  problem = problems.make_problem(data, job.method.embedding, needs, known)
+  problem = problems.make_problem(
+    data, job.method.embedding, needs, known, detector.reads_vectors
+  )
   if job.model:
     problem.fingerprints[job.model] = folder.fingerprint(job.model)
   if detector.sees_rest:

@@ -130,13 +130,9 @@ def test_wrong_choices_are_refused_with_the_nearest_word():
     gcse.Embedding(idf='jiont')
 
 
-def test_wrong_mask_and_useless_vectors(loaded, tmp_path):
+def test_a_wrong_mask(loaded):
   with pytest.raises(errors.UserError, match='mask'):
     embed([['alpha']], loaded, [np.ones(5, bool)])
-  (tmp_path / 'v.txt').write_text('uno 1 2 3\ndue 4 5 6\n')
-  config = gcse.Embedding(vectors=str(tmp_path / 'v.txt'))
-  with pytest.raises(errors.UserError, match='v.txt: none of the 1 words'):
-    gcse.embed([['<unknown>', 'alpha']], config)
 
 
 def _slow(templates, loaded):

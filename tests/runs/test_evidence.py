@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from metalog_jax import api, types
+from metalog_jax import api, errors, types
 from metalog_jax.detectors import evidence
 from metalog_jax.embeddings import gcse
 from metalog_jax.runs import detect, export, model, problem, run
@@ -105,3 +105,22 @@ def test_vectors_that_are_not_read_give_no_warning(root, tmp_path):
   verdicts = detect.detect(model.load(tmp_path / 'run'), root / 'b' / 'x.log', 9.0)
   assert not model.load(tmp_path / 'run').vectors.any() and len(list(verdicts)) == 60
   assert not any('vector' in text for text in verdicts.summary.warnings)
+
+
+@pytest.mark.parametrize('detector', ['evidence', 'deeplog', 'pca'])
+def test_a_log_whose_words_have_no_vectors(root, tmp_path, detector):
+  words = tmp_path / 'v.txt'
+  words.write_text('uno 1 2 3\ndue 4 5 6\n')
+  chosen = test_baseline_runs.make_job(root, detector)
+  vectors = dataclasses.replace(chosen.method.embedding, vectors=str(words))
+  method = dataclasses.replace(chosen.method, embedding=vectors)
+  chosen = dataclasses.replace(chosen, method=method)
+  if detector == 'pca':
+    with pytest.raises(errors.UserError, match='v.txt: none of the .* words'):
+      run.start(chosen, tmp_path / 'run', say=test_detect.quiet)
+    return
+  result = run.start(chosen, tmp_path / 'run', say=test_detect.quiet)
+  expected = test_baseline_runs.make_job(root, detector)
+  expected = run.start(expected, tmp_path / 'other', say=test_detect.quiet)
+  assert result['test']['rest']['all'] == expected['test']['rest']['all']
+  assert not any('vector' in text for text in result['warnings'])
