@@ -10,7 +10,7 @@ from drain3 import masking as drain3_masking
 from drain3 import template_miner, template_miner_config
 from hypothesis import strategies as st
 
-from metalog_jax.logs import accounts, files, formats, masking, masksets, readers
+from metalog_jax.logs import accounts, files, formats, masksets, readers
 
 WORDS = st.sampled_from('a b c d <NUM> e7 x9 <*>'.split())
 MASKED = st.lists(st.lists(WORDS, max_size=5).map(' '.join), min_size=1, max_size=40)
@@ -59,7 +59,7 @@ def raw(data: pathlib.Path, system: str) -> pl.Series:
   return pl.concat([chunk.content for chunk in lines])
 
 
-def miner(maskset: masking.MaskSet) -> template_miner.TemplateMiner:
+def miner(maskset: masksets.MaskSet) -> template_miner.TemplateMiner:
   """drain3 with the settings of a mask set."""
   config = template_miner_config.TemplateMinerConfig()
   config.drain_sim_th = maskset.sim_th

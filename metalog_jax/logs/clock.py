@@ -11,11 +11,11 @@ import dataclasses
 import numpy as np
 
 from metalog_jax import lazy
-from metalog_jax.logs import times as times_lib
+from metalog_jax.logs import times
+from metalog_jax.logs.times import DAY
 
 ndimage = lazy.module('scipy.ndimage')
 
-DAY = 86_400_000_000  # microseconds
 CONFIRM = 5  # times in a row
 _STEP = 64  # times that are looked at together, twice as many after each such step
 
@@ -24,7 +24,7 @@ _STEP = 64  # times that are looked at together, twice as many after each such s
 class Clock:
   """The latest time that was believed, in microseconds; `NAT` before the first."""
 
-  now: int = times_lib.NAT
+  now: int = times.NAT
   ahead: list[int] = dataclasses.field(default_factory=list)  # that wait, in a row
 
   def start(self, time: np.ndarray) -> None:
@@ -39,7 +39,7 @@ class Clock:
     while begin < len(time):
       part = time[begin : begin + step]  # a far time ends it: no more is read again
       before = np.maximum.accumulate(np.concatenate([[self.now], part]))
-      far = (part > before[:-1] + DAY) & (before[:-1] != times_lib.NAT)
+      far = (part > before[:-1] + DAY) & (before[:-1] != times.NAT)
       place = len(far) if not far.any() else int(np.argmax(far))
       step = _STEP if far.any() else 2 * step
       place = 0 if self.ahead else place
@@ -55,9 +55,9 @@ class Clock:
 
   def believes(self, time: int) -> bool:
     """Goes on by one time; whether it is believed."""
-    if time == times_lib.NAT:
+    if time == times.NAT:
       return True
-    if self.now == times_lib.NAT or time <= self.now + DAY:
+    if self.now == times.NAT or time <= self.now + DAY:
       self.ahead.clear()
       self.now = max(self.now, time)
       return True

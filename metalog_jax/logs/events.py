@@ -15,6 +15,7 @@ from metalog_jax.logs import (
   formats,
   manifests,
   masking,
+  masksets,
   parse,
   readers,
   records,
@@ -36,7 +37,7 @@ class Part(NamedTuple):
 
 
 def read(
-  chunk: files.Chunk, format: formats.Format, group: str, maskset: masking.MaskSet
+  chunk: files.Chunk, format: formats.Format, group: str, maskset: masksets.MaskSet
 ) -> Part:
   """Parses and masks a chunk; runs in any process."""
   lines = readers.parse(chunk, format, group)
@@ -52,7 +53,7 @@ class Merged:
   A record has the number of its first line, lines being counted in reading order.
   """
 
-  def __init__(self, reader: records.Reader, maskset: masking.MaskSet):
+  def __init__(self, reader: records.Reader, maskset: masksets.MaskSet):
     self._reader, self._maskset = reader, maskset
     self._order: list[int] = []  # of the files, by their first record
     self.interleaved = False  # a file goes on after another began
@@ -80,7 +81,7 @@ def _hash(path: str) -> str:
   return manifests.file_hash(pathlib.Path(path)) if pathlib.Path(path).is_file() else ''
 
 
-def part_of(block: records.Records, number: int, maskset: masking.MaskSet) -> Part:
+def part_of(block: records.Records, number: int, maskset: masksets.MaskSet) -> Part:
   """What a worker would make of records; `number` is that of their first line."""
   content = pl.Series('content', block.message)
   texts, codes = repeats.encode(masking.mask(content, maskset))
@@ -126,7 +127,7 @@ class Collector:
   """
 
   def __init__(
-    self, maskset: masking.MaskSet, mining: str, fit: str, order: pathlib.Path
+    self, maskset: masksets.MaskSet, mining: str, fit: str, order: pathlib.Path
   ):
     self._maskset, self._mining, self._fit = maskset, mining, fit
     self._distinct = parse.Distinct()

@@ -33,6 +33,7 @@ _DECOMPRESSORS = {
   '.xz': lzma.LZMADecompressor,
   '.zst': lambda: zstandard.ZstdDecompressor().decompressobj(),
 }
+COMPRESSED = tuple(_DECOMPRESSORS)  # endings of names
 _DAMAGE = (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, ValueError)
 
 
@@ -111,11 +112,15 @@ def _is_log(name: str) -> bool:
   return not name.startswith('.') and '.log.' in f'{name}.'
 
 
+def uncompressed(path: str) -> str:
+  """The path without the ending of a compressed file."""
+  stem, suffix = os.path.splitext(path)
+  return stem if suffix in COMPRESSED else path
+
+
 def is_structured(path: str) -> bool:
   """Whether the name is that of a loghub `*_structured.csv` file."""
-  stem, suffix = os.path.splitext(path)
-  name = stem if suffix in _DECOMPRESSORS else path
-  return name.endswith('_structured.csv')
+  return uncompressed(path).endswith('_structured.csv')
 
 
 def read_blocks(

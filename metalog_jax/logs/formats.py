@@ -55,7 +55,10 @@ class Format:
     return frozenset({'content', self.label, *self.time, *keys} - {''})
 
   def keys(self, group: str) -> tuple[Key, ...]:
-    """Raises ValueError where lines cannot be grouped so."""
+    """What lines are grouped by; '' for the default, `none` for nothing.
+
+    Raises UserError where they cannot be grouped so.
+    """
     for name, keys in self.entities:
       if group in ('', name):
         return keys

@@ -12,10 +12,11 @@ import collections
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from metalog_jax.logs import repeats
 from metalog_jax.logs import words as lexicon
 
 WILDCARD = '<*>'
@@ -271,12 +272,9 @@ def _meetings(
 
 
 def _hash(values: np.ndarray, salt: np.ndarray) -> np.ndarray:
-  """64 bits of every value and salt, uint64 (the finalizer of SplitMix64)."""
-  x: Any = values * np.uint64(0x9E3779B97F4A7C15)
-  x = x + salt * np.uint64(0xD1B54A32D192ED03)
-  x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-  x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-  return x ^ (x >> np.uint64(31))
+  """64 bits of every value and salt, uint64."""
+  x = values * np.uint64(0x9E3779B97F4A7C15) + salt * np.uint64(0xD1B54A32D192ED03)
+  return repeats.mixed(x)
 
 
 def _joining(

@@ -19,7 +19,8 @@ import polars as pl
 
 from metalog_jax import atomic, clean, errors
 from metalog_jax.logs import manifests, streams
-from metalog_jax.logs.tail import COMPRESSED, Tail
+from metalog_jax.logs.files import COMPRESSED
+from metalog_jax.logs.tail import Tail
 
 POLL = 0.1  # seconds
 STATE = 'state.json'

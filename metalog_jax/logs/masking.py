@@ -15,8 +15,6 @@ import polars as pl
 
 from metalog_jax.logs import masksets
 
-MaskSet = masksets.MaskSet
-
 # Rust knows the half of a word boundary, but counts '_' as a letter where our
 # boundaries do not: it is swapped for a character that no vectorized line holds.
 _UNDERSCORE = '\x01'
@@ -44,7 +42,7 @@ class Program(NamedTuple):
   literals: tuple[str, ...]  # texts that a rule must follow
 
 
-def mask(contents: pl.Series | Sequence[str], maskset: MaskSet) -> pl.Series:
+def mask(contents: pl.Series | Sequence[str], maskset: masksets.MaskSet) -> pl.Series:
   """Masks every line; what of it lies beyond MAX_WORD and MAX_MESSAGE is left out.
 
   Args:
@@ -67,7 +65,7 @@ def shorten(content: str) -> str:
   return _LONG_WORD.sub(r'\1', content[:MAX_MESSAGE])
 
 
-def mask_line(content: str, maskset: MaskSet) -> str:
+def mask_line(content: str, maskset: masksets.MaskSet) -> str:
   """Masks one line with Python's `re`: what `mask` must equal."""
   content = shorten(content)
   for pattern, name in maskset.rules:
@@ -75,7 +73,7 @@ def mask_line(content: str, maskset: MaskSet) -> str:
   return content
 
 
-def _mask_slice(contents: pl.Series, maskset: MaskSet) -> pl.Series:
+def _mask_slice(contents: pl.Series, maskset: masksets.MaskSet) -> pl.Series:
   program = compile_rules(maskset)
   long = (contents.str.len_bytes() > MAX_WORD).arg_true()
   if len(long):
@@ -104,7 +102,7 @@ def _disputed(contents: pl.Series, program: Program) -> pl.Series:
 
 
 @functools.lru_cache
-def compile_rules(maskset: MaskSet) -> Program | None:
+def compile_rules(maskset: masksets.MaskSet) -> Program | None:
   """Translates the rules; None where one is outside the dialect of `masksets`."""
   literals = []
   masked = pl.col('content').str.replace_all('_', _UNDERSCORE, literal=True)

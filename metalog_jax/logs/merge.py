@@ -12,8 +12,7 @@ import numpy as np
 import polars as pl
 
 OPEN = 200  # files read at once; more wait, and their records come late
-
-KEY, RANK = '.key', '.rank'
+KEY, RANK = '.key', '.rank'  # columns: the latest time so far, and the file's place
 _END = np.iinfo(np.int64).max
 
 
@@ -52,7 +51,7 @@ def merge(
 
   Args:
     files: of each the key of its first record, and what opens it, in the order of
-      those keys. Its frames have a column `key` that never falls.
+      those keys. Its frames have a column `KEY` that never falls.
   """
   if len(files) == 1:
     yield from files[0][1]()

@@ -62,9 +62,9 @@ class Pool:
       self._executor.shutdown(cancel_futures=True)
 
 
-def ahead(items: Iterable[Any], most: int = 2) -> Iterator[Any]:
-  """Yields the items, of which a thread makes `most` while those before are used."""
-  ready: queue.Queue[Any] = queue.Queue(most)
+def ahead(items: Iterable[Any]) -> Iterator[Any]:
+  """Yields the items, of which a thread makes two while those before are used."""
+  ready: queue.Queue[Any] = queue.Queue(2)
   end, stopped = object(), threading.Event()
 
   def put(item: Any, error: BaseException | None = None) -> None:

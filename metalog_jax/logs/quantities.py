@@ -175,7 +175,7 @@ def place(values: np.ndarray, kinds: np.ndarray) -> np.ndarray:
   """The place of each number on the grid of its kind, [n] int64."""
   coarse = np.searchsorted(_GRID, values * (1 + 1e-9), side='right')
   share = np.searchsorted(_PERCENT, values, side='right')
-  return np.where(kinds == 2, share, coarse)
+  return np.where(kinds == KINDS.index('%'), share, coarse)
 
 
 def said(kind: str, place: int) -> str:

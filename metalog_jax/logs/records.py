@@ -176,7 +176,7 @@ def _anchor(path: str) -> int:
 
 def _rank(path: str) -> tuple:
   """Places rotated files without times: app.log.2.gz, app.log.1, app.log."""
-  name = re.sub(r'\.(gz|zst|xz|bz2)$', '', path)
+  name = files.uncompressed(path)
   match = re.search(r'\.(\d{1,4})$', name)
   stem = name[: match.start()] if match else name
   return (stem, -int(match[1]) if match else 0)

@@ -11,6 +11,13 @@ def encode(texts: pl.Series) -> tuple[list[str], np.ndarray]:
   return distinct.to_list(), codes
 
 
+def mixed(x: np.ndarray) -> np.ndarray:
+  """uint64 of which every bit depends on all of x's (the finalizer of SplitMix64)."""
+  x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+  x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+  return x ^ (x >> np.uint64(31))
+
+
 def numbers(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Distinct keys, ascending, and the index of each into them; nothing is sorted where
   the keys lie close together.

@@ -5,7 +5,8 @@ import os
 import re
 import stat
 
-COMPRESSED = ('.gz', '.bz2', '.xz', '.zst')
+from metalog_jax.logs import files
+
 _ROTATED = re.compile(  # after the path; sums, locks and archives have other ends
   r'[._-](?:old|prev|[0-9][0-9A-Za-z:_-]*(?:\.[0-9][0-9:_-]*)*(?:\.(?:log|txt|json))?)'
 )
@@ -25,7 +26,7 @@ def beside(path: str, compressed: bool = False) -> dict[str, os.stat_result]:
   for name in dict.fromkeys([path, *glob.glob(glob.escape(path) + '*')]):
     about = status(name)
     if about and stat.S_ISREG(about.st_mode):
-      if name.endswith(COMPRESSED) == compressed:
+      if name.endswith(files.COMPRESSED) == compressed:
         result[name] = about
   return result
 

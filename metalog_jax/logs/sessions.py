@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from metalog_jax import errors
-from metalog_jax.logs import readers
+from metalog_jax.logs import readers, repeats
 
 PARTS = 128
 BUFFER = 1 << 19  # events written at once; fewer are not parted at all
@@ -276,15 +276,12 @@ def merge(paths: Sequence[pathlib.Path]) -> Iterator[pl.DataFrame]:
 def hashes(events: np.ndarray, offsets: np.ndarray) -> np.ndarray:
   """A 64-bit hash of every ragged sequence, [S] uint64: equal ones are equal.
 
-  The sum over positions of (event, position), mixed as in splitmix64.
+  The sum over positions of (event, position), mixed.
   """
   starts = np.repeat(offsets[:-1], np.diff(offsets))
   position = np.arange(len(events), dtype=np.int64) - starts
-  mixed = position.astype(np.uint64) << np.uint64(32)
-  mixed += events.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-  for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-    mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-  mixed ^= mixed >> np.uint64(31)
-  total = np.zeros(len(mixed) + 1, np.uint64)
-  np.cumsum(mixed, out=total[1:])
+  cell = position.astype(np.uint64) << np.uint64(32)
+  cell += events.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+  total = np.zeros(len(cell) + 1, np.uint64)
+  np.cumsum(repeats.mixed(cell), out=total[1:])
   return total[offsets[1:]] - total[offsets[:-1]]

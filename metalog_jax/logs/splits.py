@@ -15,7 +15,6 @@ from metalog_jax.logs import budgets
 from metalog_jax.logs import sessions as sessions_lib
 
 KINDS = ('chronological', 'tail', 'random')
-budget = budgets.resolve
 
 
 class Split(NamedTuple):
@@ -55,8 +54,8 @@ def split(
   if kind not in KINDS:
     raise errors.unknown_choice('--split', kind, KINDS)
   labels = np.asarray(system.sessions.labels)
-  num_normals = budget(normals, int((labels == 0).sum()))
-  num_anomalies = budget(anomalies, int((labels == 1).sum()))
+  num_normals = budgets.resolve(normals, int((labels == 0).sum()))
+  num_anomalies = budgets.resolve(anomalies, int((labels == 1).sum()))
   pool, rest = _pool(system, kind, num_normals, tail)
   rng = np.random.default_rng(seed)
   train_normals = _draw(rng, pool, labels, 0, num_normals, system.name, kind)
@@ -79,7 +78,7 @@ def _pool(
   """What training sessions are drawn from (`num_normals` at least), and the rest."""
   if kind != 'chronological':
     num = system.sessions.num
-    cut = num - (budget(tail, num) if kind == 'tail' else 0)
+    cut = num - (budgets.resolve(tail, num) if kind == 'tail' else 0)
     return np.arange(cut), np.arange(cut, num)
   order = time_order(system.sessions)
   if not num_normals:

@@ -131,23 +131,18 @@ def _ragged(
   return values, offsets
 
 
-def to_arrow(sessions: types.Sessions, lines: np.ndarray | None = None) -> pa.Table:
-  """Sessions as the table that is stored; `lines` are [N] line numbers of events."""
-
-  def ragged(values, kind):
-    offsets = pa.array(sessions.offsets.astype(np.int32))
-    return pa.ListArray.from_arrays(offsets, pa.array(values, kind))
-
+def to_arrow(sessions: types.Sessions) -> pa.Table:
+  """Sessions as the table that is stored."""
+  offsets = pa.array(sessions.offsets.astype(np.int32))
+  events = pa.array(sessions.events, pa.int32())
   columns = {
     'session_id': pa.array(sessions.ids, pa.string()),
     'time': pa.array(np.asarray(sessions.times, np.float64), from_pandas=True),
-    'events': ragged(sessions.events, pa.int32()),
+    'events': pa.ListArray.from_arrays(offsets, events),
     'label': pa.array(sessions.labels, pa.int8(), mask=sessions.labels < 0),
     'first_line': pa.array(sessions.first_lines, pa.int64()),
     'last_line': pa.array(sessions.last_lines, pa.int64()),
   }
-  if lines is not None:
-    columns['lines'] = ragged(lines, pa.int64())
   return pa.table(columns)
 
 

@@ -89,7 +89,7 @@ class Input:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """How files are read; see `read`."""
+  """How files are read; see `records.read`."""
 
   format: str = 'auto'
   encoding: str = 'auto'
@@ -101,7 +101,7 @@ class Stream:
 
   Args:
     entry: what is counted.
-    number: of the file, for the column `file`.
+    number: of the file, for the column `.file`.
     anchor: microseconds since the epoch, when the file was last written.
     likely: layouts of other files; that of this one is added.
   """

@@ -55,7 +55,7 @@ class Options:
   keep_lines: bool = False
 
   def __post_init__(self):
-    """Raises ValueError for what can be seen to be wrong without reading a log."""
+    """Raises UserError for what can be seen to be wrong without reading a log."""
     errors.check_choices(self, '--')
     if self.system not in formats.SYSTEMS:
       raise errors.unknown_choice('--system', self.system, formats.SYSTEMS)

@@ -21,7 +21,6 @@ import polars as pl
 
 from metalog_jax import errors
 from metalog_jax.logs import files, merge, rotated, streams, times
-from metalog_jax.logs.rotated import COMPRESSED
 
 PATIENCE = 0.5  # seconds
 WAIT = 2.0  # seconds that a file which grows slowly waits for a sample of its format
@@ -64,7 +63,7 @@ class Tail:
 
     Raises UserError for compressed files.
     """
-    if path.endswith(COMPRESSED):
+    if path.endswith(files.COMPRESSED):
       raise errors.UserError(f'{path} is compressed and cannot grow: scan it first')
     self.path, self._number, self._options = path, number, options
     about = None if path == '-' else rotated.status(path)

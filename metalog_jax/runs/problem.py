@@ -8,7 +8,7 @@ import numpy as np
 
 from metalog_jax import errors, types
 from metalog_jax.embeddings import event_tables, gcse, sources
-from metalog_jax.logs import splits
+from metalog_jax.logs import budgets, splits
 from metalog_jax.runs import inputs as input_lib
 from metalog_jax.runs.hold_out import hold_out
 from metalog_jax.training import base
@@ -163,7 +163,7 @@ def _split(system: types.System, options: Options) -> splits.Split:
   )
   if options.unlabelled == '0':
     return split
-  num = splits.budget(options.unlabelled, len(split.test))
+  num = budgets.resolve(options.unlabelled, len(split.test))
   if num > len(split.test):
     raise errors.UserError(
       f'--unlabelled={options.unlabelled}: system {system.name} has {len(split.test)} '

@@ -113,9 +113,9 @@ def notebook(found: Any) -> str:
   return pages.render('notebook.j2', 'html', TEMPLATES, **_context(found))
 
 
-def use_colour(stream: Any = sys.stdout) -> bool:
-  """Whether a stream is a terminal."""
-  return bool(stream and stream.isatty())
+def use_colour() -> bool:
+  """Whether what is printed goes to a terminal."""
+  return bool(sys.stdout and sys.stdout.isatty())
 
 
 def _context(found: Any) -> dict[str, Any]:

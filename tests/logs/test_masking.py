@@ -108,7 +108,7 @@ def test_presets_run_vectorized(system):
   ],
 )
 def test_rules_outside_the_dialect_run_in_python(pattern):
-  maskset = masking.MaskSet(((pattern, 'X'),))
+  maskset = masksets.MaskSet(((pattern, 'X'),))
   masker = samples.miner(maskset).masker
   lines = ['x1 xx aab aaab bc yx ab 12', '', 'X']
   assert masking.compile_rules(maskset) is None
@@ -117,7 +117,7 @@ def test_rules_outside_the_dialect_run_in_python(pattern):
 
 def test_masks_may_hold_any_character():
   rules = (('x', '_$1'), (masksets.LEFT + '[0-9]' + masksets.RIGHT, '${1}'))
-  maskset = masking.MaskSet(rules, '_', '$')
+  maskset = masksets.MaskSet(rules, '_', '$')
   masker, lines = samples.miner(maskset).masker, ['x1 1x_1 _x_ $1 x 1']
   assert masking.compile_rules(maskset) is not None
   assert masking.mask(lines, maskset).to_list() == [masker.mask(x) for x in lines]

@@ -152,7 +152,7 @@ def test_names_are_one_template_whatever_their_number(tmp_path, line, number):
   assert templates.Templates.load(tmp_path / 'templates.json') == mined
 
 
-def accuracy(data, system: str, maskset: masking.MaskSet) -> float:
+def accuracy(data, system: str, maskset: masksets.MaskSet) -> float:
   lines, true = samples.loghub(data, system)
   _, events = canonical(masking.mask(lines, maskset).to_list(), maskset)
   return samples.grouping_accuracy(events.tolist(), true)

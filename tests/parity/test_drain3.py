@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from metalog_jax.logs import formats, masking, parse
+from metalog_jax.logs import formats, masking, masksets, parse
 from tests import samples
 
 
@@ -35,7 +35,7 @@ def test_any_lines_and_settings(lines, maskset, limit, chunk):
 
 def test_a_line_moves_to_a_template_that_came_later_and_is_nearer():
   lines = ['a b c d e', 'a b x y z', *['a b c d e'] * 3, 'p q c d e', 'a b c d e']
-  maskset = masking.MaskSet((), sim_th=0.4)
+  maskset = masksets.MaskSet((), sim_th=0.4)
   assert_same(lines, maskset)
   ids = parse.Arrival(maskset).add(lines)
   assert ids.tolist() == [1, 1, 1, 1, 1, 2, 2]
