@@ -248,23 +248,9 @@ def encoder(folder: pathlib.Path, draw: random.Random) -> texts.Count:
 
 
 _WORDS = (
-  *(
-    'auto',
-    'nan',
-    '-1',
-    '0',
-    '1e999',
-    '',
-    '5%',
-    '101%',
-    '9' * 30,
-    'x=y',
-    '\0',
-    ',',
-    '[',
-  ),
-  *('/dev/null', '/nowhere/x', '..', 'true', 'None', '\u202e', '(?P<a>'),
-)
+  'auto', 'nan', '-1', '0', '1e999', '', '5%', '101%', '9' * 30, 'x=y', '\0', ',', '[',
+  '/dev/null', '/nowhere/x', '..', 'true', 'None', '\u202e', '(?P<a>',
+)  # fmt: skip
 
 
 def given_flags(folder: pathlib.Path, draw: random.Random) -> texts.Count:

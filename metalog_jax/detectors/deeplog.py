@@ -127,10 +127,14 @@ def make_detector(config: Config) -> base.Detector:
   )
 
 
+def normals(data: types.Dataset) -> types.Sessions:
+  """The sessions that are known to be normal."""
+  return data.sessions.take(np.flatnonzero(data.sessions.labels == 0))
+
+
 def seen(data: types.Dataset) -> np.ndarray:
   """Which events [V] the normal sessions have."""
-  normal = data.sessions.take(np.flatnonzero(data.sessions.labels == 0))
-  return np.bincount(normal.events, minlength=len(data.vectors)) > 0
+  return np.bincount(normals(data).events, minlength=len(data.vectors)) > 0
 
 
 def stream(
@@ -158,8 +162,7 @@ def stream(
 
 def windows(config: Config, data: types.Dataset) -> drawing.Pool:
   """Every event of the normal sessions as a session of the events before it."""
-  normal = data.sessions.take(np.flatnonzero(data.sessions.labels == 0))
-  seqs = config.reading.sequences(normal)
+  seqs = config.reading.sequences(normals(data))
   counts: collections.Counter[tuple] = collections.Counter()
   for row, times in enumerate(np.bincount(seqs.inverse, minlength=len(seqs.lengths))):
     events = seqs.events[seqs.offsets[row] : seqs.offsets[row + 1]].tolist()

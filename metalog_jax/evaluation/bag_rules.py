@@ -39,7 +39,7 @@ def new_event_or_length(normals: Normals, test: Any) -> Scores:
   """
   lengths, normal_lengths = _lengths(test), _lengths(normals.counts)
   outside = (lengths < normal_lengths.min()) | (lengths > normal_lengths.max())
-  return test.sign() @ ~_known(normals.counts) + outside, 0.5
+  return test.sign() @ ~known_events(normals.counts) + outside, 0.5
 
 
 def ecvc(normals: Normals, test: Any, or_new: bool = False) -> Scores:
@@ -139,8 +139,8 @@ def kth_nearest(tested: bags.Bags, share: float) -> Scores:
   return scores, quartiles[1] + _TUKEY * (quartiles[1] - quartiles[0])
 
 
-def _known(counts: Any) -> np.ndarray:
-  """[V] bool: the events that some bag has."""
+def known_events(counts: Any) -> np.ndarray:
+  """[V] bool: the events that one of the bags [U, V] has."""
   return np.asarray(counts.sum(axis=0)).ravel() > 0
 
 

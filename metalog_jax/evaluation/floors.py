@@ -119,8 +119,7 @@ def _labelled(data: types.Dataset) -> Labelled | None:
 
 def _new_event(labelled: Labelled, test) -> Scores:
   """How many different events no labelled normal session has."""
-  known = np.asarray(labelled.normal.sum(axis=0)).ravel() > 0
-  return test.sign() @ ~known, 0.5
+  return test.sign() @ ~bag_rules.known_events(labelled.normal), 0.5
 
 
 def _new_counts(labelled: Labelled, test) -> Scores:
@@ -131,9 +130,8 @@ def _new_counts(labelled: Labelled, test) -> Scores:
 
 def _known_anomalous_event(labelled: Labelled, test) -> Scores:
   """How many different events labelled anomalies have and normals have not."""
-  alert = np.asarray(labelled.anomalous.sum(axis=0)).ravel() > 0
-  alert &= np.asarray(labelled.normal.sum(axis=0)).ravel() == 0
-  return test.sign() @ alert, 0.5
+  alert = bag_rules.known_events(labelled.anomalous)
+  return test.sign() @ (alert & ~bag_rules.known_events(labelled.normal)), 0.5
 
 
 def _knn_counts(labelled: Labelled, test) -> Scores:

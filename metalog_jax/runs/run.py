@@ -225,10 +225,8 @@ def _adapt(ready: Ready, fitted: training.Fitted, workdir: pathlib.Path):
   rounds = [_pseudo_counts(labels, problem.truth) for labels in report.pop('pseudo')]
   before = {}
   for name, data in problem.tests.items():
-    scores, seen = (
-      ready.scorer.scores(fitted.state, data),
-      problem.seen_in_training(data),
-    )
+    scores = ready.scorer.scores(fitted.state, data)
+    seen = problem.seen_in_training(data)
     before[name] = metrics.by_kind(data.sessions, scores, 0.5, seen)
   return state, report | {'pseudo_labels': rounds, 'before': before}
 
