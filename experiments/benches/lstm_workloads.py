@@ -23,10 +23,7 @@ class MetaStep(NamedTuple):
   inner_lr: float = 0.1
 
 
-META_STEPS = {
-  'logmeta': MetaStep(),
-  'logmeta_tiny': MetaStep(3, 4, 5, 3, 4, 3, 4, 2),
-}
+META_STEPS = {'logmeta': MetaStep(), 'logmeta_tiny': MetaStep(3, 4, 5, 3, 4, 3, 4, 2)}
 
 
 class Part(NamedTuple):

@@ -186,10 +186,7 @@ def floors(sweep: sweep_folder.Sweep) -> pages.Table | None:
   chosen = [(s, row) for s in sweep.settings if (row := sweep.reference(s))]
   for _, row in chosen:
     names |= dict.fromkeys(results.floors(row.results, row.test))
-  order = sorted(
-    names,
-    key=lambda name: -sum(_floor(row, name) for _, row in chosen),
-  )
+  order = sorted(names, key=lambda name: -sum(_floor(row, name) for _, row in chosen))
   for setting, row in chosen:
     cells = {'cell': sweep.settings[setting]}
     rows.append(

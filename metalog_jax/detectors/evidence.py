@@ -192,12 +192,7 @@ def _fit(config: Config, state: dict[str, np.ndarray]) -> Any:
     return None
   later = bool(state['later'])
   return evidence.fit(
-    normals,
-    anomalies,
-    unlabelled,
-    later,
-    config.false_alarms,
-    without=_off(config),
+    normals, anomalies, unlabelled, later, config.false_alarms, without=_off(config)
   )
 
 

@@ -91,8 +91,7 @@ def behind_tca(config: Any, inner: base.Detector) -> base.Detector:
     return State(state.components, trained), metrics
 
   training = how._replace(
-    batches=lambda transfer, seed: how.batches(mapped(transfer), seed),
-    step=step,
+    batches=lambda transfer, seed: how.batches(mapped(transfer), seed), step=step
   )
   return inner._replace(
     init=init,

@@ -78,11 +78,7 @@ class Watcher(live.Live):
     threshold = detect.threshold_of(model, options.threshold)
     self.judge = detect.Judge(model, threshold, len(model.texts))
     read = dataclasses.replace(
-      model.options,
-      logs=tuple(logs),
-      labels='',
-      fit='all',
-      **options.changes,
+      model.options, logs=tuple(logs), labels='', fit='all', **options.changes
     )
     self._read, self._write = read, write
     self._task = systems.Task(read, self._frozen, False, pathlib.Path())

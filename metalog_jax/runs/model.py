@@ -108,14 +108,7 @@ def load(workdir: str | os.PathLike) -> Model:
   with folder.reading(workdir):
     state = trained_state(workdir, detector, vectors, adapted=True)
   return Model(
-    detector,
-    state,
-    vectors,
-    texts,
-    frozen,
-    options,
-    threshold,
-    method.embedding,
+    detector, state, vectors, texts, frozen, options, threshold, method.embedding
   )
 
 

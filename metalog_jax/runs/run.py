@@ -35,9 +35,7 @@ class Ready(NamedTuple):
 
 
 def start(
-  job: Job,
-  workdir: str | os.PathLike,
-  say: Callable[[str], Any] = print,
+  job: Job, workdir: str | os.PathLike, say: Callable[[str], Any] = print
 ) -> dict[str, Any] | None:
   """Runs `job` in `workdir`, or goes on with it there.
 

@@ -51,12 +51,7 @@ def fit(
       streams.append(steps.batches(part.transfer, part.seed))
       runs.append(
         loop.Run(
-          detector,
-          streams[-1].num_steps,
-          state,
-          part.validate,
-          part.workdir,
-          options,
+          detector, streams[-1].num_steps, state, part.validate, part.workdir, options
         )
       )
     setup = (time.perf_counter() - begin) / len(parts)
