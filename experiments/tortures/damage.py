@@ -139,9 +139,8 @@ class _Maker:
       saved.close()
 
     def read(folder: pathlib.Path) -> str:
-      saved = checkpoints.Checkpoints(folder)
-      restored = saved.restore(tree)
-      saved.close()
+      with contextlib.closing(checkpoints.Checkpoints(folder)) as saved:
+        restored = saved.restore(tree)
       if restored is None:
         raise AssertionError('no checkpoint: the run begins anew')
       return checkpoints.digest(restored)

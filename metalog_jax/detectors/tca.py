@@ -72,8 +72,7 @@ def behind_tca(config: Any, inner: base.Detector) -> base.Detector:
   how = inner.training
   assert how
 
-  def mapped(transfer: types.Transfer) -> types.Transfer:
-    w = align(config, transfer)
+  def mapped(transfer: types.Transfer, w: np.ndarray) -> types.Transfer:
     move = lambda data: data and data._replace(vectors=data.vectors @ w)
     return types.Transfer(
       tuple(move(source) for source in transfer.sources), move(transfer.target)
@@ -83,19 +82,20 @@ def behind_tca(config: Any, inner: base.Detector) -> base.Detector:
     return batch._replace(vectors=jnp.asarray(batch.vectors) @ state.components)
 
   def init(key, transfer):
-    w = mesh.replicate(align(config, transfer), mesh.make_mesh())
-    return State(w, inner.init(key, mapped(transfer)))
+    w = align(config, transfer)
+    state = inner.init(key, mapped(transfer, w))
+    return State(mesh.replicate(w, mesh.make_mesh()), state)
+
+  def batches(transfer, seed):
+    return how.batches(mapped(transfer, align(config, transfer)), seed)
 
   def step(state, batch):
     trained, metrics = how.step(state.inner, batch)
     return State(state.components, trained), metrics
 
-  training = how._replace(
-    batches=lambda transfer, seed: how.batches(mapped(transfer), seed), step=step
-  )
   return inner._replace(
     init=init,
-    training=training,
+    training=how._replace(batches=batches, step=step),
     score=lambda state, batch: inner.score(state.inner, moved(state, batch)),
     explain=lambda state, batch: inner.explain(state.inner, moved(state, batch)),
   )

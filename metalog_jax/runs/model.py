@@ -4,6 +4,7 @@ A run folder's `model/` holds the event vectors, the frozen templates and how th
 target's lines were read; the weights are in the run's last checkpoint.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -171,9 +172,8 @@ def trained_state(
   path = after if after.exists() and (adapted or not trained.exists()) else trained
   if not path.exists():
     raise folder.missing(path)
-  saved = checkpoints.Checkpoints(path)
-  progress = saved.restore(like)
-  saved.close()
+  with contextlib.closing(checkpoints.Checkpoints(path)) as saved:
+    progress = saved.restore(like)
   if progress is None:
     raise errors.UserError(f'{path} has no checkpoint: train again with --overwrite')
   return progress.best_state

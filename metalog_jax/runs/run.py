@@ -1,5 +1,6 @@
 """One run: from System folders to a run folder. What `metalog train` does."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -215,11 +216,8 @@ def _adapt(ready: Ready, fitted: training.Fitted, workdir: pathlib.Path):
   problem = ready.problem
   assert ready.detector.adapt  # the callers ask
   state, report = ready.detector.adapt(fitted.state, problem.train, ready.job.data.seed)
-  saved = checkpoints.Checkpoints(workdir / folder.ADAPTED)
-  try:
+  with contextlib.closing(checkpoints.Checkpoints(workdir / folder.ADAPTED)) as saved:
     saved.save(max(fitted.steps, 1), checkpoints.first_progress(state))
-  finally:
-    saved.close()
   rounds = [_pseudo_counts(labels, problem.truth) for labels in report.pop('pseudo')]
   before = {}
   for name, data in problem.tests.items():
