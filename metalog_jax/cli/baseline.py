@@ -20,6 +20,8 @@ DO = ('add', 'show')
 FLAGS = (
   Flag('format', 'auto', "each file's own, a name of a format, or a named-group regex"),
   Flag('encoding', 'auto', "each file's own, or the name of one"),
+  Flag('key', [], 'ROLE=NAME of JSON, logfmt, tables: the time, level or message',
+       kind=tuple),
   Flag('window', 'auto', 'of a new baseline: number of records, or a duration'),
   Flag('mask', [], 'of a new baseline: NAME=REGEX of what is a variable', kind=tuple),
   Flag('keep', [], 'of a new baseline: REGEX of what is never one', kind=tuple),
@@ -42,6 +44,7 @@ def main(values: Any, rest: list[str]) -> None:
     options = scanning.Options(
       format=values.format,
       encoding=values.encoding,
+      key=tuple(values.key),
       window=values.window,
       mask=tuple(values.mask),
       keep=tuple(values.keep),

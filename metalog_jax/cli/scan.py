@@ -28,6 +28,8 @@ FLAGS = (
   Flag('save_baseline', '', 'folder to keep the counts of these logs in'),
   Flag('format', 'auto', "each file's own, a name of a format, or a named-group regex"),
   Flag('encoding', 'auto', "each file's own, or the name of one"),
+  Flag('key', [], 'ROLE=NAME of JSON, logfmt, tables: the time, level or message',
+       kind=tuple),
   Flag('group', 'auto', 'field or kind of id that groups records; none: windows alone'),
   Flag('window', 'auto', 'number of records, or a duration: 30s, 5m, 1h'),
   Flag('timeout', '', 'log time (10m), or lines, without a record that end a session '
@@ -86,6 +88,7 @@ def options(values: Any, baseline: Sequence[str], timeout: str = '') -> Any:
     save_baseline=values.save_baseline,
     format=values.format,
     encoding=values.encoding,
+    key=tuple(values.key),
     group=values.group,
     window=values.window,
     timeout=timeout,

@@ -20,6 +20,7 @@ def choose(
   lines: list[str],
   keys: Mapping[str, str] | None = None,
   likely: list[Layout] | None = None,
+  format: str = 'auto',
 ) -> Layout:
   """The layout that most lines of a sample fit; those that continue do not count.
 
@@ -29,16 +30,19 @@ def choose(
   Args:
     keys: names of keys of structured logs, by role.
     likely: layouts of files beside this one, tried first; the chosen one is added.
+    format: as `named` takes it, where it is told.
   """
+  if format != 'auto':
+    return named(format, keys, lines)
   if header := keyed.table(lines, keys):
     table = Layout('table', parse=header)
     fits = table.columns(pl.Series(lines, dtype=pl.String))['message'].is_not_null()
     if fits.any():
       return table
   text = pl.Series('line', lines, dtype=pl.String)
-  if named := layouts.fields(lines):
-    if named.columns(text)['message'].is_not_null().any():
-      return named
+  if w3c := layouts.fields(lines):
+    if w3c.columns(text)['message'].is_not_null().any():
+      return w3c
   text = text.filter(~multiline.continues(text))
   likely = [] if likely is None else likely
   for layout in likely:
@@ -106,10 +110,23 @@ def _likelihood(layout: Layout) -> float:
 
 def with_keys(layout: Layout, keys: Mapping[str, str] | None) -> Layout:
   """The layout, told the names of keys by role."""
-  if not keys or layout.name not in ('json', 'logfmt'):
+  if not keys or not isinstance(layout.parse, keyed.Keyed):
     return layout
-  load = keyed.load_json if layout.name == 'json' else keyed.load_logfmt
-  return dataclasses.replace(layout, parse=keyed.Keyed(load, keys))
+  return dataclasses.replace(layout, parse=keyed.Keyed(layout.parse.load, keys))
+
+
+def without_keys(
+  layout: Layout, keys: Mapping[str, str], lines: list[str]
+) -> list[str]:
+  """What to say of names of keys that none of the lines has."""
+  known = set[str]()
+  if isinstance(layout.parse, keyed.Keyed | keyed.Table):
+    known = layout.parse.keys(lines)
+  return [
+    f'its first lines have no key {name!r}, which --key={role}={name} names'
+    for role, name in keys.items()
+    if name.lower() not in known
+  ]
 
 
 def named(

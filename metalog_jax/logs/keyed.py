@@ -3,8 +3,9 @@
 import csv
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from metalog_jax import errors
 from metalog_jax.logs import multiline
 
 Columns = dict[str, list[str | None]]
@@ -41,6 +42,20 @@ INSIDE = '.inside'  # column of a table: the line is within its record
 _LEFT_OUT = {'lineid', 'eventid', 'eventtemplate', 'parameterlist'}
 
 
+def chosen(keys: Sequence[str]) -> dict[str, str]:
+  """Role -> name of texts `ROLE=NAME`; raises UserError, naming `--key`, for others."""
+  names = {}
+  for text in keys:
+    role, _, name = text.partition('=')
+    if role not in _KEYS or not name:
+      raise errors.UserError(
+        f'--key={text}: write ROLE=NAME, such as message=txt; roles are '
+        f'{", ".join(_KEYS)}'
+      )
+    names[role] = name
+  return names
+
+
 class Keyed:
   """Reads lines of keys and values as columns: time, level, message and the others.
 
@@ -54,15 +69,19 @@ class Keyed:
     load: Callable[[str], dict | None],
     keys: Mapping[str, str] | None = None,
   ):
-    chosen = {role: name.lower() for role, name in (keys or {}).items()}
-    self._load = load
+    names = {role: name.lower() for role, name in (keys or {}).items()}
+    self.load = load
     self._roles = {
-      role: [chosen[role]] if role in chosen else usual for role, usual in _KEYS.items()
+      role: [names[role]] if role in names else usual for role, usual in _KEYS.items()
     }
     self._cache: dict[tuple[str, ...], tuple[list, list, str | None]] = {}
 
   def __call__(self, lines: list[str]) -> Columns:
-    return self.columns([self._load(line) for line in lines])
+    return self.columns([self.load(line) for line in lines])
+
+  def keys(self, lines: list[str]) -> set[str]:
+    """The keys of lines, in small letters."""
+    return {key.lower() for line in lines for key in self.load(line) or ()}
 
   def columns(self, items: list[dict | None]) -> Columns:
     columns: Columns = {role: [None] * len(items) for role in self._roles}
@@ -253,6 +272,10 @@ class Table:
       items[at], inside[at] = row, None
       place = end
     return {**self._keyed.columns(items), INSIDE: inside}
+
+  def keys(self, lines: list[str]) -> set[str]:
+    """The columns, in small letters."""
+    return {name.lower() for name in self.names}
 
   def _end(self, lines: list[str], place: int) -> int:
     """The line after the record's last: where its quotes are closed."""

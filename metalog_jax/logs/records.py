@@ -227,7 +227,7 @@ def read(
       group `message` and, where they are there, `time` and `level`.
     encoding: 'auto' for each file's own, or one of Python's names.
     block: records of a block.
-    keys: names of keys of structured logs, by `time`, `level` and `message`.
+    keys: names of keys of structured logs, by role: `time`, `level`, `message`.
     progress: called with numbers of stored bytes that were read.
 
   Raises:

@@ -126,6 +126,7 @@ class Stream:
     self._layout: layouts.Layout | None = None
     self._inner: layouts.Layout | None = None  # of what a container said
     self._reader = times.Reader(anchor)
+    self._lacking: list[str] = []  # what to say of keys that were named
     self._open = pl.Series('line', [], dtype=pl.String)  # lines of the last record
     self._line = 1  # of the first of these
     self._key = times.NAT  # the latest time
@@ -140,6 +141,7 @@ class Stream:
     self._line = line
     self.entry.format, self.entry.encoding = trial.entry.format, trial.entry.encoding
     self._layout, self._inner, self._key = trial._layout, trial._inner, first
+    self._lacking = trial._lacking
 
   def feed(self, data: bytes, last: bool = False) -> pl.DataFrame | None:
     """Frame of the records that `data` ends; `last` ends them all."""
@@ -204,9 +206,11 @@ class Stream:
 
   def _choose(self, text: pl.Series) -> layouts.Layout:
     sample = text.filter(text.str.strip_chars() != '').head(SAMPLE_LINES).to_list()
-    if self._options.format == 'auto':
-      return choosing.choose(sample, self._options.keys, self._likely)
-    return choosing.named(self._options.format, self._options.keys, sample)
+    keys = self._options.keys
+    layout = choosing.choose(sample, keys, self._likely, self._options.format)
+    if keys and not layout.wraps:
+      self._lacking = choosing.without_keys(layout, keys, sample)
+    return layout
 
   def _records(self, text: pl.Series, last: bool) -> pl.DataFrame:
     """The records of these lines; the last one may go on, and is left for later."""
@@ -280,7 +284,7 @@ class Stream:
     else:
       time = np.full(size, times.NAT)
     crowded = self._splitter is not None and self._splitter.is_crowded
-    entry.notes = [_CROWDED] * crowded + self._reader.notes
+    entry.notes = [_CROWDED] * crowded + self._lacking + self._reader.notes
     key = np.maximum.accumulate(np.concatenate([[self._key], time]))
     self._key = int(key[-1])
     known = time != times.NAT

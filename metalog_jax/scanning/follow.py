@@ -18,7 +18,7 @@ import polars as pl
 
 from metalog_jax import atomic, errors
 from metalog_jax.logs import clock as clocks
-from metalog_jax.logs import live, records, streams, times
+from metalog_jax.logs import keyed, live, records, streams, times
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.logs.tail import Tail
 from metalog_jax.scanning import (
@@ -70,7 +70,8 @@ class Follower(live.Live):
       if skipped:
         note(f'{name} is not read: {skipped}')
     found = [name for name, skipped in every if not skipped]
-    read = streams.Options(options.format, options.encoding)
+    keys = keyed.chosen(options.key)
+    read = streams.Options(options.format, options.encoding, keys)
     super().__init__(live.open_tails(found, paths, read, note), note, beat)
     files = self._shown([tail.path for tail in self.tails])
     self._good = scan.read_baseline(options)
@@ -107,6 +108,7 @@ class Follower(live.Live):
     files = self._shown([tail.path for tail in self.tails])
     chosen |= {'similarity': self.options.similarity, 'files': files}
     chosen |= {'redact': True} if self.options.redact else {}
+    chosen |= {'key': self.options.key} if self.options.key else {}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
 
   def _resume(self, journal: live.Journal) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metalog_jax import atomic, errors, lazy
-from metalog_jax.logs import clock, labels, messages, parallel, records, streams
+from metalog_jax.logs import clock, keyed, labels, messages, parallel, records, streams
 from metalog_jax.logs.field_values import field_values
 from metalog_jax.scanning import (
   account,
@@ -51,6 +51,7 @@ class Options:
   save_baseline: str = ''
   format: str = 'auto'
   encoding: str = 'auto'
+  key: tuple[str, ...] = ()  # ROLE=NAME of structured logs: time, level, message
   group: str = 'auto'  # none, or the field or id that groups records to sessions
   window: str = 'auto'
   timeout: str = ''  # of sessions, where logs are followed: 10m, or lines
@@ -68,6 +69,7 @@ class Options:
         f'--false_alarms={self.false_alarms}: give a share such as 1% or 0.01'
       )
     windows.parse_width(self.window)
+    keyed.chosen(self.key)
 
 
 class Counter:
@@ -206,7 +208,8 @@ def count(
 
   Raises UserError where windows of a duration are asked for and there are no times.
   """
-  reader = records.read(logs, format=options.format, encoding=options.encoding)
+  keys = keyed.chosen(options.key)
+  reader = records.read(logs, options.format, options.encoding, keys=keys)
   lazy.soon('scipy.special', 'metalog_jax.scanning.session_findings')
   for block in parallel.ahead(map(redact.block, reader) if options.redact else reader):
     counter.add(block)

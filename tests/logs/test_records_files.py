@@ -13,7 +13,8 @@ import pytest
 import zstandard
 
 from metalog_jax import errors
-from metalog_jax.logs import encodings, files, records, streams
+from metalog_jax.logs import encodings, files, keyed, records, streams
+from metalog_jax.scanning import scan
 from tests.logs.test_records import whole
 
 LINES = ''.join(f'2026-01-02 15:04:{n:02} INFO shop: {{}} {n}\n' for n in range(20))
@@ -248,13 +249,38 @@ def test_tables_with_columns_twice_and_damage(tmp_path):
   assert (reader.inputs[0].num_fitted, reader.inputs[0].num_times) == (2, 2)
 
 
-def test_keys_that_are_given(tmp_path):
-  (tmp_path / 'a.log').write_text(
-    '{"when": "2026-01-02T15:04:05Z", "what": "x", "msg": 1}\n'
-  )
-  keys = {'time': 'when', 'message': 'what'}
-  [block] = records.read(tmp_path, keys=keys)
+@pytest.mark.parametrize('line', [
+  '{"when": "2026-01-02T15:04:05Z", "What": "x", "msg": 1}', 'when,What,msg\n{},x,1',
+  'when=2026-01-02T15:04:05Z What=x msg=1', 'when:2026-01-02T15:04:05Z\tWhat:x\tmsg:1',
+  '{"log": "{\\"when\\": \\"a\\", \\"What\\": \\"x\\"}\\n", '
+  '"time": "2026-01-02T15:04:05Z"}',
+])  # fmt: skip
+def test_keys_that_are_named(tmp_path, line):
+  (tmp_path / 'a.log').write_text(line.replace('{},', '2026-01-02T15:04:05Z,') + '\n')
+  keys = keyed.chosen(['time=when', 'message=what'])
+  reader = records.read(tmp_path, keys=keys)
+  [block] = reader
   assert block.message.to_list() == ['x'] and not np.isnat(block.time[0])
+  assert not reader.inputs[0].notes
+
+
+@pytest.mark.parametrize('second', [False, True])
+@pytest.mark.parametrize('line', ['{"when": 1, "what": "x"}', 'plain words'])
+def test_a_key_that_is_not_there_is_told(tmp_path, line, second):
+  (tmp_path / 'a.log').write_text(f'{line}\n' * 3)
+  if second:  # which layouts are found from a sample of each
+    (tmp_path / 'b.log').write_text('{"text": "2026"}\n')
+  found = scan.scan([str(tmp_path)], scan.Options(key=('message=text',)))
+  told = [text for text in found.warnings if '--key=message=text' in text]
+  assert told == [
+    "a.log: its first lines have no key 'text', which --key=message=text names"
+  ]
+
+
+@pytest.mark.parametrize('text', ['message', 'message=', 'host=x', ''])
+def test_a_key_of_no_role_is_refused(text):
+  with pytest.raises(errors.UserError, match=f'--key={text}: write ROLE=NAME'):
+    scan.Options(key=(text,))
 
 
 def test_a_hole_at_the_beginning(tmp_path):
