@@ -43,6 +43,9 @@ class Counted:
   times: Mapping[int, np.ndarray] = dataclasses.field(
     default_factory=dict
   )  # of templates that are not too frequent, microseconds
+  unread: Mapping[int, np.ndarray] = dataclasses.field(
+    default_factory=dict
+  )  # of their records without a time: of the record before
 
   def __post_init__(self):
     """Notes where each template's cells are."""

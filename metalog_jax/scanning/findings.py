@@ -222,7 +222,7 @@ def _cells(counted: Counted, item: Surprise) -> tuple[pl.DataFrame, pl.DataFrame
     return inside, inside
   first, last = min(item.windows), max(item.windows)
   whole = _span(counted, WHOLE)
-  instead = whole.filter(pl.col('row').is_between(first, last))
+  instead = whole.filter(pl.col('row').is_in(item.windows))
   before = own.filter(pl.col('row') < first).tail(1)
   after = own.filter(pl.col('row') > last).head(1)
   ends = instead if len(instead) else pl.concat([before, after])
@@ -240,16 +240,42 @@ def _span(counted: Counted, template: int) -> pl.DataFrame:
 
 
 def _runs(counted: Counted, item: Surprise) -> list[str]:
-  """Where each run of windows of a surprise begins; none of a lasting one."""
-  if item.detail in (*_LASTING, 'baseline', WHOLE_LOG) or item.kind in ABSENT:
+  """Where each run of windows of a surprise begins; none of a lasting one.
+
+  Of an absence: from the last record before it to the first one after it.
+  """
+  if item.detail in (*_LASTING, 'baseline', WHOLE_LOG) or item.kind == 'missing':
     return []
+  if item.kind == 'drop':
+    return _silences(counted, item)
   cells, _ = _cells(counted, item)
   begins = np.flatnonzero(np.diff(cells['row'].to_numpy(), prepend=-9) > 2)
   if len(begins) > _MOST_PLACES:
     return []
   rows = (cells.row(i, named=True) for i in begins.tolist())
-  places = [windows.place(row, 'first', counted.files) for row in rows]
-  return [place.time or f'line {place.line:,}' for place in places]
+  return [_where(windows.place(row, 'first', counted.files)) for row in rows]
+
+
+def _silences(counted: Counted, item: Surprise) -> list[str]:
+  own, rows = _span(counted, item.template), np.sort(item.windows)
+  begins = np.flatnonzero(np.diff(rows, prepend=-9) > 2)
+  spans = []
+  for first, last in zip(rows[begins], rows[[*(begins[1:] - 1), -1]]):
+    before = own.filter(pl.col('row') < first).sort('row', 'last_time', 'last_line')
+    after = own.filter(pl.col('row') > last).head(1)
+    ends = (before.tail(1), 'last', 'the beginning'), (after, 'first', 'the end')
+    names = [
+      _where(windows.place(cells.row(0, named=True), end, counted.files))
+      if len(cells)
+      else nowhere
+      for cells, end, nowhere in ends
+    ]
+    spans.append(' to '.join(names))
+  return spans
+
+
+def _where(place: Place) -> str:
+  return place.time or f'line {place.line:,}'
 
 
 def _why(
@@ -262,7 +288,7 @@ def _why(
   """The sentence with the numbers."""
   lead, size = group[0], counted.size
   times = lambda n: 'once' if n == 1 else f'{n:,} times'
-  at = first.time or f'line {first.line:,}'
+  at = _where(first)
   span = f'{len(lead.windows):,} of {clean.counted(size, "window")} of {counted.width}'
   records, all_records = (
     clean.counted(number, 'record') for number in (lead.records, counted.records)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from metalog_jax import clean, lazy
+from metalog_jax.logs import times
 from metalog_jax.scanning import windows
 from metalog_jax.scanning.counted import Counted
 from metalog_jax.scanning.statistics import Surprise
@@ -17,7 +18,9 @@ _NEAR = 0.1
 _APART = 1.25  # windows from one time to the next
 _LONG = 1.5  # of the usual gap, from which on a time was missed
 _FEWEST = 0.02  # spread of the gaps, as a share of the usual one, that is assumed
+_NAMED = 3  # times of silence that a sentence names
 _MOST = 0.15  # share of the gaps that may be long
+_UNLIKELY = 0.01  # p-value of a gap that is told beside longer ones
 _DAY = 86400.0
 _DAYS = 2  # from which on an hour of rest is a habit
 _TICKS, _ALL = 4096, 1_000_000  # records of a message, and of all, that are noted
@@ -30,8 +33,8 @@ class Ticks:
 
   def __init__(self) -> None:
     self._counts = np.zeros(0, np.int64)  # records of each code
-    self._parts = [np.zeros((2, 0), np.int64)]  # codes and times
-    self._most, self._size = _TICKS, 0
+    self._parts = [np.zeros((3, 0), np.int64)]  # codes, times, and whether unread
+    self._most, self._size, self._time = _TICKS, 0, times.NAT
 
   def add(self, codes: np.ndarray, time: np.ndarray) -> None:
     """Notes records: codes [n], datetime64[us] [n]."""
@@ -40,9 +43,13 @@ class Ticks:
     new = max(0, int(codes.max()) + 1 - len(self._counts))
     self._counts = np.pad(self._counts, (0, new))
     self._counts += np.bincount(codes, minlength=len(self._counts))
-    rows = np.flatnonzero((self._counts[codes] <= self._most) & ~np.isnat(time))
-    micro = time[rows].astype('datetime64[us]').astype(np.int64)
-    self._parts.append(np.stack([codes[rows].astype(np.int64), micro]))
+    micro = time.astype('datetime64[us]').astype(np.int64)
+    read = micro != times.NAT
+    before = np.maximum.accumulate(np.where(read, np.arange(len(micro)), -1))
+    micro = np.where(before >= 0, micro[before], self._time)  # an unread one's
+    self._time = int(micro[-1])
+    rows = np.flatnonzero((self._counts[codes] <= self._most) & (micro != times.NAT))
+    self._parts.append(np.stack([codes, micro, ~read])[:, rows])
     self._size += len(rows)
     while self._size > _ALL:
       table = np.concatenate(self._parts, axis=1)
@@ -50,9 +57,15 @@ class Ticks:
       self._parts, self._size = [table], table.shape[1]
       self._most //= 2  # and none of them comes in again
 
-  def of(self, group: np.ndarray) -> dict[int, np.ndarray]:
-    """Ascending times of each template; `group` is the template of each code."""
-    codes, time = np.concatenate(self._parts, axis=1)
+  def of(self, group: np.ndarray, unread: bool = False) -> dict[int, np.ndarray]:
+    """Ascending times of each template.
+
+    Args:
+      group: the template of each code.
+      unread: of the records without a time: the time of the record before.
+    """
+    table = np.concatenate(self._parts, axis=1)
+    codes, time, _ = table[:, table[2] == unread]
     frequent = np.unique(group[: len(self._counts)][self._counts > self._most])
     order = np.lexsort((time, group[codes]))
     template, time = group[codes][order], time[order]
@@ -62,31 +75,40 @@ class Ticks:
 
 
 def missed(counted: Counted, template: int) -> Iterator[Surprise]:
-  """The longest time that a regular message did not come; and when it came twice.
+  """The times that a regular message did not come; and when it came twice.
 
   Messages whose times are farther apart than windows are wide are looked at, and
   others, by the times of their records, if they come every five minutes or more
   seldom: what comes in every window is counted, and its silence found by its rate. A
   gap is held against the others by Student's t (the prediction of one more value of a
-  normal sample), and the p-value allows for the number of gaps.
+  normal sample), and the p-value allows for the number of gaps. One in which the
+  message came at a time that was not read, or is not believed, is none.
   """
   span = counted.span(template)
   cells = counted.cells[span.start : span.stop]
-  if not counted.width.timed or cells['first_time'].null_count():
+  if not counted.width.timed:
     return
-  every = counted.times.get(template, np.zeros(0)) / 1e6
+  size = counted.width.size
+  every, unread = (
+    times.get(template, np.zeros(0)) / 1e6 for times in (counted.times, counted.unread)
+  )
   for together in _TOGETHER if len(every) >= _LEAST else ():
     seconds = every[np.diff(every, prepend=-np.inf) > together]
     if len(seconds) >= _LEAST and _usual(seconds) >= _SELDOM:
-      found = [*_unlike(counted, template, seconds, _SELDOM)]
+      found = [*_unlike(counted, template, seconds, unread, _SELDOM)]
       yield from found
       if found or _is_regular(np.diff(seconds)):
         return
   first, last = (cells[f'{end}_time'].to_numpy() / 1e6 for end in ('first', 'last'))
+  is_unread = np.isnan(first) | np.isnan(last)
+  unread = (cells['window'].to_numpy()[is_unread] + 0.5) * size
+  first, last = first[~is_unread], last[~is_unread]
+  if len(first) < _LEAST:
+    return
   quiet = np.append(np.inf, first[1:] - last[:-1])
-  seconds = first[quiet > counted.width.size]
+  seconds = first[quiet > size]
   if len(seconds) >= _LEAST:
-    yield from _unlike(counted, template, seconds, _APART * counted.width.size)
+    yield from _unlike(counted, template, seconds, unread, _APART * size)
 
 
 def _usual(seconds: np.ndarray) -> float:
@@ -99,11 +121,16 @@ def _is_regular(gaps: np.ndarray) -> bool:
 
 
 def _unlike(
-  counted: Counted, template: int, seconds: np.ndarray, least: float
+  counted: Counted,
+  template: int,
+  seconds: np.ndarray,
+  unread: np.ndarray,
+  least: float,
 ) -> Iterator[Surprise]:
   """Times that lack, or are too many, among times in seconds.
 
   Args:
+    unread: times since which the message came, it is not known when.
     least: seconds that the usual gap is at least.
   """
   end = float(np.nanmax(counted.cells['last_time'].to_numpy())) / 1e6  # it cuts one gap
@@ -112,12 +139,14 @@ def _unlike(
   if not _is_regular(gaps[:-1]) or usual < least:
     return
   yield from _twice(counted, template, seconds, usual)
-  long = np.flatnonzero(gaps > _LONG * usual)
+  unclear = np.searchsorted(seconds, unread, 'right') - 1
+  long = np.setdiff1d(np.flatnonzero(gaps > _LONG * usual), unclear)
   if not 0 < len(long) <= max(1, _MOST * len(gaps)):
     return
   others = gaps[:-1][gaps[:-1] <= _LONG * usual]
   spread = max(float(np.sqrt(np.mean((others - usual) ** 2))), _FEWEST * usual)
-  for place in long[np.argsort(-gaps[long], kind='stable')].tolist():
+  missed: list[tuple[float, np.ndarray, list[int]]] = []
+  for place in long.tolist():
     awaited = np.arange(seconds[place] + usual, seconds[place] + gaps[place], usual)
     if place < len(gaps) - 1:  # the last of them is the one that came
       awaited = awaited[: max(1, round(gaps[place] / usual) - 1)]
@@ -126,21 +155,31 @@ def _unlike(
     number = np.unique(number[number < counted.size])
     without = counted.series(template)[number] == 0
     number = number[without] if without.any() else number
-    if not counted.totals[number].any():
-      continue
     gap = min(gaps[place], usual * (len(awaited) + 1))
     t = (gap - usual) / (spread * np.sqrt(1 + 1 / len(others)))
-    p = special.stdtr(len(others) - 1, -t) * len(gaps)
-    surprise = float(-np.log10(np.clip(p, 1e-300, 1.0)))
-    detail = (
-      f'every {_duration(usual)}, but not at {windows.iso(int(awaited[0]) * 10**6)}'
-    )
-    if len(awaited) > 1:
-      detail += f' and {clean.counted(len(awaited) - 1, "more time")}'
-    yield Surprise(
-      'missing', template, surprise, number.tolist(), 0, float(len(awaited)), detail
-    )
+    p = float(np.clip(special.stdtr(len(others) - 1, -t) * len(gaps), 1e-300, 1.0))
+    if counted.totals[number].any():
+      missed.append((p, awaited, number.tolist()))
+  if not missed:
     return
+  lowest = min(p for p, *_ in missed)
+  missed = [item for item in missed if item[0] <= max(lowest, _UNLIKELY)]
+  spans = [_span(awaited) for _, awaited, _ in missed]
+  rest = sum(len(awaited) for _, awaited, _ in missed[_NAMED:])
+  spans[_NAMED:] = [clean.counted(rest, 'more time')] if rest else []
+  detail = f'every {_duration(usual)}, but not {", nor ".join(spans)}'
+  rows = sorted({row for *_, number in missed for row in number})
+  expected = float(sum(len(awaited) for _, awaited, _ in missed))
+  surprise = float(-np.log10(lowest))
+  yield Surprise('missing', template, surprise, rows, 0, expected, detail)
+
+
+def _span(awaited: np.ndarray) -> str:
+  """When a message was awaited, in words."""
+  begin = f'at {windows.iso(int(awaited[0]) * 10**6)}'
+  if len(awaited) == 1:
+    return begin
+  return f'{begin} and {clean.counted(len(awaited) - 1, "more time")}'
 
 
 def _twice(

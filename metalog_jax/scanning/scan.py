@@ -365,7 +365,9 @@ def _counts(
     for cells, more, width in zip(tables, beside, widths)
   ]
   if counts[0] is not None:
-    counts[0].times = counter.ticks.of(templates.group())
+    group = templates.group()
+    counts[0].times = counter.ticks.of(group)
+    counts[0].unread = counter.ticks.of(group, unread=True)
   return counts[0], counts[1] if reference is not None else None
 
 

@@ -7,7 +7,7 @@ template's other peaks. All surprises are log10 of 1/p, after allowing for the n
 windows that were looked at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ _TRIMMED = 0.05  # share of windows that may hold what is looked for
 _PEAKS = 3  # times that a cause may return and still be seen
 _SHARP = 2  # windows in which an outage begins or ends
 _LOUDER = 1.5  # a peak over the template's other ones
+_UNLIKELY = 0.01  # p-value of what is told beside something less likely
 _TINY = 1e-300
 WHOLE_LOG = 'whole'  # the detail of a rate that is another one in all of the log
 KNOWN = 'known'  # the detail of what is listed although it is no surprise
@@ -144,7 +145,9 @@ def concentrated(
 
 
 def silences(template, x, other, rate, most: float = 0.5) -> Iterator[Surprise]:
-  """The longest run of windows where a steady template is all but absent.
+  """The runs of windows where a steady template is all but absent, as one surprise.
+
+  It is the one of the most unlikely run, beside which others are told.
 
   Args:
     most: share of the windows above which a run is none.
@@ -155,22 +158,46 @@ def silences(template, x, other, rate, most: float = 0.5) -> Iterator[Surprise]:
   runs = [(a, b) for a, b in runs if (x[:a] > 0).any()]  # it begins late
   if not runs:
     return
-  lengths = sorted((b - a for a, b in runs), reverse=True)
-  ordinary = lengths[_PEAKS] if len(lengths) > _PEAKS else 0
   absolute = _log(_at_most(x, rate.mean, rate.size))
   relative = _log(_at_most(x, rate.odds * other, rate.odds_size))
-  window = np.minimum(absolute, relative)
-  values = [window[a:b].sum() for a, b in runs]
-  best = int(np.argmax(values))
-  a, b = runs[best]
-  before = x[:a] > 0
-  steady = before.mean() >= 0.6 and a >= 0.2 * len(x)
-  if not steady or b - a < 2 * ordinary or b - a > most * len(x):
-    return
-  surprise = values[best] - np.log10(len(x))
-  detail = 'ends' if b == len(x) else ''
-  count, expected = int(x[a:b].sum()), float(np.maximum(usual, 0)[a:b].sum())
-  yield Surprise('drop', template, surprise, list(range(a, b)), count, expected, detail)
+  is_steady = lambda a: (x[:a] > 0).mean() >= 0.6 and a >= 0.2 * len(x)
+  rows, surprise = _silent(
+    runs,
+    np.minimum(absolute, relative),
+    lambda a, b: is_steady(a) and b - a <= most * len(x),
+  )
+  if len(rows):
+    detail = 'ends' if rows[-1] == len(x) - 1 else ''
+    count, expected = int(x[rows].sum()), float(np.maximum(usual, 0)[rows].sum())
+    yield Surprise('drop', template, surprise, rows.tolist(), count, expected, detail)
+
+
+def _silent(
+  runs: list[tuple[int, int]],
+  unlikely: np.ndarray,
+  is_one: Callable[[int, int], bool],
+) -> tuple[np.ndarray, float]:
+  """Windows of the runs that are silences, and the surprise of the least likely run.
+
+  There are none where that run is no silence, or most others are as long.
+
+  Args:
+    runs: of quiet windows, from the first to the last but one.
+    unlikely: log10 of 1/p of each window.
+    is_one: whether a run may be a silence.
+  """
+  lengths = sorted((b - a for a, b in runs), reverse=True)
+  least = 2 * lengths[_PEAKS] if len(lengths) > _PEAKS else 0
+  sums = [float(unlikely[a:b].sum()) for a, b in runs]
+  rows, most = [], max(sums)
+  tests = float(np.log10(len(unlikely)))
+  for (a, b), value in zip(runs, sums):
+    is_silence = b - a >= least and is_one(a, b)
+    if value == most and not is_silence:
+      return np.zeros(0, int), 0.0
+    if is_silence and value >= min(most, tests - np.log10(_UNLIKELY)):
+      rows.append(np.arange(a, b))
+  return np.concatenate(rows), most - tests
 
 
 def whole_log(totals: np.ndarray, day: int = 0) -> Iterator[Surprise]:
@@ -194,15 +221,12 @@ def whole_log(totals: np.ndarray, day: int = 0) -> Iterator[Surprise]:
   ]
   if not low:
     return
-  lengths = sorted((b - a for a, b in low), reverse=True)
-  ordinary = lengths[_PEAKS] if len(lengths) > _PEAKS else 0
   unlikely = _log(_at_most(x, rate.mean, rate.size))
-  a, b = max(low, key=lambda run: unlikely[run[0] : run[1]].sum())
-  filled = (x > 0).mean()
-  if b - a >= 2 * ordinary and filled >= 0.6:
-    surprise = unlikely[a:b].sum() - np.log10(len(x))
-    rows, count = list(range(a + 1, b + 1)), int(x[a:b].sum())
-    yield Surprise('drop', -1, surprise, rows, count, rate.mean * (b - a))
+  is_filled = bool((x > 0).mean() >= 0.6)
+  rows, surprise = _silent(low, unlikely, lambda *_: is_filled)
+  if len(rows):
+    count, expected = int(x[rows].sum()), rate.mean * len(rows)
+    yield Surprise('drop', -1, surprise, (rows + 1).tolist(), count, expected)
 
 
 def _is_night(x: np.ndarray, a: int, b: int, mean: float, day: int) -> bool:

@@ -2,6 +2,7 @@
 
 import datetime
 import random
+import re
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ from metalog_jax.scanning.rhythms import _duration
 START = datetime.datetime(2026, 3, 2)  # a Monday
 
 
-def lines(runs, days=15, jitter=30.0, seed=1):
+def lines(runs, days=15, jitter=30.0, seed=1, gap=600):
   """Requests at random over so many days, and a job at these hours of the log."""
   rng, now, rows = random.Random(seed), START, []
   while now < START + datetime.timedelta(days=days):
-    now += datetime.timedelta(seconds=rng.expovariate(1 / 600))
+    now += datetime.timedelta(seconds=rng.expovariate(1 / gap))
     rows.append((now, f'INFO served request {rng.randint(1, 9999)}'))
   for hour in runs:
     late = datetime.timedelta(hours=hour, seconds=rng.uniform(0, jitter))
@@ -82,6 +83,31 @@ def test_several_runs_are_missed(tmp_path):
   [item] = findings(tmp_path / 'x.log', log)
   assert 'every 3 h' in item.why and 'and 2 more times' in item.why
   assert item.expected == 3
+
+
+@pytest.mark.parametrize('days,said', [
+  ((7, 11), '2026-03-09T02:00:0{}Z, nor at 2026-03-13T02:00:0{}Z'),
+  ((6, 7, 11), '2026-03-08T02:00:0{}Z and 1 more time, nor at 2026-03-13T02:00:0{}Z'),
+  ((5, 8, 11, 15), 'at 2026-03-13T02:00:0{}Z, nor 1 more time'),
+])  # fmt: skip
+def test_each_time_that_it_rests_is_told(tmp_path, days, said):
+  log = lines((24 * d + 2 for d in range(31) if d not in days), 31, jitter=1.0)
+  [item] = findings(tmp_path / 'x.log', log)
+  assert re.search(said.format('.', '.'), item.why) and item.expected == len(days)
+  assert item.first.time[:10] == f'{START + datetime.timedelta(days[0]):%Y-%m-%d}'
+
+
+@pytest.mark.parametrize('step,window', [(24, 'auto'), (1 / 30, '30s')])
+def test_a_time_that_is_not_believed_hides_no_other(tmp_path, step, window):
+  """By times of records and by windows; where it stands, nothing is missed."""
+  runs = [step * i for i in range(1, 40) if i != 21]
+  log = lines(runs, step * 40 / 24, jitter=0.1, gap=100 * step)
+  jobs = [i for i, x in enumerate(log) if 'backup' in x]
+  log[jobs[9]] = log[jobs[9]].replace('2026', '2099')
+  found = findings(tmp_path / 'x.log', log, window=window)
+  [item] = [item for item in found if 'backup' in item.template]
+  time = START + datetime.timedelta(hours=21 * step)
+  assert re.search(f'but not at {time:%Y-%m-%dT%H:%M}:..Z .p [=<]', item.why)
 
 
 @pytest.mark.parametrize('hours', [(11,), (17,), (16, 17)])
