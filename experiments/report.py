@@ -20,6 +20,7 @@ FLAGS = tuple(
   for flag in runs_report.FLAGS
 )
 TAKES_ARGUMENTS = True
+check = runs_report.check
 
 
 def main(values, rest: list[str]) -> None:

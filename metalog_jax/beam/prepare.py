@@ -146,8 +146,8 @@ def _write(path: str, data: bytes) -> None:
 
 def _fetch(shared: str, folder: pathlib.Path) -> None:
   """Brings the workers' files here."""
-  (found,) = filesystems.FileSystems.match([f'{shared}/*'])
-  for item in found.metadata_list:
+  (match,) = filesystems.FileSystems.match([f'{shared}/*'])
+  for item in match.metadata_list:
     with filesystems.FileSystems.open(item.path) as file:
       (folder / item.path.rsplit('/', 1)[-1]).write_bytes(file.read())
   filesystems.FileSystems.delete([shared])

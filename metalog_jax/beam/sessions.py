@@ -62,9 +62,9 @@ def expand(task: systems.Task) -> list[str]:
     if '://' not in path:
       paths += files.expand([path], [task.options.labels])
       continue
-    (found,) = filesystems.FileSystems.match([path])
-    paths += sorted(item.path for item in found.metadata_list)
-    if not found.metadata_list:
+    (match,) = filesystems.FileSystems.match([path])
+    paths += sorted(item.path for item in match.metadata_list)
+    if not match.metadata_list:
       raise errors.UserError(f'{path} does not exist: check --logs')
   return paths
 
@@ -72,7 +72,7 @@ def expand(task: systems.Task) -> list[str]:
 def partitions_for(paths: Iterable[str]) -> int:
   """As many as keep a partition small enough for one worker's memory."""
   matches = [filesystems.FileSystems.match([path])[0] for path in paths]
-  size = sum(item.size_in_bytes for found in matches for item in found.metadata_list)
+  size = sum(item.size_in_bytes for match in matches for item in match.metadata_list)
   return max(1, -(-size // PARTITION))
 
 

@@ -27,6 +27,12 @@ FLAGS = (
 TAKES_ARGUMENTS = True
 
 
+def check(values: Any) -> None:
+  """Refuses rows of a table that is not printed."""
+  if values['kinds'].present and values.print != 'markdown':
+    raise errors.UserError('--kinds goes with --print=markdown alone')
+
+
 def main(values: Any, rest: list[str], report: Any = run_report) -> None:
   """Writes the report, or prints the table that was asked for.
 

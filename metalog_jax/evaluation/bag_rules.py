@@ -55,8 +55,8 @@ def ecvc(normals: Normals, test: Any, or_new: bool = False) -> Scores:
   References:
     Landauer et al, FSE 2024: event count vectors, normalized.
   """
-  apart = _jaccard(normals.counts, normals.counts, leave_out=True)
-  threshold = normals.quantile(np.where(normals.times > 1, 0.0, apart), 0.99)
+  distances = _jaccard(normals.counts, normals.counts, leave_out=True)
+  threshold = normals.quantile(np.where(normals.times > 1, 0.0, distances), 0.99)
   scores = _jaccard(test, normals.counts)
   if or_new:
     scores = scores + 2 * (new_event_or_length(normals, test)[0] > 0)
@@ -74,8 +74,8 @@ def rarity(normals: Normals, test: Any) -> Scores:
     The rarity model of LogLead (Mäntylä et al, SANER 2024), over different events.
   """
   occurrences = np.asarray(normals.counts.T @ normals.times).ravel()
-  apart = _rarity(normals.counts, occurrences, leave_out=True)
-  return _rarity(test, occurrences), normals.quantile(apart, 0.99)
+  rarities = _rarity(normals.counts, occurrences, leave_out=True)
+  return _rarity(test, occurrences), normals.quantile(rarities, 0.99)
 
 
 def match_or_nearest(
@@ -127,10 +127,10 @@ def kth_nearest(tested: bags.Bags, share: float) -> Scores:
   k = int(np.ceil(share * (times.sum() - 1)))
   nearest = np.zeros(len(times), np.int64)
   for rows in _chunks(len(times)):
-    apart = pairwise.euclidean_distances(logs[rows], logs, squared=True)
+    distances = pairwise.euclidean_distances(logs[rows], logs, squared=True)
     each = np.arange(rows.start, rows.stop)
-    apart[each - rows.start, each] = -1  # the other sessions with this very bag
-    order = np.argsort(apart, axis=1)
+    distances[each - rows.start, each] = -1  # the other sessions with this very bag
+    order = np.argsort(distances, axis=1)
     before = np.cumsum(times[order], axis=1) - 1
     place = np.argmax(before >= k, axis=1)
     nearest[rows] = np.take_along_axis(order, place[:, None], axis=1).ravel()
@@ -172,10 +172,10 @@ def _jaccard(rows: Any, others: Any, leave_out: bool = False) -> np.ndarray:
       common[row] = -2
     nearest[row] = common.argmax()
   # Again and exactly: sums round, and equal shares must be at distance 0.
-  apart = _lengths(abs(left - right[nearest]))
+  gaps = _lengths(abs(left - right[nearest]))
   # Σ max(a, b) = (Σ a + Σ b + Σ |a - b|) / 2, and the sums are 1, or 0 without events
-  whole = (_lengths(rows) > 0) + (is_filled[nearest] + apart)
-  return np.divide(2 * apart, whole, out=np.zeros_like(apart), where=whole > 0)
+  whole = (_lengths(rows) > 0) + (is_filled[nearest] + gaps)
+  return np.divide(2 * gaps, whole, out=np.zeros_like(gaps), where=whole > 0)
 
 
 def _shares(counts: Any) -> Any:
@@ -190,8 +190,8 @@ def _rarity(
 ) -> np.ndarray:
   """[U] the mean of `rarity`; with `leave_out`, without one session of that bag."""
   lengths = np.diff(counts.indptr)
-  own = counts.data * leave_out
-  seen = occurrences[counts.indices] - own
+  left_out = counts.data * leave_out
+  seen = occurrences[counts.indices] - left_out
   total = occurrences.sum() - np.repeat(_lengths(counts) * leave_out, lengths)
   total = np.maximum(total, 1)
   share = np.maximum(seen, 1) / total

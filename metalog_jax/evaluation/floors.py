@@ -149,8 +149,8 @@ def _one_class_knn(labelled: Labelled, test, share: float) -> Scores:
   distance 0); the share of them lies at or below the threshold.
   """
   normals = labelled.normal_bags
-  apart = bags.distances(normals.counts, normals.counts, leave_out=True)
-  threshold = normals.quantile(np.where(normals.times > 1, 0.0, apart), share)
+  distances = bags.distances(normals.counts, normals.counts, leave_out=True)
+  threshold = normals.quantile(np.where(normals.times > 1, 0.0, distances), share)
   return bags.distances(test, normals.counts), threshold
 
 

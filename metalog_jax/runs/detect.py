@@ -89,8 +89,8 @@ class Judge:
       new = (events == types.UNKNOWN) | (events >= self._known)
       yield {
         'session_id': str(sessions.ids[i]),
-        'first': {'file': '', 'line': first, 'time': _known(sessions.times[i])},
-        'last': {'file': '', 'line': last, 'time': _known(ends[i])},
+        'first': {'file': '', 'line': first, 'time': _or_none(sessions.times[i])},
+        'last': {'file': '', 'line': last, 'time': _or_none(ends[i])},
         'first_line': first,
         'last_line': last,
         'score': float(score),
@@ -299,7 +299,7 @@ def check_output(
   atomic.check_output(out, [*read, *pathlib.Path(workdir).rglob('*')])
 
 
-def _known(time: float) -> float | None:
+def _or_none(time: float) -> float | None:
   return None if math.isnan(time) else float(time)
 
 

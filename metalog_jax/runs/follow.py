@@ -83,13 +83,13 @@ class Watcher(live.Live):
     self._read, self._write = read, write
     self._task = systems.Task(read, self._frozen, False, pathlib.Path())
     form, any_log = read.line_format(), read.system == 'auto'
-    found = (
+    paths = (
       [path for path, skipped in records.expand(logs) if not skipped]
       if any_log
       else files.expand(logs)
     )
     how = streams.Options(read.format or 'auto') if any_log else None
-    super().__init__(live.open_tails(found, logs, how, note), note, beat)
+    super().__init__(live.open_tails(paths, logs, how, note), note, beat)
     self.account = accounts.Account(read.max_bad_lines, form)
     self.open = open_sessions.OpenSessions(
       read.cut(), options.timeout, options.sessions
@@ -168,8 +168,8 @@ class Watcher(live.Live):
     """Writes the verdicts on sessions; `still`: on those that may go on."""
     for start in range(0, len(ended), detect.ROWS):
       part = ended[start : start + detect.ROWS]
-      found = self.judge.verdicts(*open_sessions.as_sessions(part))
-      for session, verdict in zip(part, found):
+      verdicts = self.judge.verdicts(*open_sessions.as_sessions(part))
+      for session, verdict in zip(part, verdicts, strict=True):
         verdict['first'] |= session.first
         verdict['last'] |= session.last
         for event in verdict['events']:

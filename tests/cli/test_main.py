@@ -57,6 +57,7 @@ def test_the_nearest_right_program_is_named(metalog):
   ('diff x.log -- y.log --follow', "Unknown command line flag 'follow'"),
   ('diff x.log -- y.log --metrics=m', "Unknown command line flag 'metrics'"),
   ('train --workdir=w --process=1', '--process goes with --distributed'),
+  ('report w --print=csv --kinds=all', '--kinds goes with --print=markdown'),
 ])  # fmt: skip
 def test_flags_that_would_do_nothing_are_refused(metalog, arguments, message):
   done = metalog(*arguments.split())

@@ -18,6 +18,7 @@ import pytest
 
 from experiments.tortures import damage
 from metalog_jax import errors
+from metalog_jax.detectors import evidence
 from metalog_jax.logs import manifests, store
 from metalog_jax.runs import detect, folder, model, run
 from metalog_jax.training import checkpoints
@@ -83,6 +84,19 @@ def test_every_file_of_a_system(root, tmp_path):
     assert name in str(error.value), (name, what)
   print(f'{tried} damages of a System')
   store.load(base)
+
+
+def test_a_checkpoint_that_is_refused_is_closed(tmp_path, monkeypatch):
+  """Its threads would be waited for at the end of the process."""
+  closed, close = [], checkpoints.Checkpoints.close
+  monkeypatch.setattr(
+    checkpoints.Checkpoints, 'close', lambda self: closed.append(close(self))
+  )
+  (tmp_path / folder.CHECKPOINTS / '1').mkdir(parents=True)
+  detector = evidence.make_detector(evidence.Config())
+  with pytest.raises(errors.UserError, match='no checkpoint that can be read'):
+    model.trained_state(tmp_path, detector, np.zeros((1, 1)))
+  assert closed
 
 
 def test_every_file_of_a_checkpoint(tmp_path):
