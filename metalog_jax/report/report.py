@@ -4,6 +4,7 @@ Enters: run folders. Leaves: report.html (one file, figures inside), report.md,
 results.csv and figures/*.png.
 """
 
+import collections
 import os
 import pathlib
 from collections.abc import Sequence
@@ -26,8 +27,8 @@ def write(run_folders: Sequence[Path], out: Path) -> pathlib.Path:
     out: folder for report.html, report.md, results.csv and figures/.
 
   Raises:
-    UserError: a folder is not that of a finished run, or has a file that is damaged or
-      another run's.
+    UserError: a folder is not that of a finished run, is given twice, or has a file
+      that is damaged or another run's.
   """
   runs = _read(run_folders)
   figures, context = {}, _context(runs, metrics.KINDS)
@@ -73,6 +74,9 @@ def text(
 def _read(run_folders: Sequence[Path]) -> list[record.Run]:
   if not run_folders:
     raise errors.UserError('no run folders: name at least one with --runs')
+  times = collections.Counter(os.path.realpath(path) for path in run_folders)
+  if twice := [path for path, number in times.items() if number > 1]:
+    raise errors.UserError(f'{twice[0]} is given twice: it would count as two runs')
   return [record.read(path) for path in run_folders]
 
 

@@ -236,6 +236,13 @@ def test_runs_that_differ_in_seed_alone_become_a_mean(make_run):
   assert 'blockstore → supercomputer (simulated)' in text
 
 
+def test_a_run_counts_once(make_run, tmp_path):
+  path = make_run()
+  (tmp_path / 'link').symlink_to(path)
+  with pytest.raises(errors.UserError, match='is given twice'):
+    report.text([path, tmp_path / 'link'], 'csv')
+
+
 def test_kinds_choose_the_rows_of_the_readme_table(make_run):
   text = report.text([make_run()], 'markdown', ['distinct'])
   assert '| distinct |' in text and '| all |' not in text and '| unseen |' not in text
