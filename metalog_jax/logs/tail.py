@@ -25,6 +25,7 @@ from metalog_jax.logs import files, merge, rotated, streams, times
 PATIENCE = 0.5  # seconds
 WAIT = 2.0  # seconds that a file which grows slowly waits for a sample of its format
 _PIECE = 1 << 19  # bytes read at once
+_LONGEST = files.MAX_LINE + 1  # bytes of a line that are kept, as `files` keeps them
 _HEAD = 256  # bytes that tell a file from another written over it
 _COPY = 64  # bytes at the beginning that tell a copy
 RAW = '.raw'  # the column of lines as they stand
@@ -81,6 +82,7 @@ class Tail:
     self._stream: streams.Stream | RawLines | None = None
     self.header = b''  # of a structured file
     self._rest = b''  # what waits for its line end, or for the layout to be chosen
+    self._cut = 0  # bytes that are left out of a line without an end
     self._offset = self._lines = 0  # bytes and lines that the stream was given
     self._from = 1  # records of lines before were counted by an earlier process
     self._counted = 0  # lines that the last record that was counted ends with
@@ -300,7 +302,7 @@ class Tail:
 
   def _position(self) -> int:
     """Where the next byte is read."""
-    return self._offset + len(self._rest)
+    return self._offset + len(self._rest) + self._cut
 
   def _take(self) -> bytes:
     if self._named_pipe:  # who writes may go, and another one come
@@ -326,6 +328,9 @@ class Tail:
     self._rest += data
     flush |= whole
     end = len(self._rest) if whole else self._rest.rfind(b'\n') + 1
+    if not end and len(self._rest) > _LONGEST:
+      self._cut += len(self._rest) - _LONGEST
+      self._rest = self._rest[:_LONGEST]
     if self._stream is None:
       waited = time.monotonic() - self._since > WAIT
       if not end or not (end >= streams.SAMPLE or flush or waited or not self._options):
@@ -336,9 +341,10 @@ class Tail:
     if piece:
       if self._offset > self._marks[-1][0]:
         self._marks.append((self._offset, self._lines + 1))
-      self._offset += len(piece)
+      size, self._cut = len(piece) + self._cut, 0
+      self._offset += size
       self._lines += piece.count(b'\n')
-      self.entry.bytes += len(piece)
+      self.entry.bytes += size
     frame = self._stream.feed(piece, last=flush)
     if frame is not None:
       frame = frame.filter(pl.col('.line') >= self._from)

@@ -208,3 +208,25 @@ def test_a_file_that_begins_alike_is_no_copy(tmp_path, monkeypatch, killed):
     follower.go_on(position)
   said += read(follower)
   assert [x for x in said if 'step' in x] == [f'step {i}' for i in range(35)]
+
+
+@pytest.mark.parametrize('form', [None, streams.Options()])
+def test_a_line_without_an_end_is_cut(tmp_path, form):
+  """It was kept whole, and copied once for each piece that came."""
+  path = tmp_path / 'app.log'
+  path.write_text(''.join(lines(0, 3)))
+  follower = tail.Tail(str(path), 0, form)
+  frames = [*follower.poll(last=True)]
+  with open(path, 'ab') as file:
+    for _ in range(4):
+      file.write(b'x' * 1_000_000)
+      file.flush()
+      frames += follower.poll(last=True)
+    assert len(follower._rest) <= tail.files.MAX_LINE + 1
+    file.write(b'\n' + ''.join(lines(3, 6)).encode())
+  frames += follower.poll(last=True)
+  assert [n for frame in frames for n in frame['.line']][-3:] == [5, 6, 7]
+  for frame in frames:
+    follower.count(frame)
+  assert follower.position['size'] == path.stat().st_size
+  assert follower.entry.bytes == path.stat().st_size
