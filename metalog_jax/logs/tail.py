@@ -73,6 +73,7 @@ class Tail:
     self.entry = streams.Input(path)
     self.ended = False  # of standard input
     self.notes: list[str] = []  # what was lost, or begun anew
+    self._refused: set[str] = set()  # files that may not be read
     self._handle: int | None = None
     self._finished: int | None = None  # change of a file that another is to follow
     self._reset()
@@ -213,7 +214,7 @@ class Tail:
       self._handle = 0
       return not self.ended
     how = os.O_RDONLY | (os.O_NONBLOCK if self._named_pipe else 0)
-    self._handle = _opened(path or self.path, how)
+    self._handle = self._opened(path or self.path, how)
     if self._finished is not None and not path:
       self._take_older(self._finished)
     if self._handle is None:
@@ -224,6 +225,18 @@ class Tail:
       self._head = os.pread(self._handle, _HEAD, 0)
     return True
 
+  def _opened(self, path: str, how: int = os.O_RDONLY) -> int | None:
+    """Opens a file; None where there is none, or it may not be read, which is told."""
+    try:
+      return os.open(path, how)
+    except FileNotFoundError:
+      return None
+    except OSError as error:
+      if path not in self._refused:
+        self._refused.add(path)
+        self.notes.append(f'{path} cannot be read: {error.strerror}')
+      return None
+
   def _take_older(self, changed: int) -> None:
     """Opens in place of the path the first file that it was since this change.
 
@@ -231,9 +244,11 @@ class Tail:
     """
     about = None if self._handle is None else os.fstat(self._handle)
     for time_ns, path, inode in rotated.newer(self.path, changed):
+      if path in self._refused:
+        continue
       if about is None or (time_ns <= about.st_mtime_ns and inode != about.st_ino):
         self._close()
-        self._handle = _opened(path, os.O_RDONLY)
+        self._handle = self._opened(path)
         return
 
   def _is_same(self, head: bytes, offset: int) -> bool:
@@ -292,7 +307,7 @@ class Tail:
         continue
       if other.st_mtime_ns < self._changed:
         continue  # it only begins alike
-      handle = _opened(path, os.O_RDONLY)
+      handle = self._opened(path)
       if handle is not None:
         head = os.pread(handle, len(self._head), 0)
         os.close(handle)
@@ -368,10 +383,3 @@ class Tail:
     stream = streams.Stream(self.entry, self._number, self._options, now)
     self._stream = stream
     stream.begin_as(trial, self._key, self._lines + 1)
-
-
-def _opened(path: str, how: int) -> int | None:
-  try:
-    return os.open(path, how)
-  except OSError:
-    return None

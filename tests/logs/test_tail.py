@@ -230,3 +230,30 @@ def test_a_line_without_an_end_is_cut(tmp_path, form):
     follower.count(frame)
   assert follower.position['size'] == path.stat().st_size
   assert follower.entry.bytes == path.stat().st_size
+
+
+@pytest.mark.parametrize('refused', ['app.log', 'app.log.1'])
+def test_a_file_that_may_not_be_read_is_told_and_holds_up_nothing(
+  tmp_path, monkeypatch, refused
+):
+  path, opened = tmp_path / 'app.log', os.open
+
+  def refuse(name, *how, **names):
+    if os.path.basename(name) == refused:
+      raise PermissionError(13, 'Permission denied')
+    return opened(name, *how, **names)
+
+  path.write_text(''.join(lines(0, 3)))
+  monkeypatch.setattr(os, 'open', refuse)
+  follower = tail.Tail(str(path), 0, streams.Options())
+  said = read(follower) + read(follower)
+  for number in (2, 1):
+    path.rename(f'{path}.{number}')
+    path.write_text(''.join(lines(10 * number, 10 * number + 3)))
+  said += read(follower) + read(follower) + read(follower)
+  told = [note for note in follower.notes if 'cannot be read: Permission' in note]
+  assert told == [f'{tmp_path / refused} cannot be read: Permission denied']
+  if refused == 'app.log':
+    monkeypatch.setattr(os, 'open', opened)
+    said += read(follower)
+  assert said[-1].endswith(' 12') and len(said) == (6 if refused == 'app.log.1' else 3)
