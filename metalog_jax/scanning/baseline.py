@@ -19,7 +19,7 @@ import polars as pl
 from metalog_jax import atomic, clean, errors
 from metalog_jax.logs import manifests, messages
 from metalog_jax.logs.session_keys import SessionKey
-from metalog_jax.scanning import counted, feedback, sides, windows
+from metalog_jax.scanning import counted, feedback, rhythms, sides, windows
 from metalog_jax.scanning.sessions import Sessions
 from metalog_jax.scanning.sides import Sides
 
@@ -49,6 +49,8 @@ class Baseline:
   sides: Sides = dataclasses.field(default_factory=Sides)  # of `windows`
   past_sides: pl.DataFrame | None = None  # of `sides.table`, saved
   hashes: list[str] = dataclasses.field(default_factory=list)  # of its logs
+  ticks: rhythms.Ticks = dataclasses.field(default_factory=rhythms.Ticks)  # unsaved
+  resting: frozenset[int] = frozenset()  # templates whose rhythm was broken, saved
 
   def cells(self) -> pl.DataFrame:
     """All cells, by the templates as they are grouped now."""
@@ -145,6 +147,8 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
   values = counted.number_values(state.texts, cells)
   good = counted.count(cells, values, state.texts, [], width)
   about = summary(good, folder, baseline.files)
+  baseline.ticks.put(good, group)
+  resting = {i for i in good.ids.tolist() if any(rhythms.missed(good, i))}
   told = place / feedback.FILE
   said = told.read_text('utf-8') if told.is_file() else ''
   with atomic.replacing_folder(place) as partial:
@@ -164,6 +168,7 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
       'records': baseline.windows.records,
       'timed': baseline.windows.timed,
       'redacted': baseline.redacted,
+      'resting': sorted(resting | baseline.resting),
       'logs': baseline.hashes,
       'sha256': {name: manifests.file_hash(partial / name) for name in _FILES},
     }
@@ -218,6 +223,7 @@ def load(folder: str) -> Baseline:
       raise ValueError('it has no record, or no width of windows')
     redacted = bool(manifest.get('redacted'))
     logs = [str(value) for value in manifest['logs']]
+    resting = frozenset(int(i) for i in manifest.get('resting', ()))
     past_sides = sides.checked(pl.read_parquet(place / SIDES), number, past)
   except _DAMAGE as error:
     if isinstance(error, errors.UserError):
@@ -226,7 +232,7 @@ def load(folder: str) -> Baseline:
       f'{folder} is a damaged baseline: {error}; save it again'
     ) from error
   state = templates, seen, sessions, files, folder, past, redacted
-  return Baseline(*state, past_sides=past_sides, hashes=logs)
+  return Baseline(*state, past_sides=past_sides, hashes=logs, resting=resting)
 
 
 def _manifest(path: pathlib.Path) -> dict[str, Any]:

@@ -46,6 +46,9 @@ class Counted:
   unread: Mapping[int, np.ndarray] = dataclasses.field(
     default_factory=dict
   )  # of their records without a time: of the record before
+  resting: frozenset[int] = (
+    frozenset()
+  )  # templates whose rhythm a saved baseline breaks
 
   def __post_init__(self):
     """Notes where each template's cells are."""

@@ -57,6 +57,10 @@ class Ticks:
       self._parts, self._size = [table], table.shape[1]
       self._most //= 2  # and none of them comes in again
 
+  def put(self, counted: Counted, group: np.ndarray) -> None:
+    """Gives counts the times of their templates; `group` is as in `of`."""
+    counted.times, counted.unread = self.of(group), self.of(group, unread=True)
+
   def of(self, group: np.ndarray, unread: bool = False) -> dict[int, np.ndarray]:
     """Ascending times of each template.
 

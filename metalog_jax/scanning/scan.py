@@ -103,7 +103,9 @@ class Counter:
   ) -> baselines.Baseline:
     """These counts, and what is still added to them, as a baseline."""
     state = self.templates, self.windows, self.sessions
-    return baselines.Baseline(*state, files, path, redacted=redacted, sides=self.sides)
+    good = baselines.Baseline(*state, files, path, redacted=redacted, sides=self.sides)
+    good.ticks = self.ticks
+    return good
 
 
 def scan(logs: Sequence[str], options: Options) -> Findings:
@@ -181,7 +183,7 @@ def add_to_baseline(
     options = dataclasses.replace(options, redact=good.redacted)
     counter = Counter(good.templates, None)
     counter.windows, counter.sessions = good.windows, good.sessions
-    good.sides = counter.sides
+    good.sides, good.ticks = counter.sides, counter.ticks
   inputs = count(counter, logs, options)
   files = [item.path for item in inputs if not item.skipped]
   good.files += redact.everything(files) if options.redact else files
@@ -365,9 +367,10 @@ def _counts(
     for cells, more, width in zip(tables, beside, widths)
   ]
   if counts[0] is not None:
-    group = templates.group()
-    counts[0].times = counter.ticks.of(group)
-    counts[0].unread = counter.ticks.of(group, unread=True)
+    counter.ticks.put(counts[0], templates.group())
+  if reference is not None and counts[1] is not None:
+    reference.ticks.put(counts[1], templates.group())
+    counts[1].resting = reference.resting
   return counts[0], counts[1] if reference is not None else None
 
 

@@ -71,7 +71,8 @@ def _missed_times(
   missed = [*rhythms.missed(counted, template)]
   if missed and reference is not None:
     known = template in reference.severity
-    if not known or any(rhythms.missed(reference, template)):
+    rests = template in reference.resting or any(rhythms.missed(reference, template))
+    if not known or rests:
       return
   yield from missed
 

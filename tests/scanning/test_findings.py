@@ -308,7 +308,7 @@ def test_findings_do_not_depend_on_blocks(tmp_path, monkeypatch):
   path = log.write(tmp_path / 'x')
   whole = [item.as_dict() for item in findings(path, window='1m')]
   read = scan.records.read
-  small = lambda paths, **options: read(paths, block=77, **options)
+  small = lambda *given, **options: read(*given, block=77, **options)
   monkeypatch.setattr(scan.records, 'read', small)
   assert [item.as_dict() for item in findings(path, window='1m')] == whole
 

@@ -150,6 +150,22 @@ def test_beside_a_baseline(tmp_path):
   assert not len(findings(tmp_path / 'x.log', log, baseline=(str(gaps),)))
 
 
+@pytest.mark.parametrize('gaps', [(), (50, 90, 130)])
+@pytest.mark.parametrize('saved', [False, True])
+def test_an_hourly_job_beside_a_baseline(tmp_path, gaps, saved):
+  """Windows are of hours: its times tell, and that it rests in the baseline too."""
+  good, hours = tmp_path / '0.log', range(1, 24 * 8)
+  for number, missing in enumerate((gaps, ())):  # where more is added, it rests still
+    text = lines([h for h in hours if h not in missing], 8, 5.0, number, gap=200)
+    path = tmp_path / f'{number}.log'
+    path.write_text('\n'.join(text) + '\n')
+    scan.add_to_baseline(str(tmp_path / 'saved'), [str(path)], scan.Options())
+  text = lines([h for h in hours if h != 77], 8, 5.0, seed=3, gap=200)
+  name = str(tmp_path / 'saved' if saved else good)
+  found = findings(tmp_path / 'x.log', text, baseline=(name,))
+  assert [item.kind for item in found] == ['missing'] * (not gaps)
+
+
 @pytest.mark.parametrize(
   'seconds,said', [(86390, '1 d'), (5400, '1.5 h'), (300, '5 min'), (20, '20 s')]
 )
