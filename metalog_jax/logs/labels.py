@@ -130,12 +130,15 @@ class Audit:
     """The label of every id, [n] int8; where it is not listed, `otherwise`."""
     if not self.labels:
       return otherwise.to_numpy()
-    table = self.labels.table.with_row_index('row')
-    rows = ids.to_frame('id').join(table, on='id', how='left', maintain_order='left')
-    self._used[rows['row'].drop_nulls().to_numpy()] = True
-    label = pl.select(pl.coalesce(rows['label'], otherwise)).to_series()
+    label = self._listed(self.labels, ids, otherwise)
     self.missing += int((label < 0).sum())
     return label.to_numpy()
+
+  def _listed(self, labels: Labels, ids: pl.Series, otherwise: pl.Series) -> pl.Series:
+    table = labels.table.with_row_index('row')
+    rows = ids.to_frame('id').join(table, on='id', how='left', maintain_order='left')
+    self._used[rows['row'].drop_nulls().to_numpy()] = True
+    return pl.select(pl.coalesce(rows['label'], otherwise)).to_series()
 
   def of_sessions(
     self, block: pl.DataFrame, whole: str, inputs: Sequence[files.Input]
@@ -170,10 +173,8 @@ class Audit:
     entity = block['entity']
     is_session = (entity != whole) | (entity == block['session_id'])
     entity = pl.select(pl.when(is_session).then(entity)).to_series()
-    missing = self.missing
-    label = self.of(entity, otherwise)
-    self.missing = missing
-    return self.of(block['session_id'], pl.Series(label))
+    otherwise = self._listed(self.labels, entity, otherwise)
+    return self.of(block['session_id'], otherwise)
 
   def report(self) -> dict[str, Any]:
     """What a manifest says of the labels; UserError if none belongs to a session."""

@@ -22,11 +22,9 @@ _BARS = 120  # columns of the time line
 def terminal(found: Any, top: int, colour: bool, width: int | None = None) -> str:
   """The first findings for a terminal; what is of logs cannot drive it."""
   width = max(60, min(width or shutil.get_terminal_size().columns, 160))
-  paint = lambda text, code: f'\x1b[{code}m{text}\x1b[0m' if colour else text
-  lines = []
-  for item in found.summary['inputs']:
-    lines.append(clean.text(_about(item)))
-  lines += [paint(clean.text(f'note: {text}', 600), '2') for text in found.warnings]
+  lines = [clean.text(_about(item)) for item in found.summary['inputs']]
+  notes = [clean.text(f'note: {text}', 600) for text in found.warnings]
+  lines += [_painted(note, '2', colour) for note in notes]
   shown = [item for item in found if item.state == 'active'][:top]
   for rank, item in enumerate(shown, 1):
     lines += finding(item, rank, colour, width)
@@ -63,14 +61,12 @@ def _fitted(template: str, width: int) -> str:
 
 def finding(item: Any, rank: int, colour: bool, width: int) -> list[str]:
   """One finding as lines for a terminal."""
-  paint = lambda text, code: f'\x1b[{code}m{text}\x1b[0m' if colour else text
-  lines = []
   where = f'{pathlib.Path(item.first.file).name}:{item.first.line}'
   head = f'{rank:3} {item.kind:7} {item.severity:8} '
   facts = f'{(item.first.time or "").replace("T", " ")} {where}  {item.finding_id}'
-  lines += ['', paint(head, _COLOURS[item.severity]) + clean.text(facts)]
-  indent = ' ' * 4
-  lines.append(indent + paint(_fitted(clean.text(item.template), width - 4), '1'))
+  indent, template = ' ' * 4, _fitted(clean.text(item.template), width - 4)
+  lines = ['', _painted(head, _COLOURS[item.severity], colour) + clean.text(facts)]
+  lines.append(indent + _painted(template, '1', colour))
   lines += textwrap.wrap(
     clean.text(item.why), width, initial_indent=indent, subsequent_indent=indent
   )
@@ -78,8 +74,13 @@ def finding(item: Any, rank: int, colour: bool, width: int) -> list[str]:
     text = sample['text'].split('\n')
     more = f'  (+{clean.counted(len(text) - 1, "line")})' if len(text) > 1 else ''
     line = f'{indent}| {sample["line"]}: {text[0]}'
-    lines.append(paint(clean.text(line)[: width - len(more)] + more, '2'))
+    line = clean.text(line)[: width - len(more)] + more
+    lines.append(_painted(line, '2', colour))
   return lines
+
+
+def _painted(text: str, code: str, colour: bool) -> str:
+  return f'\x1b[{code}m{text}\x1b[0m' if colour else text
 
 
 def json_lines(found: Any) -> str:

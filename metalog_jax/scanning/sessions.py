@@ -140,15 +140,14 @@ class Sessions:
 
   def bags(self, template: np.ndarray, width: int) -> Any:
     """Sparse [S, width], records of templates in sessions, a baseline's first."""
-    rows = self._bags.table
+    session, code, count = (self._bags.table[name].to_numpy() for name in _BAGS)
     shape = (len(self._number), width)
-    where = (rows['session'].to_numpy(), template[rows['code'].to_numpy()])
-    bags = sparse.csr_matrix((rows['count'].to_numpy(), where), shape, np.float64)
+    bags = sparse.csr_matrix((count, (session, template[code])), shape, np.float64)
     if self._past is not None:
       past = self._past['bags']
-      where = (past['session'].to_numpy(), past['code'].to_numpy())
-      shape = (int(where[0].max()) + 1 if len(past) else 0, width)
-      old = sparse.csr_matrix((past['count'].to_numpy(), where), shape, np.float64)
+      session, code, count = (past[name].to_numpy() for name in _BAGS)
+      shape = (int(session.max(initial=-1)) + 1, width)
+      old = sparse.csr_matrix((count, (session, code)), shape, np.float64)
       bags = sparse.vstack([old, bags]).tocsr()
     bags.sum_duplicates()
     return bags
