@@ -128,7 +128,7 @@ class Keyed:
         self._cache.clear()
       roles = {role: key for role in self._roles if (key := self._find(role, names))}
       others = [
-        (key, key + '_' * (key in self._roles), bool(_STACK.search(key.lower())))
+        (key, _column(key), bool(_STACK.search(key.lower())))
         for key in names
         if key not in roles.values()
       ]
@@ -148,6 +148,11 @@ class Keyed:
         if name.rpartition('.')[2] == wanted:
           return key
     return None
+
+
+def _column(key: str) -> str:
+  """The column of a key; those of roles, and of a dot at the beginning, are ours."""
+  return f'{key}_' if key in _KEYS or key.startswith('.') else key
 
 
 def _first_line(text: str) -> str:

@@ -277,6 +277,16 @@ def test_a_key_that_is_not_there_is_told(tmp_path, line, second):
   ]
 
 
+@pytest.mark.parametrize('key', ['.inside', '.file', '.line', '.key', 'level', 'Time'])
+def test_a_key_cannot_be_taken_for_a_column_of_ours(tmp_path, key):
+  """With `.inside` all lines but the first were hidden in its record."""
+  row = {'ts': '2026-01-02T15:04:05Z', 'msg': 'step', 'severity': 'INFO', key: '1'}
+  (tmp_path / 'a.log').write_text(f'{json.dumps(row)}\n' * 5)
+  [block] = records.read(tmp_path, keys={'level': 'severity', 'time': 'ts'})
+  assert block.line.tolist() == [1, 2, 3, 4, 5] and set(block.level) == {'INFO'}
+  assert '1' in [column[4] for column in block.fields.values()]
+
+
 @pytest.mark.parametrize('text', ['message', 'message=', 'host=x', ''])
 def test_a_key_of_no_role_is_refused(text):
   with pytest.raises(errors.UserError, match=f'--key={text}: write ROLE=NAME'):
