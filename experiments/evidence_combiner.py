@@ -93,7 +93,7 @@ def task(made: dict[str, Any], rng) -> Any:
   kinds = (fitted.normal.weights, fitted.anomalous.weights)
   balanced = [x / x.sum() if num[1] else 0 * x for x in kinds]
   label = np.repeat([0.0, 1.0], [len(x) for x in kinds])
-  support = batch(fitted.own_parts, label, np.concatenate(balanced), num, rng)
+  support = batch(fitted.own.parts, label, np.concatenate(balanced), num, rng)
   both = np.concatenate([made['parts']] * 2)
   label = np.repeat([0.0, 1.0], len(made['parts']))
   query = batch(both, label, np.concatenate(made['rest']), num, rng)

@@ -12,7 +12,8 @@ Without any label: `evidence.unlabelled(counts, times)`.
 
 from metalog_jax.evidence.evidences import OFF
 from metalog_jax.evidence.explain import event_shares
-from metalog_jax.evidence.reference import NAMES, Reference, fit
+from metalog_jax.evidence.fitting import fit
+from metalog_jax.evidence.reference import NAMES, Reference
 from metalog_jax.evidence.samples import Sample
 from metalog_jax.evidence.unlabelled import NAMES as UNLABELLED_NAMES
 from metalog_jax.evidence.unlabelled import Unlabelled, bulk, unlabelled

@@ -41,14 +41,16 @@ FEW = 10  # normals at which that verdict has half of these
 CROWD = 16.0  # votes of the verdict without any label, were there no normals
 MEAGRE = 20  # normals at which it has a quarter of these
 MOST_NORMALS = 150  # to which that verdict is heard
-SAY = 1.5  # say of learned scores beside all rules with anomalies
+SAY = 0.7  # say of learned scores beside all rules with anomalies
 BLIND = 0.25  # and without
+HEARD = 0.3  # of what another rule flags beyond false alarms: who flags less is blind
+TRIED = 3.0  # power of the share of labelled anomalies that a rule flags
 HALF = 6  # anomalies at which rules that learn from them have half their say
 # Fitted by hand to the systems of docs/evidence.md, all of them in view.
 NO_ANOMALY = 2.0  # score from which on a session is anomalous, none being labelled
-CALIBRATION = (-2.5, 8.2, -0.9)  # of 1, K / (K + HALF) and log10(N / 30)
-LOCATION = (0.5, 6.6, -1.2, 0.4, 0.5)  # of the same, of quiet and doubted sessions
-SPREAD = 1.0  # how far a system's best cut lies from that: standard deviation
+CALIBRATION = (-2.6, 8.1, -1.6)  # of 1, K / (K + HALF) and log10(N / 30)
+LOCATION = (0.0, 6.5, -1.6, 0.4, 0.6)  # of the same, of quiet and doubted sessions
+SPREAD = 1.2  # how far a system's best cut lies from that: standard deviation
 PLACES = (-1.3, -0.5, 0.0, 0.5, 1.3)  # of a normal distribution, equally likely
 
 
@@ -119,6 +121,45 @@ def weights(
     crowd *= unseen / 2
   total['crowd'] = crowd
   return {name: votes for name, votes in total.items() if votes}
+
+
+def excess(flagged: float, false: float, num_normals: float) -> float:
+  """The share of the sessions that a rule flags beyond its false alarms, at least 0.
+
+  Args:
+    flagged: share of the sessions to be judged; false: how many of the normals.
+  """
+  rate = (false + 0.5) / (num_normals + 1)
+  return max(flagged - rate, 0.0) / (1 - rate)
+
+
+def heard(
+  votes: dict[str, float], flagged: dict[str, float], most: float
+) -> dict[str, float]:
+  """Votes without those of rules that are blind here; all, where all of them are.
+
+  Args:
+    flagged: name of a rule -> share of the sessions that it flags; not of all rules.
+    most: the largest `excess` of a rule.
+  """
+  seeing = {name: flagged.get(name, most) >= HEARD * most for name in votes}
+  return {name: x * seeing[name] for name, x in votes.items()}
+
+
+def tried(
+  votes: dict[str, float], hits: dict[str, float], num_anomalies: float
+) -> dict[str, float]:
+  """Votes that fall with the labelled anomalies that a rule misses.
+
+  What is learned of labelled anomalies is judged by the others: two are needed.
+
+  Args:
+    hits: name of a rule -> how many labelled anomalies it flags, itself left out.
+  """
+  if num_anomalies < 2:
+    return votes
+  share = {name: (x + 1) / (num_anomalies + 2) for name, x in hits.items()}
+  return {name: x * share.get(name, 1.0) ** TRIED for name, x in votes.items()}
 
 
 def calibrated(num_anomalies: float, num_normals: float) -> float:

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from metalog_jax import evidence
-from metalog_jax.evidence import committee, coverage, labels, reference
+from metalog_jax.evidence import committee, coverage, labels, rules
 
 KINDS = sparse.csr_matrix(np.eye(6) + 1)
 NORMALS = [20, 0, 0, 0, 0, 0]
@@ -87,11 +87,11 @@ def test_frequent_kinds_without_labelled_anomalies_are_called_normal():
 def test_the_labelled_sessions_own_scores_reckon_with_it():
   normals, anomalies, rest, _ = one_usual_event()
   fitted = evidence.fit(normals, anomalies._replace(times=np.array([5.0, 1])), rest)
-  own = fitted.own_parts[:, evidence.NAMES.index('missed')]
+  own = fitted.own.parts[:, evidence.NAMES.index('missed')]
   labelled = fitted.missed.of(normals.counts)
   assert own.tolist() == [*labelled, *fitted.missed.own] and own[2] < 0
   scores = [*fitted.normal.scores, *fitted.anomalous.scores]
-  np.testing.assert_allclose(scores, fitted.own_parts.sum(axis=1))
+  np.testing.assert_allclose(scores, fitted.own.parts.sum(axis=1))
 
 
 def test_the_learned_scores_are_located_without_it(monkeypatch):
@@ -100,7 +100,7 @@ def test_the_learned_scores_are_located_without_it(monkeypatch):
   given = []
   monkeypatch.setattr(committee, 'located', lambda *_, **x: given.append(x) or 0.0)
   for without in (evidence.OFF, (*evidence.OFF, 'missed')):
-    reference.worlds(evidence.fit(*samples, without=without), samples[2])
+    rules.worlds(evidence.fit(*samples, without=without), samples[2])
   assert given[0] == pytest.approx(given[-1]) and len(given) == 4
 
 
@@ -129,6 +129,6 @@ def test_later_sessions_unlike_all_labelled_anomalies_are_not_normal_for_that():
     taken = parts[:, learned].sum(axis=1) + parts[:, column]
     assert (taken >= np.log(1 / 10) - 1e-9).all()  # 8 anomalies are labelled
   assert later.judge(odd).parts[0, column] > 0
-  assert later.normal.scores == pytest.approx(later.own_parts[:1].sum())
+  assert later.normal.scores == pytest.approx(later.own.parts[:1].sum())
   for other in ({}, {'later': True, 'without': ('unlike', 'order')}):
     assert not evidence.fit(*samples, **other).judge(odd).parts[:, column].any()
