@@ -1,10 +1,13 @@
 """`evidence` beside every floor, cell by cell: the tables of docs/evidence.md.
 
   python -m experiments.evidence_cells --systems=systems --table=cells,left_out
+  python -m experiments.evidence_cells --table=families  # simulated, needs no System
 
 A cell is a system, so many labels, and how the sessions are split. Prints mean (worst)
 F1 over seeds, AUPRC, F1 of sequences that no labelled session has; the floor that is
-fixed beforehand by which labels there are, and the one that is best on the test.
+fixed beforehand by which labels there are, and the one that is best on the test. Of
+the families, a row is the mean over so many systems, with 30, 100 and 30 % of the
+normals: F1 of `evidence`, and of the best floor of every system and number of normals.
 """
 
 import pathlib
@@ -13,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiments import main as program
+from experiments.studies import families
 from metalog_jax import evidence, types
 from metalog_jax.cli.options import Flag
 from metalog_jax.evaluation import floors, metrics
@@ -21,7 +25,7 @@ from metalog_jax.logs import splits, store
 
 FLAGS = (
   Flag('systems', 'systems', 'folder with the Systems hdfs, bgl, openstack, cinder'),
-  Flag('table', ['cells'], 'of cells, left_out'),
+  Flag('table', ['cells'], 'of cells, left_out, families'),
   Flag('seeds', 5, 'draws of labels', low=1),
   Flag('without', list(evidence.OFF), 'evidences that are off'),
 )  # fmt: skip
@@ -41,6 +45,8 @@ LEFT_OUT = tuple(
   for name in ('hdfs', 'bgl', 'openstack', 'cinder')
 )
 TABLES = {'cells': CELLS, 'left_out': LEFT_OUT}
+FAMILY_NORMALS = ('30', '100', '30%')
+FAMILY_ANOMALIES = (0, 1, 5, 10, 20)
 NO_VECTORS = ('lr_vectors', 'lr_vectors_pooled')  # floors that need event vectors
 
 
@@ -105,10 +111,36 @@ def line(cells: list[dict[str, list[float]]]) -> tuple[str, float, float]:
   return row, f1, mean[best][0]
 
 
+def family_rows(seeds: int, without: tuple) -> None:
+  """Prints the table of simulated families; every seed is a system, and its labels."""
+  print('| family |', ' | '.join(map(str, FAMILY_ANOMALIES)), '|')
+  print('|---|', '--:|' * len(FAMILY_ANOMALIES), sep='', flush=True)
+  every = []
+  for family in families.FAMILIES:
+    pairs = np.zeros((len(FAMILY_ANOMALIES), 2))
+    for seed in range(seeds):
+      system = families.system(family, seed)
+      for place, anomalies in enumerate(FAMILY_ANOMALIES):
+        for normals in FAMILY_NORMALS:
+          cell = measured(system, 'random', (normals, anomalies), seed, without)
+          f1 = cell.pop('evidence')[0]
+          pairs[place] += f1, max(score for score, *_ in cell.values())
+    every.append(100 * pairs / seeds / len(FAMILY_NORMALS))
+    print(f'| {family.__name__} |', _pairs(every[-1]), flush=True)
+  print('| mean |', _pairs(np.mean(every, axis=0)))
+
+
+def _pairs(values: np.ndarray) -> str:
+  return ' '.join(f'{f1:.1f} / {best:.1f} |' for f1, best in values)
+
+
 def main(values: Any, rest: list[str]) -> None:
   """Prints Markdown tables."""
   del rest
   for table in values.table:
+    if table == 'families':
+      family_rows(values.seeds, tuple(values.without))
+      continue
     print('| target, normals + anomalies | evidence | fixed floor | best floor |')
     print('|---|---|---|---|', flush=True)
     by_number: dict[int, list[tuple[float, float]]] = {}
