@@ -123,7 +123,7 @@ def measure(
   """
   measured = model.measure(counts, beside)
   features = one_class.features(model, measured.values)
-  if votes is None and anomalies is None:
+  if anomalies is None:
     votes = np.zeros((counts.shape[0], len(labels.NAMES)))
   elif votes is None:
     votes = labels.values(anomalies, counts, measured)

@@ -46,7 +46,7 @@ def worlds(reference: Reference, unlabelled: samples.Sample) -> Worlds:
     return plain
   own = _plain_scores(reference.own)
   rules['plain'] = _above(committee.cut(*plain), plain.scored.scores, own)
-  rules['alert'] = _alerts(reference, unlabelled.counts)
+  rules['alert'] = _alerts(reference, reference.anomalies, unlabelled.counts)
   scored = committee.Scored(judged.scores, unlabelled.times)
   for name, weight in (('estimate', 0.5), ('recall', 1.0)):
     labelled = reference.normal, reference.anomalous
@@ -147,12 +147,12 @@ def _crowd(reference: Reference, unlabelled: samples.Sample) -> np.ndarray:
   return result.scores > result.threshold
 
 
-def _alerts(reference: Reference, counts: Any) -> Rule:
+def _alerts(reference: Reference, anomalies: labels.Anomalies, counts: Any) -> Rule:
   """Has an event that labelled anomalies have and no normal has.
 
   Of a labelled anomaly: one that another labelled anomaly has.
   """
-  odd, times = reference.anomalies.counts.sign(), reference.anomalous.weights
+  odd, times = anomalies.counts.sign(), reference.anomalous.weights
   holders = (odd.T @ times) * (reference.model.normals.holders == 0)
   own = np.zeros(len(reference.own.parts), bool)
   own[len(reference.normal.scores) :] = odd @ (holders > 1) > 0
@@ -171,7 +171,7 @@ def _plain_scores(judged: Judged) -> np.ndarray:
 def _false(reference: Reference, rule: Rule) -> float:
   """How many labelled normals a rule flags."""
   weights = reference.normal.weights
-  return rule.own[: len(weights)] @ weights
+  return 0.0 if rule.own is None else rule.own[: len(weights)] @ weights
 
 
 def _hits(reference: Reference, rules: dict[str, Rule]) -> dict[str, float]:

@@ -91,7 +91,7 @@ def test_labelled_sessions_are_judged_without_themselves():
   anomalies = np.eye(8)[[2, 2, 3, 4, 5]] + np.eye(8)[0]
   normals = np.tile(np.eye(8)[:1], (20, 1))
   reference, unlabelled, _ = fitted(normals, anomalies, np.eye(8))
-  alert = rules._alerts(reference, unlabelled.counts)
+  alert = rules._alerts(reference, reference.anomalies, unlabelled.counts)
   assert alert.own.tolist() == [False] * len(reference.normal.scores) + [
     True, True, False, False, False
   ]  # fmt: skip
