@@ -124,3 +124,14 @@ def test_a_log_whose_words_have_no_vectors(root, tmp_path, detector):
   expected = run.start(expected, tmp_path / 'other', say=test_detect.quiet)
   assert result['test']['rest']['all'] == expected['test']['rest']['all']
   assert not any('vector' in text for text in result['warnings'])
+
+
+def test_all_labels_may_be_learned_from(root, tmp_path):
+  """Nothing of the target is left to test on: the model is for logs to come."""
+  chosen = test_baseline_runs.make_job(root, 'evidence')
+  every = dict(source=(), target_normals='100%', target_anomalies='100%')
+  chosen = dataclasses.replace(chosen, data=dataclasses.replace(chosen.data, **every))
+  result = run.start(chosen, tmp_path, say=test_detect.quiet)
+  assert result['test']['rest']['all']['sessions'] == 0
+  assert [*result['test']['rest']['floors']] == ['always']
+  assert len(list(detect.detect(model.load(tmp_path), root / 'b' / 'x.log'))) == 60
