@@ -81,7 +81,8 @@ class Journal:
       raise errors.UserError(
         f'{self.path} is damaged: {error!r}; give a new folder'
       ) from error
-    changed = [k for k, v in self._settings.items() if settings.get(k) != v]
+    both = dict.fromkeys([*settings, *self._settings])  # what is left out is off
+    changed = [k for k in both if settings.get(k) != self._settings.get(k)]
     if version != VERSION or changed:
       what = ', '.join(changed) or 'version'
       raise errors.UserError(

@@ -228,6 +228,9 @@ def test_another_folder_state_or_flag_is_refused(tmp_path, impatient):
   run(path, [], out)
   with pytest.raises(errors.UserError, match='another window'):
     run(path, [], out, window='5m')
+  run(path, [], tmp_path / 'masked', redact=True)
+  with pytest.raises(errors.UserError, match='another redact'):  # and not go on without
+    run(path, [], tmp_path / 'masked')
   (out / 'state.json').unlink()
   (out / 'findings.jsonl').write_text('{}\n')
   with pytest.raises(errors.UserError, match='did not follow'):
