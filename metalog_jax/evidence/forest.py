@@ -12,6 +12,7 @@ from metalog_jax import lazy
 ensemble = lazy.module('sklearn.ensemble')  # half a second that few need
 
 TREES = 50
+LOOKED_AT = 0.3  # of the inputs, at every node: with less, few labels drown among many
 CELLS = 1 << 16  # places in trees at a time
 
 
@@ -28,7 +29,7 @@ class Forest(NamedTuple):
 
 def grow(table: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Forest:
   """Extremely randomized trees on table [n, E], label [n] 0 or 1, weight [n]."""
-  grown = ensemble.ExtraTreesClassifier(TREES, random_state=0)
+  grown = ensemble.ExtraTreesClassifier(TREES, max_features=LOOKED_AT, random_state=0)
   grown.fit(table, label, sample_weight=weight)
   trees = [tree.tree_ for tree in grown.estimators_]
   roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])

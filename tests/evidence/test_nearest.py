@@ -41,7 +41,9 @@ def test_a_forest_of_arrays_is_that_of_scikit_learn(monkeypatch):
   rng = np.random.default_rng(0)
   table = rng.normal(size=(80, 5)).astype(np.float32)
   label, weight = (table[:, 0] + rng.normal(size=80) > 0).astype(int), rng.random(80)
-  theirs = ensemble.ExtraTreesClassifier(forest.TREES, random_state=0)
+  theirs = ensemble.ExtraTreesClassifier(
+    forest.TREES, max_features=forest.LOOKED_AT, random_state=0
+  )
   theirs.fit(table, label, sample_weight=weight)
   new = rng.normal(size=(200, 5)).astype(np.float32)
   monkeypatch.setattr(forest, 'CELLS', 64 * forest.TREES)
@@ -51,3 +53,21 @@ def test_a_forest_of_arrays_is_that_of_scikit_learn(monkeypatch):
     np.testing.assert_allclose(
       forest.probabilities(grown, rows), expected, rtol=0, atol=1e-12
     )
+
+
+def test_trees_see_few_labels_among_many_events():
+  """Each of 20 anomalies has one of three alerts, among 300 events that say nothing."""
+  rng = np.random.default_rng(0)
+
+  def bags(num, anomalous):
+    noise = rng.random((num, 300)) < 0.1
+    return np.hstack(
+      [noise, np.eye(3, dtype=bool)[rng.integers(3, size=num)] & anomalous]
+    )
+
+  table = np.concatenate([bags(30, False), bags(20, True)]).astype(np.float32)
+  label = np.repeat([0, 1], [30, 20])
+  grown = forest.grow(table, label, np.where(label, 1 / 20, 1 / 30))
+  new = np.concatenate([bags(300, False), bags(300, True)]).astype(np.float32)
+  flagged = forest.probabilities(grown, new) > 0.5
+  assert flagged[300:].mean() - flagged[:300].mean() > 0.8
