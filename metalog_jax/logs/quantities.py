@@ -139,12 +139,8 @@ def of_fields(
     parts = column.str.extract_groups(rf'^()({_NUMBER}) ?({_UNIT}|%)?$').struct.unnest()
     _, number, unit = parts.get_columns()
     if number.is_not_null().any():
-      named = (
-        match[1]
-        or match[2]
-        or match[3]
-        or ('%' if re.search('pct|percent', name) else '')
-      )
+      percent = '%' if re.search('pct|percent', name) else ''
+      named = next(filter(None, match.groups()), percent)
       yield name, *_read(number, unit.fill_null(named).to_frame())
 
 

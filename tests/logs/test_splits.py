@@ -80,16 +80,6 @@ def test_time_decides_and_file_order_where_unknown():
   assert got.train_normals.tolist() == [0, 1]
 
 
-def test_budgets():
-  assert budgets.resolve('1%', 2374) == 24
-  assert budgets.resolve('0.1%', 1000) == 1  # no rounding error on the way
-  assert budgets.resolve('10%', 350) == 35
-  assert budgets.resolve(7, 350) == 7
-  for text in ('', 'many', '-1', '101%', '-1%', 'nan%', '1.5', '5 %%'):
-    with pytest.raises(ValueError, match='neither a count'):
-      budgets.resolve(text, 10)
-
-
 @pytest.mark.parametrize(
   'kind, normals, anomalies, message',
   [
