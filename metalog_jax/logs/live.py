@@ -178,6 +178,10 @@ class Live:
     """Takes what has come to a file, and says to the tail when it is counted."""
     raise NotImplementedError
 
+  def rename(self, old: str, new: str) -> None:
+    """Gives places in a file that was rotated its new name."""
+    raise NotImplementedError
+
   def rest(self) -> None:
     """Called after each look at the files."""
 
@@ -223,19 +227,28 @@ class Live:
         tail.begin()
       else:
         tail.go_on(positions[i])
+      self._rename(tail)
 
   def _stop(self, number: int, _: Any) -> None:
     self.stopped = number
     signal.signal(number, signal.default_int_handler)  # a second one does not wait
+
+  def _rename(self, tail: Tail) -> None:
+    _ = tail.file  # which looks for it
+    for old, new in tail.renamed:
+      self.rename(old, new)
+    tail.renamed.clear()
 
   def _take(self, tail: Tail, last: bool = False) -> int:
     """Adds what has come to a file; the number of records."""
     total = 0
     for frame in tail.poll(last):
       total += len(frame)
+      self._rename(tail)
       self.add(frame, tail)
       if self.stopped and not last:
         break
+    self._rename(tail)
     if tail.entry.format and tail not in self._named:
       self._named.append(tail)
       self.note(f'{tail.path}: {tail.entry.format}, {tail.entry.encoding}')

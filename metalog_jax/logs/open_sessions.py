@@ -208,6 +208,10 @@ class OpenSessions:
     self._open.clear()
     return ended
 
+  def rename(self, old: str, new: str) -> None:
+    """Gives a file a new name in all that is open."""
+    rename(self._open.values(), old, new)
+
   def to_json(self) -> dict[str, Any]:
     """All of it."""
     return {
@@ -222,6 +226,14 @@ class OpenSessions:
     self._open.update((s.entity, s) for s in from_text(content['open']))
     for entity, about in content['windows']:
       self._windows[entity] = [math.nan if x is None else x for x in about]
+
+
+def rename(sessions: Iterable[Session], old: str, new: str) -> None:
+  """Gives a file a new name in the ends of sessions."""
+  for session in sessions:
+    for place in (session.first, session.last):
+      if place['file'] == old:
+        place['file'] = new
 
 
 def to_text(sessions: Sequence[Session]) -> str:

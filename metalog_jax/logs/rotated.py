@@ -48,10 +48,10 @@ def newer(
   )
 
 
-def name_now(path: str, handle: int) -> str:
-  """The name that an open file has: the path, or one beside it where it was renamed."""
+def name_now(path: str, handle: int) -> str | None:
+  """The name of an open file: the path, or one beside it; None where it has neither."""
   opened, about = os.fstat(handle), status(path)
   if about is not None and os.path.samestat(opened, about):
     return path
   same = (name for name, x in named(path).items() if os.path.samestat(opened, x))
-  return next(same, path)
+  return next(same, None)

@@ -73,6 +73,8 @@ class Tail:
     self.entry = streams.Input(path)
     self.ended = False  # of standard input
     self.notes: list[str] = []  # what was lost, or begun anew
+    self.renamed: list[tuple[str, str]] = []  # old and new names of what was read
+    self._name = path  # of the file that is read
     self._refused: set[str] = set()  # files that may not be read
     self._handle: int | None = None
     self._finished: int | None = None  # change of a file that another is to follow
@@ -112,6 +114,7 @@ class Tail:
           f'{path} changed after what was read last, and is compressed: lines that '
           'only it holds are not read; scan it'
         )
+      _ = self.file  # its last name, before another file is read
       self._close()
       self._reset()
       if not self._open():
@@ -142,14 +145,18 @@ class Tail:
       'from': max(self._counted + 1, self._from),
       'key': self._key,
       'changed': self._changed or about.st_mtime_ns,
+      'name': self._name,
     }
 
   @property
   def file(self) -> str:
-    """The name that the file which is read has now."""
-    if self._handle is None or self._is_pipe:
-      return self.path
-    return rotated.name_now(self.path, self._handle)
+    """The name that the file which is read has now; notes where it is `renamed`."""
+    if self._handle is not None and not self._is_pipe:
+      name = rotated.name_now(self.path, self._handle) or self._name
+      if name != self._name:
+        self.renamed.append((self._name, name))
+      self._name = name
+    return self._name
 
   def go_on(self, position: dict[str, Any]) -> None:
     """Begins where another process was, in the file that now has another name.
@@ -184,6 +191,8 @@ class Tail:
       self._finished = position['changed']
       self._open()
       return
+    if (name := position.get('name', self.path)) != own:
+      self.renamed.append((name, own))
     self._offset, self._lines = position['offset'], position['line'] - 1
     self._marks = collections.deque([(position['offset'], position['line'])])
     self._from, self._key, self._head = position['from'], position['key'], head
@@ -214,7 +223,7 @@ class Tail:
       self._handle = 0
       return not self.ended
     how = os.O_RDONLY | (os.O_NONBLOCK if self._named_pipe else 0)
-    self._handle = self._opened(path or self.path, how)
+    self._handle, self._name = self._opened(path or self.path, how), path or self.path
     if self._finished is not None and not path:
       self._take_older(self._finished)
     if self._handle is None:
@@ -248,7 +257,7 @@ class Tail:
         continue
       if about is None or (time_ns <= about.st_mtime_ns and inode != about.st_ino):
         self._close()
-        self._handle = self._opened(path)
+        self._handle, self._name = self._opened(path), path
         return
 
   def _is_same(self, head: bytes, offset: int) -> bool:

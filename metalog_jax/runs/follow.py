@@ -119,15 +119,16 @@ class Watcher(live.Live):
     )
     self.journal = live.Journal(folder, path, settings, key)
     saved = self.journal.load()
+    if saved:
+      try:
+        self.lines, self.judged, self.anomalous = saved['counts']
+        self.open.restore(saved['sessions'])
+      except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise errors.UserError(f'{self.journal.path} is damaged: {error!r}') from error
     self.go_on(saved['positions'] if saved else None)
     if not saved:
-      return self._save()
-    try:
-      self.lines, self.judged, self.anomalous = saved['counts']
-      self.open.restore(saved['sessions'])
-    except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
-      raise errors.UserError(f'{self.journal.path} is damaged: {error!r}') from error
-    if saved['ending']:
+      self._save()
+    elif saved['ending']:
       self._judge(self.open.end_all())
 
   def add(self, frame: pl.DataFrame, tail: tail.Tail) -> None:
@@ -145,6 +146,10 @@ class Watcher(live.Live):
     self._last_read = time.monotonic()
     if self._uncommitted >= COMMIT and self._last_read >= self._next_save:
       self._save()
+
+  def rename(self, old: str, new: str) -> None:
+    """Gives a file a new name in open sessions."""
+    self.open.rename(old, new)
 
   def _part(self, frame: pl.DataFrame, source: tail.Tail, first: int):
     """What the lines are, and what gives the text of one by its number."""

@@ -102,11 +102,9 @@ class Follower(live.Live):
     return FollowedSessions(self.options.group, self.options.timeout, good)
 
   def _settings(self) -> dict[str, Any]:
-    names = ['group', 'timeout', 'format', 'window', 'false_alarms', 'baseline']
-    names += ['mask', 'keep']
-    chosen = {name: getattr(self.options, name) for name in names}
-    files = self._shown([tail.path for tail in self.tails])
-    chosen |= {'similarity': self.options.similarity, 'files': files}
+    names = 'group timeout format window false_alarms baseline mask keep similarity'
+    chosen = {name: getattr(self.options, name) for name in names.split()}
+    chosen |= {'files': self._shown([tail.path for tail in self.tails])}
     chosen |= {'redact': True} if self.options.redact else {}
     chosen |= {'key': self.options.key} if self.options.key else {}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
@@ -114,8 +112,7 @@ class Follower(live.Live):
   def _resume(self, journal: live.Journal) -> None:
     saved = journal.load()
     if saved:
-      files = self.memory.files
-      self.memory = Memory.from_json(saved['memory'], files, journal.path)
+      self.memory = Memory.from_json(saved['memory'], self.memory.files, journal.path)
       self._open = _new(self.memory.width)
       self.sessions.restore(saved, len(self.memory.templates.texts), journal.path)
     self.go_on(saved['positions'] if saved else None)
@@ -140,14 +137,19 @@ class Follower(live.Live):
   def add(self, frame: pl.DataFrame, tail: Tail) -> None:
     """Counts records; the first wait until there are times to begin the clock with."""
     self.memory.last_read, self._silent = time.monotonic(), 0
-    number = self.memory.file_number(*self._shown([tail.file]))
-    frame = frame.with_columns(pl.lit(number, pl.Int32).alias('.file'))
+    number = pl.lit(self.memory.file_number(*self._shown([tail.file])), pl.Int32)
+    frame = frame.with_columns(number.alias('.file'))
     if self.memory.clock.now != times.NAT:
       return self._count(frame, tail)
     self._first.append((frame, tail))
     known = [frame['time'].is_not_null().sum() for frame, _ in self._first]
     if sum(known) >= clocks.CONFIRM or sum(len(x) for x, _ in self._first) >= _FIRST:
       self._begin()
+
+  def rename(self, old: str, new: str) -> None:
+    """Gives places in a file that was rotated its new name."""
+    for part in (self.memory, self.sessions):
+      part.rename(*self._shown([old, new]))
 
   def _shown(self, paths: list[str]) -> list[str]:
     return redact.everything(paths) if self.options.redact else paths
@@ -178,13 +180,11 @@ class Follower(live.Live):
         memory.number = number
         memory.origin = number if memory.origin is None else memory.origin
       block = records.as_records(part.drop(SAID))
-      if self.options.redact:
-        block = redact.block(block)
+      block = redact.block(block) if self.options.redact else block
       values = field_values(block.fields)
       codes = memory.templates.add(block.message, block.level, values)
       self._open.add(codes, block.time, block.file, block.line, block.level, block.text)
-      file = memory.files[int(block.file[0])]
-      self.sessions.add(codes, block, file, memory.lines)
+      self.sessions.add(codes, block, memory.files[int(block.file[0])], memory.lines)
       believed = memory.go_on(part)
       self._say_strays(block, believed)
       memory.records += len(part)

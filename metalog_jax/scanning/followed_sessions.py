@@ -97,6 +97,15 @@ class FollowedSessions:
       self.dropped += len(self._ended) - LEARNED
       del self._ended[:-LEARNED]
 
+  def rename(self, old: str, new: str) -> None:
+    """Gives a file a new name in sessions that are not judged yet."""
+    self.open.rename(old, new)
+    open_sessions.rename(self._ended, old, new)
+    self._waiting = [
+      (codes, block, new if file == old else file, lines)
+      for codes, block, file, lines in self._waiting
+    ]
+
   @property
   def waits(self) -> bool:
     """Whether sessions ended that were not judged."""

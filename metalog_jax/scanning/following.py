@@ -52,6 +52,10 @@ class Memory:
       self.files.append(name)
     return self.files.index(name)
 
+  def rename(self, old: str, new: str) -> None:
+    """Gives a file a new name; what comes under the old one has another number."""
+    self.files = [new if name == old else name for name in self.files]
+
   def learn(self, cells: pl.DataFrame) -> None:
     """Remembers a window; the oldest go where there are too many."""
     if not len(self.cells):

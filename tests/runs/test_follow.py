@@ -154,6 +154,26 @@ def test_open_sessions_go_on(trained, tmp_path):
     run(loaded, path, state=str(tmp_path / 'state'))
 
 
+def test_places_name_the_rotated_file(trained, tmp_path):
+  """Which is read by a new process that writes no verdict of the one before again."""
+  loaded, expected = trained
+  lines, path = text(), tmp_path / 'app.log'
+  options = dict(timeout='2m', state=str(tmp_path / 'state'))
+  path.write_text(''.join(lines[:60]))
+  told, _, _ = run(loaded, path, **options)
+  with open(path, 'a') as file:
+    file.writelines(lines[60:100])
+  path.rename(f'{path}.1')
+  path.write_text(''.join(lines[100:]))
+  more, _, _ = run(loaded, path, **options)
+  assert key([v for v in told if not v.get('open')] + more) == key(expected)
+  files = {str(x): x.read_text().splitlines() for x in (path, tmp_path / 'app.log.1')}
+  assert {v['last']['file'] for v in more} == {*files}
+  for verdict in more:  # of the lines that the process before read as well
+    for place in (verdict['first'], verdict['last']):
+      assert verdict['session_id'] in files[place['file']][place['line'] - 1]
+
+
 def test_standard_input_to_its_end(trained):
   loaded, expected = trained
   reader, writer = os.pipe()

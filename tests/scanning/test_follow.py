@@ -126,6 +126,26 @@ def test_rotation_and_truncation(tmp_path, impatient, expected):
   assert key(items) == expected
 
 
+def test_places_of_a_file_that_was_rotated_have_its_new_name(tmp_path, impatient):
+  """They are judged later: all windows together at the end, or each when it closes."""
+  lines, path = text()[1550:2250], tmp_path / 'app.log'
+
+  def steps():
+    path.write_text(''.join(lines[:300]))
+    yield
+    path.rename(tmp_path / 'app.log.1')
+    path.write_text(''.join(lines[300:]))
+    yield
+
+  path.touch()
+  items, *_ = run(path, steps(), window='5m')
+  samples = [sample for item in items for sample in item.samples]
+  assert {sample['file'] for sample in samples} == {str(path), f'{path}.1'}
+  for sample in samples:
+    with open(sample['file']) as file:
+      assert file.read().splitlines()[sample['line'] - 1] == sample['text']
+
+
 def test_times_of_another_century(tmp_path, impatient, expected):
   """They count where they stand: what follows is not swallowed by their window."""
   lines, path = text(), tmp_path / 'app.log'
