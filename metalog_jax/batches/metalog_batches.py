@@ -45,7 +45,16 @@ def meta_stream(
   Args:
     config: MetaLog's.
     support: the parts of the sources; query: the target; see `pools`.
+
+  Raises:
+    UserError: no session of the sources, or of the target, has a label.
   """
+  for flag, parts in (('--source', support), ('--target', [query])):
+    if parts and not all(pool.size for pool in parts):
+      raise errors.UserError(
+        f'metalog learns from labelled sessions of {flag}, and has none: raise the '
+        'budgets, or give another folder'
+      )
   how, inner_steps = config.sampling, config.meta.inner_steps
   per_epoch = max(-(-pool.size // how.batch) for pool in support or [query])
   if how.parts == 1:  # the released epoch ends when both sides have been read
@@ -95,7 +104,8 @@ def pools(config: Any, transfer: types.Transfer, seed: int) -> tuple[list[Pool],
 
   def cut(sources) -> list[Pool]:
     num = config.sampling.parts
-    return [p for x in sources for p in drawing.parts(x, read(x), num, seed)]
+    every = [p for x in sources for p in drawing.parts(x, read(x), num, seed)]
+    return [part for part in every if part.size] or every[:1]  # of few sessions
 
   sources, target = transfer.sources, transfer.target
   if target is not None:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from metalog_jax import flags, types
+from metalog_jax import errors, flags, types
 from metalog_jax.batches import metalog_batches
 from metalog_jax.detectors import metalog
 from metalog_jax.evaluation import metrics, scoring
@@ -51,6 +51,21 @@ def make_system(seed: int, order: np.ndarray, num: int = 120) -> types.Dataset:
   vectors = np.zeros_like(meaning)
   vectors[order] = meaning
   return types.Dataset(f's{seed}', builders.sessions(rows, labels), vectors)
+
+
+def test_fewer_sessions_than_parts_and_none_with_a_label():
+  few, target = (make_system(i, np.arange(5), num) for i, num in ((0, 3), (1, 20)))
+  hide = lambda data: data._replace(
+    sessions=data.sessions._replace(labels=np.full(data.sessions.num, -1, np.int8))
+  )
+  batch = stream(SMALL, types.Transfer((few,), target), 0).draw(0).support
+  assert batch.weights.any()
+  for hidden, flag in (
+    (((hide(few),), target), '--source'),
+    (((few,), hide(target)), '--target'),
+  ):
+    with pytest.raises(errors.UserError, match=f'labelled sessions of {flag}'):
+      stream(SMALL, types.Transfer(*hidden), 0)
 
 
 def test_it_offers_every_gradient_but_the_oracle():
