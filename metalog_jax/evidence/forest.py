@@ -12,7 +12,7 @@ from metalog_jax import lazy
 ensemble = lazy.module('sklearn.ensemble')  # half a second that few need
 
 TREES = 50
-LOOKED_AT = 0.3  # of the inputs, at every node: with less, few labels drown among many
+LOOKED_AT = 0.2  # of the inputs, at every node: with less, few labels drown among many
 CELLS = 1 << 16  # places in trees at a time
 
 
