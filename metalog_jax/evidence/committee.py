@@ -50,7 +50,7 @@ HALF = 6  # anomalies at which rules that learn from them have half their say
 NO_ANOMALY = 2.0  # score from which on a session is anomalous, none being labelled
 CALIBRATION = (-2.6, 8.1, -1.6)  # of 1, K / (K + HALF) and log10(N / 30)
 LOCATION = (0.0, 6.5, -1.6, 0.4, 0.6)  # of the same, of quiet and doubted sessions
-SPREAD = 1.2  # how far a system's best cut lies from that: standard deviation
+SPREAD = 1.0  # how far a system's best cut lies from that: standard deviation
 PLACES = (-1.3, -0.5, 0.0, 0.5, 1.3)  # of a normal distribution, equally likely
 
 
