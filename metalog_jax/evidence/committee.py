@@ -41,8 +41,6 @@ FEW = 10  # normals at which that verdict has half of these
 CROWD = 16.0  # votes of the verdict without any label, were there no normals
 MEAGRE = 20  # normals at which it has a quarter of these
 MOST_NORMALS = 150  # to which that verdict is heard
-SAY = 0.7  # say of learned scores beside all rules with anomalies
-BLIND = 0.25  # and without
 HEARD = 0.2  # of what another rule flags beyond false alarms: who flags less is blind
 TRIED = 3.0  # power of the share of labelled anomalies that a rule flags
 HALF = 6  # anomalies at which rules that learn from them have half their say
@@ -50,8 +48,18 @@ HALF = 6  # anomalies at which rules that learn from them have half their say
 NO_ANOMALY = 2.0  # score from which on a session is anomalous, none being labelled
 CALIBRATION = (-2.6, 8.1, -1.6)  # of 1, K / (K + HALF) and log10(N / 30)
 LOCATION = (0.0, 6.5, -1.6, 0.4, 0.6)  # of the same, of quiet and doubted sessions
-SPREAD = 1.0  # how far a system's best cut lies from that: standard deviation
 PLACES = (-1.3, -0.5, 0.0, 0.5, 1.3)  # of a normal distribution, equally likely
+
+
+class Say(NamedTuple):
+  """Of learned scores."""
+
+  share: float  # of the votes of all rules
+  spread: float  # how far a system's best cut lies from them: standard deviation
+
+
+SAY = Say(0.7, 1.2)  # with anomalies
+BLIND = Say(0.25, 1.0)  # and without
 
 
 class Scored(NamedTuple):
@@ -199,9 +207,9 @@ def unseen_share(alone: float, num_anomalies: float) -> float:
   return (alone + 1) / (num_anomalies + 2)
 
 
-def calibrated_votes(scores: np.ndarray, center: float) -> np.ndarray:
+def calibrated_votes(scores: np.ndarray, center: float, spread: float) -> np.ndarray:
   """[m, len(PLACES)] verdicts by scores from `center` on, and cuts around it."""
-  return scores[:, None] > center + SPREAD * np.array(PLACES)
+  return scores[:, None] > center + spread * np.array(PLACES)
 
 
 def cut(scored: Scored, verdicts: np.ndarray, votes: np.ndarray) -> float:

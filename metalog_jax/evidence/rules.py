@@ -96,7 +96,7 @@ def _plain(reference: Reference, judged: Judged, rules: dict, times: np.ndarray)
   return _with_learned(scored, scored.scores, rules, votes, learned, committee.BLIND)
 
 
-def _with_learned(scored, scores, rules, votes, learned, say: float) -> Worlds:
+def _with_learned(scored, scores, rules, votes, learned, say: committee.Say) -> Worlds:
   """Adds to rules and their votes the learned scores, whose say is so large.
 
   They are learned of `scores` [m], which need not be those that are cut.
@@ -105,10 +105,10 @@ def _with_learned(scored, scores, rules, votes, learned, say: float) -> Worlds:
   total = sum(share for name, share in votes.items() if name != 'crowd')
   if not rules['crowd'].flagged.any():
     votes = {name: share for name, share in votes.items() if name != 'crowd'}
-  around = [committee.calibrated_votes(scores, center) for center in learned]
+  around = [committee.calibrated_votes(scores, x, say.spread) for x in learned]
   columns = np.column_stack([*(rules[name].flagged for name in votes), *around])
   num = columns.shape[1] - len(votes)
-  share = say * total / num
+  share = say.share * total / num
   return Worlds(scored, columns, np.array([*votes.values(), *[share] * num]))
 
 
