@@ -173,7 +173,7 @@ def explain(
       'first_line': int(sessions.first_lines[i]),
       'last_line': int(sessions.last_lines[i]),
       'events': [
-        {'event': e, 'template': data.templates[e], 'weight': float(w)}
+        {'event': e, 'template': data.templates[e], 'weight': float(w), 'line': None}
         for e, w in zip(sessions.of(i).tolist(), weights)
       ],
     }

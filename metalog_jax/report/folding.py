@@ -12,6 +12,7 @@ class Row(NamedTuple):
   template: str
   events: int
   weight: float  # share of the session's attention; NaN: unknown
+  line: int | None = None  # of the first of them
   shade: float = 0.0  # how dark: 1 for the heaviest row of its session
 
   @property
@@ -30,7 +31,8 @@ def fold(events: Sequence[dict[str, Any]]) -> list[Row]:
     run = list(same)
     known = [event['weight'] for event in run if event.get('weight') is not None]
     weight = math.fsum(known) if known else math.nan
-    joined.append(Row(run[0]['template'] or '(empty)', len(run), weight))
+    template = run[0]['template'] or '(empty)'
+    joined.append(Row(template, len(run), weight, run[0].get('line')))
   most = max(map(_weight, joined), default=0.0) or math.inf
   return [row._replace(shade=_weight(row) / most) for row in joined]
 

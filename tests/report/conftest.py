@@ -164,8 +164,13 @@ def session(rng, name, label, score, why, length):
     'first_line': 1204,
     'last_line': 1204 + 7 * length,
     'events': [
-      {'event': int(e), 'template': TEMPLATES[e], 'weight': float(w)}
-      for e, w in zip(ids, weights)
+      {
+        'event': int(e),
+        'template': TEMPLATES[e],
+        'weight': float(w),
+        'line': 1204 + 7 * i if i % 2 == 0 else None,
+      }
+      for i, (e, w) in enumerate(zip(ids, weights))
     ],
   }
 

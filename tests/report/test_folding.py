@@ -9,8 +9,8 @@ from metalog_jax.report import folding
 def events(ids, weights=None):
   weights = weights or [None] * len(ids)
   return [
-    {'event': e, 'template': f't{e}', 'weight': w}
-    for e, w in zip(ids, weights, strict=True)
+    {'event': e, 'template': f't{e}', 'weight': w, 'line': i + 1}
+    for i, (e, w) in enumerate(zip(ids, weights, strict=True))
   ]
 
 
@@ -42,9 +42,9 @@ def test_the_heaviest_rows_and_both_ends_are_always_shown(of):
   assert len(shown) <= 2 * (3 + 3 + 2) + 1
 
 
-def test_a_row_stands_for_its_run():
+def test_a_row_stands_for_its_run_and_keeps_the_first_line():
   rows = folding.fold(events([7, 7, 7, 2], [0.1, 0.2, 0.3, 0.4]))
-  assert [(row.template, row.events) for row in rows] == [('t7', 3), ('t2', 1)]
+  assert [(r.template, r.events, r.line) for r in rows] == [('t7', 3, 1), ('t2', 1, 4)]
   assert math.isclose(rows[0].weight, 0.6)
 
 
