@@ -77,7 +77,9 @@ def _plain(reference: Reference, judged: Judged, rules: dict, times: np.ndarray)
   """`worlds`, were no anomaly labelled."""
   scored = committee.Scored(_plain_scores(judged), times)
   own = _plain_scores(reference.own)
-  normals = committee.Scored(own[: len(reference.normal.scores)], reference.normal[1])
+  normals = committee.Scored(
+    own[: len(reference.normal.scores)], reference.normal.weights
+  )
   none = committee.Scored(np.zeros(0), np.zeros(0))
   limit = committee.estimate(scored, normals, none)
   rules = {**rules, 'estimate': _above(limit, scored.scores, own)}
