@@ -25,7 +25,9 @@ FLAGS = (
   Flag('systems', [], 'System folders, labelled', required=True),
   Flag('normals', ['30', '100', '30%'], 'normal sessions that are labelled'),
   Flag('anomalies', ['0', '1', '5', '20'], 'anomalous sessions that are labelled'),
-  Flag('turned', [], 'evidences that are turned off, or on, in turn; none: each one'),
+  Flag(
+    'turned', [], 'evidences turned off, or on, in turn; none: each', evidence.NAMES
+  ),
   Flag('seeds', 1, 'draws of labels', low=1),
 )
 

@@ -25,9 +25,9 @@ from metalog_jax.logs import splits, store
 
 FLAGS = (
   Flag('systems', 'systems', 'folder with the Systems hdfs, bgl, openstack, cinder'),
-  Flag('table', ['cells'], 'of cells, left_out, families'),
+  Flag('table', ['cells'], 'tables to print', ('cells', 'left_out', 'families')),
   Flag('seeds', 5, 'draws of labels', low=1),
-  Flag('without', list(evidence.OFF), 'evidences that are off'),
+  Flag('without', list(evidence.OFF), 'evidences that are off', evidence.NAMES),
 )  # fmt: skip
 TIME = 'chronological'
 CELLS = (  # system, split, normals, anomalies
@@ -58,8 +58,8 @@ class Cell:
     train = np.concatenate([split.train_normals, split.train_anomalies])
     self.shown = system.sessions.take(train)
     self.test = system.sessions.take(split.test)
-    unlabelled = np.full(self.test.num, -1, np.int8)
-    sessions = self.shown.joined(self.test._replace(labels=unlabelled))
+    self.blind = self.test._replace(labels=np.full(self.test.num, -1, np.int8))
+    sessions = self.shown.joined(self.blind)
     _, self._kinds = kinds.fit(sessions, len(system.templates))
     self._tested = self._kinds.inverse[len(train) :]
     self._samples = [
@@ -85,7 +85,7 @@ def measured(
   cell = Cell(system, kind, num, seed)
   scored = {'evidence': cell.judged(later=kind == TIME, without=without)}
   vectors = np.zeros((len(system.templates), 1), np.float32)
-  shown, test = (types.Dataset('', x, vectors) for x in (cell.shown, cell.test))
+  shown, test = (types.Dataset('', x, vectors) for x in (cell.shown, cell.blind))
   scored |= floors.scores(shown, test)
   out = {}
   for name, (scores, threshold) in scored.items():

@@ -16,9 +16,10 @@ from experiments import main as program
 from metalog_jax import errors
 from metalog_jax.cli.options import Flag
 
+EXACT = ('mixed', 'reverse', 'remat', 'linearized')
 FLAGS = (
   Flag('size', 'tiny', 'of the networks and batches', ('tiny', 'paper')),
-  Flag('gradients', ['mixed', 'reverse', 'remat', 'linearized'], 'exact modes'),
+  Flag('gradients', [*EXACT], 'exact modes', EXACT),
 )
 PLATFORMS = ('cuda', 'tpu')
 # Of a chip: peak float32 FLOP/s, and seconds that a step of a loop waits at least.
