@@ -234,7 +234,7 @@ class Live:
     signal.signal(number, signal.default_int_handler)  # a second one does not wait
 
   def _rename(self, tail: Tail) -> None:
-    _ = tail.file  # which looks for it
+    tail.look()
     for old, new in tail.renamed:
       self.rename(old, new)
     tail.renamed.clear()

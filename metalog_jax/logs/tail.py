@@ -68,13 +68,13 @@ class Tail:
       raise errors.UserError(f'{path} is compressed and cannot grow: scan it first')
     self.path, self._number, self._options = path, number, options
     about = None if path == '-' else rotated.status(path)
-    self._named_pipe = about is not None and stat.S_ISFIFO(about.st_mode)
-    self._is_pipe = path == '-' or self._named_pipe  # cannot be read again
+    self.filed_pipe = about is not None and stat.S_ISFIFO(about.st_mode)
+    self._is_pipe = path == '-' or self.filed_pipe  # cannot be read again
     self.entry = streams.Input(path)
     self.ended = False  # of standard input
     self.notes: list[str] = []  # what was lost, or begun anew
     self.renamed: list[tuple[str, str]] = []  # old and new names of what was read
-    self._name = path  # of the file that is read
+    self.file = path  # name of the file that is read, when last looked at
     self._refused: set[str] = set()  # files that may not be read
     self._handle: int | None = None
     self._finished: int | None = None  # change of a file that another is to follow
@@ -114,7 +114,7 @@ class Tail:
           f'{path} changed after what was read last, and is compressed: lines that '
           'only it holds are not read; scan it'
         )
-      _ = self.file  # its last name, before another file is read
+      self.look()  # for its last name, before another file is read
       self._close()
       self._reset()
       if not self._open():
@@ -145,18 +145,16 @@ class Tail:
       'from': max(self._counted + 1, self._from),
       'key': self._key,
       'changed': self._changed or about.st_mtime_ns,
-      'name': self._name,
+      'name': self.file,
     }
 
-  @property
-  def file(self) -> str:
-    """The name that the file which is read has now; notes where it is `renamed`."""
+  def look(self) -> None:
+    """Finds the name that the file which is read has now: `file`, and `renamed`."""
     if self._handle is not None and not self._is_pipe:
-      name = rotated.name_now(self.path, self._handle) or self._name
-      if name != self._name:
-        self.renamed.append((self._name, name))
-      self._name = name
-    return self._name
+      name = rotated.name_now(self.path, self._handle) or self.file
+      if name != self.file:
+        self.renamed.append((self.file, name))
+      self.file = name
 
   def go_on(self, position: dict[str, Any]) -> None:
     """Begins where another process was, in the file that now has another name.
@@ -222,15 +220,15 @@ class Tail:
     if self.path == '-':
       self._handle = 0
       return not self.ended
-    how = os.O_RDONLY | (os.O_NONBLOCK if self._named_pipe else 0)
-    self._handle, self._name = self._opened(path or self.path, how), path or self.path
+    how = os.O_RDONLY | (os.O_NONBLOCK if self.filed_pipe else 0)
+    self._handle, self.file = self._opened(path or self.path, how), path or self.path
     if self._finished is not None and not path:
       self._take_older(self._finished)
     if self._handle is None:
       return False
     self._finished = None
     self._reset()
-    if not self._named_pipe:
+    if not self.filed_pipe:
       self._head = os.pread(self._handle, _HEAD, 0)
     return True
 
@@ -257,7 +255,7 @@ class Tail:
         continue
       if about is None or (time_ns <= about.st_mtime_ns and inode != about.st_ino):
         self._close()
-        self._handle, self._name = self._opened(path), path
+        self._handle, self.file = self._opened(path), path
         return
 
   def _is_same(self, head: bytes, offset: int) -> bool:
@@ -329,7 +327,7 @@ class Tail:
     return self._offset + len(self._rest) + self._cut
 
   def _take(self) -> bytes:
-    if self._named_pipe:  # who writes may go, and another one come
+    if self.filed_pipe:  # who writes may go, and another one come
       try:
         return os.read(self._descriptor, _PIECE)
       except BlockingIOError:

@@ -184,6 +184,7 @@ def test_who_writes_is_late_to_go_over(tmp_path, monkeypatch, killed):
   with open(other, 'a') as file:
     file.writelines(lines(20, 30))
   said += read(follower)
+  follower.look()
   assert follower.file == str(other)
   path.write_text(''.join(lines(30, 40)))
   said += read(follower)
