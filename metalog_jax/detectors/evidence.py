@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from metalog_jax import errors, flags, lazy, types
+from metalog_jax import clean, errors, flags, lazy, types
 from metalog_jax.batches import sequences
 from metalog_jax.embeddings import gcse, sources
 from metalog_jax.training import base
@@ -82,7 +82,7 @@ def make_detector(config: Config) -> base.Detector:
       weights=lambda state, data: known(state, data).weights(),
       verdicts=lambda state, data: known(state, data).verdicts(),
       threshold=lambda state, data: known(state, data).threshold,
-      warnings=lambda state, data: known(state, data).warnings(),
+      warnings=lambda state, data: known(state, data).warnings(config.false_alarms),
       arrays=lambda state, data: _arrays(fitted(_Key(state)), state, data),
     ),
     sees_rest=True,
@@ -181,11 +181,12 @@ def _fit(config: Config, state: dict[str, np.ndarray]) -> Any:
   beside = state['beside'][:-1].reshape(counts.shape[0], -1)
   samples = (evidence.Sample.of(counts, state[name][:-1], beside) for name in SAMPLES)
   normals, anomalies, unlabelled = samples
+  if config.false_alarms and normals.times.sum() < 2:
+    raise errors.UserError(
+      '--false_alarms is a promise from labelled normals, half of which are held out: '
+      'give two at least by --target_normals'
+    )
   if not len(normals.times):
-    if config.false_alarms:
-      raise errors.UserError(
-        '--false_alarms is a promise from labelled normals: give --target_normals'
-      )
     least_odd = evidence.bulk(unlabelled.counts, unlabelled.times)
     normals = evidence.Sample(*(x[least_odd] for x in unlabelled))
   if not len(normals.times):
@@ -245,11 +246,23 @@ class _Known:
       self.threshold = (reference.threshold, reference.threshold_from)
     self.scores = self._parts.sum(axis=1)[self._kinds.inverse]
 
-  def warnings(self) -> list[str]:
-    """What is to be known of the threshold on these sessions."""
+  def warnings(self, false_alarms: float) -> list[str]:
+    """What is to be known of the threshold on these sessions.
+
+    Args:
+      false_alarms: the rate that was asked for.
+    """
     if self._reference is None:
       return []
-    return self._reference.warnings(self._parts.sum(axis=1), self._times)
+    texts = self._reference.warnings(self._parts.sum(axis=1), self._times)
+    promised = 1 / (self._reference.normal.weights.sum() + 1)
+    if false_alarms and promised > false_alarms:
+      texts.append(
+        f'with {clean.counted(round(1 / promised) - 1, "normal session")} held out no '
+        f'rate of false alarms below {promised:.3g} can be promised, and '
+        f'{false_alarms:g} was asked for: label more normals'
+      )
+    return texts
 
   def weights(self) -> list[np.ndarray]:
     """Per session the share [L] of every event in the verdict; they sum to 1."""

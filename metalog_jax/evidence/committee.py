@@ -42,6 +42,7 @@ CROWD = 16.0  # votes of the verdict without any label, were there no normals
 MEAGRE = 20  # normals at which it has a quarter of these
 MOST_NORMALS = 150  # to which that verdict is heard
 HEARD = 0.2  # of what another rule flags beyond false alarms: who flags less is blind
+NOISE = 0.05  # share of the sessions: few normals let a rule flag so many for nothing
 TRIED = 3.0  # power of the share of labelled anomalies that a rule flags
 HALF = 6  # anomalies at which rules that learn from them have half their say
 # Fitted by hand to the systems of docs/evidence.md, all of them in view.
@@ -148,9 +149,10 @@ def heard(
 
   Args:
     flagged: name of a rule -> share of the sessions that it flags; not of all rules.
-    most: the largest `excess` of a rule.
+    most: the largest `excess` of a rule; up to NOISE nothing need be there to be seen.
   """
-  seeing = {name: flagged.get(name, most) >= HEARD * most for name in votes}
+  least = HEARD * most if most > NOISE else 0.0
+  seeing = {name: flagged.get(name, most) >= least for name in votes}
   return {name: x * seeing[name] for name, x in votes.items()}
 
 

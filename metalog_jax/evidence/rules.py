@@ -88,10 +88,11 @@ def _plain(reference: Reference, judged: Judged, rules: dict, times: np.ndarray)
   shares = {
     name: rules[name].flagged @ times / times.sum() for name in (*ONE_CLASS, 'estimate')
   }
+  # Not of the estimate, which is cut where it has most.
   total = reference.normal.weights.sum()
   most = max(
-    committee.excess(share, _false(reference, rules[name]), total)
-    for name, share in shares.items()
+    committee.excess(shares[name], _false(reference, rules[name]), total)
+    for name in ONE_CLASS
   )
   votes = committee.heard(votes, shares, most)
   learned = (committee.NO_ANOMALY,)

@@ -86,11 +86,23 @@ def test_templates_are_known_by_their_text_and_others_are_new():
   assert scorer.scores(state, others).min() > same.min()
 
 
-def test_false_alarms_need_normals():
+@pytest.mark.parametrize('label', [-1, 0])
+def test_false_alarms_need_normals(label):
+  """Half of them are held out: of one, none would be."""
   target = systems.transfer().target
   sessions = builders.sessions([[1, 2]])
-  target = target._replace(sessions=sessions._replace(labels=np.array([-1], np.int8)))
+  target = target._replace(
+    sessions=sessions._replace(labels=np.array([label], np.int8))
+  )
   transfer = types.Transfer((), target)
   _, state, scorer = fitted(transfer, evidence.Config(false_alarms=0.01))
   with pytest.raises(errors.UserError, match='--target_normals'):
     scorer.scores(state, systems.system(2, 5, 2))
+
+
+def test_a_rate_that_so_few_normals_cannot_promise_is_told():
+  test = systems.system(2, 50, 2)
+  for rate, told in ((0.0001, True), (0.2, False)):
+    detector, state, _ = fitted(systems.transfer(), evidence.Config(false_alarms=rate))
+    texts = detector.host.warnings(state, test)
+    assert any('asked for: label more normals' in text for text in texts) == told

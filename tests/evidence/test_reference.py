@@ -17,6 +17,7 @@ from metalog_jax.evidence import (
   rules,
 )
 from metalog_jax.evidence import normals as normal_lib
+from tests.evidence.faults import kinds_of_faults
 
 EXACT = slice(0, 4)  # deviation's surprise is that of all normals
 
@@ -275,20 +276,6 @@ def test_a_crowd_in_which_nothing_is_odd_has_no_vote():
   fitted = evidence.fit(normals, evidence.Sample.of(np.zeros((0, 4))), same)
   _, _, votes = rules.worlds(fitted, same)
   assert votes.max() <= 2
-
-
-def kinds_of_faults(labelled):
-  """30 normals, an anomaly with each of the other events `labelled`, 306 to be judged.
-
-  Returns the fit, what is to be judged, and the other event [m] of each (-1: none).
-  """
-  usual = lambda num: np.pad(rng.poisson([3, 4, 5], (num, 3)), ((0, 0), (0, 6)))
-  rng = np.random.default_rng(0)
-  rest, fault = usual(306), np.repeat([-1, 0, 1, 2], [300, 2, 2, 2])
-  rest[fault >= 0, 3 + fault[fault >= 0]] = 3
-  anomalies = usual(len(labelled)) + 3 * np.eye(9)[3 + np.array(labelled)]
-  samples = [evidence.Sample.of(x) for x in (usual(30), anomalies, rest)]
-  return evidence.fit(*samples), samples[2], fault
 
 
 def test_anomalies_unlike_all_others_are_counted():

@@ -72,6 +72,15 @@ def test_a_rule_that_flags_next_to_nothing_of_what_another_does_is_not_heard():
   assert heard(0.04, 0.1) == heard(0.0, 0.0) == votes
 
 
+@pytest.mark.parametrize('seed', range(6))
+def test_where_nothing_is_wrong_next_to_nothing_is_flagged(seed):
+  """What a rule flags for nothing makes no other one blind."""
+  rng = np.random.default_rng(seed)
+  bags = lambda num: rng.poisson([3, 4, 5, 1, 1, 2, 8, 0.3], (num, 8))
+  *_, flagged = fitted(bags(100), bags(0), bags(400))
+  assert flagged.mean() < 0.05
+
+
 def test_excess_is_what_is_flagged_beyond_false_alarms():
   assert committee.excess(0.2, 0, 999) == pytest.approx(0.2, abs=1e-3)
   assert committee.excess(0.2, 200, 999) == 0.0
