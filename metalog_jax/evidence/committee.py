@@ -42,7 +42,6 @@ CROWD = 16.0  # votes of the verdict without any label, were there no normals
 MEAGRE = 20  # normals at which it has a quarter of these
 MOST_NORMALS = 150  # to which that verdict is heard
 HEARD = 0.2  # of what another rule flags beyond false alarms: who flags less is blind
-NOISE = 0.05  # share of the sessions: few normals let a rule flag so many for nothing
 TRIED = 3.0  # power of the share of labelled anomalies that a rule flags
 HALF = 6  # anomalies at which rules that learn from them have half their say
 # Fitted by hand to the systems of docs/evidence.md, all of them in view.
@@ -133,13 +132,18 @@ def weights(
 
 
 def excess(flagged: float, false: float, num_normals: float) -> float:
-  """The share of the sessions that a rule flags beyond its false alarms, at least 0.
+  """The share of the sessions that a rule flags beyond false alarms; 0 if by chance.
+
+  So many may be false by the normals: two standard errors, and 3 / N where none of N
+  is flagged (Hanley and Lippman-Hand, If nothing goes wrong, is everything all right?,
+  JAMA 1983).
 
   Args:
     flagged: share of the sessions to be judged; false: how many of the normals.
   """
   rate = (false + 0.5) / (num_normals + 1)
-  return max(flagged - rate, 0.0) / (1 - rate)
+  chance = 2 * np.sqrt(rate * (1 - rate) / num_normals) + 3 / num_normals
+  return (flagged - rate) / (1 - rate) if flagged - rate > chance else 0.0
 
 
 def heard(
@@ -149,10 +153,9 @@ def heard(
 
   Args:
     flagged: name of a rule -> share of the sessions that it flags; not of all rules.
-    most: the largest `excess` of a rule; up to NOISE nothing need be there to be seen.
+    most: the largest `excess` of a rule.
   """
-  least = HEARD * most if most > NOISE else 0.0
-  seeing = {name: flagged.get(name, most) >= least for name in votes}
+  seeing = {name: flagged.get(name, most) >= HEARD * most for name in votes}
   return {name: x * seeing[name] for name, x in votes.items()}
 
 

@@ -81,10 +81,10 @@ def test_where_nothing_is_wrong_next_to_nothing_is_flagged(seed):
   assert flagged.mean() < 0.05
 
 
-def test_excess_is_what_is_flagged_beyond_false_alarms():
+def test_excess_is_what_is_flagged_beyond_false_alarms_and_chance():
   assert committee.excess(0.2, 0, 999) == pytest.approx(0.2, abs=1e-3)
-  assert committee.excess(0.2, 200, 999) == 0.0
-  assert 0 < committee.excess(0.2, 0, 3) < committee.excess(0.2, 0, 30)
+  assert committee.excess(0.2, 200, 999) == committee.excess(0.22, 200, 999) == 0.0
+  assert committee.excess(0.2, 0, 3) == 0.0 < committee.excess(0.2, 0, 30)
 
 
 def test_votes_fall_with_the_labelled_anomalies_that_a_rule_misses():
