@@ -102,12 +102,13 @@ def labelled_stream(
   systems = [pool._replace(vectors=x) for pool, x in zip(systems, tables)]
   share = getattr(config, 'anomaly_share', 0.0)
   sampler = drawing.Sampler(config.batch, share, seed, devices=devices)
-  rooms = sampler.rooms(systems)
+  # One's short sessions do not wait in the layout of another's long ones.
+  rooms = [sampler.rooms([pool]) for pool in systems]
   turns = Turns(tuple(-(-pool.size // config.batch) for pool in systems), seed)
 
   def draw(step: int) -> types.Task:
     which, number = turns.at(step)
-    batch = sampler.batch_of(systems[which], number, rooms)
+    batch = sampler.batch_of(systems[which], number, rooms[which])
     return plain_task(batch, seed, step, devices)
 
   return types.Stream(epochs * turns.per_epoch, draw)

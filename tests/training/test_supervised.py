@@ -46,7 +46,22 @@ def test_an_epoch_reads_every_session_once():
   assert (total, anomalous) == (60, data.sessions.labels.sum())
 
 
-def test_systems_of_different_size_share_one_shape():
+def test_short_sessions_do_not_wait_for_another_systems_long_ones():
+  rows = lambda length: [[1 + i * j % 6 for j in range(length)] for i in range(20)]
+  config = systems.small(logrobust.Config(), batch=10)
+  both_lengths = (
+    systems.system(0)._replace(sessions=builders.sessions(rows(length), [0, 1] * 10))
+    for length in (4, 60)
+  )
+  pools = supervised.wholes(both_lengths, config)
+  alone, both = (
+    supervised.labelled_stream(some, config, 0, 1, 2) for some in (pools[:1], pools)
+  )
+  shapes = {both.draw(i).query.batch.events.shape for i in range(both.num_steps)}
+  assert alone.draw(0).query.batch.events.shape in shapes and len(shapes) == 2
+
+
+def test_event_tables_of_different_size_share_one_shape():
   small, large = systems.system(0, 30), systems.system(1, 50)
   more = np.concatenate([large.vectors, np.ones((3, 5), np.float32)])
   config = systems.small(logrobust.Config())
