@@ -24,17 +24,21 @@ LARGEST = 2**31 - 1  # of whole numbers: what an int32 holds
 
 
 def field(
-  default: Any, help: str, least: float | None = None, most: float | None = None
+  default: Any,
+  help: str,
+  least: float | None = None,
+  most: float | None = None,
+  below: float | None = None,
 ) -> Any:
   """A dataclass field with the help text of its flag.
 
   Args:
     least: a number may not be below it. None: 0, unless the default is negative.
-    most: a number may not be above it.
+    most: a number may not be above it; below: nor equal to it.
   """
   if isinstance(default, (int, float)) and default >= 0 and least is None:
     least = 0
-  limits = {'help': help, 'least': least, 'most': most}
+  limits = {'help': help, 'least': least, 'most': most, 'below': below}
   return dataclasses.field(default=default, metadata=limits)
 
 
@@ -62,6 +66,7 @@ class Setting(NamedTuple):
   choices: tuple[str, ...]  # empty: any value of this kind
   least: float | None
   most: float | None
+  below: float | None
   default: Any = None
   flag: str = ''  # 'metalog.order'
 
@@ -80,6 +85,8 @@ class Setting(NamedTuple):
       return 'a finite number is needed'
     if self.least is not None and value < self.least:
       return f'at least {self.least} is needed'
+    if self.below is not None and not value < self.below:
+      return f'it must be below {self.below}'
     return f'at most {self.most} is allowed' if _exceeds(value, self.most) else ''
 
 
@@ -229,10 +236,10 @@ def _leaves(kind: type) -> dict[str, Setting]:
     if hint not in (bool, int, float, str):
       raise TypeError(f'{kind.__name__}.{f.name}: no flag can hold a {hint}')
     names.append(f.name)
-    least, most = f.metadata.get('least'), f.metadata.get('most')
+    least, most, below = (f.metadata.get(x) for x in ('least', 'most', 'below'))
     most = LARGEST if hint is int and most is None else most
     help = f.metadata.get('help', '')
-    leaves[f.name] = Setting(f.name, hint, help, choices, least, most)
+    leaves[f.name] = Setting(f.name, hint, help, choices, least, most, below)
   if twice := sorted({name for name in names if names.count(name) > 1}):
     raise TypeError(f'{kind.__name__}: two fields would have the flag {twice}')
   return leaves

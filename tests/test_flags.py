@@ -88,6 +88,7 @@ def test_a_field_may_hold_one_of_several():
 @dataclasses.dataclass(frozen=True)
 class Rates(config_flags.Settings):
   rate: float = config_flags.field(0.5, 'a rate', most=1)
+  lost: float = config_flags.field(0.0, 'a share', below=1)
   order: Literal['first', 'second'] = config_flags.field('first', 'an order')
 
 
@@ -110,8 +111,14 @@ def test_fields_of_groups_have_short_names():
     Rates(order='second'), 2
   )
   shown = config_flags.describe('m', Grouped())
-  assert [s.flag for s in shown] == ['m.rate', 'm.order', 'm.depth', 'm.below']
-  assert shown[1].choices == ('first', 'second') and shown[1].help == 'an order'
+  assert [s.flag for s in shown] == [
+    'm.rate',
+    'm.lost',
+    'm.order',
+    'm.depth',
+    'm.below',
+  ]
+  assert shown[2].choices == ('first', 'second') and shown[2].help == 'an order'
   changed = config_flags.replace(Grouped(), rate=0.25, depth=5)
   assert changed == Grouped(Rates(0.25), 5)
   assert config_flags.get(changed, 'rate') == 0.25
@@ -135,6 +142,7 @@ WRONG = [
   ('rate', float('nan'), 'finite'),
   ('rate', 1.5, 'at most 1'),
   ('rate', -0.5, 'at least 0'),
+  ('lost', 1.0, 'must be below 1'),
   ('depth', 0, 'at least 1'),
   ('depth', 10**20, 'at most 2147483647'),
 ]
@@ -147,7 +155,9 @@ def test_wrong_values_are_refused_wherever_they_come_from(name, value, message):
   with pytest.raises(flags.Error, match=f'm.{name}=.*{message}'):
     parse_grouped(f'--m.{name}={value}')
   with pytest.raises(errors.UserError, match=f'{name}=.*{message}'):
-    saved = {'rates': {name: value}} if name in ('rate', 'order') else {name: value}
+    saved = (
+      {'rates': {name: value}} if name in ('rate', 'lost', 'order') else {name: value}
+    )
     config_flags.restore(Grouped(), saved)
 
 
@@ -158,7 +168,7 @@ def test_wrong_types_are_refused(name, value):
 
 
 def test_a_config_is_restored_and_one_of_0_1_0_is_refused():
-  config = Grouped(Rates(0.25, 'second'), 2)
+  config = Grouped(Rates(0.25, order='second'), 2)
   assert config_flags.restore(Grouped(), dataclasses.asdict(config)) == config
   with pytest.raises(errors.UserError, match='rate=0.25.*make the run again'):
     config_flags.restore(Grouped(), {'rate': 0.25, 'order': 'second', 'depth': 2})

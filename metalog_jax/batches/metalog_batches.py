@@ -17,7 +17,7 @@ class Sampling(flags.Settings):
 
   batch: int = flags.field(32, 'sessions in a source or target batch', least=1)
   anomaly_share: float = flags.field(
-    0.5, 'share of anomalies that batches are drawn with; 0: as they come', most=1
+    0.5, 'share of anomalies that batches are drawn with; 0: as they come', below=1
   )
   parts: int = flags.field(10, 'parts that each source is cut into (n)', least=1)
   share: Literal['nothing', 'sequences', 'prefixes'] = flags.field(

@@ -32,12 +32,12 @@ class Config(flags.Settings):
   )
   hidden: int = flags.field(128, 'hidden units of the LSTM in each direction', least=1)
   dropout: float = flags.field(
-    0.0, 'share of the states dropped while training', most=1
+    0.0, 'share of the states dropped while training', below=1
   )
   reading: sequences.Reading = flags.group(sequences.Reading())
   batch: int = flags.field(100, 'sessions in a batch', least=1)
   anomaly_share: float = flags.field(
-    0.0, 'share of anomalies that batches are drawn with; 0: as they come', most=1
+    0.0, 'share of anomalies that batches are drawn with; 0: as they come', below=1
   )
   lr: float = flags.field(1e-3, 'learning rate of Adam')
   epochs: int = flags.field(20, 'passes over the labelled sessions', least=1)

@@ -41,7 +41,7 @@ class Config(flags.Settings):
   hidden: int = flags.field(128, 'hidden units of each LSTM layer', least=1)
   layers: int = flags.field(2, 'LSTM layers', least=1)
   dropout: float = flags.field(
-    0.3, 'share of states dropped between the layers', most=1
+    0.3, 'share of states dropped between the layers', below=1
   )
   alpha: float = flags.field(0.1, 'strength of the reversed gradient')
   centre_weight: float = flags.field(

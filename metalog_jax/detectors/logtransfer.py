@@ -32,14 +32,14 @@ class Config(flags.Settings):
   embedding: sources.Config = gcse.Embedding()
   hidden: int = flags.field(128, 'hidden units of each of the two LSTM layers', least=1)
   dense: int = flags.field(150, 'units of the dense layer', least=1)
-  dropout: float = flags.field(0.5, 'share of states dropped, on the sources', most=1)
+  dropout: float = flags.field(0.5, 'share of states dropped, on the sources', below=1)
   target_dropout: float = flags.field(
-    0.2, 'share of states dropped, on the target', most=1
+    0.2, 'share of states dropped, on the target', below=1
   )
   reading: sequences.Reading = flags.group(sequences.Reading())
   batch: int = flags.field(256, 'sessions in a batch', least=1)
   anomaly_share: float = flags.field(
-    0.0, 'share of anomalies that batches are drawn with; 0: as they come', most=1
+    0.0, 'share of anomalies that batches are drawn with; 0: as they come', below=1
   )
   lr: float = flags.field(1e-3, 'learning rate of Adam')
   epochs: int = flags.field(25, 'passes over the sources', least=1)

@@ -82,7 +82,7 @@ class Training(flags.Settings):
   """The outer optimizer, and how long it runs."""
 
   outer_lr: float = flags.field(2e-3, 'outer learning rate of Adam (gamma)')
-  adam_b2: float = flags.field(0.999, 'second-moment decay of Adam', most=1)
+  adam_b2: float = flags.field(0.999, 'second-moment decay of Adam', below=1)
   adam_eps: float = flags.field(1e-8, 'epsilon of Adam')
   lr_decay: float = flags.field(1.0, 'outer rate times this every 1000 meta-steps')
   steps: int = flags.field(200, 'meta-steps; 0: as many as --metalog.epochs make')

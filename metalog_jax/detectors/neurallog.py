@@ -35,13 +35,13 @@ class Config(flags.Settings):
   size: int = flags.field(0, 'units of each head; 0: as many as a vector has')
   hidden: int = flags.field(2048, 'units of the feed-forward layer', least=1)
   dense: int = flags.field(32, 'units of the layer before the logits', least=1)
-  dropout: float = flags.field(0.1, 'share dropped while training', most=1)
+  dropout: float = flags.field(0.1, 'share dropped while training', below=1)
   reading: sequences.Reading = flags.group(sequences.Reading(max_events=75))
   batch: int = flags.field(256, 'sessions in a batch', least=1)
   anomaly_share: float = flags.field(
     1 / 6,
     'share of anomalies in a batch: the release has 5 normals to one anomaly',
-    most=1,
+    below=1,
   )
   lr: float = flags.field(3e-4, 'learning rate of AdamW')
   warmup: int = flags.field(100, 'steps in which the rate grows (our choice)')

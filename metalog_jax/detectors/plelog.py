@@ -39,7 +39,7 @@ class Config(flags.Settings):
   reading: sequences.Reading = flags.group(sequences.Reading())
   batch: int = flags.field(100, 'sessions in a batch', least=1)
   lr: float = flags.field(2e-3, 'learning rate of Adam')
-  adam_b2: float = flags.field(0.9, 'second-moment decay of Adam', most=1)
+  adam_b2: float = flags.field(0.9, 'second-moment decay of Adam', below=1)
   adam_eps: float = flags.field(1e-12, 'epsilon of Adam')
   lr_decay: float = flags.field(0.75, 'rate times this every 1000 steps')
   clip: float = flags.field(1.0, 'norm that gradients are cut to')
