@@ -161,6 +161,34 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def holding(path: Path) -> Iterator[None]:
+  """Waits until no other process holds a file, and holds it, to read and replace it.
+
+  Where there is no such file, an empty one is made. The one held is the one that is
+  there: who waited for one that was replaced meanwhile waits for the next one.
+  """
+  path = pathlib.Path(path)
+  check_output(path)
+  while True:
+    with _saying(path):
+      handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+      _lock(handle, wait=True)
+      if _is_at(path, handle):
+        yield
+        return
+    finally:
+      os.close(handle)
+
+
+def _is_at(path: pathlib.Path, handle: int) -> bool:
+  """Whether an open file is the one at `path`."""
+  with contextlib.suppress(FileNotFoundError):
+    return os.path.samestat(os.fstat(handle), os.stat(path))
+  return False
+
+
+@contextlib.contextmanager
 def _partial(
   path: pathlib.Path, suffix: str, make: Callable[[pathlib.Path], Any]
 ) -> Iterator[pathlib.Path]:

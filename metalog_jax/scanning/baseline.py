@@ -6,6 +6,7 @@ A folder holds `baseline.json` (what it was made of, checksums), `templates.json
 and is read strictly: a file that is changed or missing is refused by name.
 """
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -123,10 +124,14 @@ def is_folder(path: str) -> bool:
   return (pathlib.Path(path) / MANIFEST).is_file()
 
 
-def save(folder: str, baseline: Baseline) -> dict[str, Any]:
+def save(folder: str, baseline: Baseline, adds: bool = False) -> dict[str, Any]:
   """Writes a baseline, which takes the place of the one there; what is said of it.
 
-  Raises UserError where `folder` is one that holds something else, or nothing was read.
+  Args:
+    adds: the one there is a part of it.
+
+  Raises UserError where `folder` is one that holds something else, nothing was read, or
+  another process has added logs meanwhile, which would be lost.
   """
   place = pathlib.Path(folder)
   if place.is_dir() and any(place.iterdir()) and not is_folder(folder):
@@ -150,8 +155,14 @@ def save(folder: str, baseline: Baseline) -> dict[str, Any]:
   baseline.ticks.put(good, group)
   resting = {i for i in good.ids.tolist() if any(rhythms.missed(good, i))}
   told = place / feedback.FILE
-  said = told.read_text('utf-8') if told.is_file() else ''
-  with atomic.replacing_folder(place) as partial:
+  waiting = atomic.holding(told) if is_folder(folder) else contextlib.nullcontext()
+  with waiting, atomic.replacing_folder(place) as partial:
+    said = told.read_text('utf-8') if told.is_file() else ''
+    if adds and is_folder(folder):
+      if not set(_manifest(place / MANIFEST)['logs']) <= set(baseline.hashes):
+        raise errors.UserError(
+          f'{folder}: others added logs meanwhile; add these again'
+        )
     (partial / TEMPLATES).write_text(atomic.to_json(state.to_json()), 'utf-8')
     _write(cells, partial / CELLS)
     _write(beside, partial / SIDES)

@@ -60,9 +60,11 @@ def add(
   parts = known.get(finding, {}).get('templates') or ()
   line['templates'] = [{name: p[name] for name in _PART} for p in parts]
   path = place / FILE
-  read([folder])  # a damaged file is refused
-  before = path.read_text('utf-8') if path.is_file() else ''
-  atomic.write_text(path, before + atomic.to_json(line) + '\n')
+  with atomic.holding(path):  # who says something at the same time waits
+    read([folder])  # a damaged file is refused
+    before = path.read_text('utf-8')
+    before += '\n' * bool(before and not before.endswith('\n'))  # an editor's
+    atomic.write_text(path, before + atomic.to_json(line) + '\n')
   return line
 
 

@@ -188,7 +188,9 @@ def add_to_baseline(
   files = [item.path for item in inputs if not item.skipped]
   good.files += redact.everything(files) if options.redact else files
   good.hashes = hashes
-  return baselines.save(folder, good) | ({'added_before': again} if again else {})
+  return baselines.save(folder, good, adds=True) | (
+    {'added_before': again} if again else {}
+  )
 
 
 def templates_and_width(

@@ -5,6 +5,8 @@ import json
 import pathlib
 import random
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -198,6 +200,42 @@ def test_feedback_is_respected_by_later_scans(tmp_path, metalog):
   assert [x['state'] for x in read()] == ['known', 'suppressed']
   assert say(disk['finding_id'], 'anomaly') == 0
   assert metalog('scan', path, f'--out={out}', '--fail-on-findings').code == 3
+
+
+SAYS = """
+import sys
+from metalog_jax.scanning import feedback
+for i in range(20):
+  feedback.add(sys.argv[1], sys.argv[2] + str(i), 'normal')
+"""
+
+
+def test_processes_that_give_feedback_at_once_lose_none(tmp_path):
+  (tmp_path / feedback.FILE).write_text('{"finding_id": "a", "verdict": "normal"}')
+  command = [sys.executable, '-c', SAYS, str(tmp_path)]
+  every = [subprocess.Popen([*command, name]) for name in 'bcde']
+  assert [process.wait() for process in every] == [0] * 4
+  said = feedback.read([str(tmp_path)])
+  assert sorted(said) == sorted(['a', *(f'{x}{i}' for x in 'bcde' for i in range(20))])
+  assert [path.name for path in tmp_path.iterdir()] == [feedback.FILE]
+
+
+def test_two_additions_at_once_lose_none(tmp_path, base, monkeypatch):
+  folder, good = base
+  one, two = (logs.Log(i).write(tmp_path / f'{i}.log') for i in (7, 8))
+  save, first = baseline.save, [True]
+
+  def save_late(*arguments, **options):
+    if first and first.pop():
+      scan.add_to_baseline(folder, [str(two)], scan.Options())
+      feedback.add(folder, 'a', 'normal')
+    return save(*arguments, **options)
+
+  monkeypatch.setattr(baseline, 'save', save_late)
+  with pytest.raises(errors.UserError, match='add these again'):
+    scan.add_to_baseline(folder, [str(one)], scan.Options())
+  assert scan.add_to_baseline(folder, [str(one)], scan.Options())['records'] == 6000
+  assert [*feedback.read([folder])] == ['a']
 
 
 @pytest.mark.parametrize(
