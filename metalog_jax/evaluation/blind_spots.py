@@ -10,6 +10,10 @@ import numpy as np
 
 from metalog_jax import types
 
+FEW = 20  # sessions, of which shares say little
+MOST_NORMALS = 0.5  # called anomalous: a coin errs as often
+MOST = 0.9  # of sessions without labels: of some systems half are anomalous
+
 
 class Seen(NamedTuple):
   """Scored sessions, summed up."""
@@ -17,7 +21,9 @@ class Seen(NamedTuple):
   sessions: int
   distinct: int  # different sequences among them, at least
   anomalies: int  # labelled so
+  normals: int  # labelled so
   alerts: int  # scores above the threshold
+  false: int  # of these labelled normal
   lowest: float  # score
   highest: float  # score
   threshold: float
@@ -34,11 +40,14 @@ class Seen(NamedTuple):
   ) -> 'Seen':
     """Sums up a data set with its scores [S]; see `Detector.reads_vectors`."""
     scores, sessions = np.asarray(scores), data.sessions
+    alerts, normal = scores > threshold, sessions.labels == 0
     return cls(
       sessions.num,
       distinct,
       int(np.sum(sessions.labels == 1)),
-      int(np.sum(scores > threshold)),
+      int(np.sum(normal)),
+      int(np.sum(alerts)),
+      int(np.sum(alerts & normal)),
       float(scores.min(initial=np.inf)),
       float(scores.max(initial=-np.inf)),
       float(threshold),
@@ -51,7 +60,9 @@ class Seen(NamedTuple):
       self.sessions + other.sessions,
       max(self.distinct, other.distinct),
       self.anomalies + other.anomalies,
+      self.normals + other.normals,
       self.alerts + other.alerts,
+      self.false + other.false,
       min(self.lowest, other.lowest),
       max(self.highest, other.highest),
       other.threshold,
@@ -59,7 +70,7 @@ class Seen(NamedTuple):
     )
 
 
-NOTHING = Seen(0, 0, 0, 0, np.inf, -np.inf, np.nan, False)
+NOTHING = Seen(0, 0, 0, 0, 0, 0, np.inf, -np.inf, np.nan, False)
 
 
 def warnings(seen: Seen, bound: float | None = None) -> list[str]:
@@ -92,9 +103,20 @@ def warnings(seen: Seen, bound: float | None = None) -> list[str]:
       f'are: the highest score, {seen.highest:.6g}, is not above the threshold, '
       f'{seen.threshold:.6g}'
     )
-  if seen.sessions > 1 and seen.alerts == seen.sessions:
+  labelled = seen.anomalies + seen.normals
+  if seen.sessions > max(seen.anomalies, 1) and seen.alerts == seen.sessions:
     texts.append(
       f'all {seen.sessions} sessions are called anomalous: the lowest score, '
       f'{seen.lowest:.6g}, is above the threshold, {seen.threshold:.6g}'
+    )
+  elif seen.normals >= FEW and seen.false > MOST_NORMALS * seen.normals:
+    texts.append(
+      f'{seen.false} of {seen.normals} normal sessions are called anomalous: the '
+      f'threshold, {seen.threshold:.6g}, is not for sessions like these'
+    )
+  elif not labelled and seen.sessions >= FEW and seen.alerts > MOST * seen.sessions:
+    texts.append(
+      f'{seen.alerts} of {seen.sessions} sessions are called anomalous: the threshold, '
+      f'{seen.threshold:.6g}, is hardly for sessions like these'
     )
   return texts

@@ -41,8 +41,33 @@ def test_silence():
   assert not warnings([0.1, 0.2], labels=[0, 0])
 
 
+@pytest.mark.parametrize(
+  ('sessions', 'anomalies', 'hits', 'false', 'says'),
+  [
+    (100, 10, 10, 46, '46 of 90 normal sessions are called anomalous'),
+    (100, 10, 10, 45, ''),
+    (100, 95, 95, 5, 'all 100 sessions are called anomalous'),
+    (100, 100, 100, 0, ''),  # and so they are
+    (100, 50, 50, 10, ''),
+    (100, 95, 95, 3, ''),  # of five normals shares say little
+    (100, None, 91, 0, '91 of 100 sessions are called anomalous'),
+    (100, None, 90, 0, ''),
+    (19, None, 18, 0, ''),
+  ],
+)
+def test_more_alerts_than_can_be(sessions, anomalies, hits, false, says):
+  rest = sessions - (anomalies or 0)
+  normal = -1 if anomalies is None else 0
+  labels = np.repeat([1, normal], [anomalies or 0, rest])
+  scores = np.linspace(0.1, 0.2, sessions)
+  scores[:hits] += 0.5
+  scores[sessions - false :] += 0.5
+  found = warnings(scores, labels=labels)
+  assert says in found[0] if says else not found, found
+
+
 def test_parts_add_up():
   data = types.Dataset('a', builders.sessions([[1], [2]], [0, 1]), VECTORS)
   one = blind_spots.Seen.of(data, [0.1, 0.9], 0.5, 2)
   both = blind_spots.NOTHING.joined(one).joined(one)
-  assert both == one._replace(sessions=4, anomalies=2, alerts=2)
+  assert both == one._replace(sessions=4, anomalies=2, normals=2, alerts=2)
