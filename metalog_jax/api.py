@@ -269,11 +269,20 @@ def adapt(
   few = {'target_normals': 10, 'target_anomalies': 10, 'split': 'random'}
   settings = {**few, 'fit': base.data.fit, **settings}
   settings |= {'target': target, 'validation': 0.0}
+  data = _take(problem.Options, settings)
+  method = flags.with_settings(base.detector, base.method, settings)
+  rate = base.alert_rate
+  if rate and getattr(method, 'false_alarms', 0):
+    say(
+      f'--{base.detector}.false_alarms replaces the --alert_rate={rate:g} of {trained}'
+    )
+    rate = 0.0
   job = dataclasses.replace(
     base,
-    data=_take(problem.Options, settings),
-    method=flags.with_settings(base.detector, base.method, settings),
+    data=data,
+    method=method,
     loop=loop.Options(),
+    alert_rate=rate,
     model=os.fspath(trained),
   )
   runs.start(job, workdir, say)

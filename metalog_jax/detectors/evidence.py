@@ -47,7 +47,7 @@ class Config(flags.Settings):
     0.0,
     'let at most this share of normal sessions through, by split conformal prediction; '
     '0: the threshold whose F1 is best by estimate',
-    most=1,
+    below=1,
   )
   forgive: bool = flags.field(
     True, 'frequent kinds of LATER sessions without new events count as normal'
@@ -82,22 +82,27 @@ def make_detector(config: Config) -> base.Detector:
       weights=lambda state, data: known(state, data).weights(),
       verdicts=lambda state, data: known(state, data).verdicts(),
       threshold=lambda state, data: known(state, data).threshold,
-      warnings=lambda state, data: known(state, data).warnings(config.false_alarms),
+      tally=lambda state, *scored: _tally(fitted(_Key(state)), *scored),
+      warnings=lambda state, *seen: _warnings(config, fitted(_Key(state)), *seen),
       arrays=lambda state, data: _arrays(fitted(_Key(state)), state, data),
     ),
     sees_rest=True,
     reads_vectors=False,
-    note='without labels, the test sessions set the threshold',
   )
 
 
 def _off(config: Config) -> tuple[str, ...]:
-  """The evidences that are off."""
+  """The evidences that are off; UserError where what is left can see nothing."""
   names = tuple(name.strip() for name in config.without.split(',') if name.strip())
   for name in names:
     if name not in evidence.NAMES:
       known = errors.listed(name, evidence.NAMES)
       raise errors.UserError(f'--evidence.without={config.without}: not one of {known}')
+  if not evidence.can_see(names):
+    raise errors.UserError(
+      f'--evidence.without={config.without}: no evidence is left that speaks against '
+      'a session: name fewer'
+    )
   return names
 
 
@@ -110,6 +115,11 @@ def _state(config: Config, transfer: types.Transfer) -> dict[str, np.ndarray]:
   if data is None:
     return {'templates': _packed(()), 'later': np.zeros((), np.int32)}
   sessions, width = data.sessions, len(data.vectors)
+  if not (sessions.labels == 1).any() and not evidence.can_see(_off(config), False):
+    raise errors.UserError(
+      f'--evidence.without={config.without}: the evidences that are left need labelled '
+      'anomalies, and there is none: raise --target_anomalies, or name fewer'
+    )
   transitions, different = kinds.fit(sessions, width + SPARE)
   times = [different.times(sessions.labels == label) for label in (0, 1, -1)]
   pad = lambda x: np.append(x, 0).astype(np.int32)  # Orbax saves no empty array
@@ -197,6 +207,29 @@ def _fit(config: Config, state: dict[str, np.ndarray]) -> Any:
   )
 
 
+def _tally(reference: Any, scores: np.ndarray, threshold: float) -> np.ndarray:
+  """How many sessions are called normal, and how many of them are odd."""
+  return np.zeros(2) if reference is None else reference.quiet(scores, threshold)
+
+
+def _warnings(
+  config: Config, reference: Any, tally: np.ndarray, threshold: float
+) -> list[str]:
+  """What is to be known of the threshold on sessions with this `_tally`."""
+  if reference is None:
+    return []
+  texts = reference.warnings(*tally)
+  promised = 1 / (reference.normal.weights.sum() + 1)
+  is_promise = config.false_alarms and np.isclose(threshold, reference.threshold)
+  if is_promise and promised > config.false_alarms:
+    texts.append(
+      f'with {clean.counted(round(1 / promised) - 1, "normal session")} held out no '
+      f'rate of false alarms below {promised:.3g} can be promised, and '
+      f'{config.false_alarms:g} was asked for: label more normals'
+    )
+  return texts
+
+
 def _transitions(state: dict[str, Any], width: int) -> Any:
   """The normals' transitions; how many sessions have each is not kept."""
   if 'first' not in state:  # no target, nothing is known
@@ -245,24 +278,6 @@ class _Known:
       self._p_values = reference.p_values(self._parts.sum(axis=1))
       self.threshold = (reference.threshold, reference.threshold_from)
     self.scores = self._parts.sum(axis=1)[self._kinds.inverse]
-
-  def warnings(self, false_alarms: float) -> list[str]:
-    """What is to be known of the threshold on these sessions.
-
-    Args:
-      false_alarms: the rate that was asked for.
-    """
-    if self._reference is None:
-      return []
-    texts = self._reference.warnings(self._parts.sum(axis=1), self._times)
-    promised = 1 / (self._reference.normal.weights.sum() + 1)
-    if false_alarms and promised > false_alarms:
-      texts.append(
-        f'with {clean.counted(round(1 / promised) - 1, "normal session")} held out no '
-        f'rate of false alarms below {promised:.3g} can be promised, and '
-        f'{false_alarms:g} was asked for: label more normals'
-      )
-    return texts
 
   def weights(self) -> list[np.ndarray]:
     """Per session the share [L] of every event in the verdict; they sum to 1."""

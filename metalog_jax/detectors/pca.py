@@ -33,7 +33,9 @@ class Config(flags.Settings):
   """Settings of PCA."""
 
   embedding: sources.Config = gcse.Embedding()
-  kept: float = flags.field(0.95, 'share of the spectrum that is called normal', most=1)
+  kept: float = flags.field(
+    0.95, 'share of the spectrum that is called normal', below=1
+  )
   c_alpha: float = flags.field(
     3.2905, 'normal deviate of the false alarm rate: 3.2905 is 0.05 %'
   )
@@ -84,7 +86,7 @@ def make_detector(config: Config) -> base.Detector:
     explain=explain,
     reading=config.reading,
     threshold=lambda state, transfer, scores: (float(state.threshold), 'q_statistic'),
-    note='subspace and threshold are those of the sources, fitted without labels',
+    note='subspace and its own threshold are of the sources, fitted without labels',
   )
 
 

@@ -10,7 +10,7 @@ Host room: numpy, scipy and scikit-learn.
 Without any label: `evidence.unlabelled(counts, times)`.
 """
 
-from metalog_jax.evidence.evidences import OFF
+from metalog_jax.evidence.evidences import OFF, can_see
 from metalog_jax.evidence.explain import event_shares
 from metalog_jax.evidence.fitting import fit
 from metalog_jax.evidence.reference import NAMES, Reference
@@ -26,6 +26,7 @@ __all__ = [
   'Sample',
   'Unlabelled',
   'bulk',
+  'can_see',
   'event_shares',
   'fit',
   'unlabelled',

@@ -122,6 +122,18 @@ def weights(without: Collection[str] = ()) -> np.ndarray:
   return np.array([0.0 if x.name in without else x.weight for x in TABLE])
 
 
+def can_see(without: Collection[str], labelled: bool = True) -> bool:
+  """Whether an evidence is on that can speak against a session.
+
+  Those that come of no event take back what others say.
+
+  Args:
+    labelled: there are labelled anomalies.
+  """
+  against = (x for x in TABLE if x.of_events and (labelled or not x.labelled))
+  return any(x.name not in without for x in against)
+
+
 def unused(without: Collection[str]) -> frozenset[str]:
   """What need not be measured where these evidences are off."""
   used = {x.measured for x in TABLE if x.name not in without}

@@ -90,16 +90,19 @@ class Reference(NamedTuple):
     """[m] share of normal sessions that would score at least as high."""
     return pvalues.p_values(scores - TIE, *self.normal)
 
-  def warnings(self, scores: np.ndarray, times: np.ndarray) -> list[str]:
-    """Signs that sessions [m] called normal are not like the normals.
+  def quiet(self, scores: np.ndarray, threshold: float) -> np.ndarray:
+    """[2] sessions [S] called normal, and those with p-values up to STALE of them."""
+    quiet = scores[scores <= threshold]
+    return np.array([len(quiet), (self.p_values(quiet) <= STALE).sum()], float)
+
+  def warnings(self, total: float, odd: float) -> list[str]:
+    """Signs that sessions called normal are not like the normals: see `quiet`.
 
     Among exchangeable sessions, a share p has p-values up to p.
     """
-    quiet = scores <= self.threshold
-    total = times[quiet].sum()
     if not total:
       return []
-    odd = times[quiet] @ (self.p_values(scores[quiet]) <= STALE) / total
+    odd /= total
     error = np.sqrt(STALE * (1 - STALE) * (1 / total + 1 / self.normal.weights.sum()))
     if odd <= 2 * STALE + 3 * error:
       return []

@@ -56,6 +56,7 @@ class Judge:
     self._model, self._threshold, self._known = model, threshold, known
     self._scorer = scoring.Scorer(model.detector)
     self.seen = blind_spots.NOTHING
+    self._tally: Any = 0  # see `training.base.Host`
 
   def verdicts(
     self, sessions: types.Sessions, lines: np.ndarray, ends: np.ndarray
@@ -81,6 +82,8 @@ class Judge:
       data, scores, self._threshold, len(seqs.lengths), model.detector.reads_vectors
     )
     self.seen = self.seen.joined(seen)
+    if host := model.detector.host:
+      self._tally = self._tally + host.tally(model.state, scores, self._threshold)
     shares = scorer.weights(model.state, data)
     reasons = scorer.verdicts(model.state, data)
     for i, (score, share, reason) in enumerate(zip(scores, shares, reasons)):
@@ -101,10 +104,14 @@ class Judge:
 
   @property
   def warnings(self) -> list[str]:
-    """Signs that the verdicts so far mean nothing."""
-    bound = self._model.detector.highest
-    highest = bound(self._model.state, self._model.vectors) if bound else None
-    return blind_spots.warnings(self.seen, highest)
+    """Signs that the verdicts so far mean nothing, or less than they seem to."""
+    detector, state = self._model.detector, self._model.state
+    bound, host = detector.highest, detector.host
+    highest = bound(state, self._model.vectors) if bound else None
+    texts = blind_spots.warnings(self.seen, highest)
+    if host and self.seen.sessions:
+      texts += host.warnings(state, self._tally, self._threshold)
+    return texts
 
 
 class Verdicts:

@@ -30,6 +30,10 @@ class Job:
       raise errors.UserError(
         f'--alert_rate={self.alert_rate}: give a share from 0 to 1'
       )
+    if self.alert_rate and getattr(self.method, 'false_alarms', 0):
+      raise errors.UserError(
+        '--alert_rate and --false_alarms both set the threshold: give one'
+      )
 
   @property
   def folders(self) -> list[str]:

@@ -40,6 +40,16 @@ class Options:
       )
     if not 0 <= self.seed <= MAX_SEED:
       raise errors.UserError(f'--seed={self.seed}: give a number from 0 to {MAX_SEED}')
+    if budgets.parse(self.unlabelled, 'unlabelled'):
+      if not self.target:
+        raise errors.UserError(
+          '--unlabelled is of the target, and there is no --target'
+        )
+      if self.split != 'random':
+        raise errors.UserError(
+          f'--unlabelled needs --split=random: with --split={self.split} it would show '
+          'training sessions that are later than those it is tested on'
+        )
     if not self.target and types.REST in self.test:
       raise errors.UserError(
         f'--test={types.REST} is the rest of the target, and there is no --target: '
@@ -161,9 +171,9 @@ def _split(system: types.System, options: Options) -> splits.Split:
     options.target_anomalies,
     options.seed,
   )
-  if options.unlabelled == '0':
-    return split
   num = budgets.resolve(options.unlabelled, len(split.test))
+  if not num:
+    return split
   if num > len(split.test):
     raise errors.UserError(
       f'--unlabelled={options.unlabelled}: system {system.name} has {len(split.test)} '

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 from metalog_jax import atomic, flags, types
 from metalog_jax.evaluation import blind_spots, floors, metrics
 
+_OF_REST = (types.REST, 'expected_f1')  # other test sets have no say in it
+
 
 class Tested(NamedTuple):
   """A test set with the scores it got."""
@@ -57,8 +59,19 @@ def result(ready, fitted, tested: dict[str, Tested], seconds: float) -> dict[str
       for name, test in tested.items()
       for warning in _warnings(ready, fitted.state, name, test)
     ],
-    **({'note': detector.note} if detector.note else {}),
+    **({'note': '; '.join(notes)} if (notes := _notes(detector, tested)) else {}),
   }
+
+
+def _notes(detector: Any, tested: dict[str, Tested]) -> list[str]:
+  notes = [detector.note] if detector.note else []
+  sources = {(name, test.threshold_from) for name, test in tested.items()}
+  if any(
+    source in ('alert_rate', 'widest_gap') or (name, source) == _OF_REST
+    for name, source in sources
+  ):
+    notes.append('without labels, the test sessions set the threshold')
+  return notes
 
 
 def _measures(problem, test: Tested) -> dict[str, Any]:
@@ -85,8 +98,8 @@ def _warnings(ready, state, name: str, test: Tested) -> list[str]:
   seen = blind_spots.Seen.of(data, scores, threshold, distinct, detector.reads_vectors)
   bound = detector.highest(state, data.vectors) if detector.highest else None
   texts = blind_spots.warnings(seen, bound)
-  if detector.host:
-    texts += detector.host.warnings(state, data)
+  if host := detector.host:
+    texts += host.warnings(state, host.tally(state, scores, threshold), threshold)
   return [f'{name}: {text}' for text in texts]
 
 

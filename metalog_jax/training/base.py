@@ -49,7 +49,8 @@ class Host(NamedTuple):
   weights: Callable  # -> S arrays [L] over all events, which sum to 1
   verdicts: Callable  # -> S records: p_value, evidence (interface of `detect`)
   threshold: Callable  # -> (threshold, where it comes from)
-  warnings: Callable  # -> sentences on the verdicts
+  tally: Callable  # (state, [S] scores, threshold) -> counts, which add up over sets
+  warnings: Callable  # (state, sum of tallies, threshold) -> sentences on the verdicts
   arrays: Callable  # -> name -> array, what an exported model scores with
 
 

@@ -170,6 +170,19 @@ def test_flags_that_seeds_do_not_go_with(metalog, tmp_path, other):
   assert not (tmp_path / 'x').exists()
 
 
+@pytest.mark.parametrize('flags, says', [
+  (['--alert_rate=1%', '--false_alarms=1%'], '--alert_rate and --false_alarms'),
+  (['--alert_rate=1%', '--evidence.false_alarms=0.1'], '--alert_rate and --false_'),
+  (['--false_alarms=1%', '--evidence.false_alarms=0.1'], 'are one setting'),
+  (['--evidence.false_alarms=1'], '--evidence.false_alarms=1: it must be below 1'),
+  (['--unlabelled=5'], '--unlabelled needs --split=random'),
+])  # fmt: skip
+def test_flags_that_exclude_each_other(metalog, tmp_path, flags, says):
+  done = metalog('train', '--target=x', f'--workdir={tmp_path}/x', *flags)
+  assert done.code in (1, 2) and says in done.err
+  assert not (tmp_path / 'x').exists()
+
+
 def test_choices_are_those_of_the_room():
   hints = typing.get_type_hints(problem.Options)
   for flag in (*train.FLAGS, *adapt.FLAGS):

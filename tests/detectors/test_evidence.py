@@ -104,5 +104,24 @@ def test_a_rate_that_so_few_normals_cannot_promise_is_told():
   test = systems.system(2, 50, 2)
   for rate, told in ((0.0001, True), (0.2, False)):
     detector, state, _ = fitted(systems.transfer(), evidence.Config(false_alarms=rate))
-    texts = detector.host.warnings(state, test)
-    assert any('asked for: label more normals' in text for text in texts) == told
+    host, scores = detector.host, detector.host.scores(state, test)
+    threshold, _ = host.threshold(state, test)
+    for limit in (threshold, threshold + 1):  # the promise is not of another one
+      texts = host.warnings(state, host.tally(state, scores, limit), limit)
+      said = any('asked for: label more normals' in text for text in texts)
+      assert said == (told and limit == threshold)
+
+
+def test_evidences_that_are_left_can_see():
+  counted = 'new_events,new_number,distance,range,absent,deviation,order'
+  left = 'ratio,trees,event_trees'
+  config = evidence.Config(without=f'{counted},{left}')  # missed, unlike take back
+  with pytest.raises(errors.UserError, match='--evidence.without=.*name fewer'):
+    evidence.make_detector(config)
+  config, transfer = evidence.Config(without=counted), systems.transfer()
+  fitted(transfer, config)
+  sessions = transfer.target.sessions
+  labels = np.minimum(sessions.labels, 0)
+  target = transfer.target._replace(sessions=sessions._replace(labels=labels))
+  with pytest.raises(errors.UserError, match='--evidence.without=.*target_anomalies'):
+    fitted(types.Transfer((), target), config)

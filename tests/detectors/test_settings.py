@@ -65,7 +65,7 @@ WRONG = [
   ('max_events', 10**20, 'at most'),
   ('inner_lr', float('nan'), 'finite'),
   ('steps', -1, 'at least 0'),
-  ('anomaly_share', 1.5, 'at most 1'),
+  ('anomaly_share', 1, 'below 1'),
 ]
 
 
@@ -75,6 +75,26 @@ def test_what_ran_as_something_else_is_refused(name, value, message):
     parse(f'--metalog.{name}={value}')
   with pytest.raises(errors.UserError, match=f'{name}=.*{message}'):
     flags.replace(metalog.Config(), **{name: value})
+
+
+# Shares of which nothing is left at 1: sessions, states, the spectrum, a moment.
+SHARES = [
+  'evidence.false_alarms', 'pca.kept', 'logtad.dropout', 'neurallog.dropout',
+  'logrobust.dropout', 'logtransfer.dropout', 'logtransfer.target_dropout',
+  'logrobust.anomaly_share', 'logtransfer.anomaly_share', 'neurallog.anomaly_share',
+  'metalog.adam_b2', 'plelog.adam_b2',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('flag', SHARES)
+def test_a_share_that_leaves_nothing_is_refused_by_its_name(flag):
+  name, _, setting = flag.partition('.')
+  base, values = registry.get(name).Config(), absl_flags.FlagValues()
+  flags.define(name, base, values)
+  with pytest.raises(absl_flags.Error, match=f'{flag}=.*below 1'):
+    values(['', f'--{flag}=1'])
+  values(['', f'--{flag}=0.999'])
+  assert flags.get(flags.read(name, base, values), setting) == 0.999
 
 
 def test_what_excludes_each_other_is_refused():

@@ -95,13 +95,10 @@ def test_scores_that_differ_by_less_than_a_tie_are_equal():
 
 def test_drift_is_of_the_sessions_called_normal():
   fitted, *_ = kinds_of_faults([0])
-  fitted = fitted._replace(threshold=100.0)
   odd, usual = np.full(200, 50.0), np.repeat(fitted.normal.scores, 10)
-  assert 'drift: 100%' in fitted.warnings(odd, np.ones(200))[0]
-  assert fitted.warnings(usual, np.ones(len(usual))) == []
-  assert (
-    fitted._replace(threshold=40.0).warnings(np.append(usual, odd), np.ones(500)) == []
-  )
+  said = lambda scores, limit: fitted.warnings(*fitted.quiet(scores, limit))
+  assert 'drift: 100%' in said(odd, 100.0)[0]
+  assert said(usual, 100.0) == said(np.append(usual, odd), 40.0) == []
 
 
 def test_p_values_of_a_promise_are_by_the_normals_held_out():

@@ -74,6 +74,57 @@ def test_the_rest_is_shown_without_labels(root):
   assert zero_shot.with_rest() is zero_shot
 
 
+NOTE = 'without labels, the test sessions set the threshold'
+
+
+@pytest.mark.parametrize('rate, noted', [(0.0, True), (0.001, False)])
+def test_detect_gives_the_detectors_own_warnings(root, tmp_path, rate, noted):
+  """Also those of a log that is read in several parts, once."""
+  result = test_detect.trained(root, tmp_path, 'evidence', false_alarms=rate)
+  assert (NOTE in result.get('note', '')) == noted
+  loaded, said = model.load(tmp_path), 'can be promised, and 0.001 was asked for'
+  assert any(said in text for text in result['warnings']) == bool(rate)
+  for threshold, expected in ((None, bool(rate)), (9.0, False)):
+    verdicts = detect.detect(loaded, root / 'b' / 'x.log', threshold)
+    list(verdicts)
+    texts = verdicts.summary.warnings
+    assert sum(said in text for text in texts) == expected
+
+
+def test_drift_is_told_of_all_parts_of_a_log_together(root, tmp_path, monkeypatch):
+  test_detect.trained(root, tmp_path, 'evidence')
+  loaded, tallies = model.load(tmp_path), []
+  host = loaded.detector.host
+  keep = lambda state, tally, threshold: tallies.append(tally) or ['drift']
+  loaded = loaded._replace(
+    detector=loaded.detector._replace(host=host._replace(warnings=keep))
+  )
+  monkeypatch.setattr(detect, 'ROWS', 7)
+  verdicts = detect.detect(loaded, root / 'b' / 'x.log')
+  rows = [row for row in verdicts if not row['anomalous']]
+  odd = sum(row['p_value'] <= 0.05 for row in rows)
+  assert tallies[0].tolist() == [len(rows), odd]
+  assert 'drift' in verdicts.summary.warnings and len(tallies) == 1
+
+
+def test_two_thresholds_are_refused(root, tmp_path):
+  with pytest.raises(errors.UserError, match='--alert_rate and --false_alarms'):
+    api.make_job(target='x', alert_rate='1%', false_alarms='1%')
+  test_detect.trained(root, tmp_path / 'first', 'evidence', alert_rate=0.1)
+  few = {'target_normals': 20, 'target_anomalies': 3, 'workdir': tmp_path / 'second'}
+  said: list[str] = []
+  adapted = api.adapt(
+    tmp_path / 'first',
+    target=root / 'system_a',
+    **few,
+    false_alarms=0.1,
+    say=said.append,
+  )
+  rest = adapted.result['test']['rest']
+  assert rest['threshold_from'] == 'false_alarms 0.1'
+  assert any('replaces the --alert_rate=0.1 of' in text for text in said)
+
+
 def test_a_run_is_fitted_to_another_system(root, tmp_path):
   test_detect.trained(root, tmp_path / 'first', 'evidence')
   few = {'target_normals': 20, 'target_anomalies': 3, 'workdir': tmp_path / 'second'}

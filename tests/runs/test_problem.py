@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metalog_jax import types
+from metalog_jax import errors, types
 from metalog_jax.embeddings import gcse
 from metalog_jax.logs import store
 from metalog_jax.runs import problem as problems
@@ -86,3 +86,16 @@ def test_zero_shot(folders):
   assert problem.train.target is None and list(problem.tests) == ['b']
   with pytest.raises(ValueError, match='--target'):
     make(folders, target='', test=('rest',))
+
+
+@pytest.mark.parametrize('changes, says', [
+  ({'split': 'chronological'}, '--unlabelled needs --split=random'),
+  ({'split': 'tail'}, '--unlabelled needs --split=random'),
+  ({'target': '', 'test': ()}, 'there is no --target'),
+])  # fmt: skip
+def test_unlabelled_sessions_are_those_of_a_random_split(changes, says):
+  """In time order they would come from the time that is tested on."""
+  options = {'target': 'b', 'split': 'random'} | changes
+  with pytest.raises(errors.UserError, match=says):
+    problems.Options(**options, unlabelled='10%')
+  problems.Options(**options)
