@@ -122,7 +122,7 @@ def make_detector(config: Config) -> base.Detector:
     ),
     threshold=lambda state, transfer, scores: (float(config.top), 'top_g'),
     highest=lambda state, vectors: len(vectors) + 1.0,  # the rank of an unseen event
-    note='a score is the worst place of an event among those expected; its limit is g',
+    note='a score is the worst place of an event among those expected; the limit is g',
     reads_vectors=False,
   )
 

@@ -86,7 +86,7 @@ def make_detector(config: Config) -> base.Detector:
     explain=explain,
     reading=config.reading,
     threshold=lambda state, transfer, scores: (float(state.threshold), 'q_statistic'),
-    note='subspace and its own threshold are of the sources, fitted without labels',
+    note='subspace and threshold are those of the sources, fitted without labels',
   )
 
 

@@ -10,7 +10,11 @@ import pyarrow.parquet as pq
 from metalog_jax import atomic, flags, types
 from metalog_jax.evaluation import blind_spots, floors, metrics
 
-_OF_REST = (types.REST, 'expected_f1')  # other test sets have no say in it
+_BY_RATE = (
+  'in place of its own, --alert_rate sets the threshold by the test sessions, without '
+  'labels'
+)
+_BY_TESTS = 'without labels, the test sessions set the threshold'
 
 
 class Tested(NamedTuple):
@@ -65,12 +69,12 @@ def result(ready, fitted, tested: dict[str, Tested], seconds: float) -> dict[str
 
 def _notes(detector: Any, tested: dict[str, Tested]) -> list[str]:
   notes = [detector.note] if detector.note else []
-  sources = {(name, test.threshold_from) for name, test in tested.items()}
-  if any(
-    source in ('alert_rate', 'widest_gap') or (name, source) == _OF_REST
-    for name, source in sources
-  ):
-    notes.append('without labels, the test sessions set the threshold')
+  sources = {name: test.threshold_from for name, test in tested.items()}
+  if 'alert_rate' in sources.values():
+    notes.append(_BY_RATE)
+  # `expected_f1` is by the rest of the target, whatever else is tested on.
+  if 'widest_gap' in sources.values() or sources.get(types.REST) == 'expected_f1':
+    notes.append(_BY_TESTS)
   return notes
 
 

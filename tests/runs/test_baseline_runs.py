@@ -84,4 +84,4 @@ def test_an_alert_rate_comes_first(root, tmp_path):
   chosen = dataclasses.replace(make_job(root, 'pca'), alert_rate=0.2)
   result = run.start(chosen, tmp_path, say=lambda _: None)
   assert result['test']['rest']['threshold_from'] == 'alert_rate'
-  assert 'without labels, the test sessions set the threshold' in result['note']
+  assert '--alert_rate sets the threshold by the test sessions' in result['note']
