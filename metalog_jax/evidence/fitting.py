@@ -25,6 +25,7 @@ from metalog_jax.evidence.reference import Judged, Reference, measure, weighed
 
 FREQUENT = 0.02  # share of later sessions that makes a kind worth forgiving
 MOST_FORGIVEN = 50
+DEVIATION = evidences.NAMES.index('deviation')
 
 
 def fit(
@@ -62,6 +63,7 @@ def fit(
   features = one_class.features(model, model.values, own=True)
   normal = weighed(model, features, votes, measured)
   anomalous = measure(model, fitted, anomalies.counts, anomalies.beside, odd)
+  fresh = one_class.fresh_surprise(model) * evidences.weights(without)[DEVIATION]
   reference = Reference(
     model,
     fitted,
@@ -70,6 +72,7 @@ def fit(
     Judged._make(map(np.concatenate, zip(normal, anomalous))),
     0.0,
     '',
+    fresh=fresh - normal.parts[:, DEVIATION],
   )
   if later:
     reference = _forgive(reference, normals, anomalies, unlabelled)
@@ -147,4 +150,6 @@ def _conformal(reference: Reference, held: samples.Sample, rate: float) -> Refer
   source = (
     f'false_alarms {rate:g}' if rank <= num else f'false_alarms {1 / (num + 1):.3g}'
   )
-  return reference._replace(normal=normal, threshold=limit, threshold_from=source)
+  return reference._replace(
+    normal=normal, fresh=0.0, threshold=limit, threshold_from=source
+  )

@@ -88,24 +88,30 @@ def calibration(normals: Normals, seed: int = 0) -> np.ndarray:
   return np.sort(rng.choice(num, CALIBRATION, replace=False))
 
 
-def calibrated(normals: Normals, own: np.ndarray) -> tuple[Normals, Measured]:
+def calibrated(
+  normals: Normals, own: np.ndarray
+) -> tuple[Normals, Measured, np.ndarray]:
   """The normals with `rises` and `falls`, and the bags `own` [n] with one left out.
 
   The surprise of a deviation from the nearest normal at an event is -log of the share
-  of the normals that deviate there likewise.
+  of the normals that deviate there likewise. Third come the deviations [n] as those of
+  new sessions would be: where one deviates it is not among those that do.
   """
   rows, weights = normals.counts[own], normals.times[own]
   nearest = nearest_lib.search(normals.bags, rows, _skipped(normals, own))
   difference = nearest_lib.differences(normals.bags, rows, nearest)
   weight = np.repeat(weights, np.diff(difference.indptr))
 
-  def surprise(is_such: np.ndarray) -> np.ndarray:
-    share = np.bincount(difference.indices, weight * is_such, rows.shape[1])
-    return -np.log((share + 0.5) / (weights.sum() + 1))
-
-  rises, falls = surprise(difference.data > 0), surprise(difference.data < 0)
-  normals = normals._replace(rises=rises, falls=falls)
-  return normals, measure(normals, rows, own, nearest)
+  event, data = difference.indices, difference.data
+  above, below = (
+    np.bincount(event, weight * x, rows.shape[1]) for x in (data > 0, data < 0)
+  )
+  surprise = lambda held: -np.log((held + 0.5) / (weights.sum() + 1))
+  others = np.where(data > 0, above[event], below[event]) - 1  # no copy of it deviates
+  alone = np.repeat(np.arange(len(own)), np.diff(difference.indptr))
+  fresh = np.bincount(alone, surprise(others) * np.sqrt(np.abs(data)), len(own))
+  normals = normals._replace(rises=surprise(above), falls=surprise(below))
+  return normals, measure(normals, rows, own, nearest), fresh
 
 
 def measure(

@@ -24,6 +24,7 @@ class OneClass(NamedTuple):
   nearest: np.ndarray  # [n]
   distances: np.ndarray  # [n] to it
   without: frozenset[str]  # evidences that are off
+  fresh: np.ndarray  # [n] deviations as those of new sessions, see `calibrated`
 
   def measure(
     self, counts: Any, beside: np.ndarray | None = None
@@ -52,11 +53,11 @@ def fit(
   off = frozenset(without)
   normals = normal_lib.summarize(counts, times)
   rows = normal_lib.calibration(normals)
-  normals, measured = normal_lib.calibrated(normals, rows)
+  normals, measured, fresh = normal_lib.calibrated(normals, rows)
   if beside is not None:
     beside = beside[np.argsort(-times, kind='stable')[rows]]
   measured = measured._replace(values=_used(measured.values, beside, off))
-  return OneClass(normals, rows, normals.times[rows], *measured, off)
+  return OneClass(normals, rows, normals.times[rows], *measured, off, fresh)
 
 
 def _used(
@@ -68,6 +69,17 @@ def _used(
   both = np.concatenate([values, beside], axis=1)
   both[:, [name in evidences.unused(without) for name in MEASURED]] = 0.0
   return both
+
+
+def fresh_surprise(model: OneClass) -> np.ndarray:
+  """-log p [n] of the normals' deviations, had they been new sessions.
+
+  A normal's deviation is one of those that make it less surprising, a new session's is
+  not, so that one that deviates alone has a higher value than normals that do.
+  """
+  known = model.values[:, MEASURED.index('deviation')]
+  others = pvalues.exceeding(model.fresh, known, model.weights) - (known >= model.fresh)
+  return -np.log((others + 0.5) / (model.weights.sum() - 0.5))
 
 
 def features(model: OneClass, values: np.ndarray, own: bool = False) -> np.ndarray:

@@ -46,6 +46,8 @@ class Reference(NamedTuple):
   forgiving: one_class.OneClass | None = None  # `model` with them
   later: bool = False
   missed: coverage.Missed | None = None  # frequent kinds that no anomaly is of
+  # [n] how much more new sessions score than the normals that they are like.
+  fresh: np.ndarray | float = 0.0
 
   def judge(self, counts: Any, beside: np.ndarray | None = None) -> Judged:
     """Measures bags [m, V]; where later kinds are forgiven, the kinder verdict.
@@ -88,7 +90,8 @@ class Reference(NamedTuple):
 
   def p_values(self, scores: np.ndarray) -> np.ndarray:
     """[m] share of normal sessions that would score at least as high."""
-    return pvalues.p_values(scores - TIE, *self.normal)
+    normal = self.normal
+    return pvalues.p_values(scores - TIE, normal.scores + self.fresh, normal.weights)
 
   def quiet(self, scores: np.ndarray, threshold: float) -> np.ndarray:
     """[2] sessions [S] called normal, and those with p-values up to STALE of them."""

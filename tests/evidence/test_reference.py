@@ -161,6 +161,19 @@ def test_p_values_count_the_normals_at_least_as_odd():
   assert pvalues.quantile(values, weights, 0.6) == 2.0
 
 
+@pytest.mark.parametrize('without', [(), ('deviation',)])
+def test_an_event_of_its_own_is_as_odd_as_those_of_the_normals(without):
+  """Six of 20 normals have one: a normal's deviation does not vouch for itself."""
+  usual, own = np.tile([2.0, 2.0], (21, 1)), np.zeros((21, 7))
+  own[14:] = np.eye(7)
+  counts = np.concatenate([usual, own], axis=1)
+  none = evidence.Sample.of(np.zeros((0, 9)))
+  sample = evidence.Sample.of(counts[:20])
+  fitted = evidence.fit(sample, none, none, without=without)
+  new = fitted.judge(sparse.csr_matrix(counts[20:]))
+  assert fitted.p_values(new.scores) == pytest.approx(7 / 21)
+
+
 def test_later_kinds_are_forgiven_unless_they_are_known_anomalies():
   normals = evidence.Sample.of(np.array([[3.0, 1.0, 0.0]]), np.array([50]))
   later = evidence.Sample.of(
