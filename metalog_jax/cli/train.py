@@ -93,10 +93,11 @@ def check(values: Any) -> None:
   options.refuse_without(values, 'distributed', _JOINED)
   for name in ('alert_rate', 'false_alarms'):
     budgets.rate(values[name].value, name)
-  for name in options.settings(values, values.detector):
+  for setting in options.settings(values, values.detector):
+    name = setting.rpartition('.')[2]
     if name in values and values[name].present:
       raise errors.UserError(
-        f'--{name} and --{values.detector}.{name} are one setting: give one'
+        f'--{name} and --{values.detector}.{setting} are one setting: give one'
       )
   options.registry.preset(values.detector, values.preset)
   if values.seeds:

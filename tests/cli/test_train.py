@@ -174,6 +174,7 @@ def test_flags_that_seeds_do_not_go_with(metalog, tmp_path, other):
   (['--alert_rate=1%', '--false_alarms=1%'], '--alert_rate and --false_alarms'),
   (['--alert_rate=1%', '--evidence.false_alarms=0.1'], '--alert_rate and --false_'),
   (['--false_alarms=1%', '--evidence.false_alarms=0.1'], 'are one setting'),
+  (['--vectors=a', '--evidence.embedding.vectors=b'], 'are one setting'),
   (['--evidence.false_alarms=1'], '--evidence.false_alarms=1: it must be below 1'),
   (['--unlabelled=5'], '--unlabelled needs --split=random'),
 ])  # fmt: skip
