@@ -31,13 +31,14 @@ SOFTNESS = 0.2  # of a score near the cut, for estimates from few sessions
 GRID = 60  # cuts that are tried for an estimate
 QUIET = 0.99  # share of the normals that single evidences leave alone
 # Votes without anomalies, and those that come with them: alike but for what is surest.
-ONE_CLASS = {'new': 2, 'distance': 1, 'estimate': 1}
+ONE_CLASS = {'new': 1, 'distance': 1, 'estimate': 1}
 LEARNED = dict.fromkeys(
   ('trees', 'event_trees', 'ratio', 'alert', 'estimate', 'recall'), 2
 )
 LATER = {'new': 1, 'range': 1}  # in place of ONE_CLASS: what drifts least
 PLAIN = 4.0  # votes of the verdict without anomalies, were all anomalies unlike them
 FEW = 10  # normals at which that verdict has half of these
+USUAL = 100  # normals at which what is new has one and a half votes; with fewer more
 CROWD = 16.0  # votes of the verdict without any label, were there no normals
 MEAGRE = 20  # normals at which it has a quarter of these
 MOST_NORMALS = 150  # to which that verdict is heard
@@ -120,7 +121,9 @@ def weights(
   crowd *= num_normals <= MOST_NORMALS
   # Few normals beside the anomalies say little of what normal sessions can be.
   doubt = num_anomalies / (num_anomalies + num_normals)
-  one_class = LATER if later else ONE_CLASS
+  one_class = dict(LATER if later else ONE_CLASS)
+  if not later:  # distances and estimates say little by few normals
+    one_class['new'] += USUAL / (num_normals + USUAL)
   total = {name: x * (1 - learned) * (1 - doubt) for name, x in one_class.items()}
   for name, votes in LEARNED.items():
     total[name] = total.get(name, 0.0) + votes * learned
@@ -134,16 +137,27 @@ def weights(
 def excess(flagged: float, false: float, num_normals: float) -> float:
   """The share of the sessions that a rule flags beyond false alarms; 0 if by chance.
 
-  So many may be false by the normals: two standard errors, and 3 / N where none of N
-  is flagged (Hanley and Lippman-Hand, If nothing goes wrong, is everything all right?,
-  JAMA 1983).
-
   Args:
     flagged: share of the sessions to be judged; false: how many of the normals.
   """
-  rate = (false + 0.5) / (num_normals + 1)
-  chance = 2 * np.sqrt(rate * (1 - rate) / num_normals) + 3 / num_normals
+  rate, chance = _false_alarms(false, num_normals, 2.0)
   return (flagged - rate) / (1 - rate) if flagged - rate > chance else 0.0
+
+
+def sure_excess(flagged: float, false: float, num_normals: float) -> float:
+  """The least `excess` of a rule that is cut where it has most: that much is chance."""
+  rate, chance = _false_alarms(false, num_normals, 3.0)
+  return max((flagged - rate - chance) / (1 - rate), 0.0)
+
+
+def _false_alarms(false: float, num: float, errors: float) -> tuple[float, float]:
+  """A rule's rate of false alarms by `num` normals, and what may be added by chance.
+
+  That is so many standard errors, and 3 / N where none of N is flagged (Hanley and
+  Lippman-Hand, If nothing goes wrong, is everything all right?, JAMA 1983).
+  """
+  rate = (false + 0.5) / (num + 1)
+  return rate, errors * np.sqrt(rate * (1 - rate) / num) + 3 / num
 
 
 def heard(

@@ -19,6 +19,7 @@ class Evidence(NamedTuple):
   source: str
   measured: str = ''  # the value against the normals that it comes from
   labelled: bool = False  # needs labelled anomalies
+  alone: bool = False  # off where anomalies are labelled
   of_counts: bool = True  # how often each event is in a session is enough
   of_events: bool = True  # events can be named that it comes from
 
@@ -54,6 +55,15 @@ TABLE = (
     '-log p(-Σ log(1 - share)) over absent events that most normals have',
     'ours',
     'absent',
+  ),
+  Evidence(
+    'gone',
+    1 / 2,
+    "log(1 + a - b), a that sum and b the normals' largest, where a is larger and no "
+    'anomaly is labelled',
+    'ours',
+    'absent',
+    alone=True,
   ),
   Evidence(
     'deviation',
@@ -112,6 +122,8 @@ NAMES = tuple(evidence.name for evidence in TABLE)
 COUNTED = tuple(x.name for x in TABLE if x.of_counts and not x.labelled and x.of_events)
 BESIDE = tuple(x.name for x in TABLE if not x.of_counts)
 LABELLED = tuple(x.name for x in TABLE if x.labelled)
+# What labelled anomalies say better.
+ALONE = frozenset(x.name for x in TABLE if x.alone)
 # Off unless asked for: found no fault of the real systems that counts had missed, and
 # drifts (docs/evidence.md); where order alone is at fault nothing else sees it.
 OFF = ('order',)

@@ -53,6 +53,8 @@ def fit(
   held = None
   if false_alarms:
     normals, held = samples.halves(normals, seed)
+  if len(anomalies.times):
+    without = evidences.ALONE.union(without)
   model = one_class.fit(*normals, without)
   fitted = None
   measured = normal_lib.Measured(model.values, model.nearest, model.distances)

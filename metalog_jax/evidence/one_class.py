@@ -101,6 +101,8 @@ def features(model: OneClass, values: np.ndarray, own: bool = False) -> np.ndarr
     'distance': np.log((raw['distance'] + SOFT) / (usual + SOFT)),
   }
   every |= {name: surprise(name) for name in ('range', 'absent', 'deviation')}
+  gone = pvalues.beyond(raw['absent'], normal['absent'], model.weights, own)
+  every['gone'] = np.log1p(gone)
   for name in evidences.BESIDE:
     value = surprise(name)
     every[name] = np.where(value > -np.log(RARE), value, 0.0)

@@ -24,6 +24,16 @@ def surprise(values, reference, weights, own: bool = False) -> np.ndarray:
   return -np.log((np.maximum(num, 0) + 0.5) / (total + 0.5))
 
 
+def beyond(values, reference, weights, own: bool = False) -> np.ndarray:
+  """[m] by how much values exceed all normals'; arguments as in `surprise`."""
+  highest = reference.max(initial=0.0)
+  if not own:
+    return np.maximum(values - highest, 0.0)
+  top = reference == highest
+  second = highest if weights[top].sum() > 1 else reference[~top].max(initial=0.0)
+  return np.where(top, highest - second, 0.0)
+
+
 def p_values(values, reference, weights) -> np.ndarray:
   """p [m] = (1 + #{normals >= value}) / (N + 1): valid for exchangeable sessions.
 

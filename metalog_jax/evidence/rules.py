@@ -88,12 +88,12 @@ def _plain(reference: Reference, judged: Judged, rules: dict, times: np.ndarray)
   shares = {
     name: rules[name].flagged @ times / times.sum() for name in (*ONE_CLASS, 'estimate')
   }
-  # Not of the estimate, which is cut where it has most.
-  total = reference.normal.weights.sum()
-  most = max(
-    committee.excess(shares[name], _false(reference, rules[name]), total)
-    for name in ONE_CLASS
+  beyond = lambda excess, name: excess(
+    shares[name], _false(reference, rules[name]), reference.normal.weights.sum()
   )
+  most = max(beyond(committee.excess, name) for name in ONE_CLASS)
+  if 'estimate' in votes:
+    most = max(most, beyond(committee.sure_excess, 'estimate'))
   votes = committee.heard(votes, shares, most)
   learned = (committee.NO_ANOMALY,)
   return _with_learned(scored, scored.scores, rules, votes, learned, committee.BLIND)

@@ -25,7 +25,7 @@ CROWD = 0.05  # share of the sessions that make a crowd
 BULK = 0.8  # share of the sessions that serve as normals
 MOST_ALERTS, LEAST_ALERTS = 0.15, 0.005  # share of the sessions above the threshold
 WEIGHTS = (1.0, 1 / 6)  # of the crowd's distance, of the rarest event
-BULK_WEIGHTS = (1 / 6, 1 / 2, 1 / 2, 1 / 6, 0.0, 1 / 6)  # of evidences.COUNTED
+BULK_WEIGHTS = (1 / 6, 1 / 2, 1 / 2, 1 / 6, 0.0, 0.0, 1 / 6)  # of evidences.COUNTED
 NAMES = ('crowd', 'rarest_event', *evidences.COUNTED)
 
 

@@ -95,12 +95,15 @@ class Scores:
     raw = dict(zip(raw, values.T))
     normal = dict(zip(raw, model['values'].T))
     p = lambda name: _surprise(raw[name], normal[name], model['weights'])
-    order = p('order')
+    order, far = p('order'), raw['absent'] - normal['absent'].max(initial=0.0)
     evidences = [
       p('new'),
       np.log1p(raw['new']),
       np.log((raw['distance'] + SOFT) / (model['usual'] + SOFT)),
-      *(p(name) for name in ('range', 'absent', 'deviation')),
+      p('range'),
+      p('absent'),
+      np.log1p(np.maximum(far, 0.0)),
+      p('deviation'),
       np.where(order > -np.log(RARE), order, 0.0),
     ]
     labelled = np.zeros((5, len(counts)))
@@ -113,7 +116,7 @@ class Scores:
       for i, table in enumerate((everything, events)):
         labelled[i + 1] = 2 * _probabilities(self._forests[i], table) - 1
       share = 1 / (self._arrays['labelled'] + 2)  # of anomalies unlike the labelled
-      learned = self._arrays['evidence_weights'][7:10] @ labelled[:3]
+      learned = self._arrays['evidence_weights'][8:11] @ labelled[:3]
       if share:
         both = np.logaddexp(np.log(share), np.log1p(-share) + learned)
         labelled[4] = both - learned
