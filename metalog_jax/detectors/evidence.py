@@ -98,7 +98,7 @@ def _off(config: Config) -> tuple[str, ...]:
     if name not in evidence.NAMES:
       known = errors.listed(name, evidence.NAMES)
       raise errors.UserError(f'--evidence.without={config.without}: not one of {known}')
-  if not evidence.can_see(names):
+  if not any(evidence.can_see(names, labelled) for labelled in (True, False)):
     raise errors.UserError(
       f'--evidence.without={config.without}: no evidence is left that speaks against '
       'a session: name fewer'
@@ -115,10 +115,12 @@ def _state(config: Config, transfer: types.Transfer) -> dict[str, np.ndarray]:
   if data is None:
     return {'templates': _packed(()), 'later': np.zeros((), np.int32)}
   sessions, width = data.sessions, len(data.vectors)
-  if not (sessions.labels == 1).any() and not evidence.can_see(_off(config), False):
+  labelled = bool((sessions.labels == 1).any())
+  if not evidence.can_see(_off(config), labelled):
     raise errors.UserError(
-      f'--evidence.without={config.without}: the evidences that are left need labelled '
-      'anomalies, and there is none: raise --target_anomalies, or name fewer'
+      f'--evidence.without={config.without}: what is left sees nothing '
+      f'{"beside" if labelled else "without"} labelled anomalies: name fewer, or '
+      f'{"take" if labelled else "raise"} --target_anomalies{"=0" if labelled else ""}'
     )
   transitions, different = kinds.fit(sessions, width + SPARE)
   times = [different.times(sessions.labels == label) for label in (0, 1, -1)]

@@ -142,8 +142,8 @@ def can_see(without: Collection[str], labelled: bool = True) -> bool:
   Args:
     labelled: there are labelled anomalies.
   """
-  against = (x for x in TABLE if x.of_events and (labelled or not x.labelled))
-  return any(x.name not in without for x in against)
+  off = ALONE.union(without) if labelled else {*LABELLED, *without}
+  return any(x.of_events and x.name not in off for x in TABLE)
 
 
 def unused(without: Collection[str]) -> frozenset[str]:

@@ -113,12 +113,16 @@ def test_a_rate_that_so_few_normals_cannot_promise_is_told():
 
 
 def test_evidences_that_are_left_can_see():
-  counted = 'new_events,new_number,distance,range,absent,deviation,order'
+  counted = 'new_events,new_number,distance,range,absent,gone,deviation,order'
   left = 'ratio,trees,event_trees'
   config = evidence.Config(without=f'{counted},{left}')  # missed, unlike take back
   with pytest.raises(errors.UserError, match='--evidence.without=.*name fewer'):
     evidence.make_detector(config)
-  config, transfer = evidence.Config(without=counted), systems.transfer()
+  transfer = systems.transfer()
+  alone = evidence.Config(without=f'{counted.replace("gone,", "")},{left}')
+  with pytest.raises(errors.UserError, match='--evidence.without=.*anomalies=0'):
+    fitted(transfer, alone)
+  config = evidence.Config(without=counted)
   fitted(transfer, config)
   sessions = transfer.target.sessions
   labels = np.minimum(sessions.labels, 0)

@@ -237,7 +237,8 @@ def test_the_plain_verdict_is_that_of_the_same_sessions_without_anomalies():
   judged = with_labels.judge(unlabelled.counts)
   verdicts = rules._rules(with_labels, judged, unlabelled)
   plain = rules._plain(with_labels, judged, verdicts, unlabelled.times)
-  without = evidence.fit(normals, none, unlabelled)
+  off = (*evidences.OFF, *evidences.ALONE)
+  without = evidence.fit(normals, none, unlabelled, without=off)
   assert committee.cut(*plain) == without.threshold != with_labels.threshold
   flagged = without.judge(unlabelled.counts).scores > without.threshold
   assert (flagged == (plain[0].scores > without.threshold)).all() and flagged.any()

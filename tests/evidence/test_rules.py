@@ -87,6 +87,20 @@ def test_excess_is_what_is_flagged_beyond_false_alarms_and_chance():
   assert committee.excess(0.2, 0, 3) == 0.0 < committee.excess(0.2, 0, 30)
 
 
+def test_what_is_new_has_fewer_votes_beside_many_normals():
+  votes = lambda num, **options: committee.weights(0, num, **options)
+  assert 2 > votes(10)['new'] > votes(100)['new'] == 1.5 > votes(10**6)['new'] > 1
+  assert votes(10, later=True) | {'crowd': 0} == votes(50, later=True) | {'crowd': 0}
+
+
+def test_the_least_excess_allows_for_a_cut_where_it_is_largest():
+  assert committee.sure_excess(0.2, 0, 10**6) == pytest.approx(0.2, abs=1e-3)
+  assert committee.sure_excess(0.2, 10, 100) == 0.0 < committee.sure_excess(0.3, 10, 100)
+  for flagged in (0.05, 0.3, 0.9):
+    least = committee.sure_excess(flagged, 3, 100)
+    assert least <= committee.excess(flagged, 3, 100)
+
+
 def test_votes_fall_with_the_labelled_anomalies_that_a_rule_misses():
   votes = {'trees': 2.0, 'new': 2.0, 'crowd': 1.0}
   tried = lambda hits, num: committee.tried(votes, {'trees': hits, 'new': num}, num)

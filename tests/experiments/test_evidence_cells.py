@@ -46,3 +46,11 @@ def test_floors_and_evidence_see_no_label_of_the_test(monkeypatch):
   )
   cell = evidence_cells.measured(system, 'random', ('30', 5), 0, ('order',))
   assert (seen[0].sessions.labels == -1).all() and 0 < cell['evidence'][0] <= 1
+
+
+def test_what_the_scores_alone_find_is_cut_where_they_say():
+  """Faults of calls that no single evidence sees: each rule flags next to nothing."""
+  cell = evidence_cells.Cell(families.system(families.traces, 2), 'random', ('30%', 0), 2)
+  scores, threshold = cell.judged(without=('order',))
+  flagged, faulty = scores > threshold, cell.test.labels == 1
+  assert 2 * (flagged & faulty).sum() / (flagged.sum() + faulty.sum()) > 0.7

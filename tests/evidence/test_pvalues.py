@@ -1,0 +1,38 @@
+"""How odd a value is against the normals', each of which is left out of its own."""
+
+import numpy as np
+import pytest
+
+from metalog_jax import evidence
+from metalog_jax.evidence import pvalues
+
+
+@pytest.mark.parametrize('function', [pvalues.beyond, pvalues.surprise])
+@pytest.mark.parametrize('seed', range(4))
+def test_a_normal_is_held_against_the_others(function, seed):
+  rng = np.random.default_rng(seed)
+  values = rng.integers(0, 9, 5).astype(float)
+  times = rng.integers(1, 3, 5)
+  own = function(values, values, times, own=True)
+  for i, value in enumerate(values):
+    others = times - (np.arange(5) == i)
+    left = function(np.array([value]), values[others > 0], others[others > 0])
+    assert own[i] == pytest.approx(left[0])
+
+
+def test_sessions_that_lack_more_than_any_normal_does_are_told_apart():
+  """Normals lack one usual event or none; p-values alone end there."""
+  normals = np.ones((40, 8)) - np.eye(8)[np.arange(40) % 8] * (np.arange(40) < 6)[:, None]
+  lacking = np.tril(np.ones((8, 8)))[1:]
+  none = evidence.Sample.of(np.zeros((0, 8)))
+  place = [evidence.NAMES.index(name) for name in ('absent', 'gone')]
+  parts = lambda anomalies: (
+    evidence.fit(evidence.Sample.of(normals), anomalies, none)
+    .judge(evidence.Sample.of(lacking).counts)
+    .parts[:, place]
+    .T
+  )
+  absent, gone = parts(none)
+  assert np.ptp(absent[:-2]) == 0 and (np.diff(gone[:-1]) < 0).all()
+  with_labels = parts(evidence.Sample.of(np.eye(8)[:1] * 5))
+  assert with_labels[0].any() and not with_labels[1].any()
