@@ -22,7 +22,9 @@ def test_a_normal_is_held_against_the_others(function, seed):
 
 def test_sessions_that_lack_more_than_any_normal_does_are_told_apart():
   """Normals lack one usual event or none; p-values alone end there."""
-  normals = np.ones((40, 8)) - np.eye(8)[np.arange(40) % 8] * (np.arange(40) < 6)[:, None]
+  normals = (
+    np.ones((40, 8)) - np.eye(8)[np.arange(40) % 8] * (np.arange(40) < 6)[:, None]
+  )
   lacking = np.tril(np.ones((8, 8)))[1:]
   none = evidence.Sample.of(np.zeros((0, 8)))
   place = [evidence.NAMES.index(name) for name in ('absent', 'gone')]

@@ -95,7 +95,9 @@ def test_what_is_new_has_fewer_votes_beside_many_normals():
 
 def test_the_least_excess_allows_for_a_cut_where_it_is_largest():
   assert committee.sure_excess(0.2, 0, 10**6) == pytest.approx(0.2, abs=1e-3)
-  assert committee.sure_excess(0.2, 10, 100) == 0.0 < committee.sure_excess(0.3, 10, 100)
+  assert (
+    committee.sure_excess(0.2, 10, 100) == 0.0 < committee.sure_excess(0.3, 10, 100)
+  )
   for flagged in (0.05, 0.3, 0.9):
     least = committee.sure_excess(flagged, 3, 100)
     assert least <= committee.excess(flagged, 3, 100)

@@ -50,7 +50,9 @@ def test_floors_and_evidence_see_no_label_of_the_test(monkeypatch):
 
 def test_what_the_scores_alone_find_is_cut_where_they_say():
   """Faults of calls that no single evidence sees: each rule flags next to nothing."""
-  cell = evidence_cells.Cell(families.system(families.traces, 2), 'random', ('30%', 0), 2)
+  cell = evidence_cells.Cell(
+    families.system(families.traces, 2), 'random', ('30%', 0), 2
+  )
   scores, threshold = cell.judged(without=('order',))
   flagged, faulty = scores > threshold, cell.test.labels == 1
   assert 2 * (flagged & faulty).sum() / (flagged.sum() + faulty.sum()) > 0.7
