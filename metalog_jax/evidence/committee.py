@@ -31,11 +31,11 @@ SOFTNESS = 0.2  # of a score near the cut, for estimates from few sessions
 GRID = 60  # cuts that are tried for an estimate
 QUIET = 0.99  # share of the normals that single evidences leave alone
 # Votes without anomalies, and those that come with them: alike but for what is surest.
-ONE_CLASS = {'new': 1, 'distance': 1, 'estimate': 1}
+ONE_CLASS = {'new': 1.0, 'distance': 1.0, 'estimate': 1.0}
 LEARNED = dict.fromkeys(
   ('trees', 'event_trees', 'ratio', 'alert', 'estimate', 'recall'), 2
 )
-LATER = {'new': 1, 'range': 1}  # in place of ONE_CLASS: what drifts least
+LATER = {'new': 1.0, 'range': 1.0}  # in place of ONE_CLASS: what drifts least
 PLAIN = 4.0  # votes of the verdict without anomalies, were all anomalies unlike them
 FEW = 10  # normals at which that verdict has half of these
 USUAL = 100  # normals at which what is new has one and a half votes; with fewer more
