@@ -36,6 +36,7 @@ NAMED = 5  # events named with each evidence
 SPARE = 16  # places for templates that come after the training
 ROWS = 64  # bags explained at a time
 SAMPLES = ('normals', 'anomalies', 'unlabelled')
+LATER = ('gone',)  # evidences that models had not before they named those they have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +130,7 @@ def _state(config: Config, transfer: types.Transfer) -> dict[str, np.ndarray]:
   state = {
     'templates': _packed(data.templates),
     'width': np.array(width, np.int32),
+    'evidences': _packed(evidence.NAMES),
     'counts': pad(counts.data),
     'events': pad(counts.indices),
     'offsets': counts.indptr.astype(np.int32),
@@ -203,10 +205,18 @@ def _fit(config: Config, state: dict[str, np.ndarray]) -> Any:
     normals = evidence.Sample(*(x[least_odd] for x in unlabelled))
   if not len(normals.times):
     return None
-  later = bool(state['later'])
+  later, off = bool(state['later']), {*_off(config), *_unknown(state)}
   return evidence.fit(
-    normals, anomalies, unlabelled, later, config.false_alarms, without=_off(config)
+    normals, anomalies, unlabelled, later, config.false_alarms, without=off
   )
+
+
+def _unknown(state: dict[str, np.ndarray]) -> tuple[str, ...]:
+  """Evidences that came after a model: its threshold is of scores without them."""
+  if 'evidences' not in state:
+    return LATER
+  known = _unpacked(state['evidences'])
+  return tuple(name for name in evidence.NAMES if name not in known)
 
 
 def _tally(reference: Any, scores: np.ndarray, threshold: float) -> np.ndarray:

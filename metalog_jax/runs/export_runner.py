@@ -277,6 +277,15 @@ def _lines(path: str) -> Iterator[str]:
     raise Refused(f'{path}: {error}') from None
 
 
+def is_above(score: float, threshold: float) -> bool:
+  """Whether a session is anomalous: by more than the last bits of a score.
+
+  Many thresholds are the score of a session, which is computed another way here.
+  """
+  same = math.isclose(score, threshold, rel_tol=1e-9, abs_tol=1e-12)
+  return score > threshold and not same
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
   """Scores the logs that the command line names; returns the exit code."""
   raw = argparse.RawDescriptionHelpFormatter
@@ -311,9 +320,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verdict: dict[str, Any] = {'session_id': session.name}
     for side, place in ('first', session.first), ('last', session.last):
       verdict |= {side: {'file': place[0], 'line': place[1]}, f'{side}_line': place[2]}
-    verdict |= {'score': score, 'anomalous': score > threshold}
+    verdict |= {'score': score, 'anomalous': is_above(score, threshold)}
     print(json.dumps(verdict | {'unknown_events': num}))
-  alarms = sum(score > threshold for score in scores)
+  alarms = sum(is_above(score, threshold) for score in scores)
   print(
     f'{alarms:,} of {len(scores):,} sessions anomalous; {reader.lines:,} lines, '
     f'{reader.bad:,} bad; {sum(unknown):,} events fit no template',

@@ -129,3 +129,21 @@ def test_evidences_that_are_left_can_see():
   target = transfer.target._replace(sessions=sessions._replace(labels=labels))
   with pytest.raises(errors.UserError, match='--evidence.without=.*target_anomalies'):
     fitted(types.Transfer((), target), config)
+
+
+def test_a_model_from_before_an_evidence_keeps_its_scores():
+  """Its threshold is of them: what came later is off."""
+  target = systems.transfer().target._replace(
+    sessions=builders.sessions([[1, 2, 3]] * 20, [0] * 20)
+  )
+  transfer = types.Transfer((), target)
+  test = target._replace(sessions=builders.sessions([[1], [1, 2, 3]]))
+  _, state, scorer = fitted(transfer)
+  _, without, other = fitted(transfer, evidence.Config(without='order,gone'))
+  expected = other.scores(without, test)
+  assert (expected < scorer.scores(state, test)).tolist() == [True, False]
+  names = [name for name in evidence.evidence.NAMES if name != 'gone']
+  named = state | {'evidences': evidence._packed(names)}
+  del state['evidences']
+  for old in (state, named):
+    np.testing.assert_array_equal(scorer.scores(old, test), expected)

@@ -258,3 +258,11 @@ def test_what_cannot_be_exported_is_refused(workdir, tmp_path):
   with pytest.raises(errors.UserError, match='is no exported model'):
     export.export(loaded, tmp_path / 'mine')
   assert os.listdir(tmp_path / 'mine') == ['thesis.tex']
+
+
+@pytest.mark.parametrize('threshold', [4.087, 0.0, -2.5])
+def test_a_score_that_sets_the_threshold_is_not_above_it(threshold):
+  """It is computed another way than by `detect`."""
+  assert not export_runner.is_above(threshold + 4e-15, threshold)
+  assert not export_runner.is_above(threshold - 1, threshold)
+  assert export_runner.is_above(threshold + 1e-6, threshold)
