@@ -43,9 +43,10 @@ def add(
     known = {row['finding_id']: row for _, row in _rows(listed, 'finding')}
     matching = [name for name in known if name.startswith(finding)]
     if len(matching) != 1 and finding not in known:
-      wrong = 'several findings begin with' if matching else 'it has no finding'
+      wrong = 'several findings begin' if matching else 'no finding begins'
+      known = errors.listed(finding, known) if known else 'none'
       raise errors.UserError(
-        f'{listed}: {wrong} {errors.listed(finding, known) if known else finding!r}'
+        f'{listed}: {wrong} with {finding!r}; there are: {known}'
       )
     finding = finding if finding in known else matching[0]
   elif not place.is_dir():

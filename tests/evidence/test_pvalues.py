@@ -11,7 +11,7 @@ from metalog_jax.evidence import pvalues
 @pytest.mark.parametrize('seed', range(4))
 def test_a_normal_is_held_against_the_others(function, seed):
   rng = np.random.default_rng(seed)
-  values = rng.integers(0, 9, 5).astype(float)
+  values = rng.integers(0, 9, 5) / 9
   times = rng.integers(1, 3, 5)
   own = function(values, values, times, own=True)
   for i, value in enumerate(values):
@@ -38,3 +38,14 @@ def test_sessions_that_lack_more_than_any_normal_does_are_told_apart():
   assert np.ptp(absent[:-2]) == 0 and (np.diff(gone[:-1]) < 0).all()
   with_labels = parts(evidence.Sample.of(np.eye(8)[:1] * 5))
   assert with_labels[0].any() and not with_labels[1].any()
+
+
+def test_what_a_normal_lacks_is_held_against_the_others():
+  normals = np.ones((40, 4)) - np.eye(4)[np.arange(40) % 4]
+  normals[:30] = 1
+  normals[0, :2] = 0
+  none = evidence.Sample.of(np.zeros((0, 4)))
+  fitted = evidence.fit(evidence.Sample.of(normals), none, none)
+  gone = fitted.own.parts[:, evidence.NAMES.index('gone')]
+  lacking = fitted.model.normals.counts[fitted.model.rows].toarray() == 0
+  assert ((gone > 0) == (lacking.sum(axis=1) == 2)).all() and gone.any()

@@ -85,6 +85,7 @@ def test_excess_is_what_is_flagged_beyond_false_alarms_and_chance():
   assert committee.excess(0.2, 0, 999) == pytest.approx(0.2, abs=1e-3)
   assert committee.excess(0.2, 200, 999) == committee.excess(0.22, 200, 999) == 0.0
   assert committee.excess(0.2, 0, 3) == 0.0 < committee.excess(0.2, 0, 30)
+  assert committee.excess(0.19, 10, 100) == 0.0 < committee.excess(0.2, 10, 100)
 
 
 def test_what_is_new_has_fewer_votes_beside_many_normals():
@@ -95,12 +96,24 @@ def test_what_is_new_has_fewer_votes_beside_many_normals():
 
 def test_the_least_excess_allows_for_a_cut_where_it_is_largest():
   assert committee.sure_excess(0.2, 0, 10**6) == pytest.approx(0.2, abs=1e-3)
+  assert committee.sure_excess(0.6, 2e5, 10**6) == pytest.approx(0.5, abs=1e-2)
   assert (
     committee.sure_excess(0.2, 10, 100) == 0.0 < committee.sure_excess(0.3, 10, 100)
   )
   for flagged in (0.05, 0.3, 0.9):
     least = committee.sure_excess(flagged, 3, 100)
     assert least <= committee.excess(flagged, 3, 100)
+
+
+@pytest.mark.parametrize('later', [False, True])
+def test_a_sure_estimate_silences_others_where_it_has_a_vote(later, monkeypatch):
+  rng = np.random.default_rng(0)
+  normals, rest = rng.poisson(3, (2, 60, 5))
+  monkeypatch.setattr(committee, 'sure_excess', lambda *_: 1.0)
+  unlabelled, none = evidence.Sample.of(rest), evidence.Sample.of(rest[:0])
+  reference = evidence.fit(evidence.Sample.of(normals), none, unlabelled, later)
+  votes = rules.worlds(reference, unlabelled).votes
+  assert [*committee.weights(0, 60, later)][0] == 'new' and bool(votes[0]) == later
 
 
 def test_votes_fall_with_the_labelled_anomalies_that_a_rule_misses():

@@ -244,11 +244,13 @@ def test_two_additions_at_once_lose_none(tmp_path, base, monkeypatch):
     (('x', 'fine'), 'normal, anomaly, suppress'),
     (('x', 'normal', '2027-01-01'), '--until belongs to suppress'),
     (('x', 'suppress', 'tomorrow'), 'is no date'),
-    (('nope', 'normal'), 'no finding'),
+    (('nope', 'normal'), "no finding begins with 'nope'; there are: abc, abd"),
+    (('ab', 'normal'), "several findings begin with 'ab'; there are: abc, abd"),
   ],
 )
 def test_wrong_feedback(tmp_path, arguments, message):
-  (tmp_path / 'findings.jsonl').write_text('{"finding_id": "abc"}\n')
+  rows = (f'{{"finding_id": "{name}"}}\n' for name in ('abc', 'abd'))
+  (tmp_path / 'findings.jsonl').write_text(''.join(rows))
   with pytest.raises(errors.UserError, match=message):
     feedback.add(str(tmp_path), *arguments)
   assert not (tmp_path / feedback.FILE).exists()
