@@ -25,7 +25,6 @@ from metalog_jax.evidence.reference import Judged, Reference, measure, weighed
 
 FREQUENT = 0.02  # share of later sessions that makes a kind worth forgiving
 MOST_FORGIVEN = 50
-DEVIATION = evidences.NAMES.index('deviation')
 
 
 def fit(
@@ -65,7 +64,7 @@ def fit(
   features = one_class.features(model, model.values, own=True)
   normal = weighed(model, features, votes, measured)
   anomalous = measure(model, fitted, anomalies.counts, anomalies.beside, odd)
-  fresh = one_class.fresh_surprise(model) * evidences.weights(without)[DEVIATION]
+  fresh = one_class.as_new(model, features) - features
   reference = Reference(
     model,
     fitted,
@@ -74,7 +73,7 @@ def fit(
     Judged._make(map(np.concatenate, zip(normal, anomalous))),
     0.0,
     '',
-    fresh=fresh - normal.parts[:, DEVIATION],
+    fresh=fresh @ evidences.weights()[: len(one_class.NAMES)],
   )
   if later:
     reference = _forgive(reference, normals, anomalies, unlabelled)

@@ -94,8 +94,9 @@ def calibrated(
   """The normals with `rises` and `falls`, and the bags `own` [n] with one left out.
 
   The surprise of a deviation from the nearest normal at an event is -log of the share
-  of the normals that deviate there likewise. Third come the deviations [n] as those of
-  new sessions would be: where one deviates it is not among those that do.
+  of the normals that deviate there likewise. Third come deviations and what is absent
+  [n, 2] as those of new sessions would be: where one deviates it is not among those
+  that do, and what it lacks one more has.
   """
   rows, weights = normals.counts[own], normals.times[own]
   nearest = nearest_lib.search(normals.bags, rows, _skipped(normals, own))
@@ -110,6 +111,8 @@ def calibrated(
   others = np.where(data > 0, above[event], below[event]) - 1  # no copy of it deviates
   alone = np.repeat(np.arange(len(own)), np.diff(difference.indptr))
   fresh = np.bincount(alone, surprise(others) * np.sqrt(np.abs(data)), len(own))
+  absent = _missing(normals._replace(holders=normals.holders + 1), rows, 0)
+  fresh = np.column_stack([fresh, absent.sums(len(own))])
   normals = normals._replace(rises=surprise(above), falls=surprise(below))
   return normals, measure(normals, rows, own, nearest), fresh
 

@@ -24,7 +24,7 @@ class OneClass(NamedTuple):
   nearest: np.ndarray  # [n]
   distances: np.ndarray  # [n] to it
   without: frozenset[str]  # evidences that are off
-  fresh: np.ndarray  # [n] deviations as those of new sessions, see `calibrated`
+  fresh: np.ndarray  # [n, 2] as if new: deviations, absences; see `normals.calibrated`
 
   def measure(
     self, counts: Any, beside: np.ndarray | None = None
@@ -71,15 +71,22 @@ def _used(
   return both
 
 
-def fresh_surprise(model: OneClass) -> np.ndarray:
-  """-log p [n] of the normals' deviations, had they been new sessions.
+def as_new(model: OneClass, features: np.ndarray) -> np.ndarray:
+  """The normals' evidences [n, len(NAMES)], had they been new sessions.
 
   A normal's deviation is one of those that make it less surprising, a new session's is
-  not, so that one that deviates alone has a higher value than normals that do.
+  not, so that one that deviates alone has a higher value than normals that do. So has
+  one that lacks an event alone, which one normal more has.
   """
-  known = model.values[:, MEASURED.index('deviation')]
-  others = pvalues.exceeding(model.fresh, known, model.weights) - (known >= model.fresh)
-  return -np.log((others + 0.5) / (model.weights.sum() - 0.5))
+  out = features.copy()
+  for name, fresh in zip(('deviation', 'absent'), model.fresh.T):
+    known = model.values[:, MEASURED.index(name)]
+    others = pvalues.exceeding(fresh, known, model.weights) - (known >= fresh)
+    surprise = -np.log((others + 0.5) / (model.weights.sum() - 0.5))
+    out[:, NAMES.index(name)] = surprise
+  gone = pvalues.beyond(fresh, known, model.weights, own=True)
+  out[:, NAMES.index('gone')] = np.log1p(gone)
+  return out * [name not in model.without for name in NAMES]
 
 
 def features(model: OneClass, values: np.ndarray, own: bool = False) -> np.ndarray:

@@ -25,13 +25,16 @@ def surprise(values, reference, weights, own: bool = False) -> np.ndarray:
 
 
 def beyond(values, reference, weights, own: bool = False) -> np.ndarray:
-  """[m] by how much values exceed all normals'; arguments as in `surprise`."""
-  highest = reference.max(initial=0.0)
-  if not own:
-    return np.maximum(values - highest, 0.0)
-  top = reference == highest
-  second = highest if weights[top].sum() > 1 else reference[~top].max(initial=0.0)
-  return np.where(top, highest - second, 0.0)
+  """[m] by how much values exceed all normals'.
+
+  Arguments are as in `surprise`, but for those that are `own`: they may differ from the
+  reference's, whose own values do not count.
+  """
+  limit = reference.max(initial=0.0)
+  top = reference == limit
+  if own and weights[top].sum() == 1:
+    limit = np.where(top, reference[~top].max(initial=0.0), limit)
+  return np.maximum(values - limit, 0.0)
 
 
 def p_values(values, reference, weights) -> np.ndarray:

@@ -52,7 +52,10 @@ def test_silence():
     (100, 95, 95, 3, ''),  # of five normals shares say little
     (100, None, 91, 0, '91 of 100 sessions are called anomalous'),
     (100, None, 90, 0, ''),
+    (20, 0, 0, 11, '11 of 20 normal sessions are called anomalous'),
+    (20, None, 19, 0, '19 of 20 sessions are called anomalous'),
     (19, None, 18, 0, ''),
+    (1, None, 1, 0, ''),
   ],
 )
 def test_more_alerts_than_can_be(sessions, anomalies, hits, false, says):
@@ -68,6 +71,7 @@ def test_more_alerts_than_can_be(sessions, anomalies, hits, false, says):
 
 def test_parts_add_up():
   data = types.Dataset('a', builders.sessions([[1], [2]], [0, 1]), VECTORS)
-  one = blind_spots.Seen.of(data, [0.1, 0.9], 0.5, 2)
+  one = blind_spots.Seen.of(data, [0.8, 0.9], 0.5, 2)
   both = blind_spots.NOTHING.joined(one).joined(one)
-  assert both == one._replace(sessions=4, anomalies=2, normals=2, alerts=2)
+  counts = {'sessions': 4, 'anomalies': 2, 'normals': 2, 'alerts': 4, 'false': 2}
+  assert both == one._replace(**counts)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metalog_jax import evidence
-from metalog_jax.evidence import pvalues
+from metalog_jax.evidence import one_class, pvalues
 
 
 @pytest.mark.parametrize('function', [pvalues.beyond, pvalues.surprise])
@@ -49,3 +49,33 @@ def test_what_a_normal_lacks_is_held_against_the_others():
   gone = fitted.own.parts[:, evidence.NAMES.index('gone')]
   lacking = fitted.model.normals.counts[fitted.model.rows].toarray() == 0
   assert ((gone > 0) == (lacking.sum(axis=1) == 2)).all() and gone.any()
+
+
+def test_deviations_are_held_against_those_of_the_other_normals():
+  counts = np.random.default_rng(0).poisson([3, 1, 0.3, 0.2], (60, 4))
+  none = evidence.Sample.of(np.zeros((0, 4)))
+  kinds = np.unique(counts, axis=0, return_counts=True)
+  model = evidence.fit(evidence.Sample.of(*kinds), none, none).model
+  known, times = model.values[:, one_class.MEASURED.index('deviation')], model.weights
+  fresh = model.fresh[:, 0]
+  assert (fresh > known).any() and (times > 1).any()
+  features = np.zeros((len(fresh), len(one_class.NAMES)))
+  place = one_class.NAMES.index('deviation')
+  for i, surprise in enumerate(one_class.as_new(model, features)[:, place]):
+    others = times - (np.arange(len(times)) == i)
+    odder = others[known >= fresh[i]].sum()
+    assert surprise == pytest.approx(-np.log((odder + 0.5) / (others.sum() + 0.5)))
+
+
+def test_p_values_of_new_sessions_are_uniform():
+  none, shares = evidence.Sample.of(np.zeros((0, 7))), []
+  for seed in range(4):
+    rng = np.random.default_rng(seed)
+    sample = lambda num: evidence.Sample.of(
+      rng.poisson([3, 2, 1, 0.3, 0.3, 0.1, 0.1], (num, 7))
+    )
+    normals, new = sample(100), sample(400)
+    fitted = evidence.fit(normals, none, none)
+    p = fitted.p_values(fitted.judge(new.counts).scores)
+    shares.append(np.average(p <= 0.1, weights=new.times))
+  assert 0.07 < np.mean(shares) < 0.11

@@ -161,12 +161,12 @@ def test_p_values_count_the_normals_at_least_as_odd():
   assert pvalues.quantile(values, weights, 0.6) == 2.0
 
 
+@pytest.mark.parametrize('usually, own', [(0.0, 1.0), (1.0, 0.0)])
 @pytest.mark.parametrize('without', [(), ('deviation',)])
-def test_an_event_of_its_own_is_as_odd_as_those_of_the_normals(without):
-  """Six of 20 normals have one: a normal's deviation does not vouch for itself."""
-  usual, own = np.tile([2.0, 2.0], (21, 1)), np.zeros((21, 7))
-  own[14:] = np.eye(7)
-  counts = np.concatenate([usual, own], axis=1)
+def test_an_event_of_its_own_is_as_odd_as_those_of_the_normals(without, usually, own):
+  """Six of 20 have, or lack, one: a normal's deviation does not vouch for itself."""
+  counts = np.tile([2.0, 2.0, *[usually] * 7], (21, 1))
+  counts[np.arange(14, 21), np.arange(2, 9)] = own
   none = evidence.Sample.of(np.zeros((0, 9)))
   sample = evidence.Sample.of(counts[:20])
   fitted = evidence.fit(sample, none, none, without=without)

@@ -98,6 +98,7 @@ def test_drift_is_of_the_sessions_called_normal():
   odd, usual = np.full(200, 50.0), np.repeat(fitted.normal.scores, 10)
   said = lambda scores, limit: fitted.warnings(*fitted.quiet(scores, limit))
   assert 'drift: 100%' in said(odd, 100.0)[0]
+  assert [fitted.quiet(odd, x)[0] for x in (49.9, 50.0)] == [0, 200]
   assert said(usual, 100.0) == said(np.append(usual, odd), 40.0) == []
 
 
@@ -106,7 +107,10 @@ def test_p_values_of_a_promise_are_by_the_normals_held_out():
   none = sample(np.zeros((0, 3)))
   fitted = evidence.fit(normals, none, none, false_alarms=0.1)
   held = evidence.samples.halves(normals, 0)[1]
-  np.testing.assert_array_equal(fitted.normal.scores, fitted.judge(held.counts).scores)
+  scores = fitted.judge(held.counts).scores
+  np.testing.assert_array_equal(fitted.normal.scores, scores)
+  expected = [held.times[scores >= x - 0.02].sum() + 1 for x in scores]
+  np.testing.assert_allclose(fitted.p_values(scores), np.array(expected) / 31)
 
 
 def test_sessions_count_in_trees_as_often_as_they_are():

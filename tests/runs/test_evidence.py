@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import types as types_lib
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from metalog_jax import api, errors, types
 from metalog_jax.detectors import evidence
 from metalog_jax.embeddings import gcse
-from metalog_jax.runs import detect, export, model, problem, run
+from metalog_jax.runs import detect, export, model, problem, result_json, run
 from tests.runs import test_baseline_runs, test_detect, test_export
 
 fixture_root = test_detect.fixture_root
@@ -89,6 +90,13 @@ def test_detect_gives_the_detectors_own_warnings(root, tmp_path, rate, noted):
     list(verdicts)
     texts = verdicts.summary.warnings
     assert sum(said in text for text in texts) == expected
+
+
+@pytest.mark.parametrize('name, noted', [('rest', True), ('other', False)])
+def test_only_the_rest_sets_the_threshold_of_the_best_estimate(name, noted):
+  test = result_json.Tested(None, np.zeros(0), 0.0, 'expected_f1')
+  notes = result_json._notes(types_lib.SimpleNamespace(note=''), {name: test})
+  assert notes == [NOTE] * noted
 
 
 def test_drift_is_told_of_all_parts_of_a_log_together(root, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from metalog_jax import errors
+from metalog_jax import atomic, errors
 from metalog_jax.scanning import baseline, feedback, scan
 from tests.cli.conftest import fixture_metalog  # noqa: F401
 from tests.scanning import logs
@@ -235,6 +235,21 @@ def test_two_additions_at_once_lose_none(tmp_path, base, monkeypatch):
   with pytest.raises(errors.UserError, match='add these again'):
     scan.add_to_baseline(folder, [str(one)], scan.Options())
   assert scan.add_to_baseline(folder, [str(one)], scan.Options())['records'] == 6000
+  assert [*feedback.read([folder])] == ['a']
+  scan.scan([str(one)], scan.Options(save_baseline=folder))  # takes the place of all
+
+
+def test_feedback_that_comes_while_an_addition_waits_stays(tmp_path, base, monkeypatch):
+  folder, _ = base
+  one, hold = logs.Log(7).write(tmp_path / '7.log'), atomic.holding
+
+  def hold_late(path):
+    monkeypatch.setattr(atomic, 'holding', hold)
+    feedback.add(folder, 'a', 'normal')
+    return hold(path)
+
+  monkeypatch.setattr(atomic, 'holding', hold_late)
+  scan.add_to_baseline(folder, [str(one)], scan.Options())
   assert [*feedback.read([folder])] == ['a']
 
 
