@@ -96,7 +96,7 @@ def calibrated(
   The surprise of a deviation from the nearest normal at an event is -log of the share
   of the normals that deviate there likewise. Third come deviations and what is absent
   [n, 2] as those of new sessions would be: where one deviates it is not among those
-  that do, and what it lacks one more has.
+  that do, and what it alone lacks all normals have.
   """
   rows, weights = normals.counts[own], normals.times[own]
   nearest = nearest_lib.search(normals.bags, rows, _skipped(normals, own))
@@ -111,10 +111,13 @@ def calibrated(
   others = np.where(data > 0, above[event], below[event]) - 1  # no copy of it deviates
   alone = np.repeat(np.arange(len(own)), np.diff(difference.indptr))
   fresh = np.bincount(alone, surprise(others) * np.sqrt(np.abs(data)), len(own))
-  absent = _missing(normals._replace(holders=normals.holders + 1), rows, 0)
-  fresh = np.column_stack([fresh, absent.sums(len(own))])
   normals = normals._replace(rises=surprise(above), falls=surprise(below))
-  return normals, measure(normals, rows, own, nearest), fresh
+  measured = measure(normals, rows, own, nearest)
+  all_but_it = normals.holders == normals.total - 1
+  others = normals._replace(holders=normals.holders + all_but_it)
+  absent = _missing(others, rows, 0).sums(len(own))
+  known = measured.values[:, NAMES.index('absent')]
+  return normals, measured, np.column_stack([fresh, np.maximum(absent, known)])
 
 
 def measure(

@@ -76,7 +76,7 @@ def as_new(model: OneClass, features: np.ndarray) -> np.ndarray:
 
   A normal's deviation is one of those that make it less surprising, a new session's is
   not, so that one that deviates alone has a higher value than normals that do. So has
-  one that lacks an event alone, which one normal more has.
+  one that alone lacks an event: all normals have it.
   """
   out = features.copy()
   for name, fresh in zip(('deviation', 'absent'), model.fresh.T):
