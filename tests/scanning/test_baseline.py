@@ -1,5 +1,6 @@
 """Baselines in folders, feedback, and the programs around them."""
 
+import contextlib
 import datetime
 import json
 import pathlib
@@ -243,10 +244,12 @@ def test_feedback_that_comes_while_an_addition_waits_stays(tmp_path, base, monke
   folder, _ = base
   one, hold = logs.Log(7).write(tmp_path / '7.log'), atomic.holding
 
+  @contextlib.contextmanager
   def hold_late(path):
     monkeypatch.setattr(atomic, 'holding', hold)
     feedback.add(folder, 'a', 'normal')
-    return hold(path)
+    with hold(path):
+      yield
 
   monkeypatch.setattr(atomic, 'holding', hold_late)
   scan.add_to_baseline(folder, [str(one)], scan.Options())
