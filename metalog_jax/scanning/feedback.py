@@ -44,8 +44,8 @@ def add(
     matching = [name for name in known if name.startswith(finding)]
     if len(matching) != 1 and finding not in known:
       wrong = 'several findings begin' if matching else 'no finding begins'
-      known = errors.listed(finding, known) if known else 'none'
-      raise errors.UserError(f'{listed}: {wrong} with {finding!r}; there are: {known}')
+      there = errors.listed(finding, known) if known else 'none'
+      raise errors.UserError(f'{listed}: {wrong} with {finding!r}; there are: {there}')
     finding = finding if finding in known else matching[0]
   elif not place.is_dir():
     raise errors.UserError(f'{folder} is no folder of a scan: scan with --out={folder}')
