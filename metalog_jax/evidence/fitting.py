@@ -73,7 +73,7 @@ def fit(
     Judged._make(map(np.concatenate, zip(normal, anomalous))),
     0.0,
     '',
-    fresh=fresh @ evidences.weights()[: len(one_class.NAMES)],
+    fresh=fresh @ evidences.weights(without)[: len(one_class.NAMES)],
   )
   if later:
     reference = _forgive(reference, normals, anomalies, unlabelled)

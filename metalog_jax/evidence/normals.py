@@ -111,13 +111,12 @@ def calibrated(
   others = np.where(data > 0, above[event], below[event]) - 1  # no copy of it deviates
   alone = np.repeat(np.arange(len(own)), np.diff(difference.indptr))
   fresh = np.bincount(alone, surprise(others) * np.sqrt(np.abs(data)), len(own))
+  all_but_one = normals.holders == normals.total - 1
+  full = normals._replace(holders=normals.holders + all_but_one)
+  absent = _missing(full, rows, 0).sums(len(own))
   normals = normals._replace(rises=surprise(above), falls=surprise(below))
   measured = measure(normals, rows, own, nearest)
-  all_but_it = normals.holders == normals.total - 1
-  others = normals._replace(holders=normals.holders + all_but_it)
-  absent = _missing(others, rows, 0).sums(len(own))
-  known = measured.values[:, NAMES.index('absent')]
-  return normals, measured, np.column_stack([fresh, np.maximum(absent, known)])
+  return normals, measured, np.column_stack([fresh, absent])
 
 
 def measure(

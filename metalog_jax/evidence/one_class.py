@@ -86,7 +86,7 @@ def as_new(model: OneClass, features: np.ndarray) -> np.ndarray:
     out[:, NAMES.index(name)] = surprise
   gone = pvalues.beyond(fresh, known, model.weights, own=True)
   out[:, NAMES.index('gone')] = np.log1p(gone)
-  return out * [name not in model.without for name in NAMES]
+  return out
 
 
 def features(model: OneClass, values: np.ndarray, own: bool = False) -> np.ndarray:

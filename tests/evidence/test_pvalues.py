@@ -54,8 +54,10 @@ def test_what_a_normal_lacks_is_held_against_the_others():
 def test_deviations_are_held_against_those_of_the_other_normals():
   counts = np.random.default_rng(0).poisson([3, 1, 0.3, 0.2], (60, 4))
   none = evidence.Sample.of(np.zeros((0, 4)))
-  kinds = np.unique(counts, axis=0, return_counts=True)
-  model = evidence.fit(evidence.Sample.of(*kinds), none, none).model
+  kinds = evidence.Sample.of(*np.unique(counts, axis=0, return_counts=True))
+  model = evidence.fit(kinds, none, none).model
+  off = ('deviation', 'absent', 'gone')
+  assert not evidence.fit(kinds, none, none, without=off).fresh.any()
   known, times = model.values[:, one_class.MEASURED.index('deviation')], model.weights
   fresh = model.fresh[:, 0]
   assert (fresh > known).any() and (times > 1).any()

@@ -172,7 +172,7 @@ def test_an_event_of_its_own_is_as_odd_as_those_of_the_normals(without, usually,
   fitted = evidence.fit(sample, none, none, without=without)
   new = fitted.judge(sparse.csr_matrix(counts[20:]))
   assert fitted.p_values(new.scores) == pytest.approx(7 / 21)
-  assert np.isfinite(fitted.fresh).all()
+  assert np.isfinite(fitted.model.fresh).all()
 
 
 def test_later_kinds_are_forgiven_unless_they_are_known_anomalies():
