@@ -85,6 +85,7 @@ def test_detect_gives_the_detectors_own_warnings(root, tmp_path, rate, noted):
   assert (NOTE in result.get('note', '')) == noted
   loaded, said = model.load(tmp_path), 'can be promised, and 0.001 was asked for'
   assert any(said in text for text in result['warnings']) == bool(rate)
+  assert detect.Judge(loaded, loaded.threshold, 0).warnings == []  # of no session
   for threshold, expected in ((None, bool(rate)), (9.0, False)):
     verdicts = detect.detect(loaded, root / 'b' / 'x.log', threshold)
     list(verdicts)
