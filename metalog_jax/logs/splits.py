@@ -107,7 +107,9 @@ def _draw(rng, pool, labels, label, number, name, kind):
     noun = 'anomalous' if label else 'normal'
     flag = '--target_anomalies' if label else '--target_normals'
     where = 'the training pool of ' if kind != 'random' else ''
-    other = ', or raise --target_normals' if label and kind == 'chronological' else ''
+    other = ''
+    if label and kind == 'chronological' and number <= np.sum(labels == label):
+      other = ', raise --target_normals, or draw from all by --split=random'
     raise errors.UserError(
       f'{where}system {name} has {candidates.size} {noun} sessions, fewer than the '
       f'{number} asked for: lower {flag}{other}'

@@ -85,7 +85,8 @@ def test_time_decides_and_file_order_where_unknown():
   [
     ('chronological', 9, 0, 'has 6 normal sessions, fewer than the 9'),
     ('chronological', 3, 2, 'pool of system toy has 1 anomalous sessions, fewer than '
-     'the 2 asked for: lower --target_anomalies, or raise --target_normals'),
+     'the 2 asked for: lower --target_anomalies, raise --target_normals, or '),
+    ('chronological', 3, 3, 'fewer than the 3 asked for: lower --target_anomalies$'),
     ('random', 1, 3, 'system toy has 2 anomalous sessions, fewer than the 3'),
     ('tail', 5, 0, 'pool of system toy has 3 normal'),
     ('sideways', 1, 0, "--split='sideways' is not one of chronological, tail, random"),
