@@ -78,13 +78,15 @@ def as_new(model: OneClass, features: np.ndarray) -> np.ndarray:
   not, so that one that deviates alone has a higher value than normals that do. So has
   one that alone lacks an event: all normals have it.
   """
+  known = dict(zip(MEASURED, model.values.T, strict=True))
+  fresh = dict(zip(('deviation', 'absent'), model.fresh.T, strict=True))
   out = features.copy()
-  for name, fresh in zip(('deviation', 'absent'), model.fresh.T):
-    known = model.values[:, MEASURED.index(name)]
-    others = pvalues.exceeding(fresh, known, model.weights) - (known >= fresh)
+  for name, value in fresh.items():
+    others = pvalues.exceeding(value, known[name], model.weights)
+    others -= known[name] >= value  # itself
     surprise = -np.log((others + 0.5) / (model.weights.sum() - 0.5))
     out[:, NAMES.index(name)] = surprise
-  gone = pvalues.beyond(fresh, known, model.weights, own=True)
+  gone = pvalues.beyond(fresh['absent'], known['absent'], model.weights, own=True)
   out[:, NAMES.index('gone')] = np.log1p(gone)
   return out
 
