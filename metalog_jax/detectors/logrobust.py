@@ -41,6 +41,7 @@ class Config(flags.Settings):
   )
   lr: float = flags.field(1e-3, 'learning rate of Adam')
   epochs: int = flags.field(20, 'passes over the labelled sessions', least=1)
+  least_steps: int = flags.field(0, 'steps at least, however few sessions are labelled')
   patience: int = flags.field(
     0, 'stop after so many validations without a better one; 0: never'
   )

@@ -47,6 +47,7 @@ class Config(flags.Settings):
   warmup: int = flags.field(100, 'steps in which the rate grows (our choice)')
   weight_decay: float = flags.field(0.01, 'decay of the weight matrices')
   epochs: int = flags.field(10, 'passes over the labelled sessions', least=1)
+  least_steps: int = flags.field(0, 'steps at least, however few sessions are labelled')
   patience: int = flags.field(
     0, 'stop after so many validations without a better one; 0: never'
   )

@@ -44,6 +44,7 @@ class Config(flags.Settings):
   lr_decay: float = flags.field(0.75, 'rate times this every 1000 steps')
   clip: float = flags.field(1.0, 'norm that gradients are cut to')
   epochs: int = flags.field(5, 'passes over the sessions', least=1)
+  least_steps: int = flags.field(0, 'steps at least, however few sessions are labelled')
 
 
 PRESETS = {

@@ -90,7 +90,8 @@ def labelled_stream(
   """Passes over all systems, a batch of one system in every step.
 
   Args:
-    config: has `batch`, and maybe `anomaly_share`.
+    config: has `batch`, and maybe `anomaly_share` and `least_steps`: where sessions are
+      few, `epochs` passes over them are too few steps to learn anything.
 
   Raises:
     UserError: no session has a label.
@@ -111,7 +112,8 @@ def labelled_stream(
     batch = sampler.batch_of(systems[which], number, rooms[which])
     return plain_task(batch, seed, step, devices)
 
-  return types.Stream(epochs * turns.per_epoch, draw)
+  least = getattr(config, 'least_steps', 0)
+  return types.Stream(max(epochs * turns.per_epoch, least), draw)
 
 
 def stream_of(config: Any, transfer: types.Transfer, seed: int) -> types.Stream:

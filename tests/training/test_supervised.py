@@ -46,6 +46,15 @@ def test_an_epoch_reads_every_session_once():
   assert (total, anomalous) == (60, data.sessions.labels.sum())
 
 
+@pytest.mark.parametrize(('least', 'steps'), [(0, 8), (8, 8), (50, 50)])
+def test_few_sessions_get_the_least_number_of_steps(least, steps):
+  config = systems.small(logrobust.Config(), batch=20, least_steps=least)
+  pools = supervised.wholes((systems.system(0, 80),), config)
+  stream = supervised.labelled_stream(pools, config, 0, 1, 2)
+  assert stream.num_steps == steps
+  assert stream.draw(steps - 1).query.batch.weights.sum() == 20
+
+
 def test_short_sessions_do_not_wait_for_another_systems_long_ones():
   rows = lambda length: [[1 + i * j % 6 for j in range(length)] for i in range(20)]
   config = systems.small(logrobust.Config(), batch=10)
