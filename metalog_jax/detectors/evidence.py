@@ -36,7 +36,7 @@ NAMED = 5  # events named with each evidence
 SPARE = 16  # places for templates that come after the training
 ROWS = 64  # bags explained at a time
 SAMPLES = ('normals', 'anomalies', 'unlabelled')
-LATER = ('gone',)  # evidences that models had not before they named those they have
+ADDED = ('gone',)  # evidences unknown to models that do not name those they know
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _fit(config: Config, state: dict[str, np.ndarray]) -> Any:
 def _unknown(state: dict[str, np.ndarray]) -> tuple[str, ...]:
   """Evidences that came after a model: its threshold is of scores without them."""
   if 'evidences' not in state:
-    return LATER
+    return ADDED
   known = _unpacked(state['evidences'])
   return tuple(name for name in evidence.NAMES if name not in known)
 

@@ -15,6 +15,7 @@ _BY_RATE = (
   'labels'
 )
 _BY_TESTS = 'without labels, the test sessions set the threshold'
+FEW_STEPS = 100  # in which a network from random weights learns next to nothing
 
 
 class Tested(NamedTuple):
@@ -59,9 +60,12 @@ def result(ready, fitted, tested: dict[str, Tested], seconds: float) -> dict[str
     },
     'test_ms_per_session': 1e3 * seconds / max(num, 1),
     'warnings': [
-      warning
-      for name, test in tested.items()
-      for warning in _warnings(ready, fitted.state, name, test)
+      *_of_training(job, fitted.steps),
+      *(
+        warning
+        for name, test in tested.items()
+        for warning in _warnings(ready, fitted.state, name, test)
+      ),
     ],
     **({'note': '; '.join(notes)} if (notes := _notes(detector, tested)) else {}),
   }
@@ -94,6 +98,16 @@ def _measures(problem, test: Tested) -> dict[str, Any]:
 def _classes(datasets) -> dict[str, int]:
   labels = np.concatenate([np.zeros(0), *(data.sessions.labels for data in datasets)])
   return {'normal': int(np.sum(labels == 0)), 'anomalous': int(np.sum(labels == 1))}
+
+
+def _of_training(job, steps: int) -> list[str]:
+  """A warning where passes over few sessions are too few steps."""
+  if flags.get(job.method, 'least_steps') is None or steps >= FEW_STEPS:
+    return []
+  return [
+    f'trained by {steps} steps, in which little is learned: raise '
+    f'--{job.detector}.least_steps'
+  ]
 
 
 def _warnings(ready, state, name: str, test: Tested) -> list[str]:
