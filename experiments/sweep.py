@@ -7,6 +7,7 @@ r"""Runs the tables and figures of the paper, or your own: every row with every 
 The same command goes on where a killed sweep stopped; two at once share the work.
 With --page=PAGE.md the tables of all that is finished, every method and floor beside
 the row that a table is `against`, take the place of those between the page's two marks.
+PAGE.jsonl beside it has their figures: rows that were run elsewhere stay in the page.
 What follows -- are flags of `train` for every row. A table is a TOML file: see
 experiments/tables/ and experiments/sweeps/table_files.py.
 """
@@ -92,13 +93,12 @@ def _list(out: pathlib.Path, every: Sequence[trials.Trial], side_by_side: bool) 
 
 def _report(folders: list[pathlib.Path], out: pathlib.Path, page: str | None) -> None:
   """Of all that is finished; two sweeps that end at once write it in turn."""
-  from experiments.studies import markdown
   from experiments.sweeps import report, sweep_folder  # slow: not for --help
 
   if not any(sweep_folder.has_results(folder) for folder in folders):
     return
   if page:
-    markdown.renew(pathlib.Path(page), f'\n{report.text(folders, "paired")}\n')
+    report.renew(folders, pathlib.Path(page))
     _say(f'page: {page}')
     return
   out = folders[0] if len(folders) == 1 else out

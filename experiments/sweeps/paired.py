@@ -1,7 +1,8 @@
 """Every method and floor beside the row of a table that they are held against.
 
 Differences in F1 are paired over seeds and over sessions: see significance.py. Floors
-are those of the reference: the one picked beforehand, and the best on the test.
+are those of the reference: the one picked beforehand, and the best on the test. What a
+page has of tables that were run before is kept: see page_record.py.
 """
 
 import math
@@ -36,16 +37,22 @@ class Entry(NamedTuple):
   others: list[float]  # means: `_COLUMNS`
   rule: str = ''  # which floor
   difference: Difference | None = None
+  floors: dict[str, float] | None = None  # of the reference: mean F1 of each rule
 
 
 def reference(sweeps: Sequence[sweep_folder.Sweep]) -> str:
-  """The name of the row that tables are held against; '': none has run."""
-  every = (sweep.reference(setting) for sweep in sweeps for setting in sweep.settings)
-  return next((row.name for row in every if row), '')
+  """The name of the row that tables are held against; '': they are against none."""
+  for sweep in sweeps:
+    for row in sweep.rows:
+      if row.key in sweep.reference_keys(row.setting):
+        return row.name
+  return ''
 
 
 def entries(sweep: sweep_folder.Sweep) -> list[Entry]:
-  """All rows of all settings, the reference first, then methods, then its floors.
+  """All rows of all settings, with the floors of each setting's reference behind them.
+
+  p is not adjusted yet: see `adjusted`.
 
   Raises:
     UserError: the floors of a run cannot be fitted again (`floor_scores.judged`).
@@ -56,36 +63,52 @@ def entries(sweep: sweep_folder.Sweep) -> list[Entry]:
 def _of_setting(sweep: sweep_folder.Sweep, setting: str) -> list[Entry]:
   name, reference = sweep.settings[setting], sweep.reference(setting)
   rows = [row for row in sweep.rows if row.setting == setting]
-  compared = []
+  found = []
   for row in rows:
     value = lambda kind, measure, row=row: (
       row.value(kind, measure).mean if row.runs else math.nan
     )
     f1 = results.each(row.results, row.test, 'all', 'f1') if row.runs else []
     entry = Entry(name, row.name, len(row.runs), f1, [value(*c) for c in _COLUMNS])
-    is_other = reference is not None and row.key != reference.key and row.runs
-    compared.append((entry, report_tables.judged(row) if is_other else {}))
+    is_reference = reference is not None and row.key == reference.key
+    if is_reference:
+      entry = entry._replace(floors=_every_floor(row))
+    is_other = reference is not None and not is_reference and row.runs
+    found.append((entry, report_tables.judged(row) if is_other else {}))
   if reference is None:
-    return [entry for entry, _ in compared]
-  compared += _floors(name, reference)
+    return [entry for entry, _ in found]
+  found += _floors(name, reference)
   judged = report_tables.judged(reference)
-  tests: list[tuple[int, Difference]] = []
-  for number, (_, others) in enumerate(compared):
-    pairs = [(judged[seed], others[seed]) for seed in judged if seed in others]
-    if pairs and any((pair[0].labels == 1).any() for pair in pairs):
-      tests.append((number, _difference(pairs)))
-  adjusted = significance.holm([test.p for _, test in tests])
-  found = {
-    number: test._replace(adjusted=p)
-    for (number, test), p in zip(tests, adjusted, strict=True)
-  }
+  pairs = [[(judged[s], other[s]) for s in judged if s in other] for _, other in found]
   return [
-    entry._replace(difference=found.get(number))
-    for number, (entry, _) in enumerate(compared)
+    entry._replace(difference=_difference(pair))
+    for (entry, _), pair in zip(found, pairs, strict=True)
   ]
 
 
-def _difference(pairs: list[tuple[significance.Judged, significance.Judged]]):
+def adjusted(every: Sequence[Entry]) -> list[Entry]:
+  """p of every difference adjusted for the rows of its setting (Holm)."""
+  found = list(every)
+  for setting in dict.fromkeys(entry.setting for entry in every):
+    tests = [
+      i
+      for i, e in enumerate(every)
+      if e.setting == setting and e.difference is not None
+    ]
+    p = significance.holm([every[i].difference.p for i in tests])
+    for i, value in zip(tests, p, strict=True):
+      found[i] = every[i]._replace(
+        difference=every[i].difference._replace(adjusted=value)
+      )
+  return found
+
+
+def _difference(
+  pairs: list[tuple[significance.Judged, significance.Judged]],
+) -> Difference | None:
+  """None: no seed of both, or no anomaly to judge."""
+  if not any((first.labels == 1).any() for first, _ in pairs):
+    return None
   test = significance.compare(pairs, intervals=True)
   mean = sum(test.each) / len(test.each)
   return Difference(mean, *test.interval, test.p, math.nan)
@@ -180,25 +203,24 @@ def summary(every: Sequence[Entry], first: str) -> pages.Table | None:
   return pages.table(rows) if rows else None
 
 
-def floors(sweep: sweep_folder.Sweep) -> pages.Table | None:
-  """F1 of every floor of the reference, a row a setting."""
-  rows, names = [], dict.fromkeys(())
-  chosen = [(s, row) for s in sweep.settings if (row := sweep.reference(s))]
-  for _, row in chosen:
-    names |= dict.fromkeys(results.floors(row.results, row.test))
-  order = sorted(names, key=lambda name: -sum(_floor(row, name) for _, row in chosen))
-  for setting, row in chosen:
-    cells = {'cell': sweep.settings[setting]}
-    rows.append(
-      cells | {name: _percent(_floor(row, name) or math.nan) for name in order}
-    )
+def floors(every: Sequence[Entry]) -> pages.Table | None:
+  """F1 of every floor of the reference, a row a setting; the best in the mean first."""
+  found = {entry.setting: entry.floors for entry in every if entry.floors}
+  names = dict.fromkeys(name for each in found.values() for name in each)
+  mean = lambda name: sum(each.get(name, 0.0) for each in found.values())
+  order = sorted(names, key=lambda name: -mean(name))
+  rows = [
+    {'cell': setting} | {name: _percent(each.get(name) or math.nan) for name in order}
+    for setting, each in found.items()
+  ]
   return pages.table(rows) if rows else None
 
 
-def _floor(row: sweep_folder.Row, name: str) -> float:
-  """Mean F1; 0 where it cannot be fitted."""
-  mean = results.value(row.results, row.test, 'all', 'f1', name).mean
-  return 0.0 if math.isnan(mean) else mean
+def _every_floor(row: sweep_folder.Row) -> dict[str, float]:
+  """Mean F1 by the floor's name; 0 where it cannot be fitted."""
+  value = lambda name: results.value(row.results, row.test, 'all', 'f1', name).mean
+  names = results.floors(row.results, row.test)
+  return {name: 0.0 if math.isnan(value(name)) else value(name) for name in names}
 
 
 def _how_many(means: Sequence[float], sure: Sequence[float]) -> str:

@@ -4,11 +4,18 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from experiments.sweeps import paired, report_plots, report_tables, sweep_folder
+from experiments.studies import markdown
+from experiments.sweeps import (
+  page_record,
+  paired,
+  report_plots,
+  report_tables,
+  sweep_folder,
+)
 from metalog_jax import atomic, errors
 from metalog_jax.report import pages, tables
 
-_FORMS = {'markdown': 'sweeps.j2', 'brief': 'brief.j2', 'paired': 'paired.j2'}
+_FORMS = {'markdown': 'sweeps.j2', 'brief': 'brief.j2'}
 _TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 
 
@@ -29,8 +36,7 @@ def write(folders: Sequence[str | os.PathLike], out: pathlib.Path) -> pathlib.Pa
 
 
 def text(folders: Sequence[str | os.PathLike], form: str, kinds: object = None) -> str:
-  """All tables as `markdown`, what decides as `brief`, or every run as `csv`; as
-  `paired` every method beside the one that a table is `against`.
+  """All tables as `markdown`, what decides as `brief`, or every run as `csv`.
 
   `kinds` of sessions is of run folders: the tables of sweeps have all.
 
@@ -42,11 +48,28 @@ def text(folders: Sequence[str | os.PathLike], form: str, kinds: object = None) 
     return tables.as_csv(runs)
   if form not in _FORMS:
     raise errors.UserError(f'--print={form} is of run folders, and these are sweeps')
-  context = _context(sweeps, runs)
-  if form == 'paired':
-    context |= {'paired': paired, 'reference': paired.reference(sweeps)}
-    context['entries'] = [paired.entries(sweep) for sweep in sweeps]
-  return pages.render(_FORMS[form], 'md', _TEMPLATES, **context)
+  return pages.render(_FORMS[form], 'md', _TEMPLATES, **_context(sweeps, runs))
+
+
+def renew(folders: Sequence[str | os.PathLike], page: pathlib.Path) -> None:
+  """Puts methods beside the one that a table is `against` between a page's marks.
+
+  What the page's record has of rows that these folders have not run stays.
+
+  Raises:
+    UserError: as `write`, or of the page or its record.
+  """
+  sweeps, _ = _read(folders)
+  file = page.with_suffix('.jsonl')
+  kept = page_record.read(file)
+  run = {sweep.name: paired.entries(sweep) for sweep in sweeps}
+  run = {name: page_record.merge(run[name], kept.get(name, [])) for name in run}
+  tables = {name: paired.adjusted(entries) for name, entries in run.items()}
+  context = {'sweeps': sweeps, 'tables': tables, 'paired': paired}
+  reference = paired.reference(sweeps)
+  text = pages.render('paired.j2', 'md', _TEMPLATES, reference=reference, **context)
+  markdown.renew(page, f'\n{text}\n')
+  page_record.write(file, kept | run)
 
 
 def _read(folders):

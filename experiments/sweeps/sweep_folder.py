@@ -70,9 +70,13 @@ class Sweep(NamedTuple):
 
   def reference(self, setting: str) -> Row | None:
     """The row of a setting that the others are held against."""
-    against = self.shown.get('against')
-    keys = against, f'{against}-{setting}'
+    keys = self.reference_keys(setting)
     return next((row for row in self.of(setting) if row.key in keys), None)
+
+  def reference_keys(self, setting: str) -> tuple[str, str]:
+    """What the key of that row may be."""
+    against = self.shown.get('against')
+    return against, f'{against}-{setting}'
 
 
 def is_sweep(path: str | os.PathLike) -> bool:

@@ -1,6 +1,8 @@
 """Methods and floors beside a reference: what is paired, and what a page then says."""
 
 import dataclasses
+import json
+import math
 import shutil
 
 import numpy as np
@@ -8,7 +10,14 @@ import pytest
 
 from experiments import sweep as program
 from experiments.studies import markdown
-from experiments.sweeps import floor_scores, paired, report, significance, sweep_folder
+from experiments.sweeps import (
+  floor_scores,
+  page_record,
+  paired,
+  report,
+  significance,
+  sweep_folder,
+)
 from metalog_jax import errors
 from metalog_jax.detectors import evidence
 from metalog_jax.runs import record, run
@@ -103,8 +112,19 @@ def fixture_verdicts(monkeypatch):
   monkeypatch.setattr(floor_scores, 'judged', floors)
 
 
-def test_every_method_and_two_floors_stand_beside_the_reference(sweep, verdicts):
-  every = paired.entries(sweep_folder.read(sweep))
+def renewed(folders, tmp_path) -> str:
+  """The text of a page that has just been renewed; its record stays."""
+  page = tmp_path / 'page.md'
+  if not page.exists():
+    page.write_text('above\n{}\nold\n{}\nbelow\n'.format(*markdown.MARKS))
+  report.renew(folders, page)
+  return page.read_text()
+
+
+def test_every_method_and_two_floors_stand_beside_the_reference(
+  sweep, verdicts, tmp_path
+):
+  every = paired.adjusted(paired.entries(sweep_folder.read(sweep)))
   few = [entry for entry in every if entry.setting == 'few labels']
   assert [entry.method for entry in few] == ['A', 'B', 'C', paired.FIXED, paired.BEST]
   assert [entry.seeds for entry in few] == [2, 1, 0, 2, 2]
@@ -116,10 +136,10 @@ def test_every_method_and_two_floors_stand_beside_the_reference(sweep, verdicts)
   tests = [entry.difference for entry in few if entry.difference]
   raw = [test.p for test in tests]
   assert [test.adjusted for test in tests] == significance.holm(raw) != raw
-  floors = paired.floors(sweep_folder.read(sweep)).frame.rows()[0][1:]
+  floors = paired.floors(every).frame.rows()[0][1:]
   figures = [float(cell) for cell in floors if cell != '–']
   assert len(set(figures)) > 1 and figures == sorted(figures, reverse=True)
-  text = report.text([sweep], 'paired')
+  text = renewed([sweep], tmp_path)
   assert '| few labels | A | 2 | 96.0 ± 1.4 | 95.0 |' in text
   assert 'Not run yet: C: few labels.' in text and '| C |' not in text
   assert text.count('| many labels |') == 2  # once with floors as columns
@@ -141,11 +161,11 @@ def test_the_summary_counts_cells_above_and_below_and_the_sure_ones():
   )
 
 
-def test_what_has_no_reference_is_shown_without_differences(make_sweep):
+def test_what_has_no_reference_is_shown_without_differences(make_sweep, tmp_path):
   row = test_sweep_report.row
   out = make_sweep({'a': row('A'), 'b': row('B')}, {'b': [0.9]}, shown={'against': 'a'},
                    settings={'': 'the cell'})  # fmt: skip
-  text = report.text([out], 'paired')
+  text = renewed([out], tmp_path)
   assert '| the cell | B | 1 | 90.0 |' in text and 'Not run yet: A: any cell.' in text
 
 
@@ -177,3 +197,58 @@ def test_a_sweep_renews_a_page(sweep, verdicts, tmp_path):
   text = page.read_text()
   assert text.startswith('above\n') and text.endswith('below\n') and 'old' not in text
   assert '### All cells together' in text and not (tmp_path / 'report.html').exists()
+
+
+def test_a_page_keeps_what_was_run_elsewhere(sweep, verdicts, tmp_path):
+  first = renewed([sweep], tmp_path)
+  record = tmp_path / 'page.jsonl'
+  lines = record.read_text()
+  for trial in (*sweep.glob('trials/b-*'), *sweep.glob('trials/a-few-seed1')):
+    shutil.rmtree(trial)
+  assert renewed([sweep], tmp_path) == first and record.read_text() == lines
+  shutil.rmtree(sweep / 'trials')
+  assert renewed([sweep], tmp_path) == first
+  saved = json.loads((sweep / 'sweep.json').read_text())
+  saved['rows'].pop('b-few')
+  (sweep / 'sweep.json').write_text(json.dumps(saved))
+  assert '| B |' not in renewed([sweep], tmp_path)  # no longer of the table
+
+
+def entry(method, f1, difference=None, **more):
+  if difference is not None:
+    difference = paired.Difference(difference, 0.0, 0.1, 0.01, 0.02)
+  others = [0.5, math.nan, 0.25]
+  return paired.Entry('x', method, len(f1), f1, others, '', difference, **more)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+  every = [entry('ours', [0.9], floors={'always': 0.25}), entry('a', [0.7, 0.6], 0.2)]
+  page_record.write(tmp_path / 'p.jsonl', {'t': [*every, entry('not run', [])]})
+  [found] = page_record.read(tmp_path / 'p.jsonl').values()
+  assert [e._replace(difference=None, others=[]) for e in found] == [
+    e._replace(difference=None, others=[]) for e in every
+  ]
+  assert found[1].difference[:4] == every[1].difference[:4]
+  assert math.isnan(found[1].others[1]) and found[1].others[2] == 0.25
+  assert page_record.read(tmp_path / 'none.jsonl') == {}
+
+
+def test_more_seeds_stand_and_a_changed_reference_ends_differences():
+  ours = entry('ours', [0.9, 0.8], floors={'always': 0.2})
+  kept = [ours, entry('a', [0.7, 0.6], 0.2), entry('b', [0.5], 0.4)]
+  new = [entry('ours', []), entry('a', [0.3], 0.6), entry('b', [0.4], 0.5)]
+  assert page_record.merge(new, kept) == [ours, kept[1], new[2]]
+  changed = ours._replace(f1=[0.9, 0.81, 0.7], seeds=3)
+  found = page_record.merge([changed, *new[1:]], kept)
+  assert found == [changed, kept[1]._replace(difference=None), new[2]]
+  again = ours._replace(f1=[0.9001, 0.7999])
+  assert page_record.merge([again, *new[1:]], kept)[1] == kept[1]
+
+
+@pytest.mark.parametrize(
+  'line', ['{', '[]', '{"table": "t"}', '{"table": "t", "x": 1}']
+)
+def test_a_damaged_record_is_told(tmp_path, line):
+  (tmp_path / 'p.jsonl').write_text(line)
+  with pytest.raises(errors.UserError, match='line 1 is not of the record of a page'):
+    page_record.read(tmp_path / 'p.jsonl')
