@@ -1,16 +1,21 @@
 """`evidence` beside every floor, cell by cell: the tables of docs/evidence.md.
 
   python -m experiments.evidence_cells --systems=systems --table=cells,left_out
+  python -m experiments.evidence_cells --systems=systems --table=groups --seeds=1
   python -m experiments.evidence_cells --table=families  # simulated, needs no System
+  python -m experiments.evidence_cells --systems=systems --table=unlabelled --seeds=2
 
 A cell is a system, so many labels, and how the sessions are split. Prints mean (worst)
 F1 over seeds, AUPRC, F1 of sequences that no labelled session has; the floor that is
 fixed beforehand by which labels there are, and the one that is best on the test. Of
-the families, a row is the mean over so many systems, with 30, 100 and 30 % of the
-normals: F1 of `evidence`, and of the best floor of every system and number of normals.
+groups of systems and of simulated families, a row is the mean over systems and seeds,
+with 30, 100 and 30 % of the normals: F1 of `evidence`, and of the best floor of every
+cell.
 """
 
+import itertools
 import pathlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,8 +29,10 @@ from metalog_jax.evidence import kinds
 from metalog_jax.logs import splits, store
 
 FLAGS = (
-  Flag('systems', 'systems', 'folder with the Systems hdfs, bgl, openstack, cinder'),
-  Flag('table', ['cells'], 'tables to print', ('cells', 'left_out', 'families')),
+  Flag('systems', 'systems', 'folder with the Systems hdfs, bgl, openstack, cinder; of '
+       '`groups` also bgl100k and ait_fox, ait_harrison, ...'),
+  Flag('table', ['cells'], 'tables to print',
+       ('cells', 'left_out', 'groups', 'families', 'unlabelled')),
   Flag('seeds', 5, 'draws of labels', low=1),
   Flag('without', list(evidence.OFF), 'evidences that are off', evidence.NAMES),
 )  # fmt: skip
@@ -45,8 +52,17 @@ LEFT_OUT = tuple(
   for name in ('hdfs', 'bgl', 'openstack', 'cinder')
 )
 TABLES = {'cells': CELLS, 'left_out': LEFT_OUT}
-FAMILY_NORMALS = ('30', '100', '30%')
-FAMILY_ANOMALIES = (0, 1, 5, 10, 20)
+GROUPS = {  # systems of one make
+  'HDFS': 'hdfs',
+  'BGL': 'bgl',
+  'BGL, its first lines': 'bgl100k',
+  'OpenStack': 'openstack',
+  'OpenStack Cinder': 'cinder',
+  'AIT-ADS': 'ait_*',
+}
+GROUP_NORMALS = ('30', '100', '30%')
+GROUP_ANOMALIES = (0, 1, 5, 10, 20)
+Group = tuple[str, Iterable[tuple[types.System, int]]]  # name; systems with a seed
 NO_VECTORS = ('lr_vectors', 'lr_vectors_pooled')  # floors that need event vectors
 
 
@@ -111,23 +127,61 @@ def line(cells: list[dict[str, list[float]]]) -> tuple[str, float, float]:
   return row, f1, mean[best][0]
 
 
-def family_rows(seeds: int, without: tuple) -> None:
-  """Prints the table of simulated families; every seed is a system, and its labels."""
-  print('| family |', ' | '.join(map(str, FAMILY_ANOMALIES)), '|')
-  print('|---|', '--:|' * len(FAMILY_ANOMALIES), sep='', flush=True)
+def group_rows(groups: Iterable[Group], without: tuple) -> None:
+  """Prints a row a group, by how many anomalies are labelled."""
+  print('| group |', ' | '.join(map(str, GROUP_ANOMALIES)), '|')
+  print('|---|', '--:|' * len(GROUP_ANOMALIES), sep='', flush=True)
   every = []
-  for family in families.FAMILIES:
-    pairs = np.zeros((len(FAMILY_ANOMALIES), 2))
-    for seed in range(seeds):
-      system = families.system(family, seed)
-      for place, anomalies in enumerate(FAMILY_ANOMALIES):
-        for normals in FAMILY_NORMALS:
-          cell = measured(system, 'random', (normals, anomalies), seed, without)
-          f1 = cell.pop('evidence')[0]
-          pairs[place] += f1, max(score for score, *_ in cell.values())
-    every.append(100 * pairs / seeds / len(FAMILY_NORMALS))
-    print(f'| {family.__name__} |', _pairs(every[-1]), flush=True)
+  for name, systems in groups:
+    pairs = []  # [systems, numbers of normals, of anomalies, 2]
+    for system, seed in systems:
+      cells = [
+        measured(system, 'random', (normals, anomalies), seed, without)
+        for normals, anomalies in itertools.product(GROUP_NORMALS, GROUP_ANOMALIES)
+      ]
+      f1 = [
+        (c.pop('evidence')[0], max(score for score, *_ in c.values())) for c in cells
+      ]
+      pairs.append(np.reshape(f1, (len(GROUP_NORMALS), len(GROUP_ANOMALIES), 2)))
+    every.append(100 * np.mean(pairs, axis=(0, 1)))
+    print(f'| {name} |', _pairs(every[-1]), flush=True)
   print('| mean |', _pairs(np.mean(every, axis=0)))
+
+
+def unlabelled_rows(groups: Iterable[Group]) -> None:
+  """Prints a row a group: `evidence` and floors where no label at all is known."""
+  print('| group | F1 / AUPRC | best floor |\n|---|--:|--:|', flush=True)
+  for name, systems in groups:
+    every = []
+    for system, _ in systems:
+      blind = system.sessions._replace(labels=np.full(system.sessions.num, -1, np.int8))
+      _, found = kinds.fit(blind, len(system.templates))
+      result = evidence.unlabelled(found.counts, found.times())
+      vectors = np.zeros((len(system.templates), 1), np.float32)
+      scored = floors.scores(None, types.Dataset('', blind, vectors))
+      scored['evidence'] = result.scores[found.inverse], result.threshold
+      got = {
+        rule: metrics.by_kind(system.sessions, *judged, None)['all']
+        for rule, judged in scored.items()
+      }
+      ours = got.pop('evidence')
+      best = max(rule['f1'] for rule in got.values())
+      every.append((ours['f1'], ours['auprc'], best))
+    f1, auprc, best = 100 * np.mean(every, axis=0)
+    print(f'| {name} | {f1:.1f} / {auprc:.1f} | {best:.1f} |', flush=True)
+
+
+def simulated(seeds: int) -> Iterator[Group]:
+  """The families; every seed is a system, and its labels."""
+  for family in families.FAMILIES:
+    yield family.__name__, ((families.system(family, s), s) for s in range(seeds))
+
+
+def real(folder: pathlib.Path, seeds: int) -> Iterator[Group]:
+  """The systems of GROUPS that stand in a folder."""
+  for name, pattern in GROUPS.items():
+    systems = [store.load(path) for path in sorted(folder.glob(pattern))]
+    yield name, ((system, s) for system in systems for s in range(seeds))
 
 
 def _pairs(values: np.ndarray) -> str:
@@ -138,8 +192,15 @@ def main(values: Any, rest: list[str]) -> None:
   """Prints Markdown tables."""
   del rest
   for table in values.table:
-    if table == 'families':
-      family_rows(values.seeds, tuple(values.without))
+    if table in ('groups', 'families'):
+      found = simulated(values.seeds)
+      if table == 'groups':
+        found = real(pathlib.Path(values.systems), values.seeds)
+      group_rows(found, tuple(values.without))
+      continue
+    if table == 'unlabelled':
+      folder = pathlib.Path(values.systems)
+      unlabelled_rows(itertools.chain(real(folder, 1), simulated(values.seeds)))
       continue
     print('| target, normals + anomalies | evidence | fixed floor | best floor |')
     print('|---|---|---|---|', flush=True)

@@ -284,7 +284,7 @@ class _Known:
       alone = evidence.unlabelled(counts, self._times)
       self._parts, self._p_values = alone.parts, alone.p_values
       self._names = evidence.UNLABELLED_NAMES
-      self.threshold = (alone.threshold, 'widest_gap')
+      self.threshold = (alone.threshold, 'likely_gap')
     else:
       self._parts, self._names = reference.judge(*self._kinds[:2]).parts, evidence.NAMES
       self._p_values = reference.p_values(self._parts.sum(axis=1))

@@ -77,7 +77,7 @@ def _notes(detector: Any, tested: dict[str, Tested]) -> list[str]:
   if 'alert_rate' in sources.values():
     notes.append(_BY_RATE)
   # `expected_f1` is by the rest of the target, whatever else is tested on.
-  if 'widest_gap' in sources.values() or sources.get(types.REST) == 'expected_f1':
+  if 'likely_gap' in sources.values() or sources.get(types.REST) == 'expected_f1':
     notes.append(_BY_TESTS)
   return notes
 

@@ -65,7 +65,7 @@ def test_without_a_target_sessions_are_held_against_each_other():
   verdicts = scorer.verdicts(state, test)
   totals = [sum(x['value'] for x in verdict['evidence']) for verdict in verdicts]
   np.testing.assert_allclose(totals, scores)
-  assert detector.host.threshold(state, test)[1] == 'widest_gap'
+  assert detector.host.threshold(state, test)[1] == 'likely_gap'
 
 
 def test_templates_are_known_by_their_text_and_others_are_new():

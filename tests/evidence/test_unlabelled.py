@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metalog_jax import evidence
+from metalog_jax.evidence.unlabelled import likely_cut
 
 
 def crowd(num=200, odd=6, seed=0):
@@ -42,3 +43,32 @@ def test_equal_sessions_are_not_odd(counts):
 
 def test_no_session():
   assert len(evidence.unlabelled(np.zeros((0, 3))).scores) == 0
+
+
+@pytest.mark.parametrize('scores, times, flagged', [
+  # one far session in front of a group: the group is what differs
+  ([9, 4, 0.3, 0.2, 0.1], [1, 9, 30, 30, 30], 10),
+  ([4, 3.9, 0.3, 0.2, 0.1], [1, 9, 30, 30, 30], 10),
+  ([4, 0.3, 0.2, 0.1], [20, 30, 30, 20], 0),  # more than may be anomalous
+])  # fmt: skip
+def test_the_cut_lies_between_groups(scores, times, flagged):
+  scores, times = np.array(scores, float), np.array(times, float)
+  cut = likely_cut(scores, times)
+  assert times[scores > cut].sum() == flagged
+
+
+def test_the_cut_has_the_best_expected_f1():
+  rng = np.random.default_rng(0)
+  scores, times = rng.exponential(size=80), rng.integers(1, 9, 80).astype(float)
+  cut = likely_cut(scores, times)
+  levels = np.sort(scores)[::-1]
+  sizes = np.array([times[scores >= level].sum() for level in levels])[:-1]
+  gaps = np.where((sizes >= 0.005 * times.sum()) & (sizes <= 0.15 * times.sum()),
+                  levels[:-1] - levels[1:], 0)  # fmt: skip
+  likely = 2 / 3 * gaps * sizes / (gaps * sizes).sum()
+  likely[gaps.argmax()] += 1 / 3
+  expected = [
+    sum(p * 2 * min(n, m) / (n + m) for p, m in zip(likely, sizes)) for n in sizes
+  ]
+  assert times[scores > cut].sum() == sizes[np.argmax(expected)]
+  assert sizes[np.argmax(expected)] != sizes[gaps.argmax()]
