@@ -36,7 +36,8 @@ def write(folders: Sequence[str | os.PathLike], out: pathlib.Path) -> pathlib.Pa
 
 
 def text(folders: Sequence[str | os.PathLike], form: str, kinds: object = None) -> str:
-  """All tables as `markdown`, what decides as `brief`, or every run as `csv`.
+  """All tables as `markdown`, what decides as `brief`, or every run as `csv`; as
+  `paired` every method beside the one that a table is `against`.
 
   `kinds` of sessions is of run folders: the tables of sweeps have all.
 
@@ -46,6 +47,8 @@ def text(folders: Sequence[str | os.PathLike], form: str, kinds: object = None) 
   sweeps, runs = _read(folders)
   if form == 'csv':
     return tables.as_csv(runs)
+  if form == 'paired':
+    return _paired(sweeps, {sweep.name: paired.entries(sweep) for sweep in sweeps})
   if form not in _FORMS:
     raise errors.UserError(f'--print={form} is of run folders, and these are sweeps')
   return pages.render(_FORMS[form], 'md', _TEMPLATES, **_context(sweeps, runs))
@@ -64,12 +67,16 @@ def renew(folders: Sequence[str | os.PathLike], page: pathlib.Path) -> None:
   kept = page_record.read(file)
   run = {sweep.name: paired.entries(sweep) for sweep in sweeps}
   run = {name: page_record.merge(run[name], kept.get(name, [])) for name in run}
-  tables = {name: paired.adjusted(entries) for name, entries in run.items()}
-  context = {'sweeps': sweeps, 'tables': tables, 'paired': paired}
-  reference = paired.reference(sweeps)
-  text = pages.render('paired.j2', 'md', _TEMPLATES, reference=reference, **context)
-  markdown.renew(page, f'\n{text}\n')
+  markdown.renew(page, f'\n{_paired(sweeps, run)}\n')
   page_record.write(file, kept | run)
+
+
+def _paired(sweeps, run) -> str:
+  """Tables of the entries of each sweep, by its name."""
+  entries = {name: paired.adjusted(found) for name, found in run.items()}
+  context = {'sweeps': sweeps, 'tables': entries, 'paired': paired}
+  reference = paired.reference(sweeps)
+  return pages.render('paired.j2', 'md', _TEMPLATES, reference=reference, **context)
 
 
 def _read(folders):

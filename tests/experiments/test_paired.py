@@ -201,11 +201,13 @@ def test_a_sweep_renews_a_page(sweep, verdicts, tmp_path):
 
 def test_a_page_keeps_what_was_run_elsewhere(sweep, verdicts, tmp_path):
   first = renewed([sweep], tmp_path)
+  assert report.text([sweep], 'paired') in first
   record = tmp_path / 'page.jsonl'
   lines = record.read_text()
   for trial in (*sweep.glob('trials/b-*'), *sweep.glob('trials/a-few-seed1')):
     shutil.rmtree(trial)
   assert renewed([sweep], tmp_path) == first and record.read_text() == lines
+  assert '| B |' not in report.text([sweep], 'paired')  # what these folders have
   shutil.rmtree(sweep / 'trials')
   assert renewed([sweep], tmp_path) == first
   saved = json.loads((sweep / 'sweep.json').read_text())
