@@ -22,7 +22,7 @@ import numpy as np
 
 from experiments import main as program
 from experiments.studies import families
-from metalog_jax import evidence, types
+from metalog_jax import errors, evidence, types
 from metalog_jax.cli.options import Flag
 from metalog_jax.evaluation import floors, metrics
 from metalog_jax.evidence import kinds
@@ -34,7 +34,8 @@ FLAGS = (
   Flag('table', ['cells'], 'tables to print',
        ('cells', 'left_out', 'groups', 'families', 'unlabelled')),
   Flag('seeds', 5, 'draws of labels', low=1),
-  Flag('without', list(evidence.OFF), 'evidences that are off', evidence.NAMES),
+  Flag('without', list(evidence.OFF), 'evidences that are off, but in `unlabelled`',
+       evidence.NAMES),
 )  # fmt: skip
 TIME = 'chronological'
 CELLS = (  # system, split, normals, anomalies
@@ -181,6 +182,8 @@ def real(folder: pathlib.Path, seeds: int) -> Iterator[Group]:
   """The systems of GROUPS that stand in a folder."""
   for name, pattern in GROUPS.items():
     systems = [store.load(path) for path in sorted(folder.glob(pattern))]
+    if not systems:
+      raise errors.UserError(f'--systems={folder} has no {pattern}')
     yield name, ((system, s) for system in systems for s in range(seeds))
 
 

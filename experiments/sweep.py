@@ -50,6 +50,10 @@ def main(values: Any, last_flags: list[str]) -> None:
     raise errors.UserError(f'--table={",".join(values.table)} has two of one name')
   for table in tables:
     _check_rows(table.rows)
+  if values.page:
+    from experiments.sweeps import report  # slow: not for --help
+
+    report.check_page(pathlib.Path(values.page), [table.name for table in tables])
   chosen = table_files.select(tables, values.rows)
   todo = [(out / table.name, table_files.trials(table, seeds)) for table in chosen]
   if values.dry_run:

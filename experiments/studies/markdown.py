@@ -42,18 +42,25 @@ def spread(values: Sequence[float], form: str = '.1f') -> str:
   return f'{mean:{form}}' if math.isnan(std) else f'{mean:{form}} ± {std:{form}}'
 
 
-def renew(page: pathlib.Path, text: str) -> None:
-  """Puts `text` between the marks of a page.
+def around(page: pathlib.Path) -> tuple[str, str]:
+  """What stands before and behind the tables of a page, with the marks.
 
   Raises:
-    UserError: it has not both.
+    UserError: there is no such page, or it has not both marks.
   """
-  before = page.read_text(encoding='utf-8')
-  start, end = (before.find(mark) for mark in MARKS)
+  if not page.is_file():
+    raise errors.UserError(f'--page={page} is no file')
+  text = page.read_text(encoding='utf-8')
+  start, end = (text.find(mark) for mark in MARKS)
   if not 0 <= start < end:
     raise errors.UserError(f'--page={page} has not the lines {" and ".join(MARKS)}')
-  start += len(MARKS[0])
-  atomic.write_text(page, f'{before[:start]}\n{text}{before[end:]}')
+  return text[: start + len(MARKS[0])], text[end:]
+
+
+def renew(page: pathlib.Path, text: str) -> None:
+  """Puts `text` between the marks of a page; raises as `around`."""
+  before, behind = around(page)
+  atomic.write_text(page, f'{before}\n{text}{behind}')
 
 
 def _escape(cell: Any) -> str:

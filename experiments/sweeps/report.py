@@ -63,12 +63,31 @@ def renew(folders: Sequence[str | os.PathLike], page: pathlib.Path) -> None:
     UserError: as `write`, or of the page or its record.
   """
   sweeps, _ = _read(folders)
-  file = page.with_suffix('.jsonl')
-  kept = page_record.read(file)
-  run = {sweep.name: paired.entries(sweep) for sweep in sweeps}
-  run = {name: page_record.merge(run[name], kept.get(name, [])) for name in run}
-  markdown.renew(page, f'\n{_paired(sweeps, run)}\n')
-  page_record.write(file, kept | run)
+  check_page(page, [sweep.name for sweep in sweeps])
+  with atomic.holding(page):
+    kept = page_record.read(_record(page))
+    run = {sweep.name: paired.entries(sweep) for sweep in sweeps}
+    run = {name: page_record.merge(run[name], kept.get(name, [])) for name in run}
+    markdown.renew(page, f'\n{_paired(sweeps, run)}\n')
+    page_record.write(_record(page), run)
+
+
+def check_page(page: pathlib.Path, names: Sequence[str]) -> None:
+  """Whether these tables can be renewed in a page, without losing others.
+
+  Raises:
+    UserError: there is no such page, it has no place for tables, or has others.
+  """
+  markdown.around(page)
+  if others := page_record.read(_record(page)).keys() - {*names}:
+    raise errors.UserError(
+      f'--page={page} has more tables, which would be lost: add '
+      f'{",".join(sorted(others))} to --table'
+    )
+
+
+def _record(page: pathlib.Path) -> pathlib.Path:
+  return page.with_suffix('.jsonl')
 
 
 def _paired(sweeps, run) -> str:

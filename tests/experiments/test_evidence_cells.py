@@ -5,8 +5,9 @@ import pytest
 
 from experiments import evidence_ablation, evidence_cells, lowered, scan_figures
 from experiments.studies import families
-from metalog_jax import errors
+from metalog_jax import errors, types
 from metalog_jax.cli import options
+from metalog_jax.detectors import evidence
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,38 @@ def test_what_the_scores_alone_find_is_cut_where_they_say():
   scores, threshold = cell.judged(without=('order',))
   flagged, faulty = scores > threshold, cell.test.labels == 1
   assert 2 * (flagged & faulty).sum() / (flagged.sum() + faulty.sum()) > 0.7
+
+
+def test_a_group_without_systems_is_told(tmp_path):
+  with pytest.raises(errors.UserError, match='has no hdfs'):
+    list(evidence_cells.real(tmp_path, 1))
+
+
+def test_a_row_of_groups_is_the_mean_over_systems_and_numbers_of_normals(
+  monkeypatch, capsys
+):
+  def measured(system, kind, num, seed, without):
+    f1 = (system + num[1] + (num[0] == '100') * 30) / 100
+    return {'evidence': [f1], 'a': [0.2, 1, 1], 'b': [0.1 + f1, 1, 1]}
+
+  monkeypatch.setattr(evidence_cells, 'measured', measured)
+  evidence_cells.group_rows([('x', [(10, 0), (20, 1)]), ('y', [(15, 0)])], ())
+  lines = capsys.readouterr().out.splitlines()
+  expected = ' '.join(f'{25 + k:.1f} / {35 + k:.1f} |' for k in (0, 1, 5, 10, 20))
+  assert lines[2:] == [f'| {name} | {expected}' for name in ('x', 'y', 'mean')]
+
+
+def test_without_labels_a_row_has_what_the_detector_says(monkeypatch, capsys):
+  monkeypatch.setattr(families, 'NUM', 300)
+  system = families.system(families.rounds, 0)
+  evidence_cells.unlabelled_rows([('rounds', [(system, 0)])])
+  anomalous = system.sessions.labels == 1
+  blind = system.sessions._replace(labels=np.full(300, -1, np.int8))
+  detector = evidence.make_detector(evidence.Config())
+  vectors = np.zeros((len(system.templates), 1), np.float32)
+  data = types.Dataset('', blind, vectors, system.templates)
+  state = detector.init(None, types.Transfer((), None))
+  scores = detector.host.scores(state, data)
+  flagged = scores > detector.host.threshold(state, data)[0]
+  f1 = 200 * (flagged & anomalous).sum() / (flagged.sum() + anomalous.sum())
+  assert capsys.readouterr().out.splitlines()[2].startswith(f'| rounds | {f1:.1f} /')

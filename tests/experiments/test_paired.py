@@ -19,6 +19,7 @@ from experiments.sweeps import (
   sweep_folder,
 )
 from metalog_jax import errors
+from metalog_jax.cli import main as programs
 from metalog_jax.detectors import evidence
 from metalog_jax.runs import record, run
 from tests.experiments import test_sweep_report
@@ -214,6 +215,25 @@ def test_a_page_keeps_what_was_run_elsewhere(sweep, verdicts, tmp_path):
   saved['rows'].pop('b-few')
   (sweep / 'sweep.json').write_text(json.dumps(saved))
   assert '| B |' not in renewed([sweep], tmp_path)  # no longer of the table
+
+
+def test_a_page_that_cannot_be_renewed_is_told_before_anything_runs(
+  sweep, verdicts, tmp_path, capsys
+):
+  renewed([sweep], tmp_path)
+  page, text = tmp_path / 'page.md', (tmp_path / 'page.jsonl').read_text()
+  report.check_page(page, ['table1', 'another'])
+  with pytest.raises(errors.UserError, match='would be lost: add table1 to --table'):
+    report.check_page(page, ['another'])
+  for name, says in (('page.md', 'add table1'), ('none.md', 'is no file')):
+    flags = [f'--out={tmp_path}/runs', '--table=cells', f'--page={tmp_path / name}']
+    assert programs.run(program, 'sweep', flags) == 1
+    assert says in capsys.readouterr().err
+  assert not (tmp_path / 'runs').exists()
+  page.write_text('no place')
+  with pytest.raises(errors.UserError, match='has not the lines'):
+    report.renew([sweep], page)
+  assert (tmp_path / 'page.jsonl').read_text() == text
 
 
 def entry(method, f1, difference=None, **more):
