@@ -40,7 +40,8 @@ def worst(run: Callable[[str], object], pattern: str) -> str:
     if seconds(run, _line(shape, LENGTH)) < QUICK:
       continue
     took, after = (_least(run, _line(shape, x)) for x in (LENGTH, 4 * LENGTH))
-    if after > GROWTH * took or after == float('inf'):
+    least = max(GROWTH * took, QUICK)  # a clock may not have ticked at all
+    if after > least or after == float('inf'):
       return f'{shape}, {LENGTH} long: {took:.4f} s; 4 times as long: {after:.4f} s'
   return ''
 

@@ -55,12 +55,15 @@ def write(path: pathlib.Path, tables: Mapping[str, Sequence[paired.Entry]]) -> N
 
 
 def merge(
-  new: Sequence[paired.Entry], kept: Sequence[paired.Entry]
+  new: Sequence[paired.Entry], kept: Sequence[paired.Entry], reference: str
 ) -> list[paired.Entry]:
   """`new`, and what was kept of that for which it has fewer seeds.
 
   A setting or a method that the table no longer has is dropped, and so is a difference
-  to a reference whose F1 has changed since.
+  to a reference that is another one now, or whose F1 has changed since.
+
+  Args:
+    reference: the method that the others are held against.
   """
   place = lambda entry: (entry.setting, entry.method)
   found, before = {place(e): e for e in new}, {place(e): e for e in kept}
@@ -69,12 +72,14 @@ def merge(
   for at in itertools.product(settings, (*methods, *_FLOORS)):
     if at in before and (at not in found or found[at].seeds < before[at].seeds):
       found[at] = before[at]
-  reference = {entry.setting: entry for entry in found.values() if entry.floors}
-  for entry in kept:
-    if entry.floors and not _alike(entry, reference.get(entry.setting, entry)):
-      for at, other in found.items():
-        if at[0] == entry.setting and before.get(at) is other:
-          found[at] = other._replace(difference=None)
+  for entry in (entry for entry in kept if entry.floors):
+    now = found.get((entry.setting, reference))
+    if now and entry.method == reference and _alike(entry, now):
+      continue
+    for at, other in found.items():
+      if at[0] == entry.setting and before.get(at) is other:
+        floors = other.floors if other.method == reference else None
+        found[at] = other._replace(difference=None, floors=floors)
   order = itertools.product(settings, (*methods, *_FLOORS))
   return [found[at] for at in order if at in found]
 

@@ -48,7 +48,7 @@ def text(folders: Sequence[str | os.PathLike], form: str, kinds: object = None) 
   if form == 'csv':
     return tables.as_csv(runs)
   if form == 'paired':
-    return _paired(sweeps, {sweep.name: paired.entries(sweep) for sweep in sweeps})
+    return _paired(sweeps, [paired.entries(sweep) for sweep in sweeps])
   if form not in _FORMS:
     raise errors.UserError(f'--print={form} is of run folders, and these are sweeps')
   return pages.render(_FORMS[form], 'md', _TEMPLATES, **_context(sweeps, runs))
@@ -66,9 +66,14 @@ def renew(folders: Sequence[str | os.PathLike], page: pathlib.Path) -> None:
   check_page(page, [sweep.name for sweep in sweeps])
   with atomic.holding(page):
     kept = page_record.read(_record(page))
-    run = {sweep.name: paired.entries(sweep) for sweep in sweeps}
-    run = {name: page_record.merge(run[name], kept.get(name, [])) for name in run}
-    markdown.renew(page, f'\n{_paired(sweeps, run)}\n')
+    reference = paired.reference(sweeps)
+    run = {
+      sweep.name: page_record.merge(
+        paired.entries(sweep), kept.get(sweep.name, []), reference
+      )
+      for sweep in sweeps
+    }
+    markdown.renew(page, f'\n{_paired(sweeps, list(run.values()))}\n')
     page_record.write(_record(page), run)
 
 
@@ -90,10 +95,10 @@ def _record(page: pathlib.Path) -> pathlib.Path:
   return page.with_suffix('.jsonl')
 
 
-def _paired(sweeps, run) -> str:
-  """Tables of the entries of each sweep, by its name."""
-  entries = {name: paired.adjusted(found) for name, found in run.items()}
-  context = {'sweeps': sweeps, 'tables': entries, 'paired': paired}
+def _paired(sweeps, tables) -> str:
+  """Tables of the entries of each sweep."""
+  adjusted = [paired.adjusted(entries) for entries in tables]
+  context = {'sweeps': sweeps, 'tables': adjusted, 'paired': paired}
   reference = paired.reference(sweeps)
   return pages.render('paired.j2', 'md', _TEMPLATES, reference=reference, **context)
 

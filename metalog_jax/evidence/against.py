@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from metalog_jax.evidence import one_class, pvalues
+from metalog_jax.evidence import nearest, one_class, pvalues
 from metalog_jax.evidence.unlabelled import BULK_WEIGHTS, WEIGHTS, crowd_distances
 
 _USUAL = 0.01  # share of the sessions with an event, below which it is wholly unusual
@@ -54,7 +54,7 @@ def against(counts: Any, good: np.ndarray, alarm: np.ndarray) -> Against:
   model = one_class.fit(known, times)
   measured = one_class.features(model, model.measure(counts).values)
   own = measured[others]
-  rows = np.argsort(-times, kind='stable')[model.rows]
+  rows = nearest.frequent_first(times)[model.rows]
   own[rows] = one_class.features(model, model.values, own=True)
   bulk_weights = np.zeros(measured.shape[1])  # of order, which bags lack, nothing
   bulk_weights[: len(BULK_WEIGHTS)] = BULK_WEIGHTS

@@ -23,6 +23,18 @@ class Index(NamedTuple):
   squares: np.ndarray  # [R'] float32, their squared lengths
 
 
+def frequent_first(times: np.ndarray) -> np.ndarray:
+  """[U] the order in which bags with so many sessions `times` [U] are kept.
+
+  Where not all are, chance decides between equally frequent ones: the first of a log
+  would be those of one time.
+  """
+  if len(times) <= MOST:
+    return np.argsort(-times, kind='stable')
+  chance = np.random.default_rng(0).permutation(len(times))
+  return np.lexsort((chance, -times))
+
+
 def index(counts: Any) -> Index:
   """Prepares bags [R, V] csr for `search`; only the first MOST will be found."""
   logs = counts.log1p()

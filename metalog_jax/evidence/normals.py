@@ -59,7 +59,7 @@ def summarize(counts: Any, times: np.ndarray) -> Normals:
 
   `rises` and `falls` are 0: see `calibrated`.
   """
-  order = np.argsort(-times, kind='stable')
+  order = nearest_lib.frequent_first(times)
   counts, times = sparse.csr_matrix(counts)[order], times[order].astype(np.float64)
   counts.sort_indices()
   held = counts.sign().T @ times

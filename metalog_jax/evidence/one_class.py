@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalog_jax.evidence import evidences, pvalues
+from metalog_jax.evidence import nearest as nearest_lib
 from metalog_jax.evidence import normals as normal_lib
 
 SOFT = 0.25  # of distances: below it two sessions are alike
@@ -55,7 +56,7 @@ def fit(
   rows = normal_lib.calibration(normals)
   normals, measured, fresh = normal_lib.calibrated(normals, rows)
   if beside is not None:
-    beside = beside[np.argsort(-times, kind='stable')[rows]]
+    beside = beside[nearest_lib.frequent_first(times)[rows]]
   measured = measured._replace(values=_used(measured.values, beside, off))
   return OneClass(normals, rows, normals.times[rows], *measured, off, fresh)
 

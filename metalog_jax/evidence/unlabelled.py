@@ -48,18 +48,24 @@ def unlabelled(counts: Any, times: np.ndarray | None = None) -> Unlabelled:
     counts: [U, V] how often each event is in each bag: dense or scipy.sparse. Equal
       rows may be given once, with their number in `times`.
     times: [U] sessions with each bag; None: one.
+
+  Raises:
+    ValueError: a count is negative or not finite.
   """
   counts = sparse.csr_matrix(counts, dtype=np.float64)
   times = np.ones(counts.shape[0]) if times is None else np.asarray(times, np.float64)
-  if not len(times):
-    return Unlabelled(np.zeros(0), 0.0, np.zeros((0, len(NAMES))), np.zeros(0))
+  if not (np.isfinite(counts.data) & (counts.data >= 0)).all():
+    raise ValueError('counts of events are negative or not finite')
+  if not counts.shape[0] or not counts.shape[1]:  # nothing, or nothing to tell apart
+    equal = np.zeros(len(times))
+    return Unlabelled(equal, 0.0, np.zeros((len(times), len(NAMES))), equal + 1)
   first = _against_all(counts, times)
   odd = first.sum(axis=1)
   bulk = odd <= pvalues.quantile(odd, times, BULK)
   model = one_class.fit(counts[bulk], times[bulk])
   values = model.measure(counts).values
   second = one_class.features(model, values)
-  normals = np.flatnonzero(bulk)[np.argsort(-times[bulk], kind='stable')]
+  normals = np.flatnonzero(bulk)[nearest.frequent_first(times[bulk])]
   second[normals[model.rows]] = one_class.features(model, model.values, own=True)
   parts = np.concatenate([first, second[:, : len(BULK_WEIGHTS)] * BULK_WEIGHTS], axis=1)
   scores = parts.sum(axis=1)
@@ -95,7 +101,7 @@ def crowd_distances(
     counts: [U, V]; others: [W, V], of each so many `times` [W].
     own: 1 where each of the counts is among the others and not to count for itself.
   """
-  most = np.argsort(-times, kind='stable')[: nearest.MOST]
+  most = nearest.frequent_first(times)[: nearest.MOST]
   logs, weights = others[most].log1p().astype(np.float32), times[most]
   dense = logs.shape[0] * logs.shape[1] < nearest.DENSE
   squares = np.asarray(logs.multiply(logs).sum(axis=1)).ravel()
@@ -123,8 +129,9 @@ def likely_cut(scores: np.ndarray, times: np.ndarray) -> float:
   2 |C and C'| / (|C| + |C'|). Where there is no gap that MOST_ALERTS and LEAST_ALERTS
   allow, it is the highest score: nothing is called anomalous.
   """
-  levels, which = np.unique(-scores, return_inverse=True)
-  flagged = np.cumsum(np.bincount(which, times))[:-1]
+  there = times > 0
+  levels, which = np.unique(-scores[there], return_inverse=True)
+  flagged = np.cumsum(np.bincount(which, times[there]))[:-1]
   least, most = LEAST_ALERTS * times.sum(), MOST_ALERTS * times.sum()
   gaps = np.where((flagged >= least) & (flagged <= most), np.diff(levels), 0.0)
   if not gaps.any():

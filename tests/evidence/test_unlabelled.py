@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metalog_jax import evidence
+from metalog_jax.evidence import nearest
 from metalog_jax.evidence.unlabelled import likely_cut
 
 
@@ -41,8 +42,26 @@ def test_equal_sessions_are_not_odd(counts):
   assert not (result.scores > result.threshold).any()
 
 
-def test_no_session():
+def test_no_session_and_no_event():
   assert len(evidence.unlabelled(np.zeros((0, 3))).scores) == 0
+  result = evidence.unlabelled(np.zeros((5, 0)))
+  assert not (result.scores > result.threshold).any() and len(result.p_values) == 5
+
+
+@pytest.mark.parametrize('count', [np.nan, np.inf, -1])
+def test_counts_that_are_none_are_refused(count):
+  with pytest.raises(ValueError, match='negative or not finite'):
+    evidence.unlabelled(np.array([[1.0, 2.0], [1.0, count]]))
+
+
+def test_an_outage_at_the_beginning_is_no_crowd():
+  """There are more different bags than distances are taken to."""
+  rng = np.random.default_rng(0)
+  counts = rng.poisson(3.0, (2 * nearest.MOST, 8))
+  counts[:480, -1] += 60
+  result = evidence.unlabelled(counts)
+  flagged = result.scores > result.threshold
+  assert flagged[:480].mean() > 0.9 and flagged[480:].sum() < 100
 
 
 @pytest.mark.parametrize('scores, times, flagged', [
@@ -55,6 +74,10 @@ def test_the_cut_lies_between_groups(scores, times, flagged):
   scores, times = np.array(scores, float), np.array(times, float)
   cut = likely_cut(scores, times)
   assert times[scores > cut].sum() == flagged
+  if flagged:  # in the middle of the gap
+    assert cut == (scores[scores > cut].min() + scores[scores < cut].max()) / 2
+  more = likely_cut(np.append(scores, 99), np.append(times, 0))  # a kind of no session
+  assert more == cut
 
 
 def expected_sizes(scores, times, widest) -> int:

@@ -259,12 +259,19 @@ def test_more_seeds_stand_and_a_changed_reference_ends_differences():
   ours = entry('ours', [0.9, 0.8], floors={'always': 0.2})
   kept = [ours, entry('a', [0.7, 0.6], 0.2), entry('b', [0.5], 0.4)]
   new = [entry('ours', []), entry('a', [0.3], 0.6), entry('b', [0.4], 0.5)]
-  assert page_record.merge(new, kept) == [ours, kept[1], new[2]]
+  assert page_record.merge(new, kept, 'ours') == [ours, kept[1], new[2]]
   changed = ours._replace(f1=[0.9, 0.81, 0.7], seeds=3)
-  found = page_record.merge([changed, *new[1:]], kept)
-  assert found == [changed, kept[1]._replace(difference=None), new[2]]
+  elsewhere = [e._replace(setting='y') for e in kept]
+  also = [e._replace(setting='y') for e in new]
+  found = page_record.merge([changed, *new[1:], *also], kept + elsewhere, 'ours')
+  assert found[:3] == [changed, kept[1]._replace(difference=None), new[2]]
+  assert found[3:] == [*elsewhere[:2], also[2]]  # of another setting: as it was
   again = ours._replace(f1=[0.9001, 0.7999])
-  assert page_record.merge([again, *new[1:]], kept)[1] == kept[1]
+  assert page_record.merge([again, *new[1:]], kept, 'ours')[1] == kept[1]
+  found = page_record.merge(
+    [entry('a', []), entry('b', []), entry('ours', [])], kept, 'a'
+  )
+  assert [e.difference for e in found] == [e.floors for e in found] == [None] * 3
 
 
 @pytest.mark.parametrize(
