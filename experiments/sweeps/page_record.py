@@ -33,7 +33,8 @@ def read(path: pathlib.Path) -> dict[str, list[paired.Entry]]:
       entries = tables.setdefault(saved.pop('table'), [])
       if test := saved.pop('difference'):
         test = paired.Difference(**test, adjusted=math.nan)
-      saved['others'] = [math.nan if v is None else v for v in saved['others']]
+      saved['f1'] = [float(f1) for f1 in saved['f1']]
+      saved['others'] = [math.nan if v is None else float(v) for v in saved['others']]
       entries.append(paired.Entry(**saved, difference=test))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
       raise errors.UserError(

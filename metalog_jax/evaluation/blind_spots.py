@@ -28,6 +28,8 @@ class Seen(NamedTuple):
   highest: float  # score
   threshold: float
   has_vectors: bool  # an event has a vector that is not zero, or none are read
+  new: int = 0  # hold an event that training never saw
+  new_alerts: int = 0  # of these above the threshold
 
   @classmethod
   def of(
@@ -37,8 +39,14 @@ class Seen(NamedTuple):
     threshold: float,
     distinct: int,
     reads_vectors: bool = True,
+    new: np.ndarray | bool = False,
   ) -> 'Seen':
-    """Sums up a data set with its scores [S]; see `Detector.reads_vectors`."""
+    """Sums up a data set with its scores [S]; see `Detector.reads_vectors`.
+
+    Args:
+      new: [S] whether a session holds an event that training never saw; False: not
+        known.
+    """
     scores, sessions = np.asarray(scores), data.sessions
     alerts, normal = scores > threshold, sessions.labels == 0
     return cls(
@@ -52,6 +60,8 @@ class Seen(NamedTuple):
       float(scores.max(initial=-np.inf)),
       float(threshold),
       not reads_vectors or bool(np.any(data.vectors[np.unique(sessions.events)])),
+      int(np.sum(new)),
+      int(np.sum(alerts & new)),
     )
 
   def joined(self, other: 'Seen') -> 'Seen':
@@ -67,6 +77,8 @@ class Seen(NamedTuple):
       max(self.highest, other.highest),
       other.threshold,
       self.has_vectors or other.has_vectors,
+      self.new + other.new,
+      self.new_alerts + other.new_alerts,
     )
 
 
@@ -102,6 +114,11 @@ def warnings(seen: Seen, bound: float | None = None) -> list[str]:
       f'none of {seen.sessions} sessions is called anomalous, though {seen.anomalies} '
       f'are: the highest score, {seen.highest:.6g}, is not above the threshold, '
       f'{seen.threshold:.6g}'
+    )
+  if seen.new and not seen.new_alerts:
+    texts.append(
+      f'{seen.new} of {seen.sessions} sessions hold messages that training never saw, '
+      'and none of these is called anomalous: see unknown_events of the verdicts'
     )
   labelled = seen.anomalies + seen.normals
   if seen.sessions > max(seen.anomalies, 1) and seen.alerts == seen.sessions:

@@ -24,6 +24,7 @@ from metalog_jax.evidence import normals as normal_lib
 from metalog_jax.evidence.reference import Judged, Reference, measure, weighed
 
 FREQUENT = 0.02  # share of later sessions that makes a kind worth forgiving
+LEAST = 5  # sessions of it: where few are to be judged, each is a frequent kind
 MOST_FORGIVEN = 50
 
 
@@ -86,10 +87,14 @@ def fit(
   reference = _with_own(reference)
   if held is not None:
     return _conformal(reference, held, false_alarms)
+  quiet = committee.quiet_limit(*reference.normal)
   if not len(unlabelled.times):
-    limit = committee.quiet_limit(*reference.normal)
-    return reference._replace(threshold=limit, threshold_from='normal_quantile')
-  limit = committee.cut(*rules.worlds(reference, unlabelled))
+    return reference._replace(threshold=quiet, threshold_from='normal_quantile')
+  worlds = rules.worlds(reference, unlabelled)
+  limit = committee.cut(*worlds)
+  if limit >= worlds.scored.scores.max():  # of others the highest can be higher
+    usual = committee.calibrated(anomalies.times.sum(), normals.times.sum())
+    limit = max(limit, min(quiet, usual))
   return reference._replace(threshold=limit, threshold_from='expected_f1')
 
 
@@ -116,7 +121,7 @@ def _forgive(
 ):
   """Takes frequent later kinds without new events as further normals."""
   judged = reference.judge(unlabelled.counts, unlabelled.beside)
-  frequent = unlabelled.times >= FREQUENT * unlabelled.times.sum()
+  frequent = unlabelled.times >= max(FREQUENT * unlabelled.times.sum(), LEAST)
   other = nearest.distances(reference.model.normals.bags, unlabelled.counts) > 0
   candidates = frequent & (judged.raw[:, 0] == 0) & other
   if len(anomalies.times):

@@ -142,9 +142,12 @@ def _verdicts(judged: Judged, values: np.ndarray, weights: np.ndarray) -> dict:
 
 
 def _crowd(reference: Reference, unlabelled: samples.Sample) -> np.ndarray:
-  """[m] bool: anomalous were no session labelled; nothing where that is not asked."""
-  few = reference.model.normals.total <= committee.MOST_NORMALS
-  if not few or len(unlabelled.times) > MOST_KINDS:
+  """[m] bool: anomalous were no session labelled; nothing where that is not asked.
+
+  It is asked where normals are few, and no more than there are sessions to be judged.
+  """
+  most = min(committee.MOST_NORMALS, unlabelled.times.sum())
+  if reference.model.normals.total > most or len(unlabelled.times) > MOST_KINDS:
     return np.zeros(len(unlabelled.times), bool)
   result = crowd_lib.unlabelled(unlabelled.counts, unlabelled.times)
   return result.scores > result.threshold

@@ -78,8 +78,15 @@ class Judge:
       raise errors.UserError(
         'the model gives scores that are not numbers: its training has diverged'
       )
+    fresh = (sessions.events == types.UNKNOWN) | (sessions.events >= self._known)
+    unknown = np.diff(np.append(0, np.cumsum(fresh))[sessions.offsets])
     seen = blind_spots.Seen.of(
-      data, scores, self._threshold, len(seqs.lengths), model.detector.reads_vectors
+      data,
+      scores,
+      self._threshold,
+      len(seqs.lengths),
+      model.detector.reads_vectors,
+      unknown > 0,
     )
     self.seen = self.seen.joined(seen)
     if host := model.detector.host:
@@ -89,7 +96,6 @@ class Judge:
     for i, (score, share, reason) in enumerate(zip(scores, shares, reasons)):
       part, events = slice(*sessions.offsets[i : i + 2]), sessions.of(i)
       first, last = int(sessions.first_lines[i]), int(sessions.last_lines[i])
-      new = (events == types.UNKNOWN) | (events >= self._known)
       yield {
         'session_id': str(sessions.ids[i]),
         'first': {'file': '', 'line': first, 'time': _or_none(sessions.times[i])},
@@ -98,7 +104,7 @@ class Judge:
         'last_line': last,
         'score': float(score),
         'anomalous': float(score) > self._threshold,
-        'unknown_events': int(np.sum(new)),
+        'unknown_events': int(unknown[i]),
         'events': _top(model.texts, events, lines[part], share),
       } | reason
 

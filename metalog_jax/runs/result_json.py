@@ -115,10 +115,21 @@ def _warnings(ready, state, name: str, test: Tested) -> list[str]:
   detector, distinct = ready.detector, len(metrics.distinct(data.sessions).first)
   seen = blind_spots.Seen.of(data, scores, threshold, distinct, detector.reads_vectors)
   bound = detector.highest(state, data.vectors) if detector.highest else None
-  texts = blind_spots.warnings(seen, bound)
+  texts = [*_unmeasured(seen), *blind_spots.warnings(seen, bound)]
   if host := detector.host:
     texts += host.warnings(state, host.tally(state, scores, threshold), threshold)
   return [f'{name}: {text}' for text in texts]
+
+
+def _unmeasured(seen: blind_spots.Seen) -> list[str]:
+  if seen.anomalies + seen.normals:
+    return []
+  if not seen.sessions:
+    return ['no session is left to be tested: lower --target_normals']
+  return [
+    'no session has a label, so that nothing is measured; '
+    f'{seen.alerts} of {seen.sessions} are above the threshold: see scores.parquet'
+  ]
 
 
 def write_scores(path: pathlib.Path, tested: dict[str, Tested]) -> None:

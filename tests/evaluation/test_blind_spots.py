@@ -10,12 +10,15 @@ from tests import builders
 VECTORS = np.eye(4, dtype=np.float32)
 
 
-def warnings(scores, threshold=0.5, labels=None, vectors=VECTORS, bound=None):
+def warnings(
+  scores, threshold=0.5, labels=None, vectors=VECTORS, bound=None, new=False
+):
   rows = [[1 + i % 3] for i in range(len(scores))]
   labels = [-1] * len(scores) if labels is None else labels
   data = types.Dataset('a', builders.sessions(rows, labels), vectors)
   distinct = min(3, len(scores))
-  seen = blind_spots.Seen.of(data, np.array(scores, float), threshold, distinct)
+  scores = np.array(scores, float)
+  seen = blind_spots.Seen.of(data, scores, threshold, distinct, new=new)
   return blind_spots.warnings(seen, bound)
 
 
@@ -27,6 +30,7 @@ def warnings(scores, threshold=0.5, labels=None, vectors=VECTORS, bound=None):
     ('can never be exceeded', {'bound': 0.5}),
     ('all 4 sessions are called anomalous', {'threshold': 0.05}),
     ('none of 4 sessions is called', {'threshold': 0.95, 'labels': [0, 0, 0, 1]}),
+    ('2 of 4 sessions hold messages that', {'new': np.array([1, 1, 0, 0], bool)}),
   ],
 )
 def test_each_sign(says, given):
@@ -39,6 +43,7 @@ def test_silence():
   assert not warnings([0.1, 0.2])  # new logs may well be normal
   assert not warnings([0.2]) and not warnings([])
   assert not warnings([0.1, 0.2], labels=[0, 0])
+  assert not warnings([0.1, 0.2, 0.6], new=np.array([1, 0, 1], bool))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,7 @@ def test_more_alerts_than_can_be(sessions, anomalies, hits, false, says):
 
 def test_parts_add_up():
   data = types.Dataset('a', builders.sessions([[1], [2]], [0, 1]), VECTORS)
-  one = blind_spots.Seen.of(data, [0.8, 0.9], 0.5, 2)
+  one = blind_spots.Seen.of(data, [0.8, 0.9], 0.5, 2, new=np.array([True, False]))
   both = blind_spots.NOTHING.joined(one).joined(one)
   counts = {'sessions': 4, 'anomalies': 2, 'normals': 2, 'alerts': 4, 'false': 2}
-  assert both == one._replace(**counts)
+  assert both == one._replace(**counts, new=2, new_alerts=2)

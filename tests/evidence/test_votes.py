@@ -200,3 +200,18 @@ def test_every_frequent_later_kind_is_forgiven():
   later = sample(np.array([[5.0, 0, 0], [0, 7, 0], [9, 9, 0]]), np.full(3, 30))
   none = sample(np.zeros((0, 3)))
   assert evidence.fit(normals, none, later, later=True).forgiven.shape[0] == 3
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('later', [False, True])
+@pytest.mark.parametrize('num', [20, 60])
+def test_few_sessions_to_judge_do_not_make_those_after_them_odd(num, later, seed):
+  """Windows of twenty lines, hardly two of them alike, with no fault in any."""
+  rng = np.random.default_rng([seed, 3])
+  windows = rng.multinomial(20, [0.45, 0.2, 0.13, 0.12, 0.08, 0.02], 375)
+  known, rest, new = (sample(x) for x in np.split(windows, [num, num + 15]))
+  fitted = evidence.fit(known, sample(windows[:0]), rest, later)
+  assert fitted.forgiven is None
+  for others in (rest, new):
+    odd = fitted.judge(others.counts).scores > fitted.threshold
+    assert odd @ others.times <= 0.2 * others.times.sum()

@@ -275,9 +275,20 @@ def test_more_seeds_stand_and_a_changed_reference_ends_differences():
 
 
 @pytest.mark.parametrize(
-  'line', ['{', '[]', '{"table": "t"}', '{"table": "t", "x": 1}']
+  'change',
+  [
+    lambda line: '{',
+    lambda line: '[]',
+    lambda line: '{"table": "t"}',
+    lambda line: line.replace('"rule"', '"rules"'),
+    lambda line: line.replace('[0.9]', '["ab"]'),
+    lambda line: line.replace('[0.9]', 'null'),
+    lambda line: line.replace('0.25', '"x"'),
+  ],
 )
-def test_a_damaged_record_is_told(tmp_path, line):
-  (tmp_path / 'p.jsonl').write_text(line)
+def test_a_damaged_record_is_told(tmp_path, change):
+  path = tmp_path / 'p.jsonl'
+  page_record.write(path, {'t': [entry('ours', [0.9])]})
+  path.write_text(change(path.read_text()))
   with pytest.raises(errors.UserError, match='line 1 is not of the record of a page'):
     page_record.read(tmp_path / 'p.jsonl')

@@ -5,6 +5,7 @@ import types
 import pytest
 
 from metalog_jax.detectors import logrobust, metalog
+from metalog_jax.evaluation import blind_spots
 from metalog_jax.runs import result_json
 
 
@@ -21,3 +22,17 @@ def test_networks_of_few_steps_are_warned_of(name, method, steps, warned):
   texts = result_json._of_training(job, steps)
   assert len(texts) == warned
   assert not warned or '22 steps' in texts[0] and '--logrobust.least_steps' in texts[0]
+
+
+@pytest.mark.parametrize(
+  'sessions,labelled,says',
+  [
+    (75, 0, '2 of 75 are above the threshold'),
+    (0, 0, 'no session is left'),
+    (75, 1, ''),
+  ],
+)
+def test_what_is_not_measured_is_said(sessions, labelled, says):
+  seen = blind_spots.NOTHING._replace(sessions=sessions, normals=labelled, alerts=2)
+  texts = result_json._unmeasured(seen)
+  assert says in texts[0] if says else not texts
