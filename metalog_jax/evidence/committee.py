@@ -231,14 +231,19 @@ def calibrated_votes(scores: np.ndarray, center: float, spread: float) -> np.nda
   return scores[:, None] > center + spread * np.array(PLACES)
 
 
-def cut(scored: Scored, verdicts: np.ndarray, votes: np.ndarray) -> float:
+def cut(
+  scored: Scored, verdicts: np.ndarray, votes: np.ndarray, usual: float = np.nan
+) -> float:
   """The threshold on scores whose F1 is highest in the mean over rules.
 
-  It lies in the middle between two scores; above it is anomalous. Where most rules
-  flag nothing it is the highest score: F1(nothing, nothing) = 1.
+  It lies between two scores, which of these sessions alone says all that can be said;
+  above it is anomalous. Where most rules flag nothing it is the highest score or
+  higher: F1(nothing, nothing) = 1.
 
   Args:
     verdicts: [n, R] of each rule, 1 or True for anomalous; votes: [R] of each.
+    usual: the threshold where that is between these scores, for sessions that come
+      after them; otherwise, or nan, it is in the middle or the highest score.
   """
   levels, which = np.unique(-scored.scores, return_inverse=True)
   each = verdicts * scored.weights[:, None]
@@ -248,10 +253,10 @@ def cut(scored: Scored, verdicts: np.ndarray, votes: np.ndarray) -> float:
   f1 = votes @ (2 * agreed / (flagged + agreed[:, -1:]))
   place = int(np.argmax(f1))
   if votes @ (agreed[:, -1] == 0) > f1[place]:
-    return float(-levels[0])
+    return float(np.fmax(-levels[0], usual))
   last = -levels[place]
   below = -levels[place + 1] if place + 1 < len(levels) else last - 1
-  return float((last + below) / 2)
+  return float(usual if below < usual < last else (last + below) / 2)
 
 
 def quiet_limit(values: np.ndarray, sessions: np.ndarray) -> float:

@@ -87,14 +87,11 @@ def fit(
   reference = _with_own(reference)
   if held is not None:
     return _conformal(reference, held, false_alarms)
-  quiet = committee.quiet_limit(*reference.normal)
   if not len(unlabelled.times):
-    return reference._replace(threshold=quiet, threshold_from='normal_quantile')
-  worlds = rules.worlds(reference, unlabelled)
-  limit = committee.cut(*worlds)
-  if limit >= worlds.scored.scores.max():  # of others the highest can be higher
-    usual = committee.calibrated(anomalies.times.sum(), normals.times.sum())
-    limit = max(limit, min(quiet, usual))
+    limit = committee.quiet_limit(*reference.normal)
+    return reference._replace(threshold=limit, threshold_from='normal_quantile')
+  usual = committee.calibrated(anomalies.times.sum(), normals.times.sum())
+  limit = committee.cut(*rules.worlds(reference, unlabelled), usual)
   return reference._replace(threshold=limit, threshold_from='expected_f1')
 
 

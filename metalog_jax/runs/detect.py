@@ -172,7 +172,8 @@ class Verdicts:
         yield verdict
     seen, warnings = judge.seen, judge.warnings
     table = np.array(places).reshape(-1, 5)
-    if str(self.manifest['window']) == '0' and (text := cut_off(table)):
+    parted = cut_off if str(self.manifest['window']) == '0' else cut_windows
+    if text := parted(table):
       warnings = [*warnings, text]
     self.summary = Summary(seen.sessions, seen.alerts, self.manifest, warnings)
 
@@ -207,6 +208,33 @@ def cut_off(places: np.ndarray) -> str:
     f'{odd[cut].sum():,} of the {odd.sum():,} anomalous sessions stand at the ends of '
     'the log, and may have begun before it or end after it: they are judged by the '
     'part that is here; give the logs before and after it too'
+  )
+
+
+def cut_windows(places: np.ndarray) -> str:
+  """Whether the first or last window may be anomalous because the log cuts it.
+
+  A warning is due where it has fewer than half of the usual lines; '' for none.
+
+  Args:
+    places: see `cut_off`.
+  """
+  if len(places) < _FEW:
+    return ''
+  first, last = places[:, :2].T
+  lines = last - first + 1
+  usual = np.median(lines)
+  ends = {'first': np.argmin(first), 'last': np.argmax(last)}
+  cut = [
+    f'the {name} ({lines[i]:,.0f} of usually {usual:,.0f} lines)'
+    for name, i in ends.items()
+    if places[i, 4] and lines[i] < usual / 2
+  ]
+  if not cut:
+    return ''
+  return (
+    f'of the windows {" and ".join(cut)} may be anomalous because an end of the log '
+    'cuts it: give the lines before or after it too'
   )
 
 

@@ -215,3 +215,24 @@ def test_few_sessions_to_judge_do_not_make_those_after_them_odd(num, later, seed
   for others in (rest, new):
     odd = fitted.judge(others.counts).scores > fitted.threshold
     assert odd @ others.times <= 0.2 * others.times.sum()
+
+
+@pytest.mark.parametrize('flagged,usual,cut', [
+  (2, np.nan, 3.0), (2, 2.5, 2.5), (2, 1.5, 3.0), (2, 4.5, 3.0), (2, 4.0, 3.0),
+  (0, np.nan, 5.0), (0, 4.5, 5.0), (0, 7.0, 7.0), (5, -1.0, -0.5), (5, -0.75, -0.75),
+])  # fmt: skip
+def test_a_cut_lies_at_the_usual_score_where_the_verdicts_are_the_same(
+  flagged, usual, cut
+):
+  scored = committee.Scored(np.array([5.0, 4.0, 2.0, 1.0, 0.0]), np.ones(5))
+  verdicts = (np.arange(5) < flagged)[:, None]
+  assert committee.cut(scored, verdicts, np.ones(1), usual) == cut
+
+
+def test_the_threshold_is_at_the_usual_score_where_that_parts_the_same_sessions():
+  """One window in a wide gap above all others would move its middle."""
+  normals = sample(np.repeat([[3, 2, 0, 0], [2, 3, 0, 0], [4, 2, 0, 0]], 20, axis=0))
+  rest = sample(np.repeat([[3, 2, 0, 0], [2, 3, 0, 0], [0, 0, 9, 9]], [9, 9, 1], 0))
+  fitted = evidence.fit(normals, sample(np.zeros((0, 4))), rest)
+  assert fitted.judge(rest.counts).scores.max() > 4
+  assert fitted.threshold == committee.NO_ANOMALY

@@ -134,21 +134,36 @@ def test_sessions_that_the_ends_of_the_log_cut(timed, odd, said):
   assert not said or text.startswith('5 of the 5 anomalous sessions stand at the ends')
 
 
+@pytest.mark.parametrize('odd,said', [
+  ([0], 'first (30 of usually 100 lines) may'), ([9], ''),
+  ([29], 'last (1 of usually 100 lines) may'),
+  ([0, 9, 29], 'first (30 of usually 100 lines) and the last (1 of'),
+])  # fmt: skip
+def test_windows_that_the_ends_of_the_log_cut(odd, said):
+  first = np.append(0, 30 + np.arange(29.0) * 100)
+  last = np.append(first[1:] - 1, first[-1])
+  table = np.stack([first, last, first, last, np.isin(np.arange(30), odd)], axis=1)
+  text = detect.cut_windows(table)
+  assert said in text if said else not text
+  assert not detect.cut_windows(table[-19:])  # too few to say what is usual
+  table[:, 1] += 100  # no window is short
+  assert not detect.cut_windows(table)
+
+
 @pytest.mark.parametrize('window', ['0', '10'])
 def test_cut_sessions_are_said(root, tmp_path, monkeypatch, window):
-  """Of sessions; windows begin and end anywhere."""
-  seen = []
-  monkeypatch.setattr(detect, 'cut_off', lambda places: seen.append(places) or 'cut')
+  """Sessions are usually whole, and windows begin and end anywhere."""
+  seen, name = [], 'cut_off' if window == '0' else 'cut_windows'
+  monkeypatch.setattr(detect, name, lambda places: seen.append(places) or 'cut')
   trained(root, tmp_path)
   verdicts = detect.detect(model.load(tmp_path), root / 'b' / 'x.log')
   assert str(verdicts.manifest['window']) == '0'
   verdicts.manifest['window'] = window
   rows = list(verdicts)
-  assert ('cut' in verdicts.summary.warnings) == (window == '0') == bool(seen)
-  if seen:
-    names = ('first_line', 'last_line', 'anomalous')
-    expected = [[row[name] for name in names] for row in rows]
-    assert seen[0][:, [0, 1, 4]].tolist() == expected
+  assert 'cut' in verdicts.summary.warnings
+  names = ('first_line', 'last_line', 'anomalous')
+  expected = [[row[name] for name in names] for row in rows]
+  assert seen[0][:, [0, 1, 4]].tolist() == expected
 
 
 @pytest.mark.parametrize('change', [
