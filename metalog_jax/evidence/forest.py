@@ -27,9 +27,15 @@ class Forest(NamedTuple):
   importances: np.ndarray  # [E] of the inputs; they sum to 1
 
 
-def grow(table: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Forest:
-  """Extremely randomized trees on table [n, E], label [n] 0 or 1, weight [n]."""
-  grown = ensemble.ExtraTreesClassifier(TREES, max_features=LOOKED_AT, random_state=0)
+def grow(
+  table: np.ndarray, label: np.ndarray, weight: np.ndarray, looked_at: float = LOOKED_AT
+) -> Forest:
+  """Extremely randomized trees on table [n, E], label [n] 0 or 1, weight [n].
+
+  Args:
+    looked_at: share of the inputs from which a node picks the one that parts best.
+  """
+  grown = ensemble.ExtraTreesClassifier(TREES, max_features=looked_at, random_state=0)
   grown.fit(table, label, sample_weight=weight)
   trees = [tree.tree_ for tree in grown.estimators_]
   roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])

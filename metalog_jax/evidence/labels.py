@@ -16,8 +16,9 @@ from metalog_jax.evidence import normals as normal_lib
 
 NAMES = evidences.LABELLED
 EVENTS = 512  # that the models see, at most: those whose share differs most
-ROWS = 2_000  # normal bags that they are fitted on, at most
+ROWS = 1_000  # normal bags that they are fitted on, at most
 FOLDS = 4
+SURE = 2.0  # standard errors by which other trees must be better
 
 
 class Anomalies(NamedTuple):
@@ -32,10 +33,22 @@ class Anomalies(NamedTuple):
   own: np.ndarray  # [A, len(NAMES)] of the anomalies, out of fold
 
 
+class Grown(NamedTuple):
+  """Trees and event trees, and what they say of the labelled sessions."""
+
+  models: tuple
+  votes: np.ndarray  # [r, 2], of those that are no copies out of fold
+
+
 def fit(
   model: one_class.OneClass, counts: Any, times: np.ndarray, seed: int = 0
 ) -> Anomalies:
-  """Learns what tells anomalies, bags [A, V] of `times` [A] sessions, from normals."""
+  """Learns what tells anomalies, bags [A, V] of `times` [A] sessions, from normals.
+
+  Trees look at some inputs at every node, which serves few labels best. Where hundreds
+  of events tell nothing the one that does is hardly among these: trees that look at all
+  of them take their place if the labelled sessions, out of fold, say so for sure.
+  """
   measured = model.measure(counts)
   normal_counts = model.normals.counts[model.rows]
   events = _telling(model, counts, times)
@@ -52,18 +65,15 @@ def fit(
   if len(model.rows) > ROWS:  # the rest are judged by all
     chosen[: len(model.rows)] = False
     chosen[rng.choice(len(model.rows), ROWS, replace=False)] = True
-  every = _models(table[chosen], label[chosen], weight[chosen], len(events))
-  votes = _votes(every, table, len(events))
-  fold = _folds(rng, label, int(times.sum()))
-  for number in range(fold.max() + 1):
-    # A bag with several copies is judged by the models that have seen it: so are
-    # new sessions that are its copies.
-    rows = np.flatnonzero((fold == number) & chosen & (weight == 1))
-    others = chosen & (fold != number)
-    votes[rows] = 0.0
-    if len(rows) and len(np.unique(label[others])) == 2:
-      part = _models(table[others], label[others], weight[others], len(events))
-      votes[rows] = _votes(part, table[rows], len(events))
+  fold = np.where(chosen, _folds(rng, label, int(times.sum())), -1)
+  usual, greedy = (
+    _grown(table, label, weight, fold, len(events), share)
+    for share in (forest.LOOKED_AT, 1.0)
+  )
+  alone = chosen & (weight == 1)
+  better = _surely_better(greedy.votes, usual.votes, label, alone)
+  every = tuple(y if x else z for x, y, z in zip(better, greedy.models, usual.models))
+  votes = np.where(better, greedy.votes, usual.votes)
   bags = nearest.index(counts)
   self_skip = np.where(times == 1, np.arange(len(times)), -1)
   away = nearest.distances(bags, counts, self_skip)
@@ -105,6 +115,41 @@ def unlike(learned: np.ndarray, num: float) -> np.ndarray:
   return np.logaddexp(np.log(share), np.log1p(-share) + learned) - learned
 
 
+def _grown(table, label, weight, fold, num: int, share: float) -> Grown:
+  """Models of the rows [r] that are in a fold, and what they say of all.
+
+  Args:
+    fold: [r] -1 for none; num: of events; share: see `forest.grow`.
+  """
+  chosen = fold >= 0
+  every = _models(table[chosen], label[chosen], weight[chosen], num, share)
+  votes = _votes(every, table, num)
+  for number in range(fold.max() + 1):
+    # A bag with several copies is judged by the models that have seen it: so are
+    # new sessions that are its copies.
+    rows = np.flatnonzero((fold == number) & (weight == 1))
+    others = chosen & (fold != number)
+    votes[rows] = 0.0
+    if len(rows) and len(np.unique(label[others])) == 2:
+      part = _models(table[others], label[others], weight[others], num, share)
+      votes[rows] = _votes(part, table[rows], num)
+  return Grown(every, votes)
+
+
+def _surely_better(new, old, label: np.ndarray, alone: np.ndarray) -> np.ndarray:
+  """[2] whether votes `new` [r, 2] err less than `old`, by SURE standard errors.
+
+  That is in squares, both classes weighing the same, by the rows `alone` [r].
+  """
+  sign = 2 * label[:, None] - 1
+  gain = (1 - sign * old) ** 2 - (1 - sign * new) ** 2
+  both = [gain[alone & (label == value)] for value in (0, 1)]
+  if min(map(len, both)) < 2:
+    return np.zeros(2, bool)
+  error = np.sqrt(sum(x.var(axis=0, ddof=1) / len(x) for x in both))
+  return sum(x.mean(axis=0) for x in both) > SURE * error
+
+
 def _ratio(normal: np.ndarray, anomaly: np.ndarray) -> np.ndarray:
   return np.log((normal + one_class.SOFT) / (anomaly + one_class.SOFT))
 
@@ -136,10 +181,10 @@ def _folds(rng, label: np.ndarray, num: int) -> np.ndarray:
   return fold
 
 
-def _models(table, label, weight, num: int) -> tuple:
+def _models(table, label, weight, num: int, share: float) -> tuple:
   """Trees on balanced classes: on everything, and on events alone."""
   balanced = weight / np.bincount(label, weight)[label]
-  return tuple(forest.grow(x, label, balanced) for x in _inputs(table, num))
+  return tuple(forest.grow(x, label, balanced, share) for x in _inputs(table, num))
 
 
 def _votes(models: tuple, table: np.ndarray, num: int) -> np.ndarray:
