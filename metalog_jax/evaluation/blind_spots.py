@@ -117,8 +117,8 @@ def warnings(seen: Seen, bound: float | None = None) -> list[str]:
     )
   if seen.new and not seen.new_alerts:
     texts.append(
-      f'{seen.new} of {seen.sessions} sessions hold messages that training never saw, '
-      'and none of these is called anomalous: see unknown_events of the verdicts'
+      f'messages that training never saw are in {seen.new} of {seen.sessions} '
+      'sessions, none of which is called anomalous: see unknown_events of the verdicts'
     )
   labelled = seen.anomalies + seen.normals
   if seen.sessions > max(seen.anomalies, 1) and seen.alerts == seen.sessions:

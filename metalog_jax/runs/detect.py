@@ -214,12 +214,16 @@ def cut_off(places: np.ndarray) -> str:
 def cut_windows(places: np.ndarray) -> str:
   """Whether the first or last window may be anomalous because the log cuts it.
 
-  A warning is due where it has fewer than half of the usual lines; '' for none.
+  A warning is due where it has fewer than half of the usual lines; '' for none, and
+  where windows of several groups interleave, so that lines say nothing of their size.
 
   Args:
     places: see `cut_off`.
   """
   if len(places) < _FEW:
+    return ''
+  first, last = places[np.argsort(places[:, 0]), :2].T
+  if (first[1:] <= last[:-1]).any():
     return ''
   first, last = places[:, :2].T
   lines = last - first + 1
@@ -233,8 +237,8 @@ def cut_windows(places: np.ndarray) -> str:
   if not cut:
     return ''
   return (
-    f'of the windows {" and ".join(cut)} may be anomalous because an end of the log '
-    'cuts it: give the lines before or after it too'
+    f'of the windows {" and ".join(cut)} may be anomalous because the log is '
+    'cut there: give the lines before or after it too'
   )
 
 

@@ -125,7 +125,7 @@ def _unmeasured(seen: blind_spots.Seen) -> list[str]:
   if seen.anomalies + seen.normals:
     return []
   if not seen.sessions:
-    return ['no session is left to be tested: lower --target_normals']
+    return ['no labelled session is left to be tested']
   return [
     'no session has a label, so that nothing is measured; '
     f'{seen.alerts} of {seen.sessions} are above the threshold: see scores.parquet'

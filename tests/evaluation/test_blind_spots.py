@@ -30,7 +30,7 @@ def warnings(
     ('can never be exceeded', {'bound': 0.5}),
     ('all 4 sessions are called anomalous', {'threshold': 0.05}),
     ('none of 4 sessions is called', {'threshold': 0.95, 'labels': [0, 0, 0, 1]}),
-    ('2 of 4 sessions hold messages that', {'new': np.array([1, 1, 0, 0], bool)}),
+    ('never saw are in 2 of 4 sessions', {'new': np.array([1, 1, 0, 0], bool)}),
   ],
 )
 def test_each_sign(says, given):

@@ -317,5 +317,8 @@ def test_a_crowd_of_many_kinds_or_beside_many_normals_is_not_asked(monkeypatch):
   with monkeypatch.context() as change:
     change.setattr(rules, 'MOST_KINDS', len(rest.times) - 1)
     assert not flagged()
+  few = rest._replace(times=rest.times * 30 / rest.times.sum())
+  assert rules._crowd(fitted, few).any()
+  assert not rules._crowd(fitted, few._replace(times=few.times * 0.99)).any()
   monkeypatch.setattr(committee, 'MOST_NORMALS', 29)
   assert not flagged()

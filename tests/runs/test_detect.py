@@ -11,8 +11,10 @@ import polars as pl
 import pytest
 
 from metalog_jax import errors
+from metalog_jax.logs import systems
 from metalog_jax.runs import detect, model, problem, run
 from metalog_jax.training import loop
+from tests import builders
 from tests.runs import test_baseline_runs, test_run
 
 quiet = lambda _: None
@@ -32,6 +34,16 @@ def test_the_threshold_is_the_targets(root, tmp_path):
   of = {name: test['all']['threshold'] for name, test in result['test'].items()}
   assert of['system_a'] != of['rest']
   assert model.load(tmp_path).threshold == of['rest']
+
+
+def test_a_test_without_labels_is_said(root, tmp_path):
+  systems.prepare(
+    systems.Options('hdfs', logs=(str(root / 'a' / 'x.log'),)), tmp_path / 'bare'
+  )
+  result = trained(root, tmp_path / 'run', test=('rest', str(tmp_path / 'bare')))
+  says = 'bare: no session has a label, so that nothing is measured'
+  assert [x for x in result['warnings'] if x.startswith(says)]
+  assert not [x for x in result['warnings'] if x.startswith('rest: no ')]
 
 
 def test_no_threshold_of_another_system(root, tmp_path):
@@ -116,6 +128,18 @@ def test_a_limit_out_of_reach_is_said(root, tmp_path):
   assert 'can never be exceeded' in verdicts.summary.warnings[0]
 
 
+def test_messages_that_no_alert_covers_are_said(root, tmp_path):
+  """Unknown ones, and events that came after those of the training."""
+  trained(root, tmp_path)
+  judge = detect.Judge(model.load(tmp_path), 1e9, known=2)
+  for rows in ([[1, 1], [0, 1]], [[1], [2, 2]]):
+    sessions = builders.sessions(rows)
+    lines = np.arange(len(sessions.events))
+    found = judge.verdicts(sessions, lines, np.full(2, math.nan))
+    assert [x['unknown_events'] for x in found] == [0, sum(e != 1 for e in rows[1])]
+  assert [x for x in judge.warnings if 'never saw are in 2 of 4 sessions' in x]
+
+
 @pytest.mark.parametrize('timed', [True, False])
 @pytest.mark.parametrize('odd,said', [
   ([0, 1, 2, 197, 199], True), ([0, 30, 60, 90, 120, 150], False), ([], False),
@@ -146,8 +170,12 @@ def test_windows_that_the_ends_of_the_log_cut(odd, said):
   text = detect.cut_windows(table)
   assert said in text if said else not text
   assert not detect.cut_windows(table[-19:])  # too few to say what is usual
-  table[:, 1] += 100  # no window is short
-  assert not detect.cut_windows(table)
+  assert detect.cut_windows(table[::-1]) == text
+  mixed = table + np.outer(np.arange(30) % 2, [0, 50, 0, 50, 0])
+  assert not detect.cut_windows(mixed)  # lines of another group are among them
+  table[0, 0] -= 70
+  table[-1, 1] += 99
+  assert not detect.cut_windows(table)  # no window is short
 
 
 @pytest.mark.parametrize('window', ['0', '10'])

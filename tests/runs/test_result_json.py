@@ -28,11 +28,12 @@ def test_networks_of_few_steps_are_warned_of(name, method, steps, warned):
   'sessions,labelled,says',
   [
     (75, 0, '2 of 75 are above the threshold'),
-    (0, 0, 'no session is left'),
+    (0, 0, 'no labelled session is left'),
     (75, 1, ''),
   ],
 )
 def test_what_is_not_measured_is_said(sessions, labelled, says):
-  seen = blind_spots.NOTHING._replace(sessions=sessions, normals=labelled, alerts=2)
-  texts = result_json._unmeasured(seen)
-  assert says in texts[0] if says else not texts
+  seen = blind_spots.NOTHING._replace(sessions=sessions, alerts=2)
+  for name in ('normals', 'anomalies'):
+    texts = result_json._unmeasured(seen._replace(**{name: labelled}))
+    assert says in texts[0] if says else not texts
